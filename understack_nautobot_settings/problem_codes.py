@@ -109,6 +109,52 @@ FILE_NOT_REGULAR = Code(
     "Point the variable at the file inside the mounted directory.",
 )
 
+# --- JSON ----------------------------------------------------------------------
+
+JSON_MALFORMED = Code(
+    "json-malformed",
+    ERROR,
+    "The text is not JSON; templates often leave a comma too many or single quotes.",
+    "Correct the JSON at the line and column of the message.",
+)
+JSON_BYTE_ORDER_MARK = Code(
+    "json-byte-order-mark",
+    ERROR,
+    "The JSON begins with a byte order mark, which some editors write.",
+    "Save it as UTF-8 without a byte order mark.",
+)
+JSON_NOT_OBJECT = Code(
+    "json-not-object",
+    ERROR,
+    "The JSON is an array, a string, a number, a boolean or null.",
+    "Write one object: braces around names and values.",
+)
+JSON_DUPLICATE_NAME = Code(
+    "json-duplicate-name",
+    ERROR,
+    "One JSON object has the same name twice, and only the last would count.",
+    "Remove one of the two.",
+)
+JSON_NUMBER_INVALID = Code(
+    "json-number-invalid",
+    ERROR,
+    "NaN and Infinity are not JSON, and larger numbers than a double would become "
+    "Infinity.",
+    "Write a finite number, or a string.",
+)
+JSON_HALF_CHARACTER = Code(
+    "json-half-character",
+    ERROR,
+    "A string has half of a surrogate pair, which cannot be stored or sent as UTF-8.",
+    "Write the character itself, or both of its escapes.",
+)
+JSON_TOO_DEEP = Code(
+    "json-too-deep",
+    ERROR,
+    "The JSON is nested deeper than Python's parser takes.",
+    "Flatten it.",
+)
+
 # --- site identity -------------------------------------------------------------
 
 SITE_NAME_INVALID = Code(
@@ -151,8 +197,7 @@ DB_EXTRA_OPTION_CONFLICT = Code(
     "db-extra-option-conflict",
     ERROR,
     "A further libpq parameter contradicts what another variable decides.",
-    "Set it through its own variable, and remove it from "
-    "`NAUTOBOT_DB_EXTRA_OPTIONS`.",
+    "Set it through its own variable, and remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
 DB_EXTRA_OPTION_TYPE = Code(
     "db-extra-option-type",
