@@ -1,7 +1,4 @@
-"""How a variable is declared, and how declared variables are read.
-
-Nothing else in the package looks into the environment.
-"""
+"""How a variable is declared, and how declared variables are read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,148 @@
+"""One call over all fragments: settings, or every problem at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import MutableMapping
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings.certificates import ClientFiles
+from understack_nautobot_settings.certificates import check_certificates
+from understack_nautobot_settings.connections import connection_settings
+from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.errors import settings_error
+from understack_nautobot_settings.hardening import hardening_settings
+from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
+from understack_nautobot_settings.logs import log_once_configured
+from understack_nautobot_settings.logs import log_settings
+from understack_nautobot_settings.plugins import plugin_settings
+from understack_nautobot_settings.postgresql_tls import postgresql_tls_settings
+from understack_nautobot_settings.redis_tls import redis_tls_settings
+from understack_nautobot_settings.secrets import secret_settings
+from understack_nautobot_settings.site import site_settings
+from understack_nautobot_settings.sso import sso_settings
+from understack_nautobot_settings.startup import startup_line
+
+
+class Fragment(NamedTuple):
+    """One concern, and the base settings that its function takes, in order.
+
+    Attributes:
+        concern: The module of the fragment.
+        settings: Its function.
+        base: Names of the settings it extends.
+        judges_files: True where it takes ``check_files``.
+    """
+
+    concern: str
+    settings: Callable[..., dict[str, Any]]
+    base: tuple[str, ...] = ()
+    judges_files: bool = False
+
+
+FRAGMENTS = (
+    Fragment("secrets", secret_settings, ("SECRET_KEY", "DATABASES")),
+    Fragment("postgresql_tls", postgresql_tls_settings, ("DATABASES",), True),
+    Fragment(
+        "redis_tls",
+        redis_tls_settings,
+        (
+            "CACHES",
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_USE_SSL",
+            "CELERY_REDIS_BACKEND_USE_SSL",
+        ),
+        True,
+    ),
+    Fragment(
+        "connections",
+        connection_settings,
+        (
+            "DATABASES",
+            "CACHES",
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_TRANSPORT_OPTIONS",
+        ),
+    ),
+    Fragment("plugins", plugin_settings, ("PLUGINS", "PLUGINS_CONFIG")),
+    Fragment("site", site_settings),
+    Fragment("sso", sso_settings, ("AUTHENTICATION_BACKENDS",)),
+    Fragment("hardening", hardening_settings, ("DEBUG", "ALLOWED_HOSTS")),
+    Fragment("logs", log_settings, ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")),
+)
+
+
+class Evaluation(NamedTuple):
+    """What an environment makes of a settings module.
+
+    Attributes:
+        settings: The settings that the fragments return, by name.
+        problems: Every problem of every fragment, each once.
+    """
+
+    settings: dict[str, Any]
+    problems: list[Problem]
+
+
+def evaluate(
+    namespace: Mapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    *,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+) -> Evaluation:
+    """Fold all fragments over a settings module, changing nothing.
+
+    Args:
+        namespace: The settings to extend, any mapping; not changed.
+        env: The environment.
+        check_files: Judges the certificate files that the active modes use.
+    """
+    settings: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for fragment in FRAGMENTS:
+        base = (
+            settings[name] if name in settings else namespace.get(name)
+            for name in fragment.base
+        )
+        options = {"check_files": check_files} if fragment.judges_files else {}
+        settings |= fragment.settings(*base, env, problems=problems, **options)
+    return Evaluation(settings, list(dict.fromkeys(problems)))
+
+
+def configure(
+    namespace: MutableMapping[str, Any], env: Mapping[str, str] = os.environ
+) -> None:
+    """Configure Nautobot: the one call of a ``nautobot_config.py``.
+
+    Updates the namespace with the settings of every fragment, or raises one
+    error that lists every problem and leaves the namespace as it was. Values are
+    replaced, never changed in place, so ``nautobot.core.settings`` stays as
+    Nautobot ships it. Running it twice gives the same result.
+
+    A line that states the mode, and every warning, is logged once when Django
+    has configured logging.
+
+    Args:
+        namespace: The settings module, ``globals()``; any mapping will do.
+        env: The environment.
+
+    Raises:
+        MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
+        SettingsError: Anything else is wrong; a ``ValueError``.
+    """
+    evaluation = evaluate(namespace, env)
+    refusal = settings_error(evaluation.problems)
+    if refusal is not None:
+        raise refusal
+    settings = {**namespace, **evaluation.settings}
+    lines = [
+        (logging.INFO, startup_line(settings)),
+        *((logging.WARNING, str(problem)) for problem in evaluation.problems),
+    ]
+    logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
+    namespace.update(evaluation.settings)
+    namespace["LOGGING_CONFIG"] = log_once_configured(lines, logging_config)

@@ -1,0 +1,224 @@
+"""How Nautobot reaches PostgreSQL: libpq's TLS parameters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificates import CertificateFile
+from understack_nautobot_settings.certificates import ClientFiles
+from understack_nautobot_settings.certificates import check_certificates
+from understack_nautobot_settings.environment import Reader
+from understack_nautobot_settings.environment import Variable
+from understack_nautobot_settings.environment import echo
+from understack_nautobot_settings.environment import one_of
+from understack_nautobot_settings.errors import Collecting
+from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.json_objects import read_json_object
+from understack_nautobot_settings.libpq import libpq_release
+from understack_nautobot_settings.libpq import libpq_version
+
+MUTUAL_MODES = ("verify-full", "verify-ca")
+"""The sslmodes in which a client certificate is presented."""
+
+_DIRECT_SINCE = 170000
+_SSLCERTMODE_SINCE = 160000
+
+# libpq parameters that have a variable of their own, and those that Django
+# fills from the other keys of DATABASES.
+_DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
+    "sslmode": variables.DB_SSLMODE,
+    "sslcert": variables.DB_SSLCERT,
+    "sslkey": variables.DB_SSLKEY,
+    "sslrootcert": variables.DB_SSLROOTCERT,
+    "sslnegotiation": variables.DB_SSLNEGOTIATION,
+    "sslcertmode": variables.DB_SSLMODE,
+    "dbname": variables.DB_NAME,
+    "user": variables.DB_USER,
+    "password": variables.DB_PASSWORD,
+    "host": variables.DB_HOST,
+    "port": variables.DB_PORT,
+}
+
+
+def postgresql_tls_settings(
+    databases: Mapping[str, Any] | None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    libpq: Callable[[], int | None] = libpq_version,
+) -> dict[str, Any]:
+    """Return ``DATABASES`` with the TLS parameters of the default connection.
+
+    Parameters and modes are those of libpq, section "Database Connection Control
+    Functions" of the PostgreSQL manual. ``verify-full`` and ``verify-ca`` present
+    the client certificate; ``require`` presents none and verifies nothing;
+    unset adds no TLS parameter. OPTIONS are merged over what is there.
+
+    Args:
+        databases: The base ``DATABASES``; not changed. None for none.
+        env: The environment; reads the ``NAUTOBOT_DB_*`` variables.
+        problems: Collects problems instead of raising them.
+        check_files: Judges the files that the mode uses.
+        libpq: Tells the version of the loaded libpq.
+
+    Returns:
+        ``{"DATABASES": {"default": {..., "OPTIONS": {...}}, ...}}``.
+
+    Raises:
+        MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
+        SettingsError: A variable is wrong, or a file unusable.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        base = dict(databases or {})
+        default = dict(base.get("default") or {})
+        if not is_postgresql(default):
+            _refuse_other_engine(read, default)
+            return {"DATABASES": base} if databases is not None else {}
+        decided = _tls_options(read, check_files, libpq)
+        extra = _extra_options(read, decided)
+        if decided or extra:
+            default["OPTIONS"] = {**(default.get("OPTIONS") or {}), **extra, **decided}
+            base["default"] = default
+        return {"DATABASES": base} if base else {}
+
+
+def is_postgresql(database: Mapping[str, Any]) -> bool:
+    """Tell whether a ``DATABASES`` entry is PostgreSQL, which is the default.
+
+    By substring: Nautobot swaps in the engine of ``django_prometheus``.
+    """
+    return "postgresql" in (database.get("ENGINE") or "postgresql")
+
+
+def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
+    for variable in (
+        variables.DB_SSLMODE,
+        variables.DB_SSLCERT,
+        variables.DB_SSLKEY,
+        variables.DB_SSLROOTCERT,
+        variables.DB_SSLNEGOTIATION,
+        variables.DB_EXTRA_OPTIONS,
+    ):
+        if read.is_set(variable):
+            read.problems.append(
+                problem_codes.DB_ENGINE_NOT_POSTGRESQL.problem(
+                    variable.name,
+                    f"the database engine is {echo(str(default.get('ENGINE')))}.",
+                    "Unset it: these are parameters of PostgreSQL's libpq.",
+                )
+            )
+
+
+def _tls_options(
+    read: Reader,
+    check_files: Callable[[ClientFiles], list[Problem]],
+    libpq: Callable[[], int | None],
+) -> dict[str, Any]:
+    sslmode = read(variables.DB_SSLMODE)
+    options: dict[str, Any] = {}
+    if sslmode is not None:
+        options["sslmode"] = sslmode
+    if sslmode in MUTUAL_MODES:
+        options |= _client_certificate(read, check_files)
+    if sslmode == "require" and (libpq() or 0) >= _SSLCERTMODE_SINCE:
+        # No certificate is presented, so a ~/.postgresql that cannot be read
+        # is none of libpq's business.
+        options["sslcertmode"] = "disable"
+    options |= _negotiation(read, sslmode, libpq)
+    return options
+
+
+def _client_certificate(
+    read: Reader, check_files: Callable[[ClientFiles], list[Problem]]
+) -> dict[str, str]:
+    paths = {
+        "sslcert": variables.DB_SSLCERT,
+        "sslkey": variables.DB_SSLKEY,
+        "sslrootcert": variables.DB_SSLROOTCERT,
+    }
+    options = {parameter: read(variable) for parameter, variable in paths.items()}
+    cert, key, ca = (
+        CertificateFile(options[parameter], variable.name)
+        for parameter, variable in paths.items()
+    )
+    read.problems.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
+    return options
+
+
+def _negotiation(
+    read: Reader, sslmode: str | None, libpq: Callable[[], int | None]
+) -> dict[str, str]:
+    negotiation = read(variables.DB_SSLNEGOTIATION)
+    if negotiation is None:
+        return {}
+    name = variables.DB_SSLNEGOTIATION.name
+    if sslmode in (None, "disable"):
+        if negotiation == "direct":
+            mode = "unset" if sslmode is None else sslmode
+            read.problems.append(
+                problem_codes.DB_SSLNEGOTIATION_MODE.problem(
+                    name,
+                    f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
+                    f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
+                    f"require, or unset {name}.",
+                )
+            )
+        return {}
+    version = libpq()
+    if version is None:
+        read.problems.append(
+            problem_codes.DB_LIBPQ_UNKNOWN.problem(
+                name,
+                "no PostgreSQL driver can be imported here to ask for its libpq.",
+                "Run this inside the Nautobot image.",
+            )
+        )
+    elif version < _DIRECT_SINCE:
+        # An older libpq refuses the key itself, and speaks 'postgres' anyway.
+        if negotiation == "direct":
+            read.problems.append(
+                problem_codes.DB_SSLNEGOTIATION_LIBPQ.problem(
+                    name,
+                    f"'direct' needs libpq {libpq_release(_DIRECT_SINCE)}, and libpq "
+                    f"{libpq_release(version)} is loaded.",
+                    f"Install a driver with a newer libpq, or unset {name}.",
+                )
+            )
+        return {}
+    return {"sslnegotiation": negotiation}
+
+
+def _extra_options(read: Reader, decided: Mapping[str, Any]) -> dict[str, Any]:
+    text = read(variables.DB_EXTRA_OPTIONS)
+    name = variables.DB_EXTRA_OPTIONS.name
+    extra = read_json_object(name, text, read.problems) if text else None
+    options: dict[str, Any] = {}
+    for parameter, value in (extra or {}).items():
+        owner = _DECIDED_ELSEWHERE.get(parameter)
+        if owner is not None and decided.get(parameter) != value:
+            read.problems.append(
+                problem_codes.DB_EXTRA_OPTION_CONFLICT.problem(
+                    name,
+                    f"{parameter} is decided by {owner.name}.",
+                    f"Remove it here and use {owner.name}.",
+                )
+            )
+        elif isinstance(value, bool) or not isinstance(value, str | int):
+            read.problems.append(
+                problem_codes.DB_EXTRA_OPTION_TYPE.problem(
+                    name,
+                    f"the value of {echo(parameter)} is neither text nor a whole "
+                    "number.",
+                    f"Write it as {one_of(['a string', 'an integer'])}.",
+                )
+            )
+        else:
+            options[parameter] = value
+    return options

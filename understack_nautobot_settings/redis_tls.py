@@ -1,0 +1,306 @@
+"""How Nautobot reaches Redis: cache, Celery broker and result backend alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificates import CertificateFile
+from understack_nautobot_settings.certificates import ClientFiles
+from understack_nautobot_settings.certificates import check_certificates
+from understack_nautobot_settings.environment import Reader
+from understack_nautobot_settings.environment import Variable
+from understack_nautobot_settings.errors import Collecting
+from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.redis_urls import BROKER_DATABASE
+from understack_nautobot_settings.redis_urls import CACHE_DATABASE
+from understack_nautobot_settings.redis_urls import RedisAddress
+from understack_nautobot_settings.redis_urls import nautobot_url
+from understack_nautobot_settings.redis_urls import over_tls
+from understack_nautobot_settings.redis_urls import redis_address
+from understack_nautobot_settings.redis_urls import scheme_of
+from understack_nautobot_settings.redis_urls import ssl_options
+
+_TCP_SCHEMES = ("redis", "rediss")
+_SENTINEL_CLIENT = "SentinelClient"
+
+
+class _Tls(NamedTuple):
+    """What the TLS variables decide.
+
+    Attributes:
+        mutual: True where a client certificate is presented and every TCP
+            connection uses TLS.
+        verification: The keyword arguments of redis-py that decide what is
+            accepted from a server.
+        files: The keyword arguments of redis-py that name files.
+    """
+
+    mutual: bool
+    verification: dict[str, Any]
+    files: dict[str, str]
+
+    def options(self, scheme: str) -> dict[str, Any]:
+        """Return the redis-py keyword arguments for a URL of that scheme."""
+        if self.mutual and scheme in _TCP_SCHEMES:
+            return {**self.verification, **self.files}
+        return dict(self.verification) if scheme == "rediss" else {}
+
+
+def redis_tls_settings(
+    caches: Mapping[str, Any] | None,
+    broker_url: str | None,
+    broker_use_ssl: Mapping[str, Any] | None = None,
+    result_backend_use_ssl: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> dict[str, Any]:
+    """Return the cache and Celery settings that speak TLS where they should.
+
+    Mutual TLS is on where the CA file exists. One object feeds every consumer:
+    the connection pool of the cache, Celery's ``broker_use_ssl`` and its
+    ``redis_backend_use_ssl``, in the keyword arguments of redis-py's
+    ``SSLConnection``. ``redis://`` becomes ``rediss://`` with it. A ``rediss://``
+    URL without a private CA is verified against the system store.
+
+    A URL that Nautobot built from ``NAUTOBOT_REDIS_*`` is built again with its
+    credentials encoded; those of the cache move to the pool's keyword arguments,
+    which Django's debug page masks.
+
+    Args:
+        caches: The base ``CACHES``; not changed.
+        broker_url: The base ``CELERY_BROKER_URL``.
+        broker_use_ssl: The base ``CELERY_BROKER_USE_SSL``.
+        result_backend_use_ssl: The base ``CELERY_REDIS_BACKEND_USE_SSL``.
+        env: The environment; reads the ``NAUTOBOT_REDIS_*`` variables and
+            ``UNDERSTACK_REDIS_MTLS``.
+        problems: Collects problems instead of raising them.
+        check_files: Judges the files that mutual TLS uses.
+        exists: Tells whether a file exists.
+
+    Returns:
+        ``CACHES``, ``CELERY_BROKER_URL`` where they were given, and
+        ``CELERY_BROKER_USE_SSL`` and ``CELERY_REDIS_BACKEND_USE_SSL`` where the
+        broker speaks TLS.
+
+    Raises:
+        MissingFileError: A file is missing (a ``FileNotFoundError``).
+        SettingsError: A variable or URL is wrong, or a file unusable.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        address = redis_address(read)
+        caches_redis = _redis_caches(caches)
+        broker_redis = _is_redis(broker_url)
+        settings: dict[str, Any] = {}
+        if caches is not None:
+            settings["CACHES"] = dict(caches)
+        if broker_url is not None:
+            settings["CELERY_BROKER_URL"] = broker_url
+        for name, base in (
+            ("CELERY_BROKER_USE_SSL", broker_use_ssl),
+            ("CELERY_REDIS_BACKEND_USE_SSL", result_backend_use_ssl),
+        ):
+            if base is not None:
+                settings[name] = dict(base) if isinstance(base, Mapping) else base
+        if not (caches_redis or broker_redis):
+            return settings
+        tls = _tls(read, exists, check_files)
+        if tls.mutual:
+            _refuse_sentinel(read, caches_redis, broker_url)
+        schemes: list[str] = []
+        if caches_redis:
+            rebuilt = dict(caches or {})
+            for alias, cache in caches_redis.items():
+                rebuilt[alias], scheme = _cache(cache, address, tls, read)
+                schemes.append(scheme)
+            settings["CACHES"] = rebuilt
+        if broker_redis:
+            url = _broker_url(broker_url, address, tls, read)
+            if url is not None:
+                settings["CELERY_BROKER_URL"] = url
+            scheme = _over(address, tls).scheme if url is None else scheme_of(url)
+            schemes.append(scheme)
+            options = tls.options(scheme)
+            for name in ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL"):
+                if options:
+                    settings[name] = {**_mapping(settings.get(name)), **options}
+        _warn_unverified(read, tls, schemes)
+        return settings
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _redis_caches(caches: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    if caches is None:
+        return {"default": {}}
+    return {
+        alias: cache
+        for alias, cache in caches.items()
+        if "redis" in cache.get("BACKEND", variables.CACHES_BACKEND.default).lower()
+    }
+
+
+def _is_redis(broker_url: str | None) -> bool:
+    """Tell whether a broker URL, Nautobot's where None, leads to Redis."""
+    if broker_url is None:
+        return True
+    schemes = {scheme_of(url) for url in broker_url.split(";")}
+    return bool(schemes & {*_TCP_SCHEMES, "sentinel", "unix", "redis+socket"})
+
+
+def _tls(
+    read: Reader,
+    exists: Callable[[str], bool],
+    check_files: Callable[[ClientFiles], list[Problem]],
+) -> _Tls:
+    requirement = read(variables.REDIS_SSL_CERT_REQS)
+    check_hostname = read(variables.REDIS_SSL_CHECK_HOSTNAME)
+    verification = {
+        "ssl_cert_reqs": requirement,
+        "ssl_check_hostname": check_hostname and requirement != "none",
+    }
+    mode = read(variables.REDIS_MTLS)
+    if mode == "off":
+        return _Tls(False, verification, {})
+    paths: dict[str, Variable[str]] = {
+        "ssl_ca_certs": variables.REDIS_SSL_CA_CERTS,
+        "ssl_certfile": variables.REDIS_SSL_CERTFILE,
+        "ssl_keyfile": variables.REDIS_SSL_KEYFILE,
+    }
+    files = {argument: read(variable) for argument, variable in paths.items()}
+    # A path that somebody wrote down announces mutual TLS: going on without it
+    # would be a downgrade that nobody asked for.
+    wanted = mode == "on" or any(read.is_set(variable) for variable in paths.values())
+    if not (wanted or exists(files["ssl_ca_certs"])):
+        return _Tls(False, verification, {})
+    ca, cert, key = (
+        CertificateFile(files[argument], variable.name)
+        for argument, variable in paths.items()
+    )
+    read.problems.extend(check_files(ClientFiles("Redis", cert, key, ca)))
+    return _Tls(True, verification, files)
+
+
+def _refuse_sentinel(
+    read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_url: str | None
+) -> None:
+    places = [
+        f"CACHES.{alias}.OPTIONS.CLIENT_CLASS"
+        for alias, cache in caches.items()
+        if _SENTINEL_CLIENT in str(_mapping(cache.get("OPTIONS")).get("CLIENT_CLASS"))
+    ]
+    if any(scheme_of(url) == "sentinel" for url in (broker_url or "").split(";")):
+        places.append(_broker_place(read))
+    read.problems.extend(
+        problem_codes.REDIS_SENTINEL_TLS.problem(
+            place,
+            "Redis Sentinel would be asked without TLS while the data connections "
+            "use it.",
+            f"Connect to Redis directly, or set {variables.REDIS_MTLS.name}=off.",
+        )
+        for place in places
+    )
+
+
+def _cache(
+    cache: Mapping[str, Any], address: RedisAddress, tls: _Tls, read: Reader
+) -> tuple[dict[str, Any], str]:
+    """Return one cache over TLS, and the scheme of its (first) URL."""
+    settings = dict(cache)
+    options = dict(_mapping(cache.get("OPTIONS")))
+    pool = dict(_mapping(options.get("CONNECTION_POOL_KWARGS")))
+    location = cache.get("LOCATION")
+    ours = _over(address, tls)
+    own = (
+        ours.url(CACHE_DATABASE, credentials=False),
+        nautobot_url(read.mapping(), CACHE_DATABASE),
+    )
+    if location is None or location in own:
+        pool |= ours.credentials()
+        scheme = ours.scheme
+        if location is not None:
+            settings["LOCATION"] = own[0]
+    else:
+        urls = location.split(",") if isinstance(location, str) else list(location)
+        for url in urls:
+            _refuse_ssl_options(read, "CACHES.LOCATION", url)
+        if tls.mutual:
+            urls = [over_tls(url) for url in urls]
+        settings["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
+        scheme = scheme_of(urls[0]) if urls else ""
+    pool |= tls.options(scheme)
+    if pool:
+        if "django.core.cache" in str(cache.get("BACKEND")):
+            read.problems.append(
+                problem_codes.REDIS_CACHE_BACKEND.problem(
+                    variables.CACHES_BACKEND.name,
+                    "Django's own Redis backend takes no connection pool arguments "
+                    "in this form.",
+                    f"Use {variables.CACHES_BACKEND.default}.",
+                )
+            )
+        options["CONNECTION_POOL_KWARGS"] = pool
+        settings["OPTIONS"] = options
+    return settings, scheme
+
+
+def _over(address: RedisAddress, tls: _Tls) -> RedisAddress:
+    if tls.mutual and address.scheme == "redis":
+        return address._replace(scheme="rediss")
+    return address
+
+
+def _broker_url(
+    broker_url: str | None, address: RedisAddress, tls: _Tls, read: Reader
+) -> str | None:
+    if broker_url is None:
+        return None
+    ours = _over(address, tls).url(BROKER_DATABASE, credentials=True)
+    if broker_url in (ours, nautobot_url(read.mapping(), BROKER_DATABASE)):
+        return ours
+    urls = broker_url.split(";")
+    for url in urls:
+        if _is_redis(url):
+            _refuse_ssl_options(read, _broker_place(read), url)
+    return ";".join(over_tls(url) for url in urls) if tls.mutual else broker_url
+
+
+def _broker_place(read: Reader) -> str:
+    if read.is_set(variables.CELERY_BROKER_URL):
+        return variables.CELERY_BROKER_URL.name
+    return "CELERY_BROKER_URL"
+
+
+def _refuse_ssl_options(read: Reader, place: str, url: str) -> None:
+    read.problems.extend(
+        problem_codes.REDIS_URL_SSL_OPTION.problem(
+            place,
+            f"the URL sets {option}, which beats or drops the configured TLS.",
+            f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
+            "neighbours.",
+        )
+        for option in ssl_options(url)
+    )
+
+
+def _warn_unverified(read: Reader, tls: _Tls, schemes: list[str]) -> None:
+    if tls.verification["ssl_cert_reqs"] == "none" and any(map(tls.options, schemes)):
+        read.problems.append(
+            problem_codes.REDIS_CERT_REQS_NONE.problem(
+                variables.REDIS_SSL_CERT_REQS.name,
+                "'none' accepts any server certificate, so whoever answers receives "
+                "the Redis password.",
+                "Use required.",
+            )
+        )

@@ -1,0 +1,119 @@
+"""The Redis URLs that Nautobot builds, and the same ones built so that they work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+from urllib.parse import quote
+from urllib.parse import unquote
+from urllib.parse import urlsplit
+
+from understack_nautobot_settings import variables
+from understack_nautobot_settings.environment import FALSE_WORDS
+from understack_nautobot_settings.environment import TRUE_WORDS
+from understack_nautobot_settings.environment import Reader
+
+CACHE_DATABASE = 1
+BROKER_DATABASE = 0
+
+_PLAIN_TO_TLS = {"redis": "rediss"}
+
+
+class RedisAddress(NamedTuple):
+    """Where Redis is and who is asking, from the ``NAUTOBOT_REDIS_*`` variables.
+
+    Attributes:
+        scheme: ``redis``, ``rediss`` or ``unix``.
+        host: Host name, IP address, or the path of a socket.
+        port: TCP port.
+        username: ACL user, empty for the default one.
+        password: The password itself, not percent-encoded.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str
+    password: str
+
+    def url(self, database: int, *, credentials: bool) -> str:
+        """Return the URL of one database, every part percent-encoded."""
+        who = ""
+        if credentials and (self.username or self.password):
+            who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
+        if self.scheme == "unix":
+            return f"unix://{who}{quote(self.host)}?db={database}"
+        host = f"[{self.host}]" if ":" in self.host.strip("[]") else self.host
+        host = host.replace("[[", "[").replace("]]", "]")
+        return f"{self.scheme}://{who}{host}:{self.port}/{database}"
+
+    def credentials(self) -> dict[str, str]:
+        """Return the credentials as keyword arguments of redis-py."""
+        both = {"username": self.username, "password": self.password}
+        return {name: value for name, value in both.items() if value}
+
+
+def redis_address(read: Reader) -> RedisAddress:
+    """Return the address that the environment describes."""
+    username = read(variables.REDIS_USERNAME)
+    password = read(variables.REDIS_PASSWORD)
+    if read(variables.REDIS_PASSWORD_ENCODED):
+        password = unquote(password)
+    scheme = read(variables.REDIS_SCHEME)
+    if scheme is None:
+        scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
+    return RedisAddress(
+        scheme=scheme,
+        host=read(variables.REDIS_HOST),
+        port=read(variables.REDIS_PORT),
+        username=username,
+        password=password,
+    )
+
+
+def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
+    """Return the URL as Nautobot builds it, None where Nautobot would raise.
+
+    Mirrors ``nautobot.core.settings_funcs.parse_redis_connection``, which neither
+    strips nor encodes anything.
+    """
+    port = env.get(variables.REDIS_PORT.name, str(variables.REDIS_PORT.default))
+    ssl = env.get(variables.REDIS_SSL.name, "false").lower()
+    scheme = env.get(variables.REDIS_SCHEME.name)
+    if scheme is None:
+        if ssl not in (*TRUE_WORDS, *FALSE_WORDS):
+            return None
+        scheme = "rediss" if ssl in TRUE_WORDS else "redis"
+    try:
+        number = int(port)
+    except ValueError:
+        return None
+    host = env.get(variables.REDIS_HOST.name, variables.REDIS_HOST.default)
+    username = env.get(variables.REDIS_USERNAME.name, "")
+    password = env.get(variables.REDIS_PASSWORD.name, "")
+    who = f"{username}:{password}@" if username or password else ""
+    if scheme == "unix":
+        return f"{scheme}://{who}{host}?db={database}"
+    return f"{scheme}://{who}{host}:{number}/{database}"
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL, in lower case."""
+    return url.partition("://")[0].lower() if "://" in url else ""
+
+
+def over_tls(url: str) -> str:
+    """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
+    scheme, separator, rest = url.partition("://")
+    return _PLAIN_TO_TLS.get(scheme.lower(), scheme) + separator + rest
+
+
+def ssl_options(url: str) -> list[str]:
+    """Return the names of the TLS options in the query of a URL."""
+    try:
+        query = urlsplit(url).query
+    except ValueError:
+        query = url.partition("?")[2]
+    names = (name for name, _ in parse_qsl(query, keep_blank_values=True))
+    return [name for name in names if name == "ssl" or name.startswith("ssl_")]
