@@ -1,0 +1,55 @@
+"""Real servers for a whole run; a test that bends one starts its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.certificates import Authority
+from tests.lab.certificates import Mount
+from tests.lab.certificates import write_mount
+from tests.lab.servers import PostgresServer
+from tests.lab.servers import RedisServer
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The CA that the servers trust and are certified by."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def mount(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Mount:
+    """A mounted client certificate, CN=app."""
+    directory = tmp_path_factory.mktemp("mtls")
+    return write_mount(directory, authority.client(), authority.ca_pem)
+
+
+@pytest.fixture(scope="session")
+def postgres15(authority: Authority) -> Iterator[PostgresServer]:
+    """PostgreSQL 15, client certificates only."""
+    with PostgresServer(15, authority=authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18(authority: Authority) -> Iterator[PostgresServer]:
+    """PostgreSQL 18, client certificates only."""
+    with PostgresServer(18, authority=authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=[15, 18], ids="postgres{}".format)
+def postgres(request: pytest.FixtureRequest) -> PostgresServer:
+    """Each PostgreSQL in turn."""
+    server = request.getfixturevalue(f"postgres{request.param}")
+    assert isinstance(server, PostgresServer)
+    return server
+
+
+@pytest.fixture(scope="session")
+def redis_server(authority: Authority) -> Iterator[RedisServer]:
+    """Redis 7: client certificates and a password."""
+    with RedisServer(authority=authority, password="p/a#s?s[w]o%41rd") as server:
+        yield server
