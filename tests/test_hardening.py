@@ -1,0 +1,45 @@
+import pytest
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import hardening_settings
+
+ON = {
+    "SESSION_COOKIE_SECURE": True,
+    "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",
+    "CSRF_COOKIE_SECURE": True,
+    "CSRF_COOKIE_SAMESITE": "Lax",
+    "SECURE_HSTS_SECONDS": 31536000,
+    "SECURE_CONTENT_TYPE_NOSNIFF": True,
+}
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"UNDERSTACK_HARDENING": ""}, {"UNDERSTACK_HARDENING": "off"}]
+)
+def test_switched_off_it_sets_nothing(env):
+    assert hardening_settings(True, ["*"], env) == {}
+
+
+def test_switched_on_it_hardens_cookies_and_transport():
+    env = {"UNDERSTACK_HARDENING": "on"}
+
+    assert hardening_settings(False, ["nautobot.example.org"], env) == ON
+
+
+def test_the_lifetime_of_hsts_can_be_chosen():
+    env = {"UNDERSTACK_HARDENING": "on", "UNDERSTACK_HSTS_SECONDS": "300"}
+
+    assert hardening_settings(False, [], env) == {**ON, "SECURE_HSTS_SECONDS": 300}
+
+
+def test_debug_and_any_host_are_both_refused():
+    with pytest.raises(SettingsError) as caught:
+        hardening_settings(True, ["*"], {"UNDERSTACK_HARDENING": "on"})
+
+    assert str(caught.value) == (
+        "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
+        "everybody. Unset NAUTOBOT_DEBUG.\n"
+        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "
+        "List the host names in NAUTOBOT_ALLOWED_HOSTS."
+    )

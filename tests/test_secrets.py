@@ -1,0 +1,97 @@
+import pytest
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import secret_settings
+
+KEY = "k" * 50
+
+
+def test_the_key_comes_from_the_variable():
+    assert secret_settings("of the file" * 9, None, {"NAUTOBOT_SECRET_KEY": KEY}) == {
+        "SECRET_KEY": KEY
+    }
+
+
+def test_the_key_of_the_settings_file_is_kept():
+    assert secret_settings(KEY, None, {}) == {"SECRET_KEY": KEY}
+
+
+def test_the_key_comes_from_a_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+
+    assert secret_settings("", None, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}) == {
+        "SECRET_KEY": KEY
+    }
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_no_key_is_worse_than_no_start(key):
+    with pytest.raises(SettingsError) as caught:
+        secret_settings(key, None, {"NAUTOBOT_SECRET_KEY": ""})
+
+    assert str(caught.value) == (
+        "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
+        "NAUTOBOT_SECRET_KEY_FILE, to the value that all pods share."
+    )
+
+
+def test_a_missing_key_file_is_the_only_problem(tmp_path):
+    file = tmp_path / "missing"
+
+    with pytest.raises(SettingsError) as caught:
+        secret_settings("", None, {"NAUTOBOT_SECRET_KEY_FILE": str(file)})
+
+    assert str(caught.value) == (
+        f"NAUTOBOT_SECRET_KEY_FILE: {file} cannot be read: No such file or directory. "
+        "Mount the secret there, or set NAUTOBOT_SECRET_KEY instead."
+    )
+
+
+def test_a_short_key_is_warned_about():
+    with pytest.warns(SettingsWarning) as caught:
+        assert secret_settings("", None, {"NAUTOBOT_SECRET_KEY": "short"}) == {
+            "SECRET_KEY": "short"
+        }
+
+    assert [str(warning.message) for warning in caught] == [
+        "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
+        "Use 50 or more random characters, the same on every pod."
+    ]
+
+
+def test_the_database_password_comes_from_a_file(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("p/a#s?s\n")
+    databases = {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
+
+    settings = secret_settings(KEY, databases, {"NAUTOBOT_DB_PASSWORD_FILE": str(file)})
+
+    assert settings == {
+        "SECRET_KEY": KEY,
+        "DATABASES": {"default": {"NAME": "app", "PASSWORD": "p/a#s?s"}, "other": {}},
+    }
+    assert databases == {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
+
+
+def test_the_database_password_of_the_variable_is_nautobots_business():
+    databases = {"default": {"PASSWORD": "as Nautobot read it"}}
+
+    settings = secret_settings(KEY, databases, {"NAUTOBOT_DB_PASSWORD": "secret"})
+
+    assert settings == {"SECRET_KEY": KEY, "DATABASES": databases}
+
+
+def test_both_forms_of_a_secret_are_an_error(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    env = {"NAUTOBOT_SECRET_KEY": KEY, "NAUTOBOT_SECRET_KEY_FILE": str(file)}
+
+    with pytest.raises(SettingsError) as caught:
+        secret_settings("", None, env)
+
+    assert str(caught.value) == (
+        "NAUTOBOT_SECRET_KEY_FILE: NAUTOBOT_SECRET_KEY is set as well. "
+        "Unset one of the two."
+    )

@@ -1,0 +1,46 @@
+import pytest
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import site_settings
+
+
+@pytest.mark.parametrize(
+    ("env", "partition", "site"),
+    [
+        ({}, "", ""),
+        ({"UNDERSTACK_PARTITION": "", "UNDERSTACK_SITE": ""}, "", ""),
+        ({"UNDERSTACK_PARTITION": "dfw3-staging"}, "dfw3-staging", ""),
+        ({"UNDERSTACK_PARTITION": " dfw3\n"}, "dfw3", ""),
+        (
+            {"UNDERSTACK_PARTITION": "a.b_C-1", "UNDERSTACK_SITE": "dfw3"},
+            "a.b_C-1",
+            "dfw3",
+        ),
+    ],
+    ids=["unset", "empty", "partition", "blanks around it", "both"],
+)
+def test_the_identity_of_a_site_becomes_settings(env, partition, site):
+    assert site_settings(env) == {
+        "UNDERSTACK_PARTITION": partition,
+        "UNDERSTACK_SITE": site,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "foreign"),
+    [
+        ("dfw3\nstaging", r"'dfw3\nstaging'", r"'\n'"),
+        ("dfw3 staging", "'dfw3 staging'", "' '"),
+        ("dfw3:staging/x", "'dfw3:staging/x'", "'/', ':'"),
+        ("dfẃ", "'dfẃ'", "'ẃ'"),
+    ],
+    ids=["line end inside", "blank inside", "URN separators", "accent"],
+)
+@pytest.mark.parametrize("name", ["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"])
+def test_a_foreign_character_is_refused(name, value, shown, foreign):
+    with pytest.raises(SettingsError) as caught:
+        site_settings({name: value})
+
+    assert str(caught.value) == (
+        f"{name}: {shown} has {foreign}. Use letters, digits, '.', '_' and '-' only."
+    )
