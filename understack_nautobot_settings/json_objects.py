@@ -100,11 +100,15 @@ def read_json_object(
             f"the JSON{{}} is {_KINDS[type(value)]}, not an object.",
             "Write one object: braces around names and values.",
         )
-    at = f" at line {_line(text, fault.offset)}, column {_column(text, fault.offset)}"
-    problems.append(
-        fault.code.problem(variable, fault.fact.replace("{}", at), fault.remedy)
-    )
+    line, column = line_and_column(text, fault.offset)
+    fact = fault.fact.replace("{}", f" at line {line}, column {column}")
+    problems.append(fault.code.problem(variable, fact, fault.remedy))
     return None
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """Return where a character of a text is, both counted from 1."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,14 +148,6 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _line(text: str, offset: int) -> int:
-    return text.count("\n", 0, offset) + 1
-
-
-def _column(text: str, offset: int) -> int:
-    return offset - text.rfind("\n", 0, offset)
 
 
 def _fault(text: str, start: int, *, too_deep: bool) -> _Fault:

@@ -155,6 +155,69 @@ JSON_TOO_DEEP = Code(
     "Flatten it.",
 )
 
+# --- plugins -------------------------------------------------------------------
+
+PLUGIN_NAME_INVALID = Code(
+    "plugin-name-invalid",
+    ERROR,
+    "An extra plugin is given by a name that Python cannot import, often the name "
+    "of the distribution (hyphens) in place of the module (underscores).",
+    "Use names as Python imports them, separated by commas.",
+)
+PLUGIN_SKIPPED = Code(
+    "plugin-skipped",
+    WARNING,
+    "An extra plugin is not installed in this image, or its name is misspelt.",
+    "Install it in the image, or correct the name.",
+)
+PLUGIN_MISSING = Code(
+    "plugin-missing",
+    ERROR,
+    "An extra plugin is not installed while `NAUTOBOT_EXTRA_PLUGINS_STRICT` is on.",
+    "Install it in the image, or correct the name.",
+)
+PLUGIN_CONFIG_NOT_OBJECT = Code(
+    "plugin-config-not-object",
+    ERROR,
+    "The configuration of a plugin is null, or anything else but an object.",
+    "Write an object, `{}` for none. null does not remove the defaults.",
+)
+PLUGIN_CONFIG_UNUSED = Code(
+    "plugin-config-unused",
+    WARNING,
+    "A plugin is configured that is not loaded, or its name is misspelt.",
+    "Correct the name, add the plugin to `NAUTOBOT_EXTRA_PLUGINS`, or remove its "
+    "configuration.",
+)
+PLUGIN_CONFIG_FILE_UNREADABLE = Code(
+    "plugin-config-file-unreadable",
+    ERROR,
+    "The file with the plugin configuration is missing, empty or cannot be read.",
+    "Mount the file, or correct the path.",
+)
+
+# --- expansion -----------------------------------------------------------------
+
+REFERENCE_UNSET = Code(
+    "reference-unset",
+    ERROR,
+    "A `${NAME}` in the plugin configuration names a variable that is unset or empty.",
+    "Set the variable, or give a default: `${NAME:-text}`.",
+)
+REFERENCE_MALFORMED = Code(
+    "reference-malformed",
+    ERROR,
+    "A `${` in the plugin configuration begins no reference: the brace is not "
+    "closed, or the name has characters that names of variables have not.",
+    "Write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself.",
+)
+EXPANSION_TOO_LARGE = Code(
+    "expansion-too-large",
+    ERROR,
+    "References put more than 16 Mi characters into the plugin configuration.",
+    "Refer to shorter values, or less often.",
+)
+
 # --- site identity -------------------------------------------------------------
 
 SITE_NAME_INVALID = Code(

@@ -1,0 +1,56 @@
+"""Configuration in layers: defaults, what a file says, what the environment adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+
+def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the layers merged, a later one over the earlier.
+
+    Dicts merge name by name, at any depth; everything else, lists included,
+    replaces what was there. The result shares no dict and no list with a layer,
+    so that neither can change the other.
+    """
+    result: dict[Any, Any] = {}
+    for layer in layers:
+        todo = [(result, _copy(dict(layer)))]
+        for below, above in todo:
+            for key, value in above.items():
+                under = below.get(key)
+                if isinstance(value, dict) and isinstance(under, dict):
+                    todo.append((under, value))
+                else:
+                    below[key] = value
+    return result
+
+
+def _copy(value: Any) -> Any:
+    """Copy dicts, lists and the tuples that may hold them; recursion would end."""
+    root = [value]
+    todo: list[Any] = [root]
+    tuples = []
+    for container in todo:
+        for key, item in _pairs(container):
+            copy: Any
+            if isinstance(item, dict):
+                copy = dict(item)
+            elif isinstance(item, list):
+                copy = list(item)
+            elif type(item) is tuple:
+                copy = list(item)
+                tuples.append((container, key))
+            else:
+                continue
+            container[key] = copy
+            todo.append(copy)
+    # Inner ones were met last.
+    for container, key in reversed(tuples):
+        container[key] = tuple(container[key])
+    return root[0]
+
+
+def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if isinstance(container, dict) else enumerate(container)
