@@ -122,7 +122,8 @@ def redis_tls_settings(
             for alias, cache in caches_redis.items():
                 rebuilt[alias], scheme = _cache(cache, address, tls, read)
                 schemes.append(scheme)
-            settings["CACHES"] = rebuilt
+            if caches is not None or any(rebuilt.values()):
+                settings["CACHES"] = rebuilt
         if broker_redis:
             url = _broker_url(broker_url, address, tls, read)
             if url is not None:

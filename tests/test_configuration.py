@@ -1,0 +1,252 @@
+import copy
+import itertools
+import logging
+import subprocess
+import sys
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import configure
+from understack_nautobot_settings import logs
+from understack_nautobot_settings.configuration import FRAGMENTS
+from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.nautobot_base import nautobot_settings
+from understack_nautobot_settings.variables import VARIABLES
+
+KEY = "k" * 50
+NAMES = [name for variable in VARIABLES for name in variable.names]
+
+
+def passes(files):
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_left_waiting():
+    yield
+    logs._waiting.clear()
+
+
+def test_an_empty_namespace_can_be_configured():
+    namespace = {}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY, "UNDERSTACK_PARTITION": "dfw3"})
+
+    assert namespace["SECRET_KEY"] == KEY
+    assert namespace["UNDERSTACK_PARTITION"] == "dfw3"
+    assert not [name for name in namespace if name.startswith("EXTRA_")]
+
+
+def test_every_problem_of_every_fragment_is_in_one_error():
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "verify_full",
+        "NAUTOBOT_REDIS_SSL_CERT_REQS": "yes",
+        "UNDERSTACK_PARTITION": "dfw 3",
+        "UNDERSTACK_HARDENING": "maybe",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": "[]",
+        "UNDERSTACK_DB_CONNECT_TIMEOUT": "soon",
+    }
+
+    with pytest.raises(SettingsError) as caught:
+        configure({}, env)
+
+    assert {problem.variable for problem in caught.value.problems} == {
+        "NAUTOBOT_SECRET_KEY",
+        *env,
+    }
+    assert len(str(caught.value).splitlines()) == 7
+
+
+def test_a_refused_environment_leaves_the_namespace_as_it_was():
+    namespace = {"PLUGINS": ["mine"]}
+
+    with pytest.raises(SettingsError):
+        configure(namespace, {"NAUTOBOT_DB_SSLMODE": "prefer"})
+
+    assert namespace == {"PLUGINS": ["mine"]}
+
+
+def test_the_mode_and_the_warnings_wait_for_logging():
+    namespace = {}
+
+    configure(
+        namespace, {"NAUTOBOT_SECRET_KEY": "short", "UNDERSTACK_PARTITION": "dfw3"}
+    )
+
+    assert namespace["LOGGING_CONFIG"] == logs.CONFIGURE_LOGGING
+    (mode, weak) = logs._waiting
+    assert mode[0] == logging.INFO
+    assert mode[1].startswith("PostgreSQL sslmode=unset sslnegotiation=unset; Redis ")
+    assert "; partition dfw3; " in mode[1]
+    assert weak == (
+        logging.WARNING,
+        "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
+        "Use 50 or more random characters, the same on every pod.",
+    )
+
+
+def test_a_namespace_that_configures_no_logging_is_left_so():
+    namespace = {"LOGGING_CONFIG": None}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING_CONFIG"] is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import understack_nautobot_settings",
+        "from understack_nautobot_settings import configure; "
+        "configure({}, {'NAUTOBOT_SECRET_KEY': 'k' * 50})",
+    ],
+    ids=["import", "configure"],
+)
+def test_no_framework_and_no_client_is_imported(command):
+    """Neither importing the package nor configure loads what it configures."""
+    check = (
+        f"import sys; {command}; print([name for name in ('django', 'nautobot', "
+        "'redis', 'celery', 'kombu', 'psycopg', 'psycopg2', 'cryptography', "
+        "'asyncio', 'dataclasses') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_public_names_are_listed_and_importable():
+    import understack_nautobot_settings as package
+
+    assert package.__all__ == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "true",
+            "off",
+            "on",
+            "verify-full",
+            "require",
+            "direct",
+            "wan",
+            "json",
+            "redis",
+            "unix",
+            "15",
+            "{}",
+            '{"a": {"b": "${NAUTOBOT_DB_PASSWORD}"}}',
+            "/",
+            "/nowhere",
+            "amqps://b",
+            "redis://[",
+        ]
+    ),
+    st.text(st.characters(exclude_characters="\0"), max_size=30),
+)
+ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), TEXTS)
+
+
+def base(env):
+    return {
+        **nautobot_settings(env),
+        "INSTALLED_APPS": ["a"],
+        "MIDDLEWARE": ["m"],
+        "LOGGING": {"version": 1, "loggers": {}},
+        "AUTHENTICATION_BACKENDS": ["b"],
+        "DEBUG": False,
+        "ALLOWED_HOSTS": ["h"],
+    }
+
+
+@hypothesis_settings(max_examples=300)
+@given(ENVIRONMENTS)
+def test_any_environment_is_configured_or_refused_in_words(env):
+    namespace = base(env)
+    before = copy.deepcopy(namespace)
+
+    try:
+        configure(namespace, env)
+    except SettingsError as error:
+        assert namespace == before
+        assert all(problem.variable and problem.message for problem in error.problems)
+
+
+@given(ENVIRONMENTS)
+def test_inputs_are_never_changed(env):
+    namespace = base(env)
+    before = copy.deepcopy(namespace)
+
+    evaluate(MappingProxyType(namespace), MappingProxyType(env), check_files=passes)
+
+    assert namespace == before
+
+
+@given(ENVIRONMENTS)
+def test_a_second_run_changes_nothing(env):
+    first = evaluate(base(env), env, check_files=passes)
+    second = evaluate({**base(env), **first.settings}, env, check_files=passes)
+
+    assert second.settings == first.settings
+
+
+@given(ENVIRONMENTS, st.permutations(FRAGMENTS))
+def test_fragments_own_disjoint_keys(env, order):
+    """The order in which fragments are folded makes no difference."""
+    expected = evaluate(base(env), env, check_files=passes).settings
+
+    settings = base(env)
+    for fragment in order:
+        options = {"check_files": passes} if fragment.judges_files else {}
+        bases = (settings.get(name) for name in fragment.base)
+        settings |= fragment.settings(*bases, env, problems=[], **options)
+
+    assert {name: settings[name] for name in expected} == expected
+
+
+class Recording(dict):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.read = set()
+
+    def get(self, name, default=None):
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+SWITCHES = {
+    "NAUTOBOT_DB_SSLMODE": ["", "verify-full", "require"],
+    "UNDERSTACK_CONNECTION_PROFILE": ["", "wan"],
+    "UNDERSTACK_HARDENING": ["", "on"],
+    "UNDERSTACK_REDIS_MTLS": ["", "on"],
+}
+
+
+def test_nothing_undeclared_is_read():
+    read = set()
+    for values in itertools.product(*SWITCHES.values()):
+        env = Recording(zip(SWITCHES, values, strict=True))
+        evaluate(nautobot_settings(env), env, check_files=passes)
+        read |= env.read
+
+    assert read <= set(NAMES)
