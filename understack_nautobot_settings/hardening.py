@@ -50,7 +50,7 @@ def hardening_settings(
                 problem_codes.HARDENING_DEBUG.problem(
                     name,
                     "DEBUG is on, and its error pages show settings to everybody.",
-                    "Unset NAUTOBOT_DEBUG.",
+                    f"Unset {variables.DEBUG.name}.",
                 )
             )
         if "*" in (allowed_hosts or ()):
@@ -58,7 +58,7 @@ def hardening_settings(
                 problem_codes.HARDENING_ALLOWED_HOSTS.problem(
                     name,
                     "ALLOWED_HOSTS is '*', so any Host header is believed.",
-                    "List the host names in NAUTOBOT_ALLOWED_HOSTS.",
+                    f"List the host names in {variables.ALLOWED_HOSTS.name}.",
                 )
             )
         return {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.environment import TRUE_WORDS
 from understack_nautobot_settings.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.redis_urls import nautobot_url
@@ -38,7 +39,11 @@ def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
     location = nautobot_url(env, CACHE_DATABASE)
     if location is not None:
         cache["LOCATION"] = location
+    debug = env.get(variables.DEBUG.name, "")
+    hosts = env.get(variables.ALLOWED_HOSTS.name, "")
     settings: dict[str, Any] = {
+        "DEBUG": debug.lower() in TRUE_WORDS,
+        "ALLOWED_HOSTS": hosts.split(" ") if hosts else [],
         "SECRET_KEY": env.get(variables.SECRET_KEY.name, ""),
         "DATABASES": {
             "default": {

@@ -373,6 +373,15 @@ ROLE: Variable[str | None] = Variable(
     concern="site",
     settings=("DATABASES.default.OPTIONS.application_name",),
 )
+TASK_QUEUES: Variable[tuple[str, ...]] = Variable(
+    "CELERY_TASK_QUEUES",
+    Names(),
+    (),
+    "Queues that the worker takes tasks from. The Helm chart writes it from "
+    "`taskQueues` and hands it to `celery worker --queues`; read by `check` alone, "
+    "which wants the partition among them on a site worker.",
+    concern="site",
+)
 
 # --- secrets -------------------------------------------------------------------
 
@@ -459,6 +468,25 @@ HARDENING: Variable[bool] = Variable(
         "CSRF_COOKIE_SAMESITE",
         "SECURE_CONTENT_TYPE_NOSNIFF",
     ),
+)
+DEBUG: Variable[bool] = Variable(
+    "NAUTOBOT_DEBUG",
+    Flag(),
+    False,
+    "Django's `DEBUG`; refused where hardening is on.",
+    concern="hardening",
+    settings=("DEBUG",),
+    nautobots=True,
+)
+ALLOWED_HOSTS: Variable[tuple[str, ...]] = Variable(
+    "NAUTOBOT_ALLOWED_HOSTS",
+    Names(" "),
+    (),
+    "Host names of this deployment, separated by blanks; `*` is refused where "
+    "hardening is on.",
+    concern="hardening",
+    settings=("ALLOWED_HOSTS",),
+    nautobots=True,
 )
 HSTS_SECONDS: Variable[int] = Variable(
     "UNDERSTACK_HSTS_SECONDS",
@@ -593,6 +621,24 @@ REDIS_RETRIES: Variable[int] = Variable(
     "exponential backoff and jitter; profile `wan`.",
     concern="connections",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retry",),
+)
+
+# --- HTTPS to the outside ------------------------------------------------------
+
+SSL_CERT_FILE: Variable[str | None] = Variable(
+    "SSL_CERT_FILE",
+    Path(),
+    None,
+    "CA bundle that OpenSSL trusts in place of the system's. PostgreSQL and Redis do "
+    "not need it; `check` alone reads it, and warns of a bundle without public CAs.",
+    concern="environment_checks",
+)
+REQUESTS_CA_BUNDLE: Variable[str | None] = Variable(
+    "REQUESTS_CA_BUNDLE",
+    Path(),
+    None,
+    "The same for Python's requests library.",
+    concern="environment_checks",
 )
 
 # --- inside Nautobot -----------------------------------------------------------
