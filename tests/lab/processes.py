@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,6 +98,15 @@ class Process:
     def output(self) -> str:
         """Everything in the log so far."""
         return self.log.read_text(errors="replace")
+
+    @property
+    def tcp_ports(self) -> set[int]:
+        """Local ports of the TCP connections that it and its children hold.
+
+        What a server calls the port of its client: this tells whose a session is.
+        """
+        own = {inode for pid in _family(self.pid) for inode in _socket_inodes(pid)}
+        return {port for inode, port in _tcp_sockets() if inode in own}
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the program itself."""
@@ -187,3 +197,19 @@ def _family(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _socket_inodes(pid: int) -> Iterator[str]:
+    with contextlib.suppress(FileNotFoundError):
+        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                target = os.readlink(descriptor.path)
+                if target.startswith("socket:["):
+                    yield target[len("socket:[") : -1]
+
+
+def _tcp_sockets() -> Iterator[tuple[str, int]]:
+    """Yield inode and local port of every TCP socket over IPv4: see proc(5)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        yield fields[9], int(fields[1].rpartition(":")[2], 16)

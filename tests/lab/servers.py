@@ -37,6 +37,7 @@ CERTIFICATE_ONLY = ("hostssl all all 0.0.0.0/0 cert",)
 PORT_ATTEMPTS = 5
 SESSIONS = """
 select a.pid, a.usename as user, a.datname as database, a.application_name,
+       a.client_port,
        s.ssl, s.version, s.cipher, s.client_dn, s.client_serial, s.issuer_dn
 from pg_stat_activity a join pg_stat_ssl s using (pid)
 where a.backend_type = 'client backend' and a.client_addr is not null
@@ -270,8 +271,8 @@ class PostgresServer(Server):
     def sessions(self) -> list[dict[str, Any]]:
         """Return who is connected by TCP, as the server sees it, oldest first.
 
-        Keys: pid, user, database, application_name, ssl, version, cipher, client_dn,
-        client_serial, issuer_dn.
+        Keys: pid, user, database, application_name, client_port, ssl, version, cipher,
+        client_dn, client_serial, issuer_dn.
         """
         names, rows = self._query(SESSIONS, (), SUPERUSER)
         return [dict(zip(names, row, strict=True)) for row in rows]

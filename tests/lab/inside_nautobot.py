@@ -1,0 +1,104 @@
+"""What the lab does inside a Nautobot process; see `tests.lab.nautobot.Nautobot.call`.
+
+Runs under every supported Nautobot, in its own interpreter.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+import time
+from typing import Any
+
+LOGS_CLEANUP = ("nautobot.core.jobs.cleanup", "LogsCleanup")
+
+
+def create_queue(name: str) -> None:
+    """Create the Celery job queue of that name, unless it is there."""
+    from nautobot.extras.models import JobQueue
+
+    JobQueue.objects.get_or_create(name=name, defaults={"queue_type": "celery"})
+
+
+def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
+    """Enable Nautobot's LogsCleanup, run it on the queue and wait for its end.
+
+    Args:
+        queue: Name of the job queue; created where it is missing.
+        count: How many to enqueue, one after the other.
+        seconds: How long to wait for all of them.
+
+    Returns:
+        ``statuses`` and ``workers`` of the results in the order of their enqueuing,
+        ``traceback`` of the first that failed, and what this process is made of:
+        ``plugins``, ``partition`` and ``nautobot``, its version.
+    """
+    import nautobot
+    from django.apps import apps
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from nautobot.extras.models import Job
+    from nautobot.extras.models import JobQueue
+    from nautobot.extras.models import JobResult
+
+    create_queue(queue)
+    job_queue = JobQueue.objects.get(name=queue)
+    module, name = LOGS_CLEANUP
+    job = Job.objects.get(module_name=module, job_class_name=name)
+    job.enabled = True
+    job.default_job_queue_override = True
+    job.default_job_queue = job_queue
+    job.job_queues_override = True
+    job.validated_save()
+    job.job_queues.set([job_queue])
+    user, _ = get_user_model().objects.get_or_create(
+        username="lab", defaults={"is_superuser": True, "is_staff": True}
+    )
+    arguments: dict[str, Any] = {
+        "cleanup_types": ["extras.ObjectChange"],
+        "max_age": 30,
+    }
+    # Nautobot 3.2 takes them as one mapping and calls the older way deprecated.
+    if "job_kwargs" in inspect.signature(JobResult.enqueue_job).parameters:
+        arguments = {"job_kwargs": arguments}
+    results = [
+        JobResult.enqueue_job(job, user, job_queue=job_queue, **arguments)
+        for _ in range(count)
+    ]
+    deadline = time.monotonic() + seconds
+    while True:
+        for result in results:
+            result.refresh_from_db()
+        unfinished = [one for one in results if one.date_done is None]
+        if not unfinished or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return {
+        "statuses": [result.status for result in results],
+        "workers": [result.worker for result in results],
+        "traceback": next((one.traceback for one in results if one.traceback), None),
+        "plugins": [name for name in settings.PLUGINS if apps.is_installed(name)],
+        "partition": getattr(settings, "UNDERSTACK_PARTITION", None),
+        "nautobot": nautobot.__version__,
+    }
+
+
+def main() -> None:
+    """Run one function in a Nautobot that is set up; the request comes on stdin.
+
+    The answer goes into a file: standard output belongs to Nautobot.
+    """
+    request = json.load(sys.stdin)
+    import nautobot
+
+    nautobot.setup()
+    function = getattr(importlib.import_module(request["module"]), request["name"])
+    answer = function(**request["arguments"])
+    with open(request["answer"], "w") as file:
+        json.dump(answer, file)
+
+
+if __name__ == "__main__":
+    main()
