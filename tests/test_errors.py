@@ -1,6 +1,5 @@
 import copy
 import pickle
-import warnings
 
 import pytest
 
@@ -14,7 +13,9 @@ from understack_nautobot_settings.errors import settings_error
 
 WRONG = Problem("a", "error", "SOME_NAME", "it is wrong.", "Mend it.")
 ODD = Problem("b", "warning", "OTHER_NAME", "it is odd.", "Look at it.")
-CERT = MissingFile("c", "error", "CERT", "file required by CERT not found: /c", "Mount.")
+CERT = MissingFile(
+    "c", "error", "CERT", "file required by CERT not found: /c", "Mount."
+)
 KEY = MissingFile("c", "error", "KEY", "file required by KEY not found: /k", "Mount.")
 
 
@@ -68,7 +69,9 @@ def test_warnings_are_not_listed_among_errors():
     assert error.problems == (WRONG,)
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
+)
 @pytest.mark.parametrize("problems", [[WRONG], [CERT, WRONG]], ids=["other", "missing"])
 def test_an_error_survives_copying_and_pickling(duplicate, problems):
     error = settings_error(problems)
@@ -97,13 +100,18 @@ def test_collecting_alone_raises_the_errors():
 
 
 def test_collecting_alone_hands_warnings_to_the_warnings_module():
-    with pytest.warns(SettingsWarning, match=r"^OTHER_NAME: it is odd\. Look at it\.$"):
-        with Collecting(None) as found:
-            found.append(ODD)
+    with (
+        pytest.warns(SettingsWarning, match=r"^OTHER_NAME: it is odd\. Look at it\.$"),
+        Collecting(None) as found,
+    ):
+        found.append(ODD)
 
 
 def test_collecting_stays_out_of_the_way_of_another_exception():
-    with pytest.raises(KeyError), warnings.catch_warnings():
+    def fragment():
         with Collecting(None) as found:
             found += [WRONG, ODD]
             raise KeyError
+
+    with pytest.raises(KeyError):
+        fragment()
