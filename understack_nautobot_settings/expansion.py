@@ -24,8 +24,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import LONGEST_ECHO
@@ -34,7 +36,7 @@ from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.problem_codes import Code
 
 MOST_CHARACTERS = 16 * 2**20
-"""How many characters all references together may put in."""
+"""How many characters longer than written all strings together may become."""
 
 _LONGEST_PATH = 64
 
@@ -51,9 +53,6 @@ _DOLLAR = re.compile(
 )
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
-# Where a container is: the trail of the container around it, and its key there.
-_Trail = tuple[Any, Any]
-
 
 def expanded(
     value: Any,
@@ -62,6 +61,7 @@ def expanded(
     variable: str = "value",
     problems: list[Problem] | None = None,
     most: int = MOST_CHARACTERS,
+    in_place: bool = False,
 ) -> Any:
     """Return a JSON value with the references in its strings replaced.
 
@@ -69,12 +69,15 @@ def expanded(
 
     Args:
         value: What a JSON parser returns: str, list and dict are gone through,
-            anything else is returned as it is. Never changed.
+            anything else is returned as it is. Not changed.
         env: The environment that references name.
         variable: The name that problems are filed under.
         problems: Collects problems instead of raising them; what has a problem
             stays as written.
-        most: How many characters all references together may put in.
+        most: How many characters longer than written all strings together may
+            become.
+        in_place: Spares the copy: strings are replaced in the lists and dicts of
+            the value itself. For one that nobody else holds.
 
     Returns:
         The value itself where no string has a ``$``, else a copy that shares no
@@ -85,9 +88,15 @@ def expanded(
             is too large. Lists all of them by JSON path, none with any content.
     """
     with Collecting(problems) as found:
-        if not _has_dollar(value):
+        if not (in_place or _has_dollar(value)):
             return value
-        return _Expansion(env, variable, found, most).of(value)
+        expansion = _Expansion(env, most, in_place=in_place)
+        try:
+            return expansion.of(value)
+        finally:
+            found.extend(expansion.problems(variable))
+            # Holds what was expanded, and this frame is part of a traceback.
+            del expansion
 
 
 def _has_dollar(value: Any) -> bool:
@@ -104,102 +113,138 @@ def _has_dollar(value: Any) -> bool:
     return False
 
 
+class _Fault(NamedTuple):
+    """What is wrong with one string; the fact continues its path."""
+
+    code: Code
+    fact: str
+    hint: str
+
+
+_TOO_LARGE = _Fault(
+    problem_codes.EXPANSION_TOO_LARGE,
+    "takes the expanded text beyond the limit.",
+    "Refer to shorter values, or less often.",
+)
+
+
 class _Expansion:
     """One pass over one value."""
 
-    def __init__(
-        self,
-        env: Mapping[str, str],
-        variable: str,
-        problems: list[Problem],
-        most: int,
-    ) -> None:
+    def __init__(self, env: Mapping[str, str], most: int, *, in_place: bool) -> None:
         self._env = env
-        self._variable = variable
-        self._problems = problems
+        self._in_place = in_place
         self._left = most
-        self._unset: list[str] = []
-        self._malformed: list[int] = []
+        self._room = self._inserted = 0
+        self._faults: list[_Fault] = []
+        self._containers: list[Any] = []
+        self._refused: list[tuple[Any, Any, list[_Fault]]] = []
 
     def of(self, value: Any) -> Any:
+        """Return a copy with references replaced, the value itself if too large."""
         root = [value]
-        todo: list[tuple[Any, _Trail | None]] = [(root, None)]
-        for container, trail in todo:
+        self._containers = [root]
+        return root[0] if self._fill() else value
+
+    def problems(self, variable: str) -> list[Problem]:
+        """Return the problem of every string that was left as written."""
+        if not self._refused:
+            return []
+        places = {
+            id(item): (container, key)
+            for container in self._containers
+            for key, item in _pairs(container)
+        }
+        return [
+            fault.code.problem(
+                variable, f"{_path(container, key, places)} {fault.fact}", fault.hint
+            )
+            for container, key, faults in self._refused
+            for fault in faults
+        ]
+
+    def _fill(self) -> bool:
+        """Go through the containers, replace strings; False if too large."""
+        todo, in_place = self._containers, self._in_place
+        known: dict[str, str] = {}
+        for container in todo:
+            # Only values change while the pairs are gone through.
             pairs = (
                 container.items() if type(container) is dict else enumerate(container)
             )
             for key, item in pairs:
                 kind = type(item)
                 if kind is str:
-                    if "$" in item:
-                        container[key] = self._text(item, (trail, key))
-                        if self._left < 0:
-                            return value
+                    if "$" not in item:
+                        continue
+                    text = known.get(item) or self._text(item)
+                    self._left -= len(text) - len(item)
+                    if self._left < 0:
+                        self._faults = [_TOO_LARGE]
+                    if self._faults:
+                        self._refused.append((container, key, self._faults))
+                        self._faults = []
+                    else:
+                        known[item] = container[key] = text
+                    if self._left < 0:
+                        return False
                 elif kind is dict or kind is list:
-                    # Only values change while the pairs are gone through.
-                    container[key] = copy = item.copy()
-                    todo.append((copy, (trail, key)))
-        return root[0]
+                    inner = item if in_place else item.copy()
+                    container[key] = inner
+                    todo.append(inner)
+        return True
 
-    def _text(self, text: str, trail: _Trail) -> str:
+    def _text(self, text: str) -> str:
+        """Return a string with its references replaced; note what is wrong."""
+        self._inserted = 0
+        self._room = self._left + len(text)
         result = _DOLLAR.sub(self._replaced, text)
-        if self._left < 0:
-            self._add(
-                problem_codes.EXPANSION_TOO_LARGE,
-                f"{_path(trail)} takes what references put in beyond the limit.",
-                "Refer to shorter values, or less often.",
-            )
-            return text
-        if not (self._unset or self._malformed):
-            return result
-        path = _path(trail)
-        for name in dict.fromkeys(map(_shortened, self._unset)):
-            self._add(
-                problem_codes.REFERENCE_UNSET,
-                f"{path} refers to {name}, which is not set.",
-                f"Set {name}, or give a default: ${{{name}:-text}}.",
-            )
-        for offset in self._malformed:
-            self._add(
-                problem_codes.REFERENCE_MALFORMED,
-                f"{path} has a '${{' at character {offset + 1} that is no reference.",
-                "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
-            )
-        self._unset.clear()
-        self._malformed.clear()
-        return text
+        if self._inserted > self._room:
+            self._left = -1
+        return text if self._faults else result
 
     def _replaced(self, match: re.Match[str]) -> str:
         literal, name, default, other_name, other_default, malformed = match.groups()
         if literal:
             return f"${literal}"
         if malformed:
-            self._malformed.append(match.start())
-            return malformed
+            self._faults.append(
+                _Fault(
+                    problem_codes.REFERENCE_MALFORMED,
+                    f"has a malformed reference at character {match.start() + 1}.",
+                    "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
+                )
+            )
+            return ""
         name = name or other_name
         found = self._env.get(name) or (other_default if default is None else default)
         if found is None:
-            self._unset.append(name)
+            shown = _shortened(name)
+            fault = _Fault(
+                problem_codes.REFERENCE_UNSET,
+                f"refers to {shown}, which is not set.",
+                f"Set {shown}, or give a default: ${{{shown}:-text}}.",
+            )
+            if fault not in self._faults:
+                self._faults.append(fault)
             return ""
         # Counted while the pieces are collected: joined, they might fill the memory.
-        self._left -= len(found)
-        return found if self._left >= 0 else ""
-
-    def _add(self, code: Code, message: str, hint: str) -> None:
-        self._problems.append(code.problem(self._variable, message, hint))
+        self._inserted += len(found)
+        return found if self._inserted <= self._room else ""
 
 
-def _path(trail: _Trail) -> str:
+def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if type(container) is dict else enumerate(container)
+
+
+def _path(container: Any, key: Any, places: Mapping[int, tuple[Any, Any]]) -> str:
     """Return where a string is: ``nautobot_golden_config.users[0].token``."""
-    keys: list[Any] = []
-    around, key = trail
-    while around is not None and len(keys) < _LONGEST_PATH:
-        keys.append(key)
-        around, key = around
-    path = "".join(_step(key) for key in reversed(keys)).removeprefix(".")
-    if around is not None:
-        path = f"…{path}"
-    return path or "the text"
+    steps: list[str] = []
+    while id(container) in places and len(steps) < _LONGEST_PATH:
+        steps.append(_step(key))
+        container, key = places[id(container)]
+    beginning = "…" if id(container) in places else ""
+    return beginning + "".join(reversed(steps)).removeprefix(".") or "the text"
 
 
 def _step(key: Any) -> str:

@@ -231,7 +231,10 @@ def _configuration(
         plugins_config = {}
     base = _objects(plugins_config, _BASE, read)
     defaults = {name: config for name, config in DEFAULTS.items() if name in names}
-    merged = layered(defaults, base, extra)
+    merged = layered(defaults, base)
+    for name, config in extra.items():
+        # The parsed JSON is nobody else's: only what is merged is copied.
+        merged[name] = layered(merged[name], config) if name in merged else config
     for name in merged:
         # What is not installed was reported already.
         if name not in names and name not in missing:
@@ -285,7 +288,9 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     objects = _objects(config, source, read)
     # Escaped or not, a dollar sign shows in the text, which is faster to search.
     if "$" in text or r"\u0024" in text:
-        objects = expanded(objects, env, variable=source, problems=read.problems)
+        objects = expanded(
+            objects, env, variable=source, problems=read.problems, in_place=True
+        )
     return source, objects
 
 
