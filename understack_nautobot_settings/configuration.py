@@ -66,6 +66,8 @@ FRAGMENTS = (
             "CACHES",
             "CELERY_BROKER_URL",
             "CELERY_BROKER_TRANSPORT_OPTIONS",
+            "CELERY_BROKER_TRANSPORT",
+            "CELERY_RESULT_BACKEND",
         ),
     ),
     Fragment("plugins", plugin_settings, ("PLUGINS", "PLUGINS_CONFIG")),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.deferred import TcpConnection
+from understack_nautobot_settings.deferred import TlsConnection
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.redis_urls import scheme_of
 
 LONGEST_APPLICATION_NAME = 63
 """Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1)."""
@@ -28,15 +32,22 @@ _REDIS_ALWAYS = {
     "socket_timeout": variables.REDIS_SOCKET_TIMEOUT,
 }
 _REDIS_WAN = {"health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL}
+# RESP3 and the name of the client library cost a round trip each, or two.
+_REDIS_QUIET = {"protocol": 2, "client_info": False}
 
-_UTC = "-c TimeZone=UTC"
+BROKER_TRANSPORT = "understack_nautobot_settings.redis_broker:Transport"
+"""kombu's Redis transport over `redis_connections`."""
+
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]+")
 
 
-def connection_settings(
+def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
     databases: Mapping[str, Any] | None,
     caches: Mapping[str, Any] | None,
     broker_url: str | None,
     broker_transport_options: Mapping[str, Any] | None,
+    broker_transport: str | None = None,
+    result_backend: str | None = None,
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -48,16 +59,25 @@ def connection_settings(
     behind a gateway needs. A variable that is set decides; otherwise what the
     base has is kept; otherwise the default of the variable is used.
 
+    Redis connections over TCP are made by `redis_connections`: over TLS they trust
+    the configured CA and nobody else, and a blocking command may take longer than
+    the socket timeout. The cache names the class in its pool's keyword arguments,
+    where Nautobot's health check finds it as well; the broker names a transport.
+    Where the base names its own, it is kept.
+
     Args:
         databases: The base ``DATABASES``; not changed.
         caches: The base ``CACHES``; not changed.
         broker_url: The base ``CELERY_BROKER_URL``.
         broker_transport_options: The base ``CELERY_BROKER_TRANSPORT_OPTIONS``.
+        broker_transport: The base ``CELERY_BROKER_TRANSPORT``.
+        result_backend: The base ``CELERY_RESULT_BACKEND``; only warned about.
         env: The environment.
         problems: Collects problems instead of raising them.
 
     Returns:
-        ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_TRANSPORT_OPTIONS``.
+        ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
+        ``CELERY_BROKER_TRANSPORT``, the last two only for Redis or where given.
 
     Raises:
         SettingsError: A variable is wrong.
@@ -70,11 +90,18 @@ def connection_settings(
             alias: _cache(cache, read, wan) if _is_redis_cache(cache) else cache
             for alias, cache in ({"default": {}} if caches is None else caches).items()
         }
-        options = dict(broker_transport_options or {})
-        if _is_redis_broker(broker_url):
-            options = _redis_options(options, read, wan)
-        if options or broker_transport_options is not None:
-            settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
+        settings |= _broker(
+            broker_url, broker_transport_options, broker_transport, read, wan
+        )
+        if scheme_of(result_backend or "") == "rediss":
+            found.append(
+                problem_codes.REDIS_RESULT_BACKEND_TRUST.problem(
+                    "CELERY_RESULT_BACKEND",
+                    "Celery's Redis result backend names its connection class itself, "
+                    "so it trusts the system's CAs beside the configured one.",
+                    "Keep Nautobot's own result backend, which is the database.",
+                )
+            )
         return settings
 
 
@@ -100,13 +127,19 @@ def _databases(
     if wan:
         options = _chosen(read, {"keepalives": 1, **options}, _DB_WAN)
         options.setdefault("application_name", _application_name(read))
-        server_options = options.get("options", "")
-        if "timezone" not in server_options.lower():
-            options["options"] = f"{server_options} {_UTC}".strip()
+        options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")
         default.setdefault("CONN_HEALTH_CHECKS", True)
     default["OPTIONS"] = options
     base["default"] = default
     return base
+
+
+def _time_zone(given: str | None, zone: str) -> dict[str, str]:
+    """Return libpq's ``options`` with the time zone that Django would set next."""
+    # An empty text is somebody's wish: PgBouncer refuses the parameter.
+    if given == "" or "timezone" in (given or "").lower() or not _ZONE.fullmatch(zone):
+        return {}
+    return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
 
 
 def _application_name(read: Reader) -> str:
@@ -128,20 +161,70 @@ def _application_name(read: Reader) -> str:
 
 
 def _is_redis_cache(cache: Mapping[str, Any]) -> bool:
-    return "redis" in cache.get("BACKEND", "redis").lower()
-
-
-def _is_redis_broker(broker_url: str | None) -> bool:
-    return (broker_url or "redis").startswith(("redis", "sentinel"))
+    backend = cache.get("BACKEND", "django_redis.cache.RedisCache")
+    # Django's own Redis backend takes no pool arguments in this form.
+    return "redis" in backend.lower() and not backend.startswith("django.core.cache")
 
 
 def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
     pool = options.get("CONNECTION_POOL_KWARGS") or {}
-    location = cache.get("LOCATION")
-    socket = isinstance(location, str) and location.startswith("unix:")
-    options["CONNECTION_POOL_KWARGS"] = _redis_options(pool, read, wan, tcp=not socket)
+    location = cache.get("LOCATION") or ""
+    first = location if isinstance(location, str) else next(iter(location), "")
+    socket = scheme_of(first) == "unix"
+    pool = _redis_options(pool, read, wan, tcp=not socket)
+    if not (socket or "connection_class" in pool or _names_own_classes(options)):
+        secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
+        pool["connection_class"] = TlsConnection if secured else TcpConnection
+        if wan:
+            pool = {**_REDIS_QUIET, **pool}
+            pool = _chosen(read, pool, {"retries": variables.REDIS_RETRIES})
+    options["CONNECTION_POOL_KWARGS"] = pool
     return {**cache, "OPTIONS": options}
+
+
+def _names_own_classes(options: Mapping[str, Any]) -> bool:
+    """Tell whether a cache decides on its connections elsewhere, as Sentinel does."""
+    return (
+        "Sentinel" in options.get("CLIENT_CLASS", "")
+        or "CONNECTION_FACTORY" in options
+        or "CONNECTION_POOL_CLASS" in options
+    )
+
+
+def _broker(
+    broker_url: str | None,
+    transport_options: Mapping[str, Any] | None,
+    transport: str | None,
+    read: Reader,
+    wan: bool,
+) -> dict[str, Any]:
+    urls = (broker_url or "redis://").split(";")
+    schemes = {scheme_of(url) for url in urls}
+    options = dict(transport_options or {})
+    settings: dict[str, Any] = {}
+    if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
+        options = _redis_options(options, read, wan)
+    if schemes <= {"redis", "rediss"} and transport is None:
+        if wan:
+            options = {**_REDIS_QUIET, **options}
+        if wan or "rediss" in schemes:
+            transport = BROKER_TRANSPORT
+            if "rediss" in schemes and len(urls) > 1:
+                read.problems.append(
+                    problem_codes.REDIS_BROKER_FAILOVER_TRUST.problem(
+                        variables.CELERY_BROKER_URL.name,
+                        "the URL lists several brokers, and kombu goes on with its "
+                        "own transport after the first, which trusts the system's "
+                        "CAs beside the configured one.",
+                        "Use one URL, of a name that follows the active Redis.",
+                    )
+                )
+    if options or transport_options is not None:
+        settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
+    if transport is not None:
+        settings["CELERY_BROKER_TRANSPORT"] = transport
+    return settings
 
 
 def _redis_options(

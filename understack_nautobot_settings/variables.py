@@ -620,7 +620,7 @@ REDIS_RETRIES: Variable[int] = Variable(
     "How often a Redis command is tried again after a lost connection, with "
     "exponential backoff and jitter; profile `wan`.",
     concern="connections",
-    settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retry",),
+    settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retries",),
 )
 
 # --- HTTPS to the outside ------------------------------------------------------

@@ -1,0 +1,162 @@
+"""Redis connections that trust the configured CA alone, and wait as long as they must.
+
+Subclasses of redis-py's own, made by the connection pools of the cache, of Nautobot's
+health check and of kombu. Works with redis-py 5 to 8.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import socket
+import ssl
+from typing import Any
+
+import redis
+from redis.backoff import FullJitterBackoff
+from redis.retry import Retry
+
+FIRST_BACKOFF = 0.25
+LONGEST_BACKOFF = 4.0
+"""Seconds: the n-th retry waits for a random part of ``0.25 * 2 ** n``, at most 4."""
+
+# What a restarting gateway or server does to a connection. Timeouts are not among
+# them: waiting again for who did not answer multiplies the time-out.
+_WORTH_A_RETRY = (redis.ConnectionError, builtins.ConnectionError, ssl.SSLEOFError)
+
+# Where a blocking command has its time-out, in seconds.
+_LAST = frozenset(("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"))
+_FIRST = frozenset(("BLMPOP", "BZMPOP"))
+# Where it is in milliseconds, after the word BLOCK.
+_STREAMS = frozenset(("XREAD", "XREADGROUP"))
+
+
+class _Connection:
+    """What both kinds of connections add to redis-py's.
+
+    A command that blocks on the server gets the time it asked for, on top of the
+    socket timeout.
+    """
+
+    _sock: Any
+    socket_timeout: float | None
+
+    def __init__(
+        self, *, retries: int = 0, client_info: bool = True, **options: Any
+    ) -> None:
+        """Set up, without connecting.
+
+        Args:
+            retries: How often connecting, or a command whose connection was lost, is
+                tried again, with exponential backoff and full jitter.
+            client_info: Whether to tell Redis the name and version of redis-py,
+                which costs two round trips.
+            **options: Keyword arguments of redis-py's connection class.
+        """
+        if retries and options.get("retry") is None:
+            backoff = FullJitterBackoff(LONGEST_BACKOFF, FIRST_BACKOFF)
+            options["retry"] = Retry(backoff, retries, _WORTH_A_RETRY)
+        if not client_info:
+            options |= _NO_CLIENT_INFO
+        self._blocks: float | None = 0.0
+        super().__init__(**options)
+
+    def send_command(self, *words: Any, **options: Any) -> None:
+        """Send a command, and remember how long it may block."""
+        super().send_command(*words, **options)  # type: ignore[misc]
+        # Only now: sending may have connected first, which sends commands as well.
+        self._blocks = blocking_seconds(words)
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """Read a response, for as long as the command may take."""
+        blocks, self._blocks = self._blocks, 0.0
+        sock, usual = self._sock, self.socket_timeout
+        if blocks == 0 or sock is None or usual is None:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        sock.settimeout(None if blocks is None else blocks + usual)
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        finally:
+            if self._sock is sock:
+                sock.settimeout(usual)
+
+
+class TcpConnection(_Connection, redis.Connection):  # type: ignore[misc]
+    """A connection in plain text."""
+
+
+class TlsConnection(_Connection, redis.SSLConnection):  # type: ignore[misc]
+    """A connection over TLS that trusts the configured CA and nobody else.
+
+    redis-py adds ``ssl_ca_certs`` to the system's trust store, which it reads for
+    every connection. Here it replaces the store, which is read only where no CA is
+    configured. Files are read for each connection, so a renewed certificate is used
+    by the next one.
+    """
+
+    def _connect(self) -> ssl.SSLSocket:
+        if self.ssl_validate_ocsp or self.ssl_validate_ocsp_stapled:
+            return super()._connect()  # type: ignore[no-any-return]
+        plain = redis.Connection._connect(self)
+        try:
+            return self._secured(plain)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _secured(self, plain: socket.socket) -> ssl.SSLSocket:
+        # Given a CA, this function does not touch the system store.
+        context = ssl.create_default_context(
+            cafile=self.ca_certs, capath=self.ca_path, cadata=self.ca_data
+        )
+        context.check_hostname = self.check_hostname
+        context.verify_mode = self.cert_reqs
+        for flag in getattr(self, "ssl_include_verify_flags", None) or ():
+            context.verify_flags |= flag
+        for flag in getattr(self, "ssl_exclude_verify_flags", None) or ():
+            context.verify_flags &= ~flag
+        if self.certfile or self.keyfile:
+            # Without any password, OpenSSL asks the terminal for one.
+            password = self.certificate_password or ""
+            context.load_cert_chain(self.certfile, self.keyfile, password)
+        if self.ssl_min_version is not None:
+            context.minimum_version = self.ssl_min_version
+        if self.ssl_ciphers:
+            context.set_ciphers(self.ssl_ciphers)
+        return context.wrap_socket(plain, server_hostname=self.host)
+
+
+def blocking_seconds(words: tuple[Any, ...]) -> float | None:
+    """Return how long Redis may block on a command, None for as long as it likes."""
+    command = _text(words[0]).upper() if words else ""
+    timeout: Any = None
+    unit = 1.0
+    if command in _LAST:
+        timeout = words[-1]
+    elif command in _FIRST:
+        timeout = words[1]
+    elif command in _STREAMS:
+        options = [_text(word).upper() for word in words]
+        if "BLOCK" in options:
+            timeout = words[options.index("BLOCK") + 1]
+            unit = 0.001
+    if timeout is None:
+        return 0.0
+    try:
+        return float(_text(timeout)) * unit or None
+    except ValueError:
+        return 0.0
+
+
+def _text(word: Any) -> str:
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+
+
+def _no_client_info() -> dict[str, None]:
+    """Return the arguments that keep this redis-py from telling its name."""
+    known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
+    names = ("driver_info",) if "driver_info" in known else ("lib_name", "lib_version")
+    return {name: None for name in names if name in known}
+
+
+_NO_CLIENT_INFO = _no_client_info()
