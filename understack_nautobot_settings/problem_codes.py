@@ -680,3 +680,174 @@ APPLICATION_NAME_LONG = Code(
     "PostgreSQL cuts an `application_name` after 63 bytes.",
     "Use a shorter partition name to tell workers apart in `pg_stat_activity`.",
 )
+REDIS_RESULT_BACKEND_TRUST = Code(
+    "redis-result-backend-trust",
+    WARNING,
+    "Celery's Redis result backend makes redis-py's own TLS connections, which trust "
+    "the system's CAs beside the configured one.",
+    "Keep Nautobot's own result backend, the database.",
+)
+REDIS_BROKER_FAILOVER_TRUST = Code(
+    "redis-broker-failover-trust",
+    WARNING,
+    "The broker URL lists several brokers. When kombu switches to another one it takes "
+    "its own transport, which trusts the system's CAs beside the configured one.",
+    "Use a single URL of a name that follows the active Redis.",
+)
+
+# --- API accounts --------------------------------------------------------------
+
+CREDENTIAL_UNREADABLE = Code(
+    "credential-unreadable",
+    ERROR,
+    "The secret of an API user is not mounted, or the process may not read it.",
+    "Mount the secret, or correct the path.",
+)
+CREDENTIAL_INCOMPLETE = Code(
+    "credential-incomplete",
+    ERROR,
+    "The secret of an API user lacks its username, password or token.",
+    "Complete the entry in the secret backend, or the template of the ExternalSecret.",
+)
+CREDENTIAL_INVALID = Code(
+    "credential-invalid",
+    ERROR,
+    "The secret of an API user has a form, or a value, that Nautobot does not take; "
+    "tokens have exactly 40 characters.",
+    "Correct the entry in the secret backend.",
+)
+CREDENTIAL_CONFLICT = Code(
+    "credential-conflict",
+    ERROR,
+    "Two secrets contradict each other: one user twice, or one token for two users.",
+    "Give every user one secret and a token of its own.",
+)
+ACCOUNT_FOREIGN = Code(
+    "account-foreign",
+    ERROR,
+    "The user exists and carries no mark, or the mark of another owner.",
+    "Take it over once with `--adopt`, or choose another username.",
+)
+ACCOUNT_GROUP_MISSING = Code(
+    "account-group-missing",
+    ERROR,
+    "A group that accounts should join does not exist.",
+    "Create the group with the permissions that the accounts need.",
+)
+ACCOUNT_REFUSED = Code(
+    "account-refused",
+    ERROR,
+    "Nautobot refused a change to an account.",
+    "Correct the secret, or the permissions of the bootstrap account.",
+)
+TOKEN_TAKEN = Code(
+    "token-taken",
+    ERROR,
+    "The API token in a secret already belongs to another user.",
+    "Store a new token in the secret.",
+)
+TOKEN_LEFT = Code(
+    "token-left",
+    WARNING,
+    "A token of a released user is out of reach: over the REST API only its own user "
+    "may remove it.",
+    "Remove the token where the user is administered.",
+)
+PRUNE_WITHHELD = Code(
+    "prune-withheld",
+    ERROR,
+    "Nothing was removed, because an unusable secret makes its account look stale.",
+    "Mend the secrets and run again.",
+)
+
+# --- the environment -----------------------------------------------------------
+
+SERVICE_LINK = Code(
+    "service-link",
+    ERROR,
+    "Kubernetes writes variables for each Service of the namespace, and one of them "
+    "has the name of a variable of Nautobot.",
+    "Set `enableServiceLinks: false` on the pod.",
+)
+NAUTOBOT_VALUE_INVALID = Code(
+    "nautobot-value-invalid",
+    ERROR,
+    "Nautobot converts the value while its own settings load, and raises an error "
+    "that does not name the variable.",
+    "Correct the value, or remove the variable.",
+)
+VARIABLE_MISSPELT = Code(
+    "variable-misspelt",
+    WARNING,
+    "Nothing reads a variable of this name, and one that is read has nearly the same.",
+    "Correct the name.",
+)
+LIBPQ_VARIABLE = Code(
+    "libpq-variable",
+    WARNING,
+    "libpq takes every connection parameter that the settings leave open from `PG*` "
+    "variables, `PGHOSTADDR`, `PGSERVICE` and `PGSSLSNI` among them.",
+    "Unset it; use `NAUTOBOT_DB_EXTRA_OPTIONS` for a parameter that is wanted.",
+)
+DB_VERIFY_CA = Code(
+    "db-verify-ca",
+    WARNING,
+    "`verify-ca` does not compare the server certificate with the host name.",
+    "Use `verify-full`.",
+)
+GATEWAY_ADDRESS = Code(
+    "gateway-address",
+    WARNING,
+    "The host is an IP address, for which no client sends a server name (SNI), and a "
+    "TLS-passthrough gateway routes by that name.",
+    "Use the host name that the gateway routes by.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_TRAILING_DOT = Code(
+    "gateway-trailing-dot",
+    WARNING,
+    "The host name ends with a dot, which neither the route of a gateway nor a "
+    "certificate has.",
+    "Remove the dot.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_SNI_OFF = Code(
+    "gateway-sni-off",
+    WARNING,
+    "`sslsni=0` keeps the server name out of the TLS hello, by which a gateway routes.",
+    "Remove `sslsni=0` and `PGSSLSNI`.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_NEGOTIATION = Code(
+    "gateway-negotiation",
+    WARNING,
+    "libpq begins in plain text and asks for TLS, and a TLS-passthrough gateway waits "
+    "for a TLS hello: the server closed the connection unexpectedly.",
+    "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
+    "Envoy Gateway not routing traffic",
+)
+CA_BUNDLE_PRIVATE = Code(
+    "ca-bundle-private",
+    WARNING,
+    "A CA bundle for all outbound HTTPS holds private CAs only.",
+    "Unset it, or name a bundle that holds the public CAs as well.",
+)
+CA_BUNDLE_EMPTY = Code(
+    "ca-bundle-empty",
+    WARNING,
+    "A CA bundle for all outbound HTTPS is missing or unreadable, or it holds no "
+    "certificate.",
+    "Unset it, or name a bundle with the public CAs.",
+)
+SITE_PARTITION_MISSING = Code(
+    "site-partition-missing",
+    ERROR,
+    "A site worker has no partition, and would write wrong device URNs.",
+    "Set `UNDERSTACK_PARTITION` from the `cluster-data` ConfigMap.",
+)
+SITE_QUEUE_MISSING = Code(
+    "site-queue-missing",
+    ERROR,
+    "The worker does not take tasks from the queue of its site.",
+    "Add the partition to `taskQueues` of the worker in the values of the Helm chart.",
+)
