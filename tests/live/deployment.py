@@ -1,0 +1,110 @@
+"""What a deployment sets, and the clients that its settings make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import django
+from django.conf import settings as django_settings
+from django.core.cache import CacheHandler
+from django.db.utils import ConnectionHandler
+
+from tests.lab.certificates import Mount
+from understack_nautobot_settings import configure
+from understack_nautobot_settings.nautobot_base import nautobot_settings
+
+if not django_settings.configured:
+    django_settings.configure(USE_TZ=True)
+    django.setup()
+
+
+def configured(env: dict[str, str]) -> dict[str, Any]:
+    """Return the settings that an environment gives."""
+    env = {"NAUTOBOT_SECRET_KEY": "k" * 50, **env}
+    namespace = nautobot_settings(env)
+    configure(namespace, env)
+    return namespace
+
+
+def database_environment(
+    port: int, mount: Mount, sslmode: str, **more: str
+) -> dict[str, str]:
+    """Return what reaches PostgreSQL on localhost."""
+    return {
+        "NAUTOBOT_DB_HOST": "localhost",
+        "NAUTOBOT_DB_PORT": str(port),
+        "NAUTOBOT_DB_NAME": "app",
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_PASSWORD": "canary-of-the-database",
+        "NAUTOBOT_DB_SSLMODE": sslmode,
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **more,
+    }
+
+
+def redis_environment(
+    port: int, mount: Mount | None, password: str, **more: str
+) -> dict[str, str]:
+    """Return what reaches Redis on localhost, without a mount no certificate."""
+    env = {
+        "NAUTOBOT_REDIS_HOST": "localhost",
+        "NAUTOBOT_REDIS_PORT": str(port),
+        "NAUTOBOT_REDIS_PASSWORD": password,
+        "NAUTOBOT_REDIS_SSL": "false",
+        **more,
+    }
+    if mount is None:
+        return {"UNDERSTACK_REDIS_MTLS": "off", **env}
+    return {
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
+        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **env,
+    }
+
+
+@contextmanager
+def database(settings: dict[str, Any]) -> Iterator[Any]:
+    """Connect as Django would."""
+    connection = ConnectionHandler(settings["DATABASES"])["default"]
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def cache(settings: dict[str, Any]) -> Iterator[Any]:
+    """Return the cache as Django would; its pool is gone afterwards."""
+    from django_redis.pool import ConnectionFactory
+
+    backend = CacheHandler(settings["CACHES"])["default"]
+    try:
+        yield backend
+    finally:
+        # The pools are kept by URL for the life of the process.
+        for pool in ConnectionFactory._pools.values():
+            pool.disconnect()
+        ConnectionFactory._pools.clear()
+
+
+@contextmanager
+def broker(settings: dict[str, Any]) -> Iterator[Any]:
+    """Return a broker connection as Celery would."""
+    from celery import Celery
+
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(
+        {name: value for name, value in settings.items() if name.startswith("CELERY_")},
+        namespace="CELERY",
+    )
+    connection = app.connection_for_write()
+    try:
+        yield connection
+    finally:
+        connection.release()
+        app.close()
