@@ -1,0 +1,298 @@
+"""Why OpenSSL cannot read a PEM file (RFC 7468), in words.
+
+OpenSSL says ``no start line`` or ``PEM lib`` to most of it. Nothing here decides
+whether a file is good; it is asked once OpenSSL has said no. No message holds any
+part of the content.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import NamedTuple
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.problem_codes import Code
+
+CERTIFICATE = "certificate"
+PRIVATE_KEY = "private key"
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# Patterns are compiled where they are used: most are for files that are broken.
+_LABELS = {
+    CERTIFICATE: rb"(?:X509 |TRUSTED )?CERTIFICATE",
+    PRIVATE_KEY: rb"(?!OPENSSH)(?:[A-Z0-9]+ )?PRIVATE KEY",
+}
+_KINDS = (
+    (_LABELS[CERTIFICATE], "a certificate"),
+    (_LABELS[PRIVATE_KEY], "a private key"),
+    (rb"OPENSSH PRIVATE KEY", "a key in OpenSSH's own format"),
+    (rb"(?:NEW )?CERTIFICATE REQUEST", "a certificate request"),
+    (rb"(?:[A-Z]+ )?PUBLIC KEY", "a public key"),
+    (rb"CMS|PKCS ?#?7.*", "a PKCS #7 bundle"),
+    (rb"X509 CRL", "a revocation list"),
+)
+_CONVERSIONS = {
+    CERTIFICATE: "openssl x509 -inform DER",
+    PRIVATE_KEY: "openssl pkey -inform DER",
+}
+_LABELLED = {CERTIFICATE: "CERTIFICATE", PRIVATE_KEY: "PRIVATE KEY"}
+
+_BEGIN = rb"-----BEGIN ([^\r\n-]*)-----"
+_BLOCK = rb"(?ms)^-----BEGIN ([^\r\n-]*)-----[ \t]*\r?$(.*?)^-----END \1-----"
+_GLUED = rb"-----END [^\r\n-]*-----[^\r\n]*-----BEGIN "
+_ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]"
+_INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
+_LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
+_BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
+_HEADERS = rb"(?s)\A\s*[A-Za-z-]+:.*?\r?\n\r?\n"
+_ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
+_PKCS12 = bytes.fromhex("06092a864886f70d0107")
+_LONG_LENGTHS = range(0x80, 0x85)
+_QUANTUM = 4
+
+
+class PemFault(NamedTuple):
+    """What keeps OpenSSL from reading a file.
+
+    Attributes:
+        code: The kind of problem.
+        fact: A sentence to follow the path: ``is DER, not PEM.``
+        remedy: What mends it.
+    """
+
+    code: Code
+    fact: str
+    remedy: str
+
+
+def holds(content: bytes, wanted: str) -> bool:
+    """Tell whether a file has a block of a kind, well-formed or not."""
+    labels = re.findall(_BEGIN, content)
+    return any(re.fullmatch(_LABELS[wanted], label) for label in labels)
+
+
+def is_encrypted(content: bytes) -> bool:
+    """Tell whether a file holds a private key that needs a password."""
+    return re.search(_ENCRYPTED, content) is not None
+
+
+def is_der(content: bytes) -> bool:
+    """Tell whether a file is a single binary object rather than text."""
+    if not content.startswith(b"0") or len(content) < len(b"0\0"):
+        return False
+    # The length of a short object is one octet, which can look like a letter.
+    return content[1] in _LONG_LENGTHS or content[1] == len(content) - 2
+
+
+def certificates(content: bytes) -> list[bytes]:
+    """Return every readable certificate of a file as DER, in their order."""
+    found = []
+    for label, body in re.findall(_BLOCK, content.removeprefix(BYTE_ORDER_MARK)):
+        if re.fullmatch(_LABELS[CERTIFICATE], label):
+            der = _first_object(_decoded(body) or b"")
+            if der is not None:
+                found.append(der)
+    return found
+
+
+def armoured(der: bytes, label: str) -> bytes:
+    """Return a binary object as a PEM block."""
+    body = binascii.b2a_base64(der, newline=False)
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
+    return b"\n".join([begin.encode(), *lines, end.encode(), b""])
+
+
+def pem_fault(content: bytes, wanted: str) -> PemFault | None:
+    """Return what is wrong with the form of a file.
+
+    Args:
+        content: The file, which OpenSSL has refused.
+        wanted: `CERTIFICATE` or `PRIVATE_KEY`.
+
+    Returns:
+        The first fault, None where the form is right and the content has to be
+        what OpenSSL objects to.
+    """
+    return (
+        _encoding_fault(content, wanted)
+        or _line_fault(content)
+        or _kind_fault(content, wanted)
+        or _layout_fault(content, wanted)
+        or _block_fault(content, wanted)
+    )
+
+
+def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
+    if not content.strip():
+        return PemFault(
+            problem_codes.FILE_EMPTY,
+            "holds nothing but blanks.",
+            "Fill the key of the mounted secret at its source.",
+        )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
+        return PemFault(
+            problem_codes.PEM_UTF16,
+            "is UTF-16 text.",
+            "Save it as ASCII or UTF-8.",
+        )
+    if is_der(content):
+        return _binary_fault(content, wanted)
+    if re.search(_BEGIN, content):
+        return None
+    return _unarmoured_fault(content, wanted)
+
+
+def _binary_fault(content: bytes, wanted: str) -> PemFault:
+    if _PKCS12 in content[:64]:
+        return PemFault(
+            problem_codes.PEM_PKCS12,
+            "is a PKCS #12 archive, not PEM.",
+            "Take certificate and key out of it: 'openssl pkcs12 -nodes'.",
+        )
+    return PemFault(
+        problem_codes.PEM_DER,
+        "is DER, not PEM.",
+        f"Convert it: '{_CONVERSIONS[wanted]}'.",
+    )
+
+
+def _unarmoured_fault(content: bytes, wanted: str) -> PemFault:
+    """Return what a file is that has no BEGIN line."""
+    decoded = _decoded(content) or b""
+    if re.search(_BEGIN, decoded):
+        return PemFault(
+            problem_codes.PEM_BASE64,
+            "is base64 of a PEM file.",
+            "Decode it once; 'data' of a Secret takes base64, 'stringData' the text.",
+        )
+    if is_der(decoded):
+        return PemFault(
+            problem_codes.PEM_NO_ARMOUR,
+            "is base64 without BEGIN and END lines.",
+            f"Put it between -----BEGIN {_LABELLED[wanted]}----- and "
+            f"-----END {_LABELLED[wanted]}-----.",
+        )
+    if b"-----END " in content:
+        return _truncated("starts after the BEGIN line of its first block.")
+    return PemFault(
+        problem_codes.PEM_NONE,
+        "holds no PEM block.",
+        "Look at the source of the secret: a template that was not rendered, or an "
+        "error message, is stored as readily as a certificate.",
+    )
+
+
+def _line_fault(content: bytes) -> PemFault | None:
+    if re.search(_LITERAL_LINE_END, content):
+        return PemFault(
+            problem_codes.PEM_LITERAL_LINE_ENDS,
+            r"has the two characters \n where a line should end.",
+            "Store real line ends, in YAML as a block scalar (|).",
+        )
+    if b"\r" in content and b"\n" not in content:
+        return PemFault(
+            problem_codes.PEM_CR_ONLY,
+            "ends its lines with CR alone.",
+            "Turn CR into LF at the source of the secret; removing CR would leave "
+            "one long line.",
+        )
+    return None
+
+
+def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
+    if holds(content, wanted):
+        return None
+    labels = re.findall(_BEGIN, content)
+    seen = next(
+        (
+            kind
+            for pattern, kind in _KINDS
+            if any(re.fullmatch(pattern, label) for label in labels)
+        ),
+        "a PEM block of another kind",
+    )
+    return PemFault(
+        problem_codes.PEM_OTHER_KIND,
+        f"holds {seen}, not a {wanted}.",
+        f"Store the {wanted} there.",
+    )
+
+
+def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
+    if re.search(_GLUED, content):
+        return PemFault(
+            problem_codes.PEM_GLUED,
+            "has an END line and the next BEGIN line joined into one.",
+            "Put a line end between the blocks; every file that is concatenated has "
+            "to end with one.",
+        )
+    if re.search(_ONE_LINE, content):
+        return PemFault(
+            problem_codes.PEM_ONE_LINE,
+            "has lost its line ends.",
+            "Store it with its line ends, in YAML as a block scalar (|).",
+        )
+    if re.search(_INDENTED, content):
+        return PemFault(
+            problem_codes.PEM_INDENTED,
+            "has indented BEGIN or END lines.",
+            "Remove the blanks before them; in a Helm template use 'nindent' with a "
+            "block scalar (|).",
+        )
+    for begin in re.finditer(_BEGIN, content):
+        label = begin.group(1)
+        if (
+            re.fullmatch(_LABELS[wanted], label)
+            and b"-----END " + label + b"-----" not in content[begin.end() :]
+        ):
+            return _truncated("ends before the END line of its last block.")
+    return None
+
+
+def _block_fault(content: bytes, wanted: str) -> PemFault | None:
+    for label, body in re.findall(_BLOCK, content.removeprefix(BYTE_ORDER_MARK)):
+        if not re.fullmatch(_LABELS[wanted], label) or is_encrypted(body):
+            continue
+        decoded = _decoded(re.sub(_HEADERS, b"", body))
+        if decoded is None:
+            return damaged(wanted)
+        if is_der(decoded) and _first_object(decoded) is None:
+            return _truncated(f"holds a {wanted} of which a part is missing.")
+    return None
+
+
+def damaged(wanted: str) -> PemFault:
+    """Return the fault of a block whose content is not what its label says."""
+    return PemFault(
+        problem_codes.PEM_DAMAGED,
+        f"holds a {wanted} that is damaged.",
+        "Copy it again from where it was issued.",
+    )
+
+
+def _truncated(fact: str) -> PemFault:
+    return PemFault(
+        problem_codes.PEM_TRUNCATED,
+        fact,
+        "Copy the whole file again from where it was issued.",
+    )
+
+
+def _decoded(text: bytes) -> bytes | None:
+    """Return what a text is base64 of, None where it is not base64."""
+    joined = b"".join(text.split())
+    if len(joined) % _QUANTUM or not re.fullmatch(_BASE64, joined):
+        return None
+    return binascii.a2b_base64(joined)
+
+
+def _first_object(data: bytes) -> bytes | None:
+    """Return the first DER object of the data, None where it is cut off."""
+    octet = int.from_bytes(data[1:2], "big")
+    size = octet & 0x7F if octet & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + size], "big") if size else octet
+    end = 2 + size + length
+    return data[:end] if len(data) >= end else None
