@@ -11,7 +11,24 @@ import json
 import sys
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
+SHOWN_LIBPQ_OPTIONS = (
+    "sslmode",
+    "sslnegotiation",
+    "sslcert",
+    "sslkey",
+    "sslrootcert",
+    "connect_timeout",
+    "application_name",
+)
+SHOWN_REDIS_OPTIONS = (
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_ca_certs",
+)
 LOGS_CLEANUP = ("nautobot.core.jobs.cleanup", "LogsCleanup")
 
 
@@ -33,7 +50,8 @@ def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
     Returns:
         ``statuses`` and ``workers`` of the results in the order of their enqueuing,
         ``traceback`` of the first that failed, and what this process is made of:
-        ``plugins``, ``partition`` and ``nautobot``, its version.
+        ``plugins``, ``partition``, ``nautobot`` (its version) and ``settings``: see
+        `settings_in_use`.
     """
     import nautobot
     from django.apps import apps
@@ -60,8 +78,9 @@ def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
         "cleanup_types": ["extras.ObjectChange"],
         "max_age": 30,
     }
-    # Nautobot 3.2 takes them as one mapping and calls the older way deprecated.
-    if "job_kwargs" in inspect.signature(JobResult.enqueue_job).parameters:
+    # Nautobot 3.2 takes them as one mapping; before, they were all other keywords.
+    taken = inspect.signature(JobResult.enqueue_job).parameters["job_kwargs"]
+    if taken.kind is not inspect.Parameter.VAR_KEYWORD:
         arguments = {"job_kwargs": arguments}
     results = [
         JobResult.enqueue_job(job, user, job_queue=job_queue, **arguments)
@@ -82,7 +101,37 @@ def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
         "plugins": [name for name in settings.PLUGINS if apps.is_installed(name)],
         "partition": getattr(settings, "UNDERSTACK_PARTITION", None),
         "nautobot": nautobot.__version__,
+        "settings": settings_in_use(),
     }
+
+
+def settings_in_use() -> dict[str, str]:
+    """Return what this process connects to and how, without any secret.
+
+    What is shown is listed here; nothing is masked that could be forgotten.
+    """
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    options = database.get("OPTIONS", {})
+    cache = settings.CACHES["default"]
+    pool = cache.get("OPTIONS", {}).get("CONNECTION_POOL_KWARGS", {})
+    broker = urlsplit(settings.CELERY_BROKER_URL)
+    broker_tls = settings.CELERY_BROKER_USE_SSL or {}
+    shown = {
+        "database": f"{database['USER']}@{database['HOST']}:{database['PORT']}"
+        f"/{database['NAME']}",
+        "database engine": database["ENGINE"],
+        **{f"database {name}": options.get(name) for name in SHOWN_LIBPQ_OPTIONS},
+        "broker": f"{broker.scheme}://{'***@' if broker.password else ''}"
+        f"{broker.hostname}:{broker.port}{broker.path}",
+        **{f"broker {name}": broker_tls.get(name) for name in SHOWN_REDIS_OPTIONS},
+        "cache": cache["LOCATION"].rpartition("@")[2],
+        **{f"cache {name}": pool.get(name) for name in SHOWN_REDIS_OPTIONS},
+        "partition": getattr(settings, "UNDERSTACK_PARTITION", ""),
+        "plugins": ", ".join(settings.PLUGINS),
+    }
+    return {name: str(value) for name, value in shown.items() if value is not None}
 
 
 def main() -> None:

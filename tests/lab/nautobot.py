@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import understack_nautobot_settings
 from tests.lab.certificates import Mount
 from tests.lab.inside_nautobot import run_job
 from tests.lab.processes import Process
 from tests.lab.processes import accepts
 from tests.lab.processes import free_port
+from tests.lab.servers import SESSIONS
 from tests.lab.servers import PostgresServer
 from tests.lab.servers import RedisServer
 
@@ -44,6 +46,23 @@ class _None:
 
 
 MIGRATION_MODULES = _None()
+"""
+
+
+# The session that writes a job's result is the worker's own. It may be gone a moment
+# later, so the server notes it while it writes.
+RECORD_SESSIONS = f"""
+create schema lab;
+create table lab.sessions as
+    select ''::text as status, seen.* from ({SESSIONS}) seen with no data;
+create function lab.record() returns trigger language plpgsql security definer as $$
+begin
+    insert into lab.sessions
+        select new.status, seen.* from ({SESSIONS}) seen where pid = pg_backend_pid();
+    return null;
+end $$;
+create trigger lab_record after update on extras_jobresult
+    for each row execute function lab.record();
 """
 
 
@@ -261,8 +280,7 @@ class Nautobot:
         try:
             yield process
         finally:
-            # It waits for running jobs at the first signal, and for none at the
-            # second.
+            # Celery's cold shutdown: it waits for no running job.
             process.end(signal.SIGQUIT)
 
     @contextmanager
@@ -284,6 +302,27 @@ class Nautobot:
             yield process, port
         finally:
             process.end()
+
+
+def record_sessions(postgres: PostgresServer) -> None:
+    """Let the server note which session writes which state of a job result."""
+    postgres.sql(RECORD_SESSIONS)
+
+
+def recorded_sessions(
+    postgres: PostgresServer, status: str = "SUCCESS"
+) -> list[dict[str, Any]]:
+    """Return the sessions that wrote this state, as `PostgresServer.sessions` does."""
+    return postgres.rows("select * from lab.sessions where status = %s", [status])
+
+
+def startup_line(process: Process) -> str:
+    """Return what the library says about itself in the log of this process."""
+    marker = f"{understack_nautobot_settings.__name__}: "
+    for line in process.output.splitlines():
+        if marker in line:
+            return line.partition(marker)[2]
+    return ""
 
 
 def nautobot_for(

@@ -274,7 +274,13 @@ class PostgresServer(Server):
         Keys: pid, user, database, application_name, client_port, ssl, version, cipher,
         client_dn, client_serial, issuer_dn.
         """
-        names, rows = self._query(SESSIONS, (), SUPERUSER)
+        return self.rows(SESSIONS)
+
+    def rows(
+        self, statement: str, parameters: Sequence[Any] = ()
+    ) -> list[dict[str, Any]]:
+        """Run a statement as `sql` does and return its rows by column name."""
+        names, rows = self._query(statement, parameters, "app")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def end_sessions(self) -> None:
@@ -287,7 +293,7 @@ class PostgresServer(Server):
     def _query(
         self, statement: str, parameters: Sequence[Any], database: str
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        connection = _driver().connect(
+        connection = driver().connect(
             host=str(self.directory),
             port=self.port,
             user=SUPERUSER,
@@ -528,11 +534,12 @@ def _without_libpq_variables() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name[:2] != "PG"}
 
 
-def _driver() -> Any:
+def driver() -> Any:
+    """Return the PostgreSQL driver that is installed, psycopg 3 first, as Django."""
     try:
-        import psycopg2
-    except ImportError:
         import psycopg
+    except ImportError:
+        import psycopg2
 
-        return psycopg
-    return psycopg2
+        return psycopg2
+    return psycopg

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import psycopg2
 import pytest
 import redis
 
@@ -22,10 +21,13 @@ from tests.lab.processes import NotStarted
 from tests.lab.recording import RecordingServer
 from tests.lab.servers import PostgresServer
 from tests.lab.servers import RedisServer
+from tests.lab.servers import driver
+
+OperationalError = driver().OperationalError
 
 
 def connect(server: PostgresServer, mount: Mount, **options: object):
-    return psycopg2.connect(
+    return driver().connect(
         host="localhost",
         port=server.port,
         user="app",
@@ -68,8 +70,8 @@ def test_postgres_sees_who_comes_in(postgres, authority, tmp_path):
 
 def test_postgres_refuses_whoever_has_no_certificate(postgres, mount):
     """Encryption alone opens nothing."""
-    with pytest.raises(psycopg2.OperationalError, match="client certificate"):
-        psycopg2.connect(
+    with pytest.raises(OperationalError, match="client certificate"):
+        driver().connect(
             host="localhost",
             port=postgres.port,
             user="app",
@@ -86,7 +88,7 @@ def test_postgres_uses_a_new_certificate_after_reload(authority, mount):
         connect(server, mount).close()
         server.install_certificates(Authority().server())
         server.reload()
-        with pytest.raises(psycopg2.OperationalError, match="certificate verify"):
+        with pytest.raises(OperationalError, match="certificate verify"):
             connect(server, mount)
 
 
@@ -187,8 +189,8 @@ def test_a_hostile_postgres_gets_what_it_is_given(
     """The recorder sees a password exactly where the client gives it away."""
     monkeypatch.chdir(tmp_path)
     Path("ca.crt").write_bytes(Authority().ca_pem)
-    with RecordingServer(mode) as server, pytest.raises(psycopg2.OperationalError):
-        psycopg2.connect(
+    with RecordingServer(mode) as server, pytest.raises(OperationalError):
+        driver().connect(
             host=server.host,
             port=server.port,
             user="app",
@@ -249,7 +251,7 @@ def test_both_servers_refuse_a_broken_certificate(
 ):
     """What the certificates module breaks is broken for OpenSSL as well."""
     mount = write_mount(tmp_path, broken(authority), authority.ca_pem)
-    with pytest.raises(psycopg2.OperationalError):
+    with pytest.raises(OperationalError):
         connect(postgres18, mount)
     with (
         redis_client(redis_server, mount) as client,

@@ -1,0 +1,1 @@
+"""Tests of real Nautobot processes on real servers."""
