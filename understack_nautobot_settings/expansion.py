@@ -136,9 +136,9 @@ class _Expansion:
         self._in_place = in_place
         self._left = most
         self._room = self._inserted = 0
-        self._faults: list[_Fault] = []
+        self._faults: dict[_Fault, None] = {}
         self._containers: list[Any] = []
-        self._refused: list[tuple[Any, Any, list[_Fault]]] = []
+        self._refused: list[tuple[Any, Any, Iterable[_Fault]]] = []
 
     def of(self, value: Any) -> Any:
         """Return a copy with references replaced, the value itself if too large."""
@@ -180,10 +180,10 @@ class _Expansion:
                     text = known.get(item) or self._text(item)
                     self._left -= len(text) - len(item)
                     if self._left < 0:
-                        self._faults = [_TOO_LARGE]
+                        self._faults = {_TOO_LARGE: None}
                     if self._faults:
                         self._refused.append((container, key, self._faults))
-                        self._faults = []
+                        self._faults = {}
                     else:
                         known[item] = container[key] = text
                     if self._left < 0:
@@ -199,8 +199,6 @@ class _Expansion:
         self._inserted = 0
         self._room = self._left + len(text)
         result = _DOLLAR.sub(self._replaced, text)
-        if self._inserted > self._room:
-            self._left = -1
         return text if self._faults else result
 
     def _replaced(self, match: re.Match[str]) -> str:
@@ -208,13 +206,12 @@ class _Expansion:
         if literal:
             return f"${literal}"
         if malformed:
-            self._faults.append(
-                _Fault(
-                    problem_codes.REFERENCE_MALFORMED,
-                    f"has a malformed reference at character {match.start() + 1}.",
-                    "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
-                )
+            fault = _Fault(
+                problem_codes.REFERENCE_MALFORMED,
+                f"has a malformed reference at character {match.start() + 1}.",
+                "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
             )
+            self._faults[fault] = None
             return ""
         name = name or other_name
         found = self._env.get(name) or (other_default if default is None else default)
@@ -225,12 +222,13 @@ class _Expansion:
                 f"refers to {shown}, which is not set.",
                 f"Set {shown}, or give a default: ${{{shown}:-text}}.",
             )
-            if fault not in self._faults:
-                self._faults.append(fault)
+            self._faults[fault] = None
             return ""
-        # Counted while the pieces are collected: joined, they might fill the memory.
+        # Once too large, nothing more goes in: joined, it might fill the memory.
+        if self._inserted > self._room:
+            return ""
         self._inserted += len(found)
-        return found if self._inserted <= self._room else ""
+        return found
 
 
 def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
