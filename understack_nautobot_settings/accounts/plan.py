@@ -1,0 +1,277 @@
+"""What has to change so that an account equals its credential; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.errors import Problem
+
+CREATE_USER = "create user"
+ADOPT_USER = "adopt user"
+ACTIVATE_USER = "activate user"
+MAKE_SUPERUSER = "make superuser"
+SET_PASSWORD = "set password"  # noqa: S105 - a step, not a password
+JOIN_GROUP = "join group"
+CREATE_TOKEN = "create token"  # noqa: S105
+ADOPT_TOKEN = "adopt token"  # noqa: S105
+ROTATE_TOKEN = "rotate token"  # noqa: S105
+RENEW_TOKEN = "renew token"  # noqa: S105
+REMOVE_TOKEN = "remove token"  # noqa: S105
+RELEASE_USER = "release user"
+REMOVE_USER = "remove user"
+CREATE_GROUP = "create group"
+CREATE_PERMISSION = "create permission"
+LOOK_AGAIN = "look at tokens once the password is set"
+
+DEFAULT_OWNER = "understack"
+_CREATED = "accounts created by "
+_ADOPTED = "accounts adopted by "
+
+
+class Policy(NamedTuple):
+    """How a run treats what it finds.
+
+    Attributes:
+        owner: Whose accounts these are. Everything that a run creates or adopts
+            is marked with it, and only what carries the mark is ever removed, so
+            several clusters can keep their accounts in one Nautobot.
+        adopt: Take over users that exist without the mark.
+        prune: Remove what carries the mark and is in no secret.
+        superuser: Make every account a superuser.
+        groups: Further groups that every account joins.
+    """
+
+    owner: str = DEFAULT_OWNER
+    adopt: bool = False
+    prune: bool = False
+    superuser: bool = False
+    groups: tuple[str, ...] = ()
+
+    @property
+    def created_group(self) -> str:
+        """Group of the users that were created; they go when their secret goes."""
+        return _CREATED + self.owner
+
+    @property
+    def adopted_group(self) -> str:
+        """Group of the users that existed before; they are never removed."""
+        return _ADOPTED + self.owner
+
+    @property
+    def own_groups(self) -> tuple[str, str]:
+        """Both groups that mark an account."""
+        return self.created_group, self.adopted_group
+
+    @property
+    def token_mark(self) -> str:
+        """Description of the tokens that are kept equal to a secret."""
+        return f"kept by {self.owner}"
+
+
+class Token(NamedTuple):
+    """An API token as Nautobot has it.
+
+    Attributes:
+        id: Primary key.
+        key: The token itself.
+        description: The mark, or whatever its user wrote.
+        usable: True where it may write and never expires.
+    """
+
+    id: str
+    key: Secret
+    description: str
+    usable: bool
+
+
+class Account(NamedTuple):
+    """A user as Nautobot has it.
+
+    Attributes:
+        username: Name of the user.
+        is_active: False where the user may not log in.
+        is_superuser: True for an administrator.
+        groups: Names of the groups the user is in.
+        password_matches: True where the credential's password logs in.
+        tokens: The user's tokens; None where they are not visible.
+    """
+
+    username: str
+    is_active: bool
+    is_superuser: bool
+    groups: frozenset[str]
+    password_matches: bool
+    tokens: tuple[Token, ...] | None
+
+
+class Step(NamedTuple):
+    """One change, as it is reported and carried out.
+
+    Attributes:
+        verb: One of the constants of this module.
+        username: Whose account; empty for what all accounts share.
+        detail: Name of the group or permission; empty otherwise.
+        token_id: Primary key of the token; empty for a new one.
+    """
+
+    verb: str
+    username: str
+    detail: str = ""
+    token_id: str = ""
+
+    def __str__(self) -> str:
+        """Return the change as one line."""
+        subject = f"{self.username}: " if self.username else ""
+        return f"{subject}{self.verb}" + (f" {self.detail!r}" if self.detail else "")
+
+
+def refusal(
+    credential: Credential, account: Account | None, policy: Policy
+) -> Problem | None:
+    """Return why an account may not be touched, None where it may."""
+    if account is None:
+        return None
+    others = sorted(
+        name.removeprefix(prefix)
+        for prefix in (_CREATED, _ADOPTED)
+        for name in account.groups - {*policy.own_groups}
+        if name.startswith(prefix)
+    )
+    if others:
+        return problem_codes.ACCOUNT_FOREIGN.problem(
+            credential.source,
+            f"the user {account.username!r} belongs to {others[0]!r}.",
+            f"Remove the secret from {others[0]!r} or from {policy.owner!r}.",
+        )
+    if policy.adopt or account.groups & {*policy.own_groups}:
+        return None
+    return problem_codes.ACCOUNT_FOREIGN.problem(
+        credential.source,
+        f"the user {account.username!r} exists and was not created by "
+        f"{policy.owner!r}.",
+        "Run once with --adopt to take it over, or choose another username.",
+    )
+
+
+def account_steps(
+    credential: Credential, account: Account | None, policy: Policy
+) -> list[Step]:
+    """Return the changes to a user, its tokens left aside.
+
+    Args:
+        credential: What the secret says.
+        account: What Nautobot has; None where there is no such user.
+        policy: How to treat what is found.
+
+    Returns:
+        The steps in the order they have to be made; empty where nothing differs.
+    """
+    name = credential.username
+    steps: list[Step] = []
+    if account is None:
+        steps.append(Step(CREATE_USER, name))
+        joined: Collection[str] = {policy.created_group}
+        is_superuser = False
+    else:
+        joined = account.groups
+        is_superuser = account.is_superuser
+        if not account.groups & {*policy.own_groups}:
+            steps.append(Step(ADOPT_USER, name))
+            joined = {*joined, policy.adopted_group}
+        if not account.is_active:
+            steps.append(Step(ACTIVATE_USER, name))
+        if not account.password_matches:
+            steps.append(Step(SET_PASSWORD, name))
+    if policy.superuser and not is_superuser:
+        steps.append(Step(MAKE_SUPERUSER, name))
+    steps += [
+        Step(JOIN_GROUP, name, group) for group in policy.groups if group not in joined
+    ]
+    return steps
+
+
+def token_steps(
+    credential: Credential, tokens: Iterable[Token], policy: Policy
+) -> list[Step]:
+    """Return the changes to the tokens of a user.
+
+    One token is kept equal to the secret and carries the mark. Tokens without the
+    mark are the user's own and stay, except one that already has the right key,
+    which then gets the mark. Further tokens with the mark are stale.
+
+    Args:
+        credential: What the secret says.
+        tokens: The user's tokens.
+        policy: How to treat what is found.
+
+    Returns:
+        The steps; empty where nothing differs.
+    """
+    name = credential.username
+    tokens = list(tokens)
+    marked = [token for token in tokens if token.description == policy.token_mark]
+    right = [token for token in tokens if token.key == credential.token]
+    steps: list[Step] = []
+    if right:
+        (kept,) = right
+        if kept.description != policy.token_mark:
+            steps.append(Step(ADOPT_TOKEN, name, token_id=kept.id))
+        if not kept.usable:
+            steps.append(Step(RENEW_TOKEN, name, token_id=kept.id))
+    elif marked:
+        kept = marked[0]
+        steps.append(Step(ROTATE_TOKEN, name, token_id=kept.id))
+        if not kept.usable:
+            steps.append(Step(RENEW_TOKEN, name, token_id=kept.id))
+    else:
+        return [Step(CREATE_TOKEN, name)]
+    if policy.prune:
+        steps += [
+            Step(REMOVE_TOKEN, name, token_id=token.id)
+            for token in marked
+            if token is not kept
+        ]
+    return steps
+
+
+def token_taken(
+    credential: Credential, account: Account | None, *, in_use: bool
+) -> bool:
+    """Tell whether the token of a credential certainly belongs to another user.
+
+    Args:
+        credential: What the secret says.
+        account: What Nautobot has; None where there is no such user.
+        in_use: True where Nautobot knows the token at all.
+    """
+    if not in_use:
+        return False
+    if account is None:
+        return True
+    if account.tokens is None:
+        return False
+    return all(token.key != credential.token for token in account.tokens)
+
+
+def stale_steps(account: Account, policy: Policy) -> list[Step]:
+    """Return what takes back an account whose secret is gone.
+
+    A user that was created here is removed with its tokens. A user that existed
+    before loses the marked tokens and the mark, and stays.
+    """
+    name = account.username
+    if policy.created_group in account.groups:
+        return [Step(REMOVE_USER, name)]
+    return [
+        *(
+            Step(REMOVE_TOKEN, name, token_id=token.id)
+            for token in account.tokens or ()
+            if token.description == policy.token_mark
+        ),
+        Step(RELEASE_USER, name, policy.adopted_group),
+    ]

@@ -1,0 +1,5 @@
+"""What runs inside Nautobot: checks, health, metrics, management commands.
+
+A Django app, added to ``INSTALLED_APPS`` by `understack_nautobot_settings.
+inside_nautobot.app_settings`. It has no models, views or migrations.
+"""

@@ -1,0 +1,217 @@
+"""API users and tokens in the database of the Nautobot this runs in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import check_password
+from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError
+from django.db import IntegrityError
+from django.db import transaction
+from nautobot.users.models import Token as TokenRecord
+
+from understack_nautobot_settings.accounts import plan
+from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.plan import Account
+from understack_nautobot_settings.accounts.plan import Policy
+from understack_nautobot_settings.accounts.plan import Step
+from understack_nautobot_settings.accounts.plan import Token
+from understack_nautobot_settings.accounts.reconcile import Refused
+from understack_nautobot_settings.accounts.reconcile import Unreachable
+
+
+class DatabaseAccounts:
+    """Accounts through Django's models."""
+
+    def shared_steps(self, policy: Policy) -> list[Step]:
+        """Return the groups that mark accounts and do not exist yet."""
+        there = set(_names(Group.objects.filter(name__in=policy.own_groups)))
+        return [
+            Step(plan.CREATE_GROUP, "", name)
+            for name in policy.own_groups
+            if name not in there
+        ]
+
+    def missing_groups(self, policy: Policy) -> list[str]:
+        """Return those of ``policy.groups`` that do not exist."""
+        there = set(_names(Group.objects.filter(name__in=policy.groups)))
+        return [name for name in policy.groups if name not in there]
+
+    def account(self, credential: Credential) -> Account | None:
+        """Return the user of a credential, None where there is no such user."""
+        user = _user(credential.username)
+        if user is None:
+            return None
+        # Not user.check_password: that one may write a new hash.
+        matches = check_password(credential.password.reveal(), user.password)
+        return _account(user, password_matches=matches)
+
+    def token_in_use(self, credential: Credential) -> bool:
+        """Tell whether any user has the token of a credential."""
+        key = credential.token.reveal()
+        return bool(TokenRecord.objects.filter(key=key).exists())
+
+    def marked_accounts(self, policy: Policy) -> list[Account]:
+        """Return every account that carries the mark of the owner."""
+        users = get_user_model().objects.filter(groups__name__in=policy.own_groups)
+        return [
+            _account(user, password_matches=True)
+            for user in users.distinct().order_by("username")
+        ]
+
+    def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
+        """Carry out one step."""
+        reason = ""
+        try:
+            _apply(step, credential, policy)
+        except ValidationError as error:
+            reason = _codes(error)
+        except IntegrityError:
+            # Its text holds the value; so does the exception, hence no chaining.
+            reason = "another process changed the same account"
+        except DatabaseError as error:
+            reason = type(error).__name__
+        if reason:
+            raise Refused(f"{step.verb}: {reason}")
+
+    def all_or_nothing(self) -> AbstractContextManager[object]:
+        """Return a transaction."""
+        atomic: AbstractContextManager[object] = transaction.atomic()
+        return atomic
+
+
+def reachable() -> None:
+    """Make sure that the database answers.
+
+    Raises:
+        Unreachable: It does not.
+    """
+    reason = ""
+    try:
+        Group.objects.exists()
+    except DatabaseError as error:
+        reason = str(error).strip().partition("\n")[0]
+    if reason:
+        raise Unreachable(f"the database does not answer: {reason}")
+
+
+def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
+    if step.verb == plan.CREATE_GROUP:
+        Group.objects.get_or_create(name=step.detail)
+        return
+    if credential is None:
+        _take_back(step)
+        return
+    if step.verb == plan.CREATE_USER:
+        user = get_user_model()(username=credential.username)
+        _set_password(user, credential)
+        user.groups.add(_group(policy.created_group))
+        return
+    user = _user(credential.username)
+    if step.verb == plan.ADOPT_USER:
+        user.groups.add(_group(policy.adopted_group))
+    elif step.verb == plan.JOIN_GROUP:
+        user.groups.add(_group(step.detail))
+    elif step.verb == plan.ACTIVATE_USER:
+        user.is_active = True
+        user.save(update_fields=["is_active"])
+    elif step.verb == plan.MAKE_SUPERUSER:
+        user.is_superuser = user.is_staff = True
+        user.save(update_fields=["is_superuser", "is_staff"])
+    elif step.verb == plan.SET_PASSWORD:
+        _set_password(user, credential)
+    elif step.verb == plan.CREATE_TOKEN:
+        TokenRecord(
+            user=user, key=credential.token.reveal(), description=policy.token_mark
+        ).validated_save()
+    else:
+        _change_token(step, credential, policy)
+
+
+def _change_token(step: Step, credential: Credential, policy: Policy) -> None:
+    token = TokenRecord.objects.get(pk=step.token_id)
+    if step.verb == plan.REMOVE_TOKEN:
+        token.delete()
+        return
+    # Every one of these steps ends with the credential's key in place, and saying
+    # so spares reading a key that newer versions hold back.
+    token.key = credential.token.reveal()
+    if step.verb == plan.ADOPT_TOKEN:
+        token.description = policy.token_mark
+    elif step.verb == plan.RENEW_TOKEN:
+        token.write_enabled = True
+        token.expires = None
+    token.validated_save()
+
+
+def _take_back(step: Step) -> None:
+    if step.verb == plan.REMOVE_TOKEN:
+        TokenRecord.objects.filter(pk=step.token_id).delete()
+        return
+    user = _user(step.username)
+    if step.verb == plan.REMOVE_USER:
+        user.delete()
+    else:
+        user.groups.remove(_group(step.detail))
+
+
+def _user(username: str) -> Any:
+    return get_user_model().objects.filter(username=username).first()
+
+
+def _group(name: str) -> Any:
+    return Group.objects.get(name=name)
+
+
+def _names(records: Any) -> list[str]:
+    return list(records.values_list("name", flat=True))
+
+
+def _set_password(user: Any, credential: Credential) -> None:
+    password = credential.password.reveal()
+    validate_password(password, user=user)
+    user.set_password(password)
+    user.full_clean()
+    user.save()
+
+
+def _account(user: Any, *, password_matches: bool) -> Account:
+    records = TokenRecord.objects.filter(user=user)
+    if hasattr(records, "with_sensitive_fields"):
+        records = records.with_sensitive_fields("key")
+    return Account(
+        user.username,
+        user.is_active,
+        user.is_superuser,
+        frozenset(_names(user.groups)),
+        password_matches,
+        tuple(
+            Token(
+                str(record.pk),
+                Secret(record.key),
+                record.description,
+                record.write_enabled and record.expires is None,
+            )
+            for record in records.order_by("created")
+        ),
+    )
+
+
+def _codes(error: ValidationError) -> str:
+    """Return which fields are refused and why, without the values."""
+    fields = (
+        error.error_dict.items()
+        if hasattr(error, "error_dict")
+        else [("password", error.error_list)]
+    )
+    return ", ".join(
+        f"{field} ({one.code or 'invalid'})"
+        for field, errors in fields
+        for one in errors
+    )
