@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import groupby
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -53,7 +55,7 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-        section: What it belongs to.
+        section: What it belongs to; its lines head as many rows.
         fact: What was looked at.
         seen: What was found.
         right: Whether that is as it should be; None where there is nothing to judge.
@@ -91,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     say("everything ended and removed")
     show(rows)
-    return 0 if all(row.right is not False for row in rows) else 1
+    return exit_status(rows)
 
 
 def demonstrate(partition: str, postgres_version: Any, say: Say) -> list[Row]:
@@ -159,6 +161,12 @@ def demonstrate(partition: str, postgres_version: Any, say: Say) -> list[Row]:
     return rows
 
 
+def exit_status(rows: Sequence[Row]) -> int:
+    """Return 0 if all that was judged is right, 1 otherwise."""
+    judged = [row.right for row in rows if row.right is not None]
+    return 0 if judged and all(judged) else 1
+
+
 def show(rows: Sequence[Row]) -> None:
     """Print the table on standard output."""
     console = Console(
@@ -166,13 +174,13 @@ def show(rows: Sequence[Row]) -> None:
     )
     table = Table("", "what", "seen", "", title="Nautobot over mutual TLS")
     marks = {True: "[green]yes[/]", False: "[bold red]NO[/]", None: ""}
-    section = None
-    for row in rows:
-        if section is not None and row.section != section:
-            table.add_section()
-        heading = row.section if row.section != section else ""
-        table.add_row(heading, row.fact, Text(row.seen), marks[row.right])
-        section = row.section
+    for section, members in groupby(rows, key=lambda row: row.section):
+        headings = section.split("\n")
+        for heading, row in zip_longest(headings, members, fillvalue=None):
+            if row is not None:
+                seen = Text(row.seen)
+                table.add_row(heading, row.fact, seen, marks[row.right])
+        table.add_section()
     console.print(table)
 
 

@@ -22,6 +22,7 @@ from tests.lab.certificates import Mount
 from tests.lab.inside_nautobot import run_job
 from tests.lab.processes import Process
 from tests.lab.processes import accepts
+from tests.lab.processes import dying_with_us
 from tests.lab.processes import free_port
 from tests.lab.servers import SESSIONS
 from tests.lab.servers import PostgresServer
@@ -359,7 +360,7 @@ def _run(
     text: str = "",
 ) -> str:
     done = subprocess.run(
-        command,
+        [*dying_with_us(), *command],
         env=environment,
         cwd=cwd,
         input=text,

@@ -70,7 +70,7 @@ class Process:
         self.end_signal = end_signal
         with open(log, "ab") as output:
             self._popen = subprocess.Popen(
-                [*_dying_with_us(end_signal, user), *command],
+                [*dying_with_us(end_signal, user), *command],
                 env=None if environment is None else dict(environment),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
@@ -171,7 +171,10 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def _dying_with_us(number: signal.Signals, user: str | None) -> list[str]:
+def dying_with_us(
+    number: signal.Signals = signal.SIGTERM, user: str | None = None
+) -> list[str]:
+    """Return what goes before a command: the signal it gets when we end, its user."""
     setpriv = shutil.which("setpriv", path=SYSTEM_PROGRAMS)
     if setpriv is None:
         raise MissingProgram(
