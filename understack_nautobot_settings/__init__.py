@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from understack_nautobot_settings.errors import SettingsError
     from understack_nautobot_settings.errors import SettingsWarning
     from understack_nautobot_settings.hardening import hardening_settings
+    from understack_nautobot_settings.inside_nautobot import app_settings
     from understack_nautobot_settings.logs import log_settings
     from understack_nautobot_settings.plugins import plugin_settings
     from understack_nautobot_settings.postgresql_tls import postgresql_tls_settings
@@ -28,6 +29,7 @@ __all__ = [
     "Problem",
     "SettingsError",
     "SettingsWarning",
+    "app_settings",
     "configure",
     "connection_settings",
     "hardening_settings",
@@ -45,6 +47,7 @@ _HOME = {
     "Problem": "errors",
     "SettingsError": "errors",
     "SettingsWarning": "errors",
+    "app_settings": "inside_nautobot",
     "configure": "configuration",
     "connection_settings": "connections",
     "hardening_settings": "hardening",

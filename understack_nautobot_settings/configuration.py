@@ -16,6 +16,7 @@ from understack_nautobot_settings.connections import connection_settings
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.errors import settings_error
 from understack_nautobot_settings.hardening import hardening_settings
+from understack_nautobot_settings.inside_nautobot import app_settings
 from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
 from understack_nautobot_settings.logs import log_once_configured
 from understack_nautobot_settings.logs import log_settings
@@ -75,6 +76,7 @@ FRAGMENTS = (
     Fragment("sso", sso_settings, ("AUTHENTICATION_BACKENDS",)),
     Fragment("hardening", hardening_settings, ("DEBUG", "ALLOWED_HOSTS")),
     Fragment("logs", log_settings, ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")),
+    Fragment("inside_nautobot", app_settings, ("INSTALLED_APPS",)),
 )
 
 

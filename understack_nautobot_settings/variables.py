@@ -652,6 +652,16 @@ APP: Variable[bool] = Variable(
     concern="inside_nautobot",
     settings=("INSTALLED_APPS",),
 )
+EXPIRY_UNHEALTHY: Variable[float] = Variable(
+    "UNDERSTACK_EXPIRY_UNHEALTHY",
+    Number(float, unit="days", most=3650),
+    1.0,
+    "How many days before notAfter a certificate turns `/health/` unhealthy. Late, "
+    "because an unhealthy pod is taken out of service, although it still works; `0` "
+    "waits until a certificate has expired.",
+    concern="inside_nautobot",
+    settings=("UNDERSTACK_EXPIRY_UNHEALTHY",),
+)
 EXPIRY_WARNING: Variable[int] = Variable(
     "UNDERSTACK_EXPIRY_WARNING",
     Number(int, unit="days"),
