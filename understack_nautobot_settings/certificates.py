@@ -57,13 +57,14 @@ _STRICT_WORDS = {
     89: "basicConstraints of a CA is not critical",
     92: "a CA has no key usage",
 }
-_MISMATCHED = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+_MISMATCHED = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _WEAK_REASONS = {
     "EE_KEY_TOO_SMALL": "its key is too small",
     "CA_KEY_TOO_SMALL": "the key of an issuer is too small",
     "CA_MD_TOO_WEAK": "its signature algorithm is too weak",
 }
-_UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB")
+# None: an error of a decoder, for which Python has no name.
+_UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 
 _DER_KEY_LABELS = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
 
@@ -209,7 +210,7 @@ def inspect_certificates(
         *_key_warnings(files),
         *_name_warnings(files, chain, database_user),
         *_chain_dates(files.cert, chain, moment),
-        *_issuer_warnings(files, chain, key_password),
+        *_issuer_warnings(files, chain, authorities, key_password),
         *_authority_warnings(files.ca, authorities, chain, moment),
         *_mount_warnings(files, mountinfo),
     ]
@@ -808,7 +809,7 @@ class _Moment(NamedTuple):
     def is_near(self, certificate: X509) -> bool:
         """Tell whether a certificate that is valid ends within the warning days."""
         left = certificate.not_after - self.now
-        return 0 < left <= self.warning_days * _DAY
+        return not self.is_outside(certificate) and left <= self.warning_days * _DAY
 
     def is_outside(self, certificate: X509) -> bool:
         """Tell whether a certificate is outside of its validity."""
@@ -902,7 +903,10 @@ def _chain_dates(
 
 
 def _issuer_warnings(
-    files: ClientFiles, chain: Sequence[X509], key_password: str | None
+    files: ClientFiles,
+    chain: Sequence[X509],
+    authorities: Sequence[X509],
+    key_password: str | None,
 ) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
     cert, key, ca = files.cert, files.key or files.cert, files.ca
@@ -920,7 +924,7 @@ def _issuer_warnings(
         )
         return
     code = _refusal_by(cert, key, ca, key_password, strict=True)
-    if code is not None:
+    if code is not None and not any(map(_is_lax, authorities)):
         yield problem_codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
@@ -928,6 +932,11 @@ def _issuer_warnings(
             "Issue CA and certificates as RFC 5280 asks; Python 3.13 holds servers "
             "of this CA to it.",
         )
+
+
+def _is_lax(certificate: X509) -> bool:
+    """Tell whether the constraints of a CA are not strict enough for Python 3.13."""
+    return certificate.is_ca and not certificate.has_critical_constraints
 
 
 def _refusal_by(
@@ -972,6 +981,13 @@ def _authority_warnings(
     if any(not moment.is_outside(one) for one in usable):
         yield from _authority_dates(ca, usable, moment)
     yield from _authority_changes(ca, usable, moment)
+    for one in filter(_is_lax, usable):
+        yield problem_codes.CERTIFICATE_NOT_STRICT.problem(
+            ca.variable,
+            f"basicConstraints of the CA {one.subject} in {ca.path} is not critical.",
+            "Issue the CA anew as RFC 5280 asks; Python 3.13 refuses the servers of "
+            "this one.",
+        )
     for one in authorities:
         if not one.is_ca:
             yield _no_authority(ca, one, chain)

@@ -67,6 +67,10 @@ _BASIC_CONSTRAINTS = "2.5.29.19"
 _KEY_USAGE = "2.5.29.15"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _AUTHORITY_KEY_ID = "2.5.29.35"
+_ALTERNATIVE_NAMES = "2.5.29.17"
+_DNS_NAME = 0x82
+_IP_ADDRESS = 0x87
+_IPV4_OCTETS = 4
 
 
 class X509(NamedTuple):
@@ -82,6 +86,7 @@ class X509(NamedTuple):
         not_before: Start of validity, seconds since the epoch.
         not_after: End of validity, seconds since the epoch.
         is_ca: The CA flag of basicConstraints.
+        has_critical_constraints: True where basicConstraints is critical.
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
         names_issuer_key: True with an AuthorityKeyIdentifier.
@@ -96,6 +101,7 @@ class X509(NamedTuple):
     not_before: int
     not_after: int
     is_ca: bool
+    has_critical_constraints: bool
     key_usages: tuple[str, ...] | None
     extended_usages: tuple[str, ...] | None
     names_issuer_key: bool
@@ -114,6 +120,39 @@ def read_x509(der: bytes) -> X509:
         return _certificate(der)
     except (IndexError, StopIteration, OverflowError) as error:
         raise ValueError("The certificate is cut off or damaged.") from error
+
+
+def alternative_names(der: bytes) -> tuple[str, ...]:
+    """Return the host names and IP addresses that a certificate is for.
+
+    Args:
+        der: The certificate, without PEM armour.
+
+    Raises:
+        ValueError: It is no certificate, or one that is cut off or damaged.
+    """
+    try:
+        _, outer = next(_items(der))
+        _, body = next(_items(outer))
+        content = _extensions(_items(body))[0].get(_ALTERNATIVE_NAMES)
+        if content is None:
+            return ()
+        _, sequence = next(_items(content))
+        names = [_general_name(tag, value) for tag, value in _items(sequence)]
+    except (IndexError, StopIteration) as error:
+        raise ValueError("The certificate is cut off or damaged.") from error
+    return tuple(name for name in names if name)
+
+
+def _general_name(tag: int, value: bytes) -> str:
+    if tag == _DNS_NAME:
+        return value.decode("ascii", "backslashreplace")
+    if tag == _IP_ADDRESS:
+        import socket
+
+        family = socket.AF_INET if len(value) == _IPV4_OCTETS else socket.AF_INET6
+        return socket.inet_ntop(family, value)
+    return ""
 
 
 def utc(moment: int) -> str:
@@ -141,7 +180,7 @@ def _certificate(der: bytes) -> X509:
     next(fields)
     not_before, not_after = (_moment(*item) for item in _items(validity))
     names = list(_attributes(subject))
-    extensions = dict(_extensions(fields))
+    extensions, critical = _extensions(fields)
     return X509(
         der=der,
         subject=_text(names),
@@ -152,6 +191,7 @@ def _certificate(der: bytes) -> X509:
         not_before=not_before,
         not_after=not_after,
         is_ca=_is_ca(extensions.get(_BASIC_CONSTRAINTS)),
+        has_critical_constraints=_BASIC_CONSTRAINTS in critical,
         key_usages=_key_usages(extensions.get(_KEY_USAGE)),
         extended_usages=_extended_usages(extensions.get(_EXTENDED_KEY_USAGE)),
         names_issuer_key=_AUTHORITY_KEY_ID in extensions,
@@ -239,14 +279,23 @@ def _moment(tag: int, content: bytes) -> int:
     return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
-def _extensions(fields: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, bytes]]:
+def _extensions(
+    fields: Iterator[tuple[int, bytes]],
+) -> tuple[dict[str, bytes], set[str]]:
+    """Return the extensions, and which of them are critical."""
+    extensions: dict[str, bytes] = {}
+    critical: set[str] = set()
     for tag, content in fields:
         if tag != _EXTENSIONS:
             continue
         _, sequence = next(_items(content))
         for _, extension in _items(sequence):
-            parts = list(_items(extension))
-            yield _oid(parts[0][1]), parts[-1][1]
+            (_, oid), *flags, (_, value) = _items(extension)
+            name = _oid(oid)
+            extensions[name] = value
+            if any(flag != b"\0" for _, flag in flags):
+                critical.add(name)
+    return extensions, critical
 
 
 def _is_ca(content: bytes | None) -> bool:
