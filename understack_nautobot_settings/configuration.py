@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -142,6 +141,8 @@ def configure(
     refusal = settings_error(evaluation.problems)
     if refusal is not None:
         raise refusal
+    import logging
+
     settings = {**namespace, **evaluation.settings}
     lines = [
         (logging.INFO, startup_line(settings)),

@@ -6,13 +6,10 @@ have to say waits here until then.
 
 from __future__ import annotations
 
-import logging
-import logging.config
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from understack_nautobot_settings import problem_codes
@@ -89,6 +86,8 @@ def log_settings(
                 )
             )
             return given
+        from copy import deepcopy
+
         loggers = dict(deepcopy(logging_settings or {}))
         loggers.setdefault("loggers", {})
         apps = list(installed_apps or ())
@@ -131,6 +130,8 @@ def configure_logging(settings: dict[str, Any]) -> None:
 
     Django calls this as its ``LOGGING_CONFIG``. Each line is logged once.
     """
+    import logging
+
     _logging_config(_configured_by[0])(settings)
     logger = logging.getLogger(LOGGER)
     # dictConfig disables loggers that existed before, and Nautobot configures

@@ -8,7 +8,6 @@ in `understack_nautobot_settings.variables` and marked there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
@@ -52,6 +51,12 @@ def _date(text: str) -> object:
     from datetime import date
 
     return date.fromisoformat(text)
+
+
+def _json(text: str) -> object:
+    from json import loads
+
+    return loads(text)
 
 
 def _numbers(text: str) -> list[int]:
@@ -123,7 +128,7 @@ READINGS = (
     Reading(
         "JSON",
         "Use JSON",
-        json.loads,
+        _json,
         _names("KUBERNETES_JOB_MANIFEST"),
         _EMPTY_IS_UNSET,
     ),

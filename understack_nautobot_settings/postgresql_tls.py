@@ -18,7 +18,6 @@ from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.environment import one_of
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
-from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.libpq import libpq_version
 
@@ -198,7 +197,11 @@ def _negotiation(
 def _extra_options(read: Reader, decided: Mapping[str, Any]) -> dict[str, Any]:
     text = read(variables.DB_EXTRA_OPTIONS)
     name = variables.DB_EXTRA_OPTIONS.name
-    extra = read_json_object(name, text, read.problems) if text else None
+    if not text:
+        return {}
+    from understack_nautobot_settings.json_objects import read_json_object
+
+    extra = read_json_object(name, text, read.problems)
     options: dict[str, Any] = {}
     for parameter, value in (extra or {}).items():
         owner = _DECIDED_ELSEWHERE.get(parameter)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl
-from urllib.parse import quote
-from urllib.parse import unquote
-from urllib.parse import urlsplit
 
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import FALSE_WORDS
@@ -40,6 +36,8 @@ class RedisAddress(NamedTuple):
     def url(self, database: int, *, credentials: bool) -> str:
         """Return the URL of one database, every part percent-encoded."""
         who = ""
+        if self.scheme == "unix" or self.username or self.password:
+            from urllib.parse import quote
         if credentials and (self.username or self.password):
             who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         if self.scheme == "unix":
@@ -59,6 +57,8 @@ def redis_address(read: Reader) -> RedisAddress:
     username = read(variables.REDIS_USERNAME)
     password = read(variables.REDIS_PASSWORD)
     if read(variables.REDIS_PASSWORD_ENCODED):
+        from urllib.parse import unquote
+
         password = unquote(password)
     scheme = read(variables.REDIS_SCHEME)
     if scheme is None:
@@ -111,6 +111,11 @@ def over_tls(url: str) -> str:
 
 def ssl_options(url: str) -> list[str]:
     """Return the names of the TLS options in the query of a URL."""
+    if "?" not in url:
+        return []
+    from urllib.parse import parse_qsl
+    from urllib.parse import urlsplit
+
     try:
         query = urlsplit(url).query
     except ValueError:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -22,7 +21,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 DEFAULT_CLIENT_ID = "nautobot"
 
-_PARTS: dict[str, Variable[str | None]] = {
+PARTS: dict[str, Variable[str | None]] = {
     "issuer": variables.OIDC_ENDPOINT,
     "client-id": variables.OIDC_KEY,
     "client-secret": variables.OIDC_SECRET,
@@ -60,7 +59,7 @@ def sso_settings(
         before = len(found)
         directory = read(variables.SSO_DIR)
         parts = _file_parts(read, directory)
-        for part, variable in _PARTS.items():
+        for part, variable in PARTS.items():
             value = read.given(variable)
             if value is not None and part in parts:
                 found.append(
@@ -102,7 +101,7 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     except OSError as error:
         read.problems.append(_unreadable(directory, os.strerror(error.errno or 0)))
         return {}
-    for part in _PARTS:
+    for part in PARTS:
         if part not in names:
             continue
         path = os.path.join(directory, part)
@@ -133,7 +132,7 @@ def _check_complete(
     present = one_of(sorted(parts), "and")
     problems.extend(
         problem_codes.SSO_INCOMPLETE.problem(
-            _PARTS[part].name,
+            PARTS[part].name,
             f"single sign-on has {present}, but no {part}.",
             f"Set it, or add the file {os.path.join(directory, part)}; remove the "
             "others for no single sign-on.",
@@ -145,7 +144,7 @@ def _check_complete(
     if issuer is not None and not _is_https(issuer):
         problems.append(
             problem_codes.SSO_ISSUER.problem(
-                _PARTS["issuer"].name,
+                PARTS["issuer"].name,
                 "the issuer is not an https URL.",
                 "Use the provider's https:// issuer URL.",
             )
@@ -153,6 +152,8 @@ def _check_complete(
 
 
 def _is_https(url: str) -> bool:
+    from urllib.parse import urlsplit
+
     try:
         split = urlsplit(url)
         return split.scheme == "https" and bool(split.hostname)
