@@ -1,0 +1,393 @@
+"""The command line ``understack-nautobot-settings``.
+
+Results go to standard output, everything else to standard error. Exit status: 0
+fine, 1 something is wrong, 2 nothing could be told (usage, unreadable, broken).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+from typing import NoReturn
+from typing import TextIO
+
+PROGRAM = "understack-nautobot-settings"
+
+FINE = 0
+WRONG = 1
+UNTOLD = 2
+INTERRUPTED = 130
+
+ROLES = ("web", "worker", "beat", "site-worker")
+
+
+class Console(NamedTuple):
+    """What a command works with besides its arguments.
+
+    Attributes:
+        env: The environment that is looked at.
+        stdout: Where the result goes; commands return it, only `main` writes.
+        stderr: Where progress goes.
+        clock: Seconds since the epoch.
+    """
+
+    env: Mapping[str, str]
+    stdout: TextIO
+    stderr: TextIO
+    clock: Callable[[], float] = time.time
+
+    def say(self, text: str) -> None:
+        """Write a line of progress, or what went wrong, to standard error."""
+        write(self.stderr, f"{text}\n")
+
+
+class Outcome(NamedTuple):
+    """What a command has to say: the exit status, and text for standard output."""
+
+    status: int
+    text: str = ""
+
+
+class Untold(Exception):
+    """Nothing can be told; the text says why, without a secret."""
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        name: Its name.
+        help: What it does, one line for the overview.
+        description: What it does, for its own help.
+        add_arguments: Declares its arguments.
+        run: Does it. Imports what it needs itself, so that no command pays for
+            another.
+    """
+
+    name: str
+    help: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Console], Outcome]
+
+
+# --- check ---------------------------------------------------------------------
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--role",
+        choices=ROLES,
+        help="what the pod does (default: UNDERSTACK_ROLE); site-worker wants a "
+        "partition and its queue",
+    )
+    parser.add_argument(
+        "--expiry-warning",
+        type=_days,
+        metavar="DAYS",
+        help="warn of certificates that expire within DAYS "
+        "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
+    )
+    _add_json(parser)
+
+
+def _check(arguments: argparse.Namespace, console: Console) -> Outcome:
+    from understack_nautobot_settings.errors import ERROR
+    from understack_nautobot_settings.inspection import inspect_environment
+    from understack_nautobot_settings.page import page_for
+    from understack_nautobot_settings.report import as_json
+    from understack_nautobot_settings.report import inspection_json
+    from understack_nautobot_settings.report import inspection_text
+
+    inspection = inspect_environment(
+        console.env,
+        role=arguments.role,
+        expiry_warning_days=arguments.expiry_warning,
+        clock=console.clock,
+    )
+    wrong = any(one.severity == ERROR for one in inspection.problems)
+    if arguments.json:
+        text = as_json(inspection_json(inspection))
+    else:
+        text = inspection_text(inspection, page_for(console.stdout, console.env))
+    return Outcome(WRONG if wrong else FINE, text)
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= len("99999")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+    return int(text)
+
+
+# --- show ----------------------------------------------------------------------
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--diff",
+        metavar="FILE",
+        help="show what differs from another pod's 'show --json' (- for standard "
+        "input); exit status 1 where anything does",
+    )
+    parser.add_argument(
+        "--with-nautobot",
+        action="store_true",
+        help="extend nautobot.core.settings itself, which imports Nautobot",
+    )
+    _add_json(parser)
+
+
+def _show(arguments: argparse.Namespace, console: Console) -> Outcome:
+    from understack_nautobot_settings import report
+    from understack_nautobot_settings.errors import settings_error
+    from understack_nautobot_settings.page import page_for
+    from understack_nautobot_settings.provenance import settings_provenance
+
+    namespace = _nautobot_namespace() if arguments.with_nautobot else None
+    there = None if arguments.diff is None else _shown_by(arguments.diff)
+    provenance = settings_provenance(console.env, namespace=namespace)
+    here = report.shown(provenance, console.env)
+    for problem in provenance.problems:
+        console.say(report.problem_line(problem))
+    wrong = settings_error(provenance.problems) is not None
+    page = page_for(console.stdout, console.env)
+    if there is not None:
+        found = report.differences(here, there)
+        if arguments.json:
+            text = report.as_json(report.differences_json(found, here, there))
+        else:
+            text = report.differences_text(found, page)
+        wrong = wrong or bool(found)
+    elif arguments.json:
+        text = report.as_json(here._asdict())
+    else:
+        text = report.shown_text(here, page)
+    return Outcome(WRONG if wrong else FINE, text)
+
+
+def _nautobot_namespace() -> dict[str, Any]:
+    try:
+        from nautobot.core import settings
+    except ImportError as error:
+        raise Untold(f"Nautobot cannot be imported: {error}") from None
+    except Exception as error:  # noqa: BLE001 - its text may hold a value
+        raise Untold(
+            f"Nautobot's own settings raise {type(error).__name__}; 'check' tells why"
+        ) from None
+    return {name: value for name, value in vars(settings).items() if name.isupper()}
+
+
+def _shown_by(path: str) -> Any:
+    from understack_nautobot_settings.report import read_shown
+
+    try:
+        if path == "-":
+            return read_shown(sys.stdin.read())
+        with open(path, encoding="utf-8") as file:
+            return read_shown(file.read())
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+    except ValueError:
+        reason = "not the output of 'show --json'"
+    raise Untold(f"{path}: {reason}")
+
+
+# --- reference -----------------------------------------------------------------
+
+
+def _reference_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "topic",
+        nargs="?",
+        choices=("variables", "problems"),
+        default="variables",
+        help="what to print (default: variables)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("markdown", "json-schema", "env"),
+        default="markdown",
+        help="form of the variables (default: markdown)",
+    )
+
+
+def _reference(arguments: argparse.Namespace, console: Console) -> Outcome:
+    del console
+    from understack_nautobot_settings import reference
+
+    if arguments.topic == "problems":
+        if arguments.format != "markdown":
+            raise Untold("problems are printed as markdown only")
+        return Outcome(FINE, reference.problems_markdown())
+    formats = {
+        "markdown": reference.variables_markdown,
+        "json-schema": reference.variables_schema,
+        "env": reference.variables_env_file,
+    }
+    return Outcome(FINE, formats[arguments.format]())
+
+
+# --- the program ---------------------------------------------------------------
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "check",
+        "tell all problems of this environment, connecting to nothing",
+        "Tell everything that is wrong with the environment and the certificate "
+        "files, connecting to nothing. Needs neither Nautobot nor a settings file. "
+        "Exit status 1 where there is an error.",
+        _check_arguments,
+        _check,
+    ),
+    Command(
+        "show",
+        "show the settings in force and where each comes from",
+        "Show the settings in force, where each comes from, and a fingerprint to "
+        "compare two pods by. Secrets are masked, and no part of the fingerprint.",
+        _show_arguments,
+        _show,
+    ),
+    Command(
+        "reference",
+        "print the reference of variables or problems",
+        "Print every variable, or every problem code with its cause and fix.",
+        _reference_arguments,
+        _reference,
+    ),
+)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+class _Stop(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Help(argparse.HelpFormatter):
+    def __init__(self, prog: str, **options: Any) -> None:
+        # Told the width, argparse need not import shutil to find it out.
+        width = options.pop("width", None) or 78
+        super().__init__(prog, max_help_position=28, width=width, **options)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that writes to given streams and never ends the process."""
+
+    def __init__(self, *, console: Console, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+        self.console = console
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            write(file or self.console.stderr, message)
+
+    def print_help(self, file: Any = None) -> None:
+        super().print_help(file or self.console.stdout)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            write(self.console.stderr, message)
+        raise _Stop(status)
+
+
+def _parser(console: Console, words: Sequence[str]) -> _Parser:
+    """Return the parser; arguments are declared for the command in use alone."""
+    parser = _Parser(
+        console=console,
+        prog=PROGRAM,
+        description="Settings of Nautobot from the environment: what they are, and "
+        "what is wrong with them.",
+        epilog="Exit status: 0 fine, 1 something is wrong, 2 nothing could be told.",
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
+    for command in COMMANDS:
+        below = commands.add_parser(
+            command.name,
+            console=console,
+            help=command.help,
+            description=command.description,
+        )
+        if command.name in words:
+            command.add_arguments(below)
+            below.set_defaults(run=command.run)
+    return parser
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    *,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    clock: Callable[[], float] = time.time,
+) -> int:
+    """Run a command and return the exit status.
+
+    Args:
+        argv: The arguments without the program; those of the process by default.
+        env: The environment to look at; that of the process by default.
+        stdout: Where the result goes.
+        stderr: Where progress and errors go.
+        clock: Seconds since the epoch.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    console = Console(
+        os.environ if env is None else env,
+        sys.stdout if stdout is None else stdout,
+        sys.stderr if stderr is None else stderr,
+        clock,
+    )
+    try:
+        arguments = _parser(console, words).parse_args(words)
+        run: Callable[[argparse.Namespace, Console], Outcome] = arguments.run
+        status, text = run(arguments, console)
+    except _Stop as stop:
+        return stop.status
+    except Untold as reason:
+        console.say(f"{PROGRAM}: {reason}")
+        return UNTOLD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - its text may hold a secret
+        console.say(f"{PROGRAM}: {_place_of(error)}")
+        return UNTOLD
+    write(console.stdout, text)
+    return status
+
+
+def _place_of(error: Exception) -> str:
+    """Return where an unexpected error was raised; its text may hold a secret."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "an unknown place"
+    if trace is not None:
+        file = os.path.basename(trace.tb_frame.f_code.co_filename)
+        place = f"{file}, line {trace.tb_lineno}"
+    return f"{type(error).__name__} in {place}; please report this"
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write to a stream whatever its encoding, and whether or not anybody reads."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    encodable = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(encodable)
+        stream.flush()
+    except BrokenPipeError:
+        # The reader has seen enough; Python would complain when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

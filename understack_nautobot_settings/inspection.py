@@ -1,0 +1,92 @@
+"""Everything that can be known about an environment without connecting."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificates import Certificate
+from understack_nautobot_settings.certificates import ClientFiles
+from understack_nautobot_settings.certificates import check_certificates
+from understack_nautobot_settings.certificates import describe_certificates
+from understack_nautobot_settings.certificates import inspect_certificates
+from understack_nautobot_settings.client_files import client_files
+from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.environment import Reader
+from understack_nautobot_settings.environment_checks import check_environment
+from understack_nautobot_settings.environment_checks import settled
+from understack_nautobot_settings.errors import ERROR
+from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.nautobot_base import nautobot_settings
+
+
+class Inspection(NamedTuple):
+    """What was found.
+
+    Attributes:
+        problems: Errors first, each problem once.
+        certificates: Every certificate in the files that the settings use.
+    """
+
+    problems: list[Problem]
+    certificates: list[Certificate]
+
+
+def inspect_environment(
+    env: Mapping[str, str] = os.environ,
+    *,
+    namespace: Mapping[str, Any] | None = None,
+    role: str | None = None,
+    expiry_warning_days: int | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Inspection:
+    """Return every problem and certificate of an environment, offline.
+
+    Args:
+        env: The environment.
+        namespace: The settings that are extended; those that Nautobot derives
+            from the environment by default, for which Nautobot is not needed.
+        role: What the pod does; ``UNDERSTACK_ROLE`` by default.
+        expiry_warning_days: Days before notAfter from which a certificate is
+            warned about; ``UNDERSTACK_EXPIRY_WARNING`` by default.
+        clock: Seconds since the epoch.
+    """
+    problems: list[Problem] = []
+    read = Reader(env, problems)
+    days = read(variables.EXPIRY_WARNING)
+    read(variables.APP)
+    if role is None:
+        role = Reader(env, [])(variables.ROLE)
+    elif role != env.get(variables.ROLE.name):
+        env = {**env, variables.ROLE.name: role}
+    base = nautobot_settings(env) if namespace is None else namespace
+    evaluation = evaluate(
+        base, env, check_files=lambda files: check_certificates(files, clock=clock)
+    )
+    settings = {**base, **evaluation.settings}
+    problems += check_environment(settings, env, role=role)
+    problems += evaluation.problems
+    certificates: list[Certificate] = []
+    for files in client_files(settings):
+        problems += inspect_certificates(
+            files,
+            clock=clock,
+            expiry_warning_days=(
+                days if expiry_warning_days is None else expiry_warning_days
+            ),
+            database_user=_database_user(files, settings),
+        )
+        certificates += describe_certificates(files, clock=clock)
+    ordered = sorted(settled(problems), key=lambda one: one.severity != ERROR)
+    return Inspection(ordered, certificates)
+
+
+def _database_user(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
+    if files.use != "PostgreSQL":
+        return None
+    return settings["DATABASES"]["default"].get("USER") or None
