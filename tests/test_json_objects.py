@@ -204,6 +204,21 @@ def test_any_text_gives_an_object_or_one_problem(text):
     assert (value is None) == (len(problems) == 1)
 
 
+@given(st.text() | st.text('{}[]:,"ab1-.eE+ \\u\n') | json_values.map(json.dumps))
+def test_what_the_standard_parser_refuses_has_a_fault_of_its_own(text):
+    """Whatever it was, the words do not say that the JSON is something else."""
+    problems = []
+    read_json_object("CONFIG", text, problems)
+    try:
+        value = json.loads(text.strip())
+    except ValueError:
+        assert problems[0].code != "json-not-object"
+    else:
+        codes = [problem.code for problem in problems]
+        assert "json-malformed" not in codes
+        assert codes or type(value) is dict
+
+
 @given(st.data())
 def test_a_damaged_object_is_never_shown(data):
     """Whatever is cut out or put in, the message has no part of the text."""

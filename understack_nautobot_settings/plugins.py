@@ -17,9 +17,6 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
-from understack_nautobot_settings.expansion import expanded
-from understack_nautobot_settings.json_objects import line_and_column
-from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.layers import layered
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -282,6 +279,10 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         source, text = by_value.name, read.given(by_value) and env[by_value.name]
     if text is None:
         return source, {}
+    # Costs milliseconds that a pod without extra configuration need not spend.
+    from understack_nautobot_settings.expansion import expanded
+    from understack_nautobot_settings.json_objects import read_json_object
+
     config = read_json_object(source, text, read.problems)
     if config is None:
         return source, {}
@@ -341,7 +342,9 @@ def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
         return content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start].decode()
-        line, column = line_and_column(before, len(before))
+    from understack_nautobot_settings.json_objects import line_and_column
+
+    line, column = line_and_column(before, len(before))
     problems.append(
         problem_codes.VALUE_NOT_UTF8.problem(
             source,
