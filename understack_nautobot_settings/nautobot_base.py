@@ -32,7 +32,6 @@ def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
         ),
         "OPTIONS": {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",
-            "CUSTOM_HEALTH_CHECK_CLASS": "",
             "PASSWORD": "",
         },
     }
