@@ -302,8 +302,21 @@ class _Parser(argparse.ArgumentParser):
         raise _Stop(status)
 
 
-def _parser(console: Console, words: Sequence[str]) -> _Parser:
-    """Return the parser; arguments are declared for the command in use alone."""
+def _arguments(console: Console, words: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed arguments, with the function of the command as ``run``.
+
+    The usual case makes the parser of one command and no other.
+    """
+    for command in COMMANDS:
+        if words and words[0] == command.name:
+            parser = _Parser(
+                console=console,
+                prog=f"{PROGRAM} {command.name}",
+                description=command.description,
+            )
+            command.add_arguments(parser)
+            parser.set_defaults(run=command.run)
+            return parser.parse_args(words[1:])
     parser = _Parser(
         console=console,
         prog=PROGRAM,
@@ -311,20 +324,12 @@ def _parser(console: Console, words: Sequence[str]) -> _Parser:
         "what is wrong with them.",
         epilog="Exit status: 0 fine, 1 something is wrong, 2 nothing could be told.",
     )
-    commands = parser.add_subparsers(
-        title="commands", dest="command", metavar="COMMAND", required=True
-    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        below = commands.add_parser(
-            command.name,
-            console=console,
-            help=command.help,
-            description=command.description,
-        )
-        if command.name in words:
-            command.add_arguments(below)
-            below.set_defaults(run=command.run)
-    return parser
+        below = commands.add_parser(command.name, console=console, help=command.help)
+        command.add_arguments(below)
+        below.set_defaults(run=command.run)
+    return parser.parse_args(words)
 
 
 def main(
@@ -352,7 +357,7 @@ def main(
         clock,
     )
     try:
-        arguments = _parser(console, words).parse_args(words)
+        arguments = _arguments(console, words)
         run: Callable[[argparse.Namespace, Console], Outcome] = arguments.run
         status, text = run(arguments, console)
     except _Stop as stop:

@@ -105,17 +105,16 @@ _DJANGO_KEYS = {
     "user": "USER",
 }
 
-_SERVICE_LINK = re.compile(
+# As text: compiled on first use, and many environments use none of them.
+_SERVICE_LINK = (
     r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$"
     r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
 )
-_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+_SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 _PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH_OIDC")
 _ALIKE = 0.8
-_REFERENCE = re.compile(r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)")
-_CERTIFICATE = re.compile(
-    rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----(.+?)-----END", re.DOTALL
-)
+_REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
+_CERTIFICATE = rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----(.+?)-----END"
 
 
 def check_environment(
@@ -160,13 +159,13 @@ def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
             except ValueError:
                 problems.append(_refused(name, text, reading.noun, reading.remedy))
     port = variables.DB_PORT.name
-    if _SERVICE_ADDRESS.match(env.get(port, "")):
+    if env.get(port, "").lower().startswith(_SERVICE_SCHEMES):
         problems.append(_service_link(port, env[port]))
     return problems
 
 
 def _refused(name: str, text: str, noun: str, remedy: str) -> Problem:
-    if name.endswith("_PORT") and _SERVICE_ADDRESS.match(text):
+    if name.endswith("_PORT") and text.lower().startswith(_SERVICE_SCHEMES):
         return _service_link(name, text)
     shown = echo(text) if text.strip() else "an empty value"
     if noun == "JSON":
@@ -218,7 +217,7 @@ def _known_names() -> frozenset[str]:
 
 
 def _is_service_link(name: str) -> bool:
-    return _SERVICE_LINK.search(name) is not None
+    return re.search(_SERVICE_LINK, name) is not None
 
 
 def _could_be_meant(name: str) -> bool:
@@ -267,7 +266,7 @@ def _references(env: Mapping[str, str]) -> set[str]:
     path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
     if path:
         text += _content(path).decode("utf-8", "replace")
-    return set(_REFERENCE.findall(text))
+    return set(re.findall(_REFERENCE, text))
 
 
 def check_libpq_variables(
@@ -452,7 +451,7 @@ def _is_private(
 
 
 def _certificates(path: str) -> set[bytes]:
-    blocks = _CERTIFICATE.findall(_content(path))
+    blocks = re.findall(_CERTIFICATE, _content(path), re.DOTALL)
     return {b"".join(block.split()) for block in blocks}
 
 

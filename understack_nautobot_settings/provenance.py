@@ -29,7 +29,7 @@ DEFAULT = "default"
 DEEPEST = 40
 """Levels of nesting below which a configuration is not told apart any further."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
 
 
 class Provenance(NamedTuple):
@@ -93,7 +93,7 @@ def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
 def dotted(trail: Trail) -> str:
     """Return a trail as one word: ``DATABASES.default.HOST``, ``A["b.c"]``."""
     return "".join(
-        f".{key}" if _PLAIN_KEY.fullmatch(key) else f'["{_escaped(key)}"]'
+        f".{key}" if re.fullmatch(_PLAIN_KEY, key) else f'["{_escaped(key)}"]'
         for key in trail
     ).removeprefix(".")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from typing import NamedTuple
 
@@ -42,19 +43,17 @@ MASK = "***"
 
 # --- masking -------------------------------------------------------------------
 
-_SECRET_KEY = re.compile(
+# As text: compiled on first use, which only `show` makes of them.
+_SECRETIVE = (
     r"passw|passphrase|passcode|secret|token|credential|signature|cookie|private|license"
     r"|authori[sz]ation|api_?key|connection_?str"
-    r"|(^|[_-])(pass|pwd|pw|pin|key|auth|cred|creds|salt|hash|dsn)([_-]|$)",
-    re.IGNORECASE,
+    r"|(^|[_-])(pass|pwd|pw|pin|key|auth|cred|creds|salt|hash|dsn)([_-]|$)"
 )
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
-_PLAIN_QUERY = re.compile(r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*", re.ASCII)
-_PLAIN_ADDRESS = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.:,\[\]-]*(/[A-Za-z0-9_./-]*)?", re.ASCII
-)
-_TOKEN = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}", re.ASCII)
+_HUMP = r"(?<=[a-z0-9])(?=[A-Z])"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_PLAIN_QUERY = r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*"
+_PLAIN_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.:,\[\]-]*(/[A-Za-z0-9_./-]*)?"
+_OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
 _SHORTEST_SECRET = 4
 
 
@@ -89,7 +88,7 @@ def _masked(
     if isinstance(value, Mapping):
         # Nested too deep to be told apart.
         return MASK
-    declared = _DECLARED.get(trail)
+    declared = _declared_settings().get(trail)
     if declared is not None:
         return _masked_url(value, known) if declared else _plain(value, known)
     if _is_secret(trail, provenance.given.get(trail)):
@@ -101,6 +100,7 @@ def _tells_nothing(value: Any) -> bool:
     return value is None or isinstance(value, bool) or value in ("", [], {}, ())
 
 
+@cache
 def _declared_settings() -> dict[Trail, bool]:
     """Return which settings variables decide: True where one of them is secret."""
     secret: dict[Trail, bool] = {}
@@ -112,9 +112,6 @@ def _declared_settings() -> dict[Trail, bool]:
     return secret
 
 
-_DECLARED = _declared_settings()
-
-
 def _is_secret(trail: Trail, given: Any) -> bool:
     if given is not None and _has_reference(given):
         return True
@@ -123,7 +120,7 @@ def _is_secret(trail: Trail, given: Any) -> bool:
 
 
 def _sounds_secret(key: str) -> bool:
-    return _SECRET_KEY.search(_HUMP.sub("_", key)) is not None
+    return re.search(_SECRETIVE, re.sub(_HUMP, "_", key), re.I) is not None
 
 
 def _has_reference(value: Any) -> bool:
@@ -154,7 +151,7 @@ def _known_secrets(provenance: Provenance, env: Mapping[str, str]) -> frozenset[
         if variable.secret and not isinstance(variable.kind, JsonObject):
             found.add(env.get(variable.name, ""))
             found.add(read(variable))
-    for trail, secret in _DECLARED.items():
+    for trail, secret in _declared_settings().items():
         if secret:
             here: Any = provenance.settings
             for key in trail:
@@ -193,34 +190,38 @@ def _plain(value: Any, known: frozenset[str], depth: int = 0) -> Any:
 
 
 def _masked_text(text: str, known: frozenset[str]) -> str:
-    if "-----BEGIN" in text or _TOKEN.fullmatch(text):
+    if "-----BEGIN" in text or _is_token(text):
         return MASK
-    if _URL.search(text):
+    if re.search(_SCHEME, text):
         text = str(_masked_url(text, known))
     return MASK if any(one in text for one in known) else text
+
+
+def _is_token(text: str) -> bool:
+    return re.fullmatch(_OPAQUE, text) is not None
 
 
 def _masked_url(value: Any, known: frozenset[str]) -> str:
     """Return the URL without credentials; the mask alone where it is no plain URL."""
     if not isinstance(value, str):
         return MASK
-    scheme = _URL.match(value)
+    scheme = re.match(_SCHEME, value)
     if scheme is None:
         return MASK
     # A password may hold anything, so everything up to the last @ goes.
     credentials, at, address = value[scheme.end() :].rpartition("@")
     address, question, query = address.partition("?")
     arguments = [
-        argument if _PLAIN_QUERY.fullmatch(argument) else _masked_argument(argument)
+        argument if re.fullmatch(_PLAIN_QUERY, argument) else _masked_argument(argument)
         for argument in (query.split("&") if question else ())
     ]
     plain = f"{scheme[0]}{address}"
     segments = address.split("/")
-    if not _PLAIN_ADDRESS.fullmatch(plain) or any(map(_TOKEN.fullmatch, segments)):
+    if not re.fullmatch(_PLAIN_ADDRESS, plain) or any(map(_is_token, segments)):
         return MASK
     who = f"{MASK}@" if credentials and at else ""
     shown = f"{scheme[0]}{who}{address}{question}{'&'.join(arguments)}"
-    hidden = any(one in shown for one in known if _URL.match(one) is None)
+    hidden = any(one in shown for one in known if not re.match(_SCHEME, one))
     return MASK if hidden else shown
 
 
