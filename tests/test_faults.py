@@ -174,7 +174,7 @@ def everything(error):
             seen += [
                 value
                 for name, value in frame.tb_frame.f_locals.items()
-                if name not in {"namespace", "env", "evaluation"}
+                if name not in {"namespace", "env"}
             ]
         frame = frame.tb_next
     return repr(seen)

@@ -117,7 +117,10 @@ def evaluate(
 
 
 def configure(
-    namespace: MutableMapping[str, Any], env: Mapping[str, str] = os.environ
+    namespace: MutableMapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    *,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
 ) -> None:
     """Configure Nautobot: the one call of a ``nautobot_config.py``.
 
@@ -132,12 +135,13 @@ def configure(
     Args:
         namespace: The settings module, ``globals()``; any mapping will do.
         env: The environment.
+        check_files: Judges the certificate files that the active modes use.
 
     Raises:
         MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
         SettingsError: Anything else is wrong; a ``ValueError``.
     """
-    evaluation = evaluate(namespace, env)
+    evaluation = evaluate(namespace, env, check_files=check_files)
     refusal = settings_error(evaluation.problems)
     if refusal is not None:
         raise refusal
