@@ -17,6 +17,7 @@ from understack_nautobot_settings.errors import settings_error
 from understack_nautobot_settings.hardening import hardening_settings
 from understack_nautobot_settings.inside_nautobot import app_settings
 from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
+from understack_nautobot_settings.logs import Line
 from understack_nautobot_settings.logs import log_once_configured
 from understack_nautobot_settings.logs import log_settings
 from understack_nautobot_settings.plugins import plugin_settings
@@ -144,12 +145,15 @@ def configure(
     evaluation = evaluate(namespace, env, check_files=check_files)
     refusal = settings_error(evaluation.problems)
     if refusal is not None:
+        # Whoever reports the locals of a traceback would report its secrets.
+        del evaluation
         raise refusal
     import logging
 
     settings = {**namespace, **evaluation.settings}
-    lines = [
-        (logging.INFO, startup_line(settings)),
+    lines: list[tuple[int, Line]] = [
+        # Reads the certificates again: not before somebody wants to know.
+        (logging.INFO, lambda: startup_line(settings)),
         *((logging.WARNING, str(problem)) for problem in evaluation.problems),
     ]
     logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
