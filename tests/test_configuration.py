@@ -80,9 +80,10 @@ def test_the_mode_and_the_warnings_wait_for_logging():
 
     assert namespace["LOGGING_CONFIG"] == logs.CONFIGURE_LOGGING
     (mode, weak) = logs._waiting
-    assert mode[0] == logging.INFO
-    assert mode[1].startswith("PostgreSQL sslmode=unset sslnegotiation=unset; Redis ")
-    assert "; partition dfw3; " in mode[1]
+    level, line = mode
+    assert level == logging.INFO
+    assert line().startswith("PostgreSQL sslmode=unset sslnegotiation=unset; Redis ")
+    assert "; partition dfw3; " in line()
     assert weak == (
         logging.WARNING,
         "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "

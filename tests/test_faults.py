@@ -220,7 +220,7 @@ def test_it_is_warned_about_without_a_secret(env, sentences):
     ((level, mode), *warnings) = logs._waiting
     assert level == logging.INFO
     assert warnings == [(logging.WARNING, sentence) for sentence in sentences]
-    assert CANARY not in mode
+    assert CANARY not in mode()
     assert CANARY not in repr(warnings)
 
 

@@ -97,7 +97,7 @@ QUIET = {"version": 1, "disable_existing_loggers": True}
 
 
 def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, caplog):
-    lines = [(logging.INFO, "how it is set"), (logging.WARNING, "100% odd")]
+    lines = [(logging.INFO, lambda: "how it is set"), (logging.WARNING, "100% odd")]
 
     setting = logs.log_once_configured(lines, logs.DJANGO_LOGGING_CONFIG)
     assert setting == "understack_nautobot_settings.logs.configure_logging"

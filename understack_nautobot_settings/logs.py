@@ -22,9 +22,12 @@ LOGGER = "understack_nautobot_settings"
 CONFIGURE_LOGGING = "understack_nautobot_settings.logs.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
 
+Line = str | Callable[[], str]
+"""A line, or what makes it at the moment it is logged."""
+
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
-_waiting: list[tuple[int, str]] = []
+_waiting: list[tuple[int, Line]] = []
 _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 
 
@@ -108,12 +111,12 @@ def log_settings(
 
 
 def log_once_configured(
-    lines: Iterable[tuple[int, str]], logging_config: str | None
+    lines: Iterable[tuple[int, Line]], logging_config: str | None
 ) -> str | None:
     """Keep lines until Django configures logging; return ``LOGGING_CONFIG``.
 
     Args:
-        lines: Level and text of each line; they replace lines that still wait.
+        lines: Level of each line, and the line; they replace lines that still wait.
         logging_config: The base ``LOGGING_CONFIG``; None turns Django's logging
             configuration off, and then nothing can be logged at that moment.
     """
@@ -144,7 +147,7 @@ def configure_logging(settings: dict[str, Any]) -> None:
         logger.addHandler(handler)
     while _waiting:
         level, line = _waiting.pop(0)
-        logger.log(level, "%s", line)
+        logger.log(level, "%s", line() if callable(line) else line)
 
 
 def _logging_config(name: str) -> Callable[[dict[str, Any]], None]:
