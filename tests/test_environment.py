@@ -107,6 +107,18 @@ def test_blanks_are_a_password_like_any_other():
             "Mount the file and set the variable to its path.",
         ),
         (
+            Path(),
+            "/a\0b",
+            "the value has characters that no path has. "
+            "Set it to the path of the file.",
+        ),
+        (
+            Path(),
+            "/a\ud800b",
+            "the value has characters that no path has. "
+            "Set it to the path of the file.",
+        ),
+        (
             FreeText(),
             "\udcff",
             "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
@@ -185,6 +197,16 @@ def test_a_secret_file_that_holds_no_secret_is_an_error(tmp_path, content, fact)
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
         [f"NAME_FILE: {file} {fact} Mount the secret there, or set NAME instead."],
+    )
+
+
+def test_a_secret_in_place_of_the_path_of_its_file_is_an_error():
+    assert read_secret({"NAME_FILE": "-----BEGIN canary"}) == (
+        None,
+        [
+            "NAME_FILE: the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path."
+        ],
     )
 
 

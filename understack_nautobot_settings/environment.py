@@ -91,12 +91,21 @@ class Path(Kind[str]):
     label = "path"
 
     def parse(self, text: str) -> str:
-        """Return the path; refuse what is clearly the content of a file."""
+        """Return the path; refuse what is the content of a file, or cannot be one."""
         if "-----BEGIN" in text or "\n" in text:
             raise Invalid(
                 "the value is the content of a file, not a path.",
                 "Mount the file and set the variable to its path.",
                 problem_codes.PATH_IS_PEM,
+            )
+        try:
+            named = "\0" not in text and bool(os.fsencode(text))
+        except UnicodeEncodeError:
+            named = False
+        if not named:
+            raise Invalid(
+                "the value has characters that no path has.",
+                "Set it to the path of the file.",
             )
         return text
 
@@ -375,7 +384,13 @@ class Reader:
                 )
             )
             return None
-        return self._read(variable, path)
+        try:
+            return self._read(variable, Path().parse(path))
+        except Invalid as invalid:
+            self.problems.append(
+                invalid.code.problem(variable.file_name, invalid.message, invalid.hint)
+            )
+            return None
 
     def _read(self, variable: Variable[Any], path: str) -> str | None:
         try:
