@@ -131,7 +131,9 @@ def read_wishes(path: str, text: str, *, problems: list[Problem]) -> list[QueueW
         The queues in the order of the file.
     """
     try:
-        content = _content(path, text, problems)
+        if not path.endswith(".json"):
+            return list(_wishes(_yaml(text)))
+        content = read_json_object(path, text, problems)
         return [] if content is None else list(_wishes(content))
     except _Malformed as malformed:
         problems.append(
@@ -234,12 +236,6 @@ def _no_such_job(
     return problem_codes.QUEUE_JOB_MISSING.problem(
         wish.name, f"there is no {what} {echo(choice.value)}.", offer
     )
-
-
-def _content(path: str, text: str, problems: list[Problem]) -> Any:
-    if path.endswith(".json"):
-        return read_json_object(path, text, problems)
-    return _yaml(text)
 
 
 def _yaml(text: str) -> Any:

@@ -8,7 +8,6 @@ from celery import bootsteps
 from django.conf import settings
 
 from understack_nautobot_settings.app.metrics import WorkerGauges
-from understack_nautobot_settings.app.metrics import samples
 
 REFRESH_SECONDS = 60.0
 
@@ -28,10 +27,7 @@ class CertificateMetrics(bootsteps.StartStopStep):
         """Write the gauges, and go on doing so."""
         if not settings.CELERY_WORKER_PROMETHEUS_PORTS:
             return
-        self._gauges = self._gauges or WorkerGauges()
-        self._refresh()
-        parent.timer.call_repeatedly(REFRESH_SECONDS, self._refresh)
-
-    def _refresh(self) -> None:
-        if self._gauges is not None:
-            self._gauges.set(samples())
+        if self._gauges is None:
+            self._gauges = WorkerGauges()
+        self._gauges.refresh()
+        parent.timer.call_repeatedly(REFRESH_SECONDS, self._gauges.refresh)

@@ -1,0 +1,152 @@
+"""A Nautobot made of dicts, with the rules of the database or of the REST API."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from understack_nautobot_settings.accounts import plan
+from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.plan import Account
+from understack_nautobot_settings.accounts.plan import Policy
+from understack_nautobot_settings.accounts.plan import Step
+from understack_nautobot_settings.accounts.plan import Token
+from understack_nautobot_settings.accounts.reconcile import Refused
+
+
+class User:
+    """A user and its tokens, key to [description, usable]."""
+
+    def __init__(self, password="", tokens=(), groups=(), superuser=False, active=True):
+        self.password = password
+        self.tokens = {key: ["", True] for key in tokens}
+        self.groups = set(groups)
+        self.superuser = superuser
+        self.active = active
+
+
+class InMemory:
+    """A back end.
+
+    With ``remote``, tokens are visible with their user's password only, as over
+    the REST API.
+    """
+
+    def __init__(self, users=None, groups=(), remote=False, refuse=()):
+        self.users = dict(users or {})
+        self.groups = set(groups)
+        self.remote = remote
+        self.refuse = set(refuse)
+
+    def state(self):
+        """Everything, to compare."""
+        return {
+            name: (
+                user.password,
+                {key: list(told) for key, told in user.tokens.items()},
+                sorted(user.groups),
+                user.superuser,
+                user.active,
+            )
+            for name, user in self.users.items()
+        }
+
+    def shared_steps(self, policy: Policy) -> list[Step]:
+        return [
+            Step(plan.CREATE_GROUP, "", name)
+            for name in policy.own_groups
+            if name not in self.groups
+        ]
+
+    def missing_groups(self, policy: Policy) -> list[str]:
+        if "missing_groups" in self.refuse:
+            raise Refused("HTTP 403")
+        return [name for name in policy.groups if name not in self.groups]
+
+    def account(self, credential: Credential) -> Account | None:
+        user = self.users.get(credential.username)
+        if user is None:
+            return None
+        matches = user.password == credential.password.reveal()
+        return self._account(
+            credential.username, matches, visible=not self.remote or matches
+        )
+
+    def token_in_use(self, credential: Credential) -> bool:
+        key = credential.token.reveal()
+        return any(key in user.tokens for user in self.users.values())
+
+    def marked_accounts(self, policy: Policy) -> list[Account]:
+        if "marked_accounts" in self.refuse:
+            raise Refused("HTTP 403")
+        return [
+            self._account(name, True, visible=not self.remote)
+            for name, user in sorted(self.users.items())
+            if user.groups & {*policy.own_groups}
+        ]
+
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        yield
+
+    def _account(self, name: str, matches: bool, *, visible: bool) -> Account:
+        user = self.users[name]
+        tokens = tuple(
+            Token(key, Secret(key), description, usable)
+            for key, (description, usable) in user.tokens.items()
+        )
+        return Account(
+            name,
+            user.active,
+            user.superuser,
+            frozenset(user.groups),
+            matches,
+            tokens if visible else None,
+        )
+
+    def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
+        if step.verb in self.refuse:
+            raise Refused(f"{step.verb}: not today")
+        if step.verb == plan.CREATE_GROUP:
+            self.groups.add(step.detail)
+            return
+        if step.verb == plan.REMOVE_USER:
+            del self.users[step.username]
+            return
+        if step.verb == plan.CREATE_USER:
+            self.users[step.username] = User(groups=[policy.created_group])
+        user = self.users[step.username]
+        if step.verb in (plan.CREATE_USER, plan.SET_PASSWORD):
+            user.password = credential.password.reveal()
+        elif step.verb == plan.ADOPT_USER:
+            user.groups.add(policy.adopted_group)
+        elif step.verb == plan.RELEASE_USER:
+            user.groups.discard(step.detail)
+        elif step.verb == plan.ACTIVATE_USER:
+            user.active = True
+        elif step.verb == plan.MAKE_SUPERUSER:
+            user.superuser = True
+        elif step.verb == plan.JOIN_GROUP:
+            user.groups.add(step.detail)
+        elif step.verb == plan.REMOVE_TOKEN:
+            del user.tokens[step.token_id]
+        else:
+            self._change_token(step, user, credential.token.reveal(), policy)
+
+    def _change_token(self, step: Step, user: User, key: str, policy: Policy) -> None:
+        if step.verb == plan.CREATE_TOKEN:
+            user.tokens[key] = [policy.token_mark, True]
+        elif step.verb == plan.ADOPT_TOKEN:
+            user.tokens[step.token_id][0] = policy.token_mark
+        elif step.verb == plan.ROTATE_TOKEN:
+            user.tokens = {
+                key if one == step.token_id else one: told
+                for one, told in user.tokens.items()
+            }
+        else:
+            assert step.verb == plan.RENEW_TOKEN
+            # After a rotation the token is known by its new key.
+            user.tokens[step.token_id if step.token_id in user.tokens else key][1] = (
+                True
+            )

@@ -1,0 +1,408 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.accounts_in_memory import InMemory
+from tests.accounts_in_memory import User
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.plan import Policy
+from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
+
+CREATED = "accounts created by understack"
+ADOPTED = "accounts adopted by understack"
+MARK = "kept by understack"
+KEY_A, KEY_B, KEY_C = "a" * 40, "b" * 40, "c" * 40
+GROUPS = [
+    f"create group {CREATED!r}",
+    f"create group {ADOPTED!r}",
+]
+
+both = pytest.mark.parametrize("remote", [False, True], ids=["database", "REST"])
+
+
+def credential(username="svc", password="pw", token=KEY_A):
+    return Credential(
+        f"/secrets/{username}", "", username, Secret(password), Secret(token)
+    )
+
+
+def reconcile(nautobot, *credentials, dry_run=False, problems=(), **policy):
+    lines = []
+    summary = reconcile_accounts(
+        nautobot,
+        credentials,
+        Policy(**policy),
+        dry_run=dry_run,
+        problems=problems,
+        progress=lines.append,
+    )
+    return lines, summary
+
+
+def ready(users=None, **options):
+    """A Nautobot that knows the groups already."""
+    return InMemory(users, groups=[CREATED, ADOPTED, "readers"], **options)
+
+
+def managed(password="pw", tokens=(KEY_A,), **options):
+    user = User(password, tokens, [CREATED], **options)
+    for told in user.tokens.values():
+        told[0] = MARK
+    return user
+
+
+@both
+def test_users_and_tokens_are_created_once(remote):
+    """The second run changes nothing."""
+    nautobot = InMemory(remote=remote)
+    lines, summary = reconcile(nautobot, credential())
+    assert lines == [*GROUPS, "svc: create user", "svc: create token"]
+    assert str(summary) == (
+        "accounts: 1 created, 0 updated, 0 unchanged, 0 removed, 0 stale, 0 problems"
+    )
+    state = nautobot.state()
+    assert state == {"svc": ("pw", {KEY_A: [MARK, True]}, [CREATED], False, True)}
+    lines, summary = reconcile(nautobot, credential())
+    assert lines == []
+    assert summary.unchanged == ["svc"]
+    assert nautobot.state() == state
+
+
+@both
+def test_a_rotated_token_changes_exactly_that_token(remote):
+    """The user's own tokens and every other user stay as they are."""
+    user = managed()
+    user.tokens[KEY_C] = ["mine", True]
+    other = managed(tokens=[KEY_B])
+    nautobot = ready({"svc": user, "other": other}, remote=remote)
+    before = nautobot.state()
+    new = "d" * 40
+    lines, summary = reconcile(
+        nautobot, credential(token=new), credential("other", token=KEY_B)
+    )
+    assert lines == ["svc: rotate token"]
+    assert (summary.updated, summary.unchanged) == (["svc"], ["other"])
+    after = nautobot.state()
+    assert after["other"] == before["other"]
+    assert after["svc"][1] == {new: [MARK, True], KEY_C: ["mine", True]}
+
+
+@pytest.mark.parametrize(
+    ("user", "policy", "lines"),
+    [
+        (managed("old"), {}, ["set password"]),
+        (managed(active=False), {}, ["activate user"]),
+        (managed(), {"superuser": True}, ["make superuser"]),
+        (managed(superuser=True), {"superuser": True}, []),
+        (managed(superuser=True), {}, []),
+        (managed(), {"groups": ("readers",)}, ["join group 'readers'"]),
+        (managed(tokens=()), {}, ["create token"]),
+        (User("pw", [], [ADOPTED]), {}, ["create token"]),
+        (User("pw", [KEY_A], [CREATED]), {}, ["adopt token"]),
+        (User("pw", [KEY_B], [CREATED]), {}, ["create token"]),
+        (User("pw", [KEY_A]), {"adopt": True}, ["adopt user", "adopt token"]),
+        (
+            User("old", [KEY_B], active=False),
+            {"adopt": True, "groups": ("readers",)},
+            [
+                "adopt user",
+                "activate user",
+                "set password",
+                "join group 'readers'",
+                "create token",
+            ],
+        ),
+    ],
+    ids=[
+        "password",
+        "inactive",
+        "superuser wanted",
+        "superuser already",
+        "superuser stays one",
+        "group",
+        "token lost",
+        "adopted before, token lost",
+        "right token without the mark",
+        "its own token stays",
+        "adopted with the right token",
+        "adopted with nothing right",
+    ],
+)
+@both
+def test_what_differs_is_made_right_and_nothing_else(remote, user, policy, lines):
+    from copy import deepcopy
+
+    nautobot = ready({"svc": deepcopy(user)}, remote=remote)
+    printed, summary = reconcile(nautobot, credential(), **policy)
+    assert printed == [f"svc: {line}" for line in lines]
+    assert summary.problems == []
+    again, _ = reconcile(nautobot, credential(), **policy)
+    assert again == []
+
+
+@pytest.mark.parametrize("key", [KEY_A, KEY_B], ids=["right key", "old key"])
+def test_a_token_that_may_not_write_or_will_expire_is_renewed(key):
+    user = managed(tokens=[key])
+    user.tokens[key][1] = False
+    nautobot = ready({"svc": user})
+    lines, _ = reconcile(nautobot, credential())
+    assert lines[-1] == "svc: renew token"
+    assert nautobot.state()["svc"][1] == {KEY_A: [MARK, True]}
+
+
+def test_a_second_marked_token_goes_with_prune_only():
+    nautobot = ready({"svc": managed(tokens=[KEY_A, KEY_B])})
+    assert reconcile(nautobot, credential())[0] == []
+    assert reconcile(nautobot, credential(), prune=True)[0] == ["svc: remove token"]
+    assert nautobot.state()["svc"][1] == {KEY_A: [MARK, True]}
+
+
+@both
+def test_the_token_of_another_user_is_refused_before_anything_changes(remote):
+    nautobot = ready({"svc": managed("old", [KEY_B]), "x": User("x", [KEY_A])})
+    nautobot.remote = False
+    before = nautobot.state()
+    lines, summary = reconcile(nautobot, credential(), credential("new", token=KEY_B))
+    assert lines == []
+    assert [str(problem) for problem in summary.problems] == [
+        "/secrets/svc: the token for 'svc' belongs to another user. Store a new token "
+        "in the secret.",
+        "/secrets/new: the token for 'new' belongs to another user. Store a new token "
+        "in the secret.",
+    ]
+    assert nautobot.state() == before
+
+
+def test_over_rest_a_taken_token_shows_once_the_password_is_set():
+    """The token endpoint answers only the user itself."""
+    nautobot = ready(
+        {"svc": managed("old", [KEY_B]), "x": User("x", [KEY_A])}, remote=True
+    )
+    lines, summary = reconcile(nautobot, credential())
+    assert lines == ["svc: set password"]
+    assert [problem.code for problem in summary.problems] == ["token-taken"]
+    assert nautobot.state()["svc"][1] == {KEY_B: [MARK, True]}
+
+
+def test_a_dry_run_over_rest_says_what_it_cannot_see():
+    nautobot = ready({"svc": managed("old", [KEY_B])}, remote=True)
+    before = nautobot.state()
+    lines, summary = reconcile(nautobot, credential(), dry_run=True)
+    assert lines == [
+        "would svc: set password",
+        "would svc: look at tokens once the password is set",
+    ]
+    assert summary.updated == ["svc"]
+    assert nautobot.state() == before
+
+
+def test_over_rest_a_user_may_have_no_right_to_its_own_tokens():
+    class Blind(InMemory):
+        def account(self, wanted):
+            return super().account(wanted)._replace(tokens=None)
+
+    nautobot = Blind({"svc": managed()}, groups=[CREATED, ADOPTED])
+    lines, summary = reconcile(nautobot, credential())
+    assert lines == []
+    assert [str(problem) for problem in summary.problems] == [
+        "/secrets/svc: Nautobot refused a change: its tokens are not visible with its "
+        "own password. Correct the secret, or the permissions of the account that "
+        "this runs as."
+    ]
+
+
+@both
+def test_a_dry_run_changes_nothing_and_says_the_same(remote):
+    nautobot = InMemory(
+        {"svc": managed(tokens=[KEY_B]), "gone": managed(tokens=[KEY_C])},
+        remote=remote,
+    )
+    before = nautobot.state()
+    wanted = credential(), credential("new", token="e" * 40)
+    said, expected = reconcile(nautobot, *wanted, dry_run=True, prune=True)
+    assert nautobot.state() == before
+    assert nautobot.groups == set()
+    done, summary = reconcile(nautobot, *wanted, prune=True)
+    assert said == [f"would {line}" for line in done]
+    assert expected == summary
+
+
+@pytest.mark.parametrize(
+    ("groups", "line"),
+    [
+        (
+            (),
+            "/secrets/svc: the user 'svc' exists and was not created by 'understack'. "
+            "Run once with --adopt to take it over, or choose another username.",
+        ),
+        (
+            ["accounts created by site-b"],
+            "/secrets/svc: the user 'svc' belongs to 'site-b'. Remove the secret from "
+            "'site-b' or from 'understack'.",
+        ),
+    ],
+    ids=["made by hand", "of another owner"],
+)
+def test_a_user_without_the_mark_is_left_alone(groups, line):
+    """A secret named after the administrator takes nobody's account over."""
+    nautobot = ready({"svc": User("x", [KEY_B], groups, superuser=True)})
+    before = nautobot.state()
+    lines, summary = reconcile(nautobot, credential())
+    assert lines == []
+    assert [str(problem) for problem in summary.problems] == [line]
+    assert nautobot.state() == before
+
+
+def test_another_owner_cannot_adopt_either():
+    nautobot = ready({"svc": User("x", [], ["accounts adopted by site-b"])})
+    _, summary = reconcile(nautobot, credential(), adopt=True)
+    assert [problem.code for problem in summary.problems] == ["account-foreign"]
+
+
+@both
+def test_stale_accounts_are_removed_with_prune_only(remote):
+    nautobot = ready({"svc": managed(), "gone": managed(tokens=[KEY_B])}, remote=remote)
+    before = nautobot.state()
+    lines, summary = reconcile(nautobot, credential())
+    assert (lines, summary.stale) == ([], ["gone"])
+    assert nautobot.state() == before
+    lines, summary = reconcile(nautobot, credential(), prune=True)
+    assert lines == ["gone: remove user"]
+    assert (summary.removed, summary.problems) == (["gone"], [])
+    assert nautobot.state() == {"svc": before["svc"]}
+
+
+def adopted():
+    user = User("x", [KEY_B, KEY_C], [ADOPTED, "staff"], superuser=True)
+    user.tokens[KEY_B][0] = MARK
+    return user
+
+
+def test_an_adopted_user_is_released_and_never_removed():
+    nautobot = ready({"admin": adopted()})
+    lines, summary = reconcile(nautobot, prune=True)
+    assert lines == ["admin: remove token", f"admin: release user {ADOPTED!r}"]
+    assert (summary.removed, summary.problems) == (["admin"], [])
+    assert nautobot.state() == {
+        "admin": ("x", {KEY_C: ["", True]}, ["staff"], True, True)
+    }
+
+
+def test_over_rest_the_token_of_a_released_user_stays_and_is_told():
+    nautobot = ready({"admin": adopted()}, remote=True)
+    lines, summary = reconcile(nautobot, prune=True)
+    assert lines == [f"admin: release user {ADOPTED!r}"]
+    assert [str(problem) for problem in summary.problems] == [
+        "admin: the user was released, its token could not be removed. Remove the "
+        "token where the user is administered."
+    ]
+    assert KEY_B in nautobot.users["admin"].tokens
+
+
+def test_nothing_is_removed_while_a_secret_is_unusable():
+    """Its account would look stale."""
+    nautobot = ready({"svc": managed(), "gone": managed(tokens=[KEY_B])})
+    unusable = problem_codes.CREDENTIAL_INCOMPLETE.problem("/secrets/gone", "x.", "y.")
+    lines, summary = reconcile(nautobot, credential(), prune=True, problems=[unusable])
+    assert lines == []
+    assert (summary.removed, summary.stale) == ([], ["gone"])
+    assert [str(problem) for problem in summary.problems] == [
+        "/secrets/gone: x. y.",
+        "--prune: 1 stale accounts were kept, because not every secret could be used. "
+        "Mend the secrets above and run again.",
+    ]
+
+
+def test_what_is_wrong_with_one_account_keeps_no_other_from_being_made_right():
+    nautobot = ready({"svc": managed("old")}, refuse=["set password"])
+    lines, summary = reconcile(nautobot, credential(), credential("new", token=KEY_B))
+    assert lines == ["new: create user", "new: create token"]
+    assert summary.created == ["new"]
+    assert [str(problem) for problem in summary.problems] == [
+        "/secrets/svc: Nautobot refused a change: set password: not today. Correct "
+        "the secret, or the permissions of the account that this runs as."
+    ]
+
+
+def test_what_cannot_be_removed_is_told():
+    nautobot = ready({"gone": managed()}, refuse=["remove user"])
+    lines, summary = reconcile(nautobot, prune=True)
+    assert (lines, summary.removed) == ([], [])
+    assert [problem.variable for problem in summary.problems] == ["gone"]
+
+
+def test_a_group_that_does_not_exist_stops_everything():
+    nautobot = ready()
+    lines, summary = reconcile(nautobot, credential(), groups=("readers", "nobody"))
+    assert lines == []
+    assert nautobot.state() == {}
+    assert [str(problem) for problem in summary.problems] == [
+        "--group: there is no group 'nobody'. Create it with the permissions that the "
+        "accounts need."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refused", "where"),
+    [
+        ("missing_groups", "groups and permissions"),
+        ("create group", "groups and permissions"),
+        ("marked_accounts", "stale accounts"),
+    ],
+)
+def test_a_bootstrap_account_without_the_rights(refused, where):
+    _, summary = reconcile(InMemory(refuse=[refused]), prune=True)
+    assert [(one.code, one.variable) for one in summary.problems] == [
+        ("account-refused", where)
+    ]
+
+
+KEYS = st.sampled_from([letter * 40 for letter in "abcdef"])
+USERS = st.builds(
+    User,
+    password=st.sampled_from(["pw", "old"]),
+    tokens=st.just(()),
+    groups=st.sets(st.sampled_from([CREATED, ADOPTED])),
+    superuser=st.booleans(),
+    active=st.booleans(),
+)
+
+
+@given(
+    users=st.dictionaries(st.sampled_from("uvwx"), USERS),
+    keys=st.lists(KEYS, unique=True),
+    marks=st.lists(st.sampled_from(["", MARK]), min_size=6, max_size=6),
+    wanted=st.dictionaries(st.sampled_from("uvwxyz"), KEYS),
+    policy=st.fixed_dictionaries(
+        {name: st.booleans() for name in ("adopt", "prune", "superuser")}
+    ),
+    remote=st.booleans(),
+)
+def test_a_second_run_changes_nothing_whatever_the_first_found(
+    users, keys, marks, wanted, policy, remote
+):
+    """And a token never changes hands."""
+    if len(set(wanted.values())) < len(wanted):
+        wanted = {}
+    nautobot = InMemory(users, remote=remote)
+    owners = {}
+    for index, key in enumerate(keys):
+        if users:
+            name = sorted(users)[index % len(users)]
+            users[name].tokens[key] = [marks[index], True]
+            owners[key] = name
+    credentials = [credential(name, token=key) for name, key in wanted.items()]
+    _, first = reconcile(nautobot, *credentials, **policy)
+    state = nautobot.state()
+    for name, (_, tokens, *_) in state.items():
+        for key in tokens:
+            assert owners.get(key, name) == name or wanted.get(name) == key
+    if first.problems:
+        # A token that was taken may have become free meanwhile.
+        return
+    lines, summary = reconcile(nautobot, *credentials, **policy)
+    assert lines == []
+    assert nautobot.state() == state
+    assert (summary.created, summary.updated, summary.removed) == ([], [], [])
