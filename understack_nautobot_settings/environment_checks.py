@@ -111,7 +111,7 @@ _SERVICE_LINK = (
     r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
 )
 _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
-_PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH_OIDC")
+_PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH")
 _ALIKE = 0.8
 _REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
 _CERTIFICATE = rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----(.+?)-----END"

@@ -1,0 +1,120 @@
+import datetime
+
+import pytest
+
+from tests.lab.certificates import Authority
+from tests.lab.certificates import write_mount
+from understack_nautobot_settings.inspection import inspect_environment
+
+KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory):
+    authority = Authority()
+    mount = write_mount(
+        tmp_path_factory.mktemp("mtls"), authority.client(), authority.ca_pem
+    )
+    return {
+        **KEY,
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
+        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+    }
+
+
+def codes(inspection):
+    return [problem.code for problem in inspection.problems]
+
+
+def in_days(days):
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days)
+    return later.timestamp
+
+
+def test_good_files_are_described_for_each_client(mounted):
+    problems, certificates = inspect_environment(mounted)
+
+    assert problems == []
+    assert [(one.use, one.subject) for one in certificates] == [
+        ("PostgreSQL", "CN=app"),
+        ("PostgreSQL", "CN=understack-mtls-ca"),
+        ("Redis", "CN=app"),
+        ("Redis", "CN=understack-mtls-ca"),
+    ]
+
+
+def test_errors_come_before_warnings():
+    found = inspect_environment({"PGHOSTADDR": "10.0.0.1"})
+
+    assert codes(found) == ["secret-key-missing", "libpq-variable"]
+
+
+def test_the_role_of_the_environment_is_the_default(mounted):
+    env = {**mounted, "UNDERSTACK_ROLE": "site-worker"}
+
+    assert "site-partition-missing" in codes(inspect_environment(env))
+    assert "site-partition-missing" not in codes(inspect_environment(env, role="web"))
+    assert "site-partition-missing" in codes(
+        inspect_environment(mounted, role="site-worker")
+    )
+
+
+@pytest.mark.parametrize(
+    ("days_left", "env", "days", "warned"),
+    [
+        pytest.param(31, {}, None, False, id="before the default window"),
+        pytest.param(29, {}, None, True, id="within the default window"),
+        pytest.param(
+            29, {"UNDERSTACK_EXPIRY_WARNING": "10"}, None, False, id="by variable"
+        ),
+        pytest.param(29, {"UNDERSTACK_EXPIRY_WARNING": "10"}, 60, True, id="by option"),
+    ],
+)
+def test_expiry_is_warned_about_within_the_window(
+    mounted, days_left, env, days, warned
+):
+    lifetime = inspect_environment(mounted).certificates[0].days_left
+    clock = in_days(lifetime - days_left)
+
+    found = inspect_environment(
+        {**mounted, **env}, expiry_warning_days=days, clock=clock
+    )
+
+    assert bool(found.problems) is warned
+
+
+def test_an_expired_certificate_is_an_error(mounted):
+    found = inspect_environment(mounted, clock=in_days(4000))
+
+    assert {problem.severity for problem in found.problems} >= {"error"}
+    assert found.certificates[0].days_left < 0
+
+
+def test_a_user_that_is_not_the_common_name_is_told(mounted):
+    found = inspect_environment({**mounted, "NAUTOBOT_DB_USER": "nautobot"})
+
+    assert [problem.variable for problem in found.problems] != []
+
+
+def test_a_namespace_of_ones_own_is_extended():
+    found = inspect_environment(KEY, namespace={"SECRET_KEY": "short"})
+
+    assert codes(found) == []
+    assert codes(inspect_environment({}, namespace={"SECRET_KEY": "short"})) == [
+        "secret-key-short"
+    ]
+
+
+def test_a_wrong_window_is_a_problem_like_any_other():
+    found = inspect_environment({**KEY, "UNDERSTACK_EXPIRY_WARNING": "a month"})
+
+    assert [str(problem) for problem in found.problems] == [
+        "UNDERSTACK_EXPIRY_WARNING: 'a month' is not a whole number. Use a whole "
+        "number from 0 to 2147483647 (days)."
+    ]
