@@ -641,6 +641,28 @@ REQUESTS_CA_BUNDLE: Variable[str | None] = Variable(
     concern="environment_checks",
 )
 
+# --- probing -------------------------------------------------------------------
+
+CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = Variable(
+    "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES",
+    Flag(),
+    False,
+    "`true` makes Nautobot's workers touch a heartbeat file every second, which "
+    "`probe worker` looks at.",
+    concern="probe",
+    settings=("CELERY_HEALTH_PROBES_AS_FILES",),
+    nautobots=True,
+)
+CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = Variable(
+    "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",
+    Path(),
+    "/tmp/nautobot_celery_worker_heartbeat",  # noqa: S108 - Nautobot's default
+    "The heartbeat file of the worker.",
+    concern="probe",
+    settings=("CELERY_WORKER_HEARTBEAT_FILE",),
+    nautobots=True,
+)
+
 # --- inside Nautobot -----------------------------------------------------------
 
 APP: Variable[bool] = Variable(

@@ -1,0 +1,152 @@
+"""Any HTTPS server that demands a client certificate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.probes.gateway import closed_problem
+from understack_nautobot_settings.probes.gateway import hang_up_problem
+from understack_nautobot_settings.probes.journey import Failed
+from understack_nautobot_settings.probes.journey import Journey
+from understack_nautobot_settings.probes.network import Endpoint
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.network import reach
+from understack_nautobot_settings.probes.tls import Explain
+from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.probes.tls import lost_problem
+from understack_nautobot_settings.probes.tls import secure
+
+PORT = 443
+URL_NAME = "URL"
+LONGEST_STATUS_LINE = 1024
+
+_SERVER_ERROR = 500
+_CLIENT_ERROR = 400
+
+
+def probe_https(
+    journey: Journey,
+    url: str,
+    env: Mapping[str, str],
+    network: Network,
+    *,
+    prefix: str = "",
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Fetch a URL with the client certificate that variables of any prefix name.
+
+    Args:
+        journey: Where the stages go.
+        url: ``https://host:port/path``.
+        env: The environment; reads ``<prefix>CLIENT_CERT``, ``<prefix>CLIENT_KEY``
+            and ``<prefix>CA``. What is unset is not used, and without a CA the
+            system's are trusted.
+        network: The network.
+        prefix: Prefix of the variables, ``NOETL_TLS_``.
+        clock: Seconds since the epoch.
+
+    Raises:
+        Failed: A stage was not passed.
+    """
+    parts = urlsplit(url)
+    names = {part: f"{prefix}{part}" for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")}
+    paths = {
+        part: (env.get(name, "").strip() or None) if prefix else None
+        for part, name in names.items()
+    }
+    tls = Tls(
+        ca=paths["CA"],
+        verify=True,
+        check_hostname=True,
+        cert=paths["CLIENT_CERT"],
+        key=paths["CLIENT_KEY"],
+        strict=True,
+        names_host=True,
+        protocol="http/1.1",
+        ca_variable=names["CA"],
+        cert_variable=names["CLIENT_CERT"],
+    )
+    endpoint = Endpoint(
+        "the server", parts.hostname or "", parts.port or PORT, URL_NAME
+    )
+    route, connection = reach(journey, network, endpoint)
+
+    def silent() -> Problem:
+        return problem_codes.PROBE_SILENT.problem(
+            URL_NAME,
+            f"{endpoint.place} accepts the connection and says nothing.",
+            "Look at the server and at the load on it.",
+        )
+
+    def not_tls() -> Problem:
+        return problem_codes.PROBE_NOT_TLS.problem(
+            URL_NAME,
+            f"{endpoint.place} does not speak TLS.",
+            "Use its TLS port, or turn TLS on there.",
+        )
+
+    explain = Explain(
+        route.connect,
+        lambda: hang_up_problem(route, tls),
+        silent,
+        not_tls,
+        lambda: closed_problem(route),
+    )
+    with connection:
+        secured = secure(journey, route, connection, tls, explain, clock=clock)
+        path = parts.path or "/"
+        if parts.query:
+            path += f"?{parts.query}"
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n"
+        )
+        with secured:
+            try:
+                with journey.stage("query") as stage:
+                    secured.settimeout(journey.left)
+                    secured.sendall(request.encode())
+                    said = b""
+                    while b"\r\n" not in said and len(said) < LONGEST_STATUS_LINE:
+                        more = secured.recv(LONGEST_STATUS_LINE)
+                        if not more:
+                            raise ConnectionResetError
+                        said += more
+                    status = _status(said)
+                    stage.detail = f"GET {path}: {status or 'no HTTP'}"
+                    if status == 0 or status >= _CLIENT_ERROR:
+                        raise Failed(_http_problem(status, endpoint, path))
+            except TimeoutError:
+                journey.break_off(silent())
+            except OSError as error:
+                journey.break_off(lost_problem(error, tls, endpoint, explain, clock()))
+
+
+def _status(said: bytes) -> int:
+    version, _, rest = said.partition(b" ")
+    number = rest[:3]
+    return int(number) if version.startswith(b"HTTP/") and number.isdigit() else 0
+
+
+def _http_problem(status: int, endpoint: Endpoint, path: str) -> Problem:
+    if status == 0:
+        return problem_codes.PROBE_HTTP_STATUS.problem(
+            URL_NAME,
+            f"{endpoint.place} answers over TLS, and not in HTTP.",
+            "Correct host and port.",
+        )
+    kind = (
+        problem_codes.PROBE_HTTP_UNAVAILABLE
+        if status >= _SERVER_ERROR
+        else problem_codes.PROBE_HTTP_STATUS
+    )
+    return kind.problem(
+        URL_NAME,
+        f"{endpoint.place} answers {path} with status {status}.",
+        "Correct the path, or look into the log of the server.",
+    )

@@ -1,0 +1,207 @@
+"""A Celery worker, by the file it touches, its certificate, and its own answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificates import describe_certificates
+from understack_nautobot_settings.client_files import client_files
+from understack_nautobot_settings.environment import Reader
+from understack_nautobot_settings.probes.journey import Failed
+from understack_nautobot_settings.probes.journey import Journey
+
+HEARTBEAT_SECONDS = 30.0
+"""Age at which a heartbeat is too old; a worker touches its file every second."""
+
+CONTENT_TYPE = "application/x-nautobot-json"
+
+
+def probe_heartbeat(
+    journey: Journey,
+    env: Mapping[str, str],
+    *,
+    oldest: float = HEARTBEAT_SECONDS,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Pass the stage ``heartbeat``.
+
+    Args:
+        journey: Where the stage goes.
+        env: The environment; reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
+            ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``.
+        oldest: Seconds after which a heartbeat is too old.
+        clock: Seconds since the epoch.
+
+    Raises:
+        Failed: There is no heartbeat, or an old one.
+    """
+    read = Reader(env, [])
+    path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
+    switch = variables.CELERY_HEALTH_PROBES_AS_FILES
+    with journey.stage("heartbeat") as stage:
+        try:
+            age = clock() - os.stat(path).st_mtime
+        except OSError:
+            if not read(switch):
+                raise Failed(
+                    problem_codes.PROBE_HEARTBEAT_OFF.problem(
+                        switch.name,
+                        "the worker writes no heartbeat.",
+                        f"Set {switch.name}=true on the worker.",
+                    )
+                ) from None
+            raise Failed(
+                problem_codes.PROBE_HEARTBEAT.problem(
+                    variables.CELERY_WORKER_HEARTBEAT_FILE.name,
+                    f"there is no heartbeat in {path}.",
+                    "The worker has not started, has ended, or has lost its broker; "
+                    "look into its log.",
+                )
+            ) from None
+        stage.detail = f"{path}, {max(age, 0):.0f} s old"
+        if age > oldest:
+            raise Failed(
+                problem_codes.PROBE_HEARTBEAT.problem(
+                    variables.CELERY_WORKER_HEARTBEAT_FILE.name,
+                    f"the last heartbeat in {path} is {age:.0f} s old.",
+                    "The worker hangs, or has lost its broker; look into its log.",
+                )
+            )
+
+
+def probe_certificates(
+    journey: Journey,
+    settings: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Pass the stage ``certificate``: a connected worker says nothing about its own.
+
+    Args:
+        journey: Where the stage goes.
+        settings: Django settings by name.
+        clock: Seconds since the epoch.
+
+    Raises:
+        Failed: A client certificate is expired.
+    """
+    with journey.stage("certificate") as stage:
+        shown = []
+        expired = None
+        for files in client_files(settings):
+            if files.cert is None:
+                continue
+            for one in describe_certificates(files, clock=clock):
+                if one.path != files.cert.path:
+                    continue
+                shown.append(f"{one.subject} for {files.use} {one.days_left} days")
+                if one.days_left < 0 and expired is None:
+                    expired = (one, files.cert.variable)
+        stage.detail = ", ".join(shown) or "none in use"
+        if expired is not None:
+            one, variable = expired
+            raise Failed(
+                problem_codes.PROBE_WORKER_CERTIFICATE.problem(
+                    variable,
+                    f"the client certificate in {one.path} expired on "
+                    f"{one.not_after}, and no new connection will be let in.",
+                    "Renew it (cert-manager), check that the ExternalSecret has "
+                    "synchronised, and that the volume is not mounted by subPath.",
+                )
+            )
+
+
+def probe_ping(
+    journey: Journey,
+    settings: Mapping[str, Any],
+    destination: str,
+    *,
+    ask: Callable[[Mapping[str, Any], str, float], list[dict[str, Any]]] | None = None,
+) -> None:
+    """Pass the stage ``ping``: the worker's own answer through the broker.
+
+    Args:
+        journey: Where the stage goes.
+        settings: Django settings by name.
+        destination: Name of the worker, ``celery@host``.
+        ask: Sends the question and returns the answers.
+
+    Raises:
+        Failed: It does not answer, or the broker cannot be reached.
+    """
+    with journey.stage("ping") as stage:
+        try:
+            answers = (ask or ping)(settings, destination, journey.left)
+        except ImportError:
+            raise Failed(
+                problem_codes.PROBE_DRIVER.problem(
+                    variables.CELERY_BROKER_URL.name,
+                    "kombu cannot be imported here.",
+                    "Run this inside the Nautobot image.",
+                )
+            ) from None
+        except Exception as error:  # noqa: BLE001 - of any transport of kombu
+            raise Failed(
+                problem_codes.PROBE_WORKER_SILENT.problem(
+                    variables.CELERY_BROKER_URL.name,
+                    f"the broker does not take the question ({type(error).__name__}).",
+                    "Run `probe broker` for the reason.",
+                )
+            ) from None
+        stage.detail = f"{destination} answers"
+        if not any(destination in one for one in answers):
+            stage.detail = ""
+            raise Failed(
+                problem_codes.PROBE_WORKER_SILENT.problem(
+                    variables.CELERY_BROKER_URL.name,
+                    f"the worker {destination} does not answer.",
+                    "It is not running, has lost its broker, or has another name: see "
+                    "its log, and `--destination`.",
+                )
+            )
+
+
+def ping(
+    settings: Mapping[str, Any], destination: str, seconds: float
+) -> list[dict[str, Any]]:
+    """Ask one worker over Celery's control protocol, without Celery.
+
+    Args:
+        settings: Django settings by name.
+        destination: Name of the worker.
+        seconds: How long to wait for its answer.
+
+    Returns:
+        Answers by worker: ``[{"celery@host": {"ok": "pong"}}]``.
+    """
+    import json
+
+    from kombu import Connection
+    from kombu.pidbox import Mailbox
+    from kombu.serialization import register
+
+    # Nautobot's workers take no other content type; plain values need no more.
+    register("nautobot_json", json.dumps, json.loads, CONTENT_TYPE, "utf-8")
+    mailbox = Mailbox(
+        "celery",
+        type="fanout",
+        accept=["nautobot_json", "json"],
+        serializer="nautobot_json",
+    )
+    with Connection(
+        settings.get("CELERY_BROKER_URL"),
+        ssl=settings.get("CELERY_BROKER_USE_SSL") or False,
+        transport=settings.get("CELERY_BROKER_TRANSPORT"),
+        transport_options=dict(settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}),
+    ) as connection:
+        # Answering at the first reply: one worker was asked.
+        answers = mailbox(connection)._broadcast(
+            "ping", {}, destination=[destination], reply=True, timeout=seconds, limit=1
+        )
+    return list(answers or ())
