@@ -110,6 +110,64 @@ def envoy() -> Path:
     return Path(found)
 
 
+@functools.cache
+def kubectl() -> Path:
+    """Return the path of ``kubectl``, Debian's where there is none."""
+    return _program("kubectl", "kubernetes-client")
+
+
+@functools.cache
+def chromium() -> Path:
+    """Return the path of ``chromium``, Debian's where there is none."""
+    return _program("chromium", "chromium")
+
+
+def _program(program: str, package: str) -> Path:
+    if not shutil.which(program, path=_programs()):
+        _apt_install(program, package, instead=program)
+    found = shutil.which(program, path=_programs())
+    if not found:
+        raise MissingProgram(
+            f"{program} is not on the PATH, and Debian's {package} does not contain "
+            f"it. Install {program}."
+        )
+    return Path(found)
+
+
+def node_packages(
+    name: str, *packages: str
+) -> tuple[Path, Callable[..., subprocess.CompletedProcess[str]]]:
+    """Return a directory with packages of npm, and what runs Node.js in it.
+
+    Args:
+        name: Of the directory in the cache, and in messages; a new one for new
+            versions.
+        packages: With their versions.
+    """
+    instead = "Look at the network"
+    directory = _cached(
+        name,
+        lambda parts: _npm_install(
+            name, packages[0], parts, *packages[1:], instead=instead
+        ),
+    )
+    _, environment = _npm(name)
+
+    def node(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["node", *arguments],
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_SECONDS,
+        )
+
+    return directory, node
+
+
 def _programs() -> str:
     """Return a PATH that starts with this Python environment's programs."""
     return os.pathsep.join(
@@ -162,11 +220,16 @@ def _let_everyone_read(directory: Path) -> None:
                 path.chmod(0o755 if runs else 0o644)
 
 
-def _npm_install(name: str, package: str, directory: Path) -> None:
+def _npm_install(
+    name: str,
+    package: str,
+    directory: Path,
+    *further: str,
+    instead: str = "Install Debian's package instead",
+) -> None:
     npm, environment = _npm(name)
     _run(
-        f"{name}: npm could not install {package}. Install Debian's package "
-        "instead, or see what npm says",
+        f"{name}: npm could not install {package}. {instead}, or see what npm says",
         [
             npm,
             "install",
@@ -177,6 +240,7 @@ def _npm_install(name: str, package: str, directory: Path) -> None:
             # The package's only script makes links: ours, below, whatever npm allows.
             "--ignore-scripts",
             package,
+            *further,
         ],
         environment,
     )

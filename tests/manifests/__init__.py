@@ -1,0 +1,1 @@
+"""The Kubernetes examples against the schemas of what reads them."""
