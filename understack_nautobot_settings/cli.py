@@ -18,6 +18,10 @@ from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from understack_nautobot_settings.probe import Probe
+
 PROGRAM = "understack-nautobot-settings"
 
 FINE = 0
@@ -199,6 +203,143 @@ def _shown_by(path: str) -> Any:
     raise Untold(f"{path}: {reason}")
 
 
+# --- probe and wait ------------------------------------------------------------
+
+
+def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="database, cache, broker, worker, or an https:// URL "
+        "(default: database cache broker)",
+    )
+    parser.add_argument(
+        attempt,
+        dest="attempt_timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long each attempt may take (default: 10)",
+    )
+    parser.add_argument(
+        "--ping",
+        action="store_true",
+        help="ask the worker itself through the broker, too",
+    )
+    parser.add_argument(
+        "--destination",
+        default="",
+        metavar="NAME",
+        help="name of the worker to ask (default: celery@ and this host's name)",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=_seconds,
+        metavar="SECONDS",
+        help="age at which a worker's heartbeat is too old (default: 30)",
+    )
+    parser.add_argument(
+        "--tls-prefix",
+        default="",
+        metavar="PREFIX",
+        help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, as "
+        "NOETL_TLS_",
+    )
+    _add_json(parser)
+
+
+def _probe_arguments(parser: argparse.ArgumentParser) -> None:
+    _target_arguments(parser, attempt="--timeout")
+
+
+def _probe(arguments: argparse.Namespace, console: Console) -> Outcome:
+    from understack_nautobot_settings.probe import exit_status
+
+    probes = _attempt(arguments, console, arguments.attempt_timeout)
+    return Outcome(exit_status(probes), _probes_report(arguments, console, probes))
+
+
+def _wait_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait in all (default: 300)",
+    )
+    parser.add_argument(
+        "--stable",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long everything has to stay up (default: 0)",
+    )
+    _target_arguments(parser, attempt="--attempt-timeout")
+
+
+def _wait(arguments: argparse.Namespace, console: Console) -> Outcome:
+    from understack_nautobot_settings.wait import Progress
+    from understack_nautobot_settings.wait import wait_until_up
+
+    progress = Progress(console.stderr)
+    try:
+        waited = wait_until_up(
+            lambda seconds: _attempt(
+                arguments, console, min(seconds, arguments.attempt_timeout)
+            ),
+            timeout=arguments.timeout,
+            stable=arguments.stable,
+            report=progress,
+        )
+    finally:
+        progress.close()
+    if not waited.ok:
+        reason = "time is up" if waited.gave_up else "waiting does not mend this"
+        console.say(f"{PROGRAM} wait: {reason} after {waited.seconds:.1f} s")
+    return Outcome(waited.status, _probes_report(arguments, console, waited.probes))
+
+
+def _attempt(
+    arguments: argparse.Namespace, console: Console, seconds: float
+) -> list[Probe]:
+    from understack_nautobot_settings.probe import DEFAULT_TARGETS
+    from understack_nautobot_settings.probe import Ping
+    from understack_nautobot_settings.probe import probe_targets
+
+    try:
+        return probe_targets(
+            arguments.targets or DEFAULT_TARGETS,
+            console.env,
+            timeout=seconds,
+            ping=Ping(arguments.destination) if arguments.ping else None,
+            tls_prefix=arguments.tls_prefix,
+            heartbeat_seconds=arguments.heartbeat,
+        )
+    except ValueError as error:
+        raise Untold(str(error)) from None
+
+
+def _probes_report(
+    arguments: argparse.Namespace, console: Console, probes: list[Probe]
+) -> str:
+    from understack_nautobot_settings.page import page_for
+    from understack_nautobot_settings.probe import probes_as_json
+    from understack_nautobot_settings.report import as_json
+    from understack_nautobot_settings.report import probes_text
+
+    if arguments.json:
+        return as_json(probes_as_json(probes))
+    return probes_text(probes, page_for(console.stdout, console.env))
+
+
+def _seconds(text: str) -> float:
+    digits = text.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdecimal() and len(text) <= len("99999.999")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return float(text)
+
+
 # --- reference -----------------------------------------------------------------
 
 
@@ -254,6 +395,23 @@ COMMANDS: tuple[Command, ...] = (
         "compare two pods by. Secrets are masked, and no part of the fingerprint.",
         _show_arguments,
         _show,
+    ),
+    Command(
+        "probe",
+        "connect as Nautobot would, and say where it ends",
+        "Connect as Nautobot would, the client certificate presented, stage by stage: "
+        "DNS, TCP, TLS, identity, login, query. Exit status 1 where something is "
+        "wrong, 2 where something cannot be reached.",
+        _probe_arguments,
+        _probe,
+    ),
+    Command(
+        "wait",
+        "probe until everything is up, for init containers",
+        "Probe until everything is up. What can pass by itself is tried again with "
+        "backoff; what somebody has to mend ends the waiting at once.",
+        _wait_arguments,
+        _wait,
     ),
     Command(
         "reference",

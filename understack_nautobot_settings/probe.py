@@ -273,13 +273,13 @@ def _result(journey: Journey, unfinished: bool) -> Probe:
         ok = journey.problem is None
         return Probe(journey.target, ok, stages, journey.problem)
     stage = journey.current or "settings"
-    seconds = journey.clock() - journey.end
+    seconds = journey.clock() - journey.since
     problem = problem_codes.PROBE_TIMEOUT.problem(
         journey.target,
         f"the stage {stage} did not end in time.",
         "Look at the server and the network in between, or give it more time.",
     )
-    late = Stage(stage, False, max(0.0, seconds), problem.message)
+    late = Stage(stage, False, seconds, problem.message)
     return Probe(journey.target, False, (*stages, late), problem)
 
 

@@ -38,8 +38,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from understack_nautobot_settings.certificates import Certificate
     from understack_nautobot_settings.inspection import Inspection
+    from understack_nautobot_settings.probe import Probe
 
 MASK = "***"
+
+_STAGE_INDENT = len("+ certificate  ")
 
 # --- masking -------------------------------------------------------------------
 
@@ -357,13 +360,10 @@ def problem_block(problem: Problem, page: Page) -> list[str]:
 
 
 def _certificate_table(certificates: Sequence[Certificate], page: Page) -> str:
-    lines = [
-        headed("Certificates", counted(len(certificates), "certificate"), page),
-        page.rule(),
-    ]
     grouped: dict[Certificate, list[str]] = {}
     for one in certificates:
         grouped.setdefault(one._replace(use=""), []).append(one.use)
+    lines = [headed("Certificates", str(len(grouped)), page), page.rule()]
     for one, uses in grouped.items():
         left = f"{counted(one.days_left, 'day')} left"
         style = "green" if one.days_left > 0 else "red"
@@ -459,14 +459,14 @@ def _setting_rows(
     )
     value_width = room - name_width - source_width
     for name, value, source in rows:
-        columns = (
+        cells = (
             wrapped(name, name_width),
             wrapped(value, value_width),
             wrapped(_short(source), source_width),
         )
-        for number in range(max(map(len, columns))):
+        for number in range(max(map(len, cells))):
             names, shown_values, sources = (
-                column[number] if number < len(column) else "" for column in columns
+                column[number] if number < len(column) else "" for column in cells
             )
             value_cell = padded(shown_values, value_width)
             line = f"{indent}{padded(names, name_width)}  {value_cell}  "
@@ -548,3 +548,48 @@ def read_shown(text: str) -> Shown:
     ):
         raise ValueError("not the output of show --json")
     return Shown(settings, sources, mark)
+
+
+# --- probe ---------------------------------------------------------------------
+
+
+def probes_text(probes: Sequence[Probe], page: Page) -> str:
+    """Return the stages of every target as a table, or one to a line."""
+    if not page.table:
+        lines = []
+        for probe in probes:
+            lines += [
+                printable(
+                    f"{probe.target} {stage.stage} {'ok' if stage.ok else 'failed'} "
+                    f"{stage.seconds:.3f} s: {stage.detail}"
+                )
+                for stage in probe.stages
+            ]
+            if probe.problem is not None:
+                lines.append(problem_line(probe.problem))
+        lines.append(_probe_summary(probes))
+        return "\n".join(lines) + "\n"
+    blocks = ["\n".join(_probe_block(probe, page)) for probe in probes]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _probe_summary(probes: Sequence[Probe]) -> str:
+    well = sum(probe.ok for probe in probes)
+    return f"{well} of {counted(len(probes), 'target')} ok"
+
+
+def _probe_block(probe: Probe, page: Page) -> list[str]:
+    seconds = sum(stage.seconds for stage in probe.stages)
+    lines = [headed(printable(probe.target), f"{seconds:.3f} s", page), page.rule()]
+    for stage in probe.stages:
+        good, bad = "✓✗" if page.symbols else "+E"
+        mark = good if stage.ok else bad
+        style = "green" if stage.ok else "red"
+        first, *rest = wrapped(stage.detail, page.width - _STAGE_INDENT)
+        lines.append(
+            f"{page.painted(mark, style)} {stage.stage:<{_STAGE_INDENT - 3}} {first}"
+        )
+        lines += [" " * _STAGE_INDENT + line for line in rest]
+    if probe.problem is not None:
+        lines += ["", *problem_block(probe.problem, page)]
+    return lines

@@ -51,6 +51,7 @@ class Journey:
         stages: Those that are over.
         problem: Why the last of them was not passed, None where all were.
         current: The stage that is under way, empty between two.
+        since: When it began, by the clock.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Journey:
         self.stages: list[Stage] = []
         self.problem: Problem | None = None
         self.current = ""
+        self.since = 0.0
         self.clock = clock
         self._started = clock()
         self.end = self._started + seconds
@@ -115,8 +117,9 @@ class Passing:
 
     def __enter__(self) -> Passing:
         """Start the stage."""
-        self._journey.current = self._name
         self._started = self._journey.clock()
+        self._journey.since = self._started
+        self._journey.current = self._name
         return self
 
     def __exit__(

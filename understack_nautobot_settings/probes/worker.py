@@ -19,6 +19,9 @@ from understack_nautobot_settings.probes.journey import Journey
 HEARTBEAT_SECONDS = 30.0
 """Age at which a heartbeat is too old; a worker touches its file every second."""
 
+# Of the time left: connecting comes on top of waiting for the answer.
+_SHARE = 0.8
+
 CONTENT_TYPE = "application/x-nautobot-json"
 
 
@@ -137,7 +140,7 @@ def probe_ping(
     """
     with journey.stage("ping") as stage:
         try:
-            answers = (ask or ping)(settings, destination, journey.left)
+            answers = (ask or ping)(settings, destination, journey.left * _SHARE)
         except ImportError:
             raise Failed(
                 problem_codes.PROBE_DRIVER.problem(
