@@ -354,8 +354,9 @@ def _reference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=("markdown", "json-schema", "env"),
+        metavar="FORM",
         default="markdown",
-        help="form of the variables (default: markdown)",
+        help="form of the variables: markdown, json-schema or env (default: markdown)",
     )
 
 
@@ -438,6 +439,8 @@ class _Help(argparse.HelpFormatter):
         # Told the width, argparse need not import shutil to find it out.
         width = options.pop("width", None) or 78
         super().__init__(prog, max_help_position=28, width=width, **options)
+        # argparse forgets the indent of commands when it makes room for them.
+        self._action_max_length = max(len(one.name) for one in COMMANDS) + 4
 
 
 class _Parser(argparse.ArgumentParser):
@@ -448,11 +451,11 @@ class _Parser(argparse.ArgumentParser):
         self.console = console
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if message:
-            write(file or self.console.stderr, message)
+        del file
+        write(self.console.stderr, message)
 
     def print_help(self, file: Any = None) -> None:
-        super().print_help(file or self.console.stdout)
+        write(file or self.console.stdout, self.format_help())
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:

@@ -148,7 +148,7 @@ class _Origins:
                 trail = tuple(setting.split("."))
                 if isinstance(variable.kind, JsonObject):
                     self._json[trail] = variable
-                else:
+                elif variable is not variables.EXTRA_PLUGINS_CONFIG_FILE:
                     self._exact.setdefault(trail, []).append(variable)
 
     def of(self, trail: Trail, value: Any) -> str:
