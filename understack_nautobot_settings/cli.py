@@ -340,6 +340,25 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+# --- reconcile-accounts --------------------------------------------------------
+
+
+def _accounts_arguments(parser: argparse.ArgumentParser) -> None:
+    from understack_nautobot_settings.accounts.command import add_account_arguments
+
+    add_account_arguments(parser, remote_only=True)
+
+
+def _reconcile_accounts(arguments: argparse.Namespace, console: Console) -> Outcome:
+    from understack_nautobot_settings.accounts.command import run_account_command
+
+    lines: list[str] = []
+    status = run_account_command(
+        arguments, local=None, write=lines.append, complain=console.say
+    )
+    return Outcome(status, "".join(f"{line}\n" for line in lines))
+
+
 # --- reference -----------------------------------------------------------------
 
 
@@ -413,6 +432,16 @@ COMMANDS: tuple[Command, ...] = (
         "backoff; what somebody has to mend ends the waiting at once.",
         _wait_arguments,
         _wait,
+    ),
+    Command(
+        "reconcile-accounts",
+        "make API users of a remote Nautobot equal to mounted secrets",
+        "Make API users and their tokens equal to mounted secrets, over the REST API "
+        "with a bootstrap token. Needs pynautobot. Inside Nautobot, use "
+        "'nautobot-server reconcile_accounts'. Exit status 2 where Nautobot could not "
+        "be asked.",
+        _accounts_arguments,
+        _reconcile_accounts,
     ),
     Command(
         "reference",
