@@ -59,10 +59,12 @@ _STRICT_WORDS = {
 }
 _MISMATCHED = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _WEAK_REASONS = {
-    "EE_KEY_TOO_SMALL": "its key is too small",
+    "EE_KEY_TOO_SMALL": "its key is too small, or damaged",
     "CA_KEY_TOO_SMALL": "the key of an issuer is too small",
     "CA_MD_TOO_WEAK": "its signature algorithm is too weak",
 }
+_SIGNED_WRONG = "BAD_SIGNATURE"
+_INVALID = "INVALID_CERTIFICATE"
 # None: an error of a decoder, for which Python has no name.
 _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 
@@ -505,7 +507,7 @@ def _pair_problems(
     if use != POSTGRESQL and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
         problems.append(_encrypted(key, key_password))
-    problems += _verdict_problems(cert, leaf, presented.error, int(clock()))
+    problems += _verdict_problems(cert, key, leaf, presented.error, int(clock()))
     return leaf, problems
 
 
@@ -530,7 +532,11 @@ def _present_der_key(
 
 
 def _verdict_problems(
-    cert: CertificateFile, leaf: X509 | None, error: Exception | None, now: int
+    cert: CertificateFile,
+    key: CertificateFile,
+    leaf: X509 | None,
+    error: Exception | None,
+    now: int,
 ) -> Iterator[Problem]:
     """Translate the verdict on a certificate that could be loaded.
 
@@ -547,7 +553,7 @@ def _verdict_problems(
     elif reason in _TOO_WEAK:
         yield _weak(cert, "its key or signature is too weak")
     elif error is not None and reason not in (_EXPIRED, _NOT_YET_VALID):
-        yield _refused(cert, error)
+        yield from _refused(cert, key, error)
     named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
     if leaf.not_after <= now if leaf else reason == _EXPIRED:
         yield problem_codes.CERTIFICATE_EXPIRED.problem(
@@ -584,15 +590,25 @@ def _weak(cert: CertificateFile, fact: str) -> Problem:
     )
 
 
-def _refused(file: CertificateFile, error: Exception) -> Problem:
-    return problem_codes.CERTIFICATE_REFUSED.problem(
-        file.variable,
-        f"OpenSSL refuses {file.path}: {_words(error)}.",
-        "Issue the certificate anew.",
-    )
+def _refused(
+    cert: CertificateFile, key: CertificateFile, error: Exception | None
+) -> list[Problem]:
+    reason = getattr(error, "reason", None)
+    if reason == _SIGNED_WRONG:
+        # The public half of the key fits the certificate, the private one does not.
+        return list(_fault_problems(key, pem.damaged(pem.PRIVATE_KEY)))
+    if reason == _INVALID:
+        return list(_fault_problems(cert, pem.damaged(pem.CERTIFICATE)))
+    return [
+        problem_codes.CERTIFICATE_REFUSED.problem(
+            cert.variable,
+            f"OpenSSL refuses {cert.path}: {_words(error)}.",
+            "Issue the certificate anew.",
+        )
+    ]
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception | None) -> str:
     """Return OpenSSL's reason, which never holds content of a file."""
     words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     if isinstance(words, str) and words:
@@ -647,8 +663,8 @@ def _loading_problems(
         return [*problems, _encrypted(key, key_password)]
     fault = pem.pem_fault(key_content, pem.PRIVATE_KEY)
     if fault is None and not problems:
-        if reason not in _UNREADABLE_REASONS and error is not None:
-            return [_refused(cert, error)]
+        if reason not in _UNREADABLE_REASONS:
+            return _refused(cert, key, error)
         fault = pem.damaged(pem.PRIVATE_KEY)
     return [*problems, *_fault_problems(key, fault)]
 
@@ -707,7 +723,11 @@ def _read_by_openssl(path: str) -> ssl.SSLContext | None:
         context.load_verify_locations(cafile=path)
     except OSError:
         return None
-    return context if context.cert_store_stats()["x509"] else None
+    return context if _count(context) else None
+
+
+def _count(context: ssl.SSLContext) -> int:
+    return context.cert_store_stats()["x509"]
 
 
 def _content(path: str) -> bytes:
@@ -729,13 +749,17 @@ def _trust_problems(
     context = _read_by_openssl(ca.path)
     if context is None:
         return _certificate_form_problems(ca)
-    authorities = list(_readable(context.get_ca_certs(binary_form=True)))
+    ders = context.get_ca_certs(binary_form=True)
+    authorities = list(_readable(ders))
     anchors = [one for one in authorities if one.same_names or _pins(use)]
     if not anchors:
         others = _certificates_in(ca)
         anchors = [one for one in others if one.same_names or _pins(use)]
-        if not anchors:
+        if not anchors and len({one.der for one in others}) >= _count(context):
             return [_no_anchor(ca, authorities, others, leaf)]
+    if len(authorities) < len(ders) or not anchors:
+        # OpenSSL reads what we cannot, so that nothing is certain.
+        return []
     now = int(clock())
     if any(one.not_before <= now < one.not_after for one in anchors):
         return []

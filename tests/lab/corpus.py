@@ -796,7 +796,7 @@ def _not_usable(pki: Pki) -> Iterator[Situation]:
             Said(
                 "certificate-weak",
                 "cert",
-                "OpenSSL refuses {cert}: its key is too small.",
+                "OpenSSL refuses {cert}: its key is too small, or damaged.",
                 "Issue it with ECDSA P-256 or RSA 2048, signed with SHA-256.",
             ),
         ),

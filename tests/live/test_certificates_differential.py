@@ -50,10 +50,14 @@ def connect(pki: Pki) -> Iterator[dict[str, Connect]]:
     """How to connect: returns the reason why not, nothing when it worked."""
     options = {"authority": pki.root, "client_ca": pki.trusted_for_clients}
     with PostgresServer(18, **options) as postgres, RedisServer(**options) as server:
-        yield {
+        ways: dict[str, Connect] = {
             POSTGRESQL: lambda files: _libpq(files, postgres.port),
             REDIS: lambda files: _redis(files, server.port),
         }
+        for use, way in ways.items():
+            # Imports what it needs, while modules below a home can be read.
+            assert way(client_files(use, postgres.directory))
+        yield ways
 
 
 @pytest.fixture
