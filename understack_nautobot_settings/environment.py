@@ -336,6 +336,9 @@ class Reader:
 
     def given(self, variable: Variable[T]) -> T | None:
         """Return the value, None where it is unset, empty or wrong."""
+        # Most are unset, and this is asked some fifty times.
+        if not (self._env.get(variable.name) or variable.by_file):
+            return None
         try:
             text = self._text(variable)
             return None if text is None else variable.kind.parse(text)

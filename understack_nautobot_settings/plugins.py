@@ -66,6 +66,8 @@ def is_installed(name: str) -> bool:
     if loaded is None and name in sys.modules:
         # None is how an import is forbidden.
         return False
+    if getattr(loaded, "__file__", None):
+        return True
     try:
         spec = _spec(name)
     except Exception:  # noqa: BLE001 - a finder may raise anything
