@@ -48,7 +48,8 @@ def test_a_run_says_every_step_and_ends_with_the_figures(secrets):
             "svc-a: create token",
             "svc-b: create user",
             "svc-b: create token",
-            "accounts: 2 created, 0 updated, 0 unchanged, 0 removed, 0 stale, 0 problems",
+            "accounts: 2 created, 0 updated, 0 unchanged, 0 removed, 0 stale, "
+            "0 problems",
         ],
         [],
     )

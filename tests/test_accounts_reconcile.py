@@ -381,7 +381,7 @@ USERS = st.builds(
     remote=st.booleans(),
 )
 def test_a_second_run_changes_nothing_whatever_the_first_found(
-    users, keys, marks, wanted, policy, remote
+    *, users, keys, marks, wanted, policy, remote
 ):
     """And a token never changes hands."""
     if len(set(wanted.values())) < len(wanted):

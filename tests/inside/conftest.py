@@ -38,7 +38,7 @@ def _set_up() -> None:
         redis,
         partition="site-a",
         role="web",
-        extra={"NAUTOBOT_ROOT": str(DIRECTORY / "root")},
+        extra={"NAUTOBOT_ROOT": str(DIRECTORY / "root"), "UNDERSTACK_APP": "true"},
     )
     nautobot.prepare_database()
     os.environ.update(nautobot.deployment)

@@ -11,7 +11,6 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
-from django.db import IntegrityError
 from django.db import transaction
 from nautobot.users.models import Token as TokenRecord
 
@@ -72,10 +71,8 @@ class DatabaseAccounts:
             _apply(step, credential, policy)
         except ValidationError as error:
             reason = _codes(error)
-        except IntegrityError:
-            # Its text holds the value; so does the exception, hence no chaining.
-            reason = "another process changed the same account"
         except DatabaseError as error:
+            # Its text may hold the value that is there twice.
             reason = type(error).__name__
         if reason:
             raise Refused(f"{step.verb}: {reason}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from health_check.exceptions import ServiceUnavailable
 from nautobot.extras.health_checks import NautobotHealthCheckBackend
 from prometheus_client import Gauge
@@ -22,17 +25,21 @@ class CertificateBackend(NautobotHealthCheckBackend):
         multiprocess_mode=NautobotHealthCheckBackend.MULTIPROCESS_MODE,
     )
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        """Know nothing yet.
+
+        Args:
+            settings: Django settings by name; those in force by default.
+        """
         super().__init__()
+        self._settings = SettingsInForce() if settings is None else settings
         self._outlook = ""
 
     def check_status(self) -> None:
         """Look at every file in use."""
-        settings = SettingsInForce()
-        expiries = file_expiries(settings)
+        expiries = file_expiries(self._settings)
         self._outlook = outlook(expiries)
-        days = unhealthy_days(settings)
+        days = unhealthy_days(self._settings)
         for expiry in expiries:
             reason = unhealthy(expiry, days)
             if reason:

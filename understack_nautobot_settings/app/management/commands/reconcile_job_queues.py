@@ -50,7 +50,12 @@ class Command(BaseCommand):
         from understack_nautobot_settings.app import job_queue_records
 
         problems: list[Problem] = []
-        wishes = job_queues.read_wishes(path, _text(path, problems), problems=problems)
+        text = _text(path, problems)
+        wishes = (
+            []
+            if text is None
+            else job_queues.read_wishes(path, text, problems=problems)
+        )
         steps: list[job_queues.QueueStep] = []
         try:
             with transaction.atomic():
@@ -79,7 +84,7 @@ class Command(BaseCommand):
         return FINE
 
 
-def _text(path: str, problems: list[Problem]) -> str:
+def _text(path: str, problems: list[Problem]) -> str | None:
     fact = ""
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -91,4 +96,4 @@ def _text(path: str, problems: list[Problem]) -> str:
     problems.append(
         problem_codes.QUEUE_FILE_UNREADABLE.problem(path, fact, "Correct the path.")
     )
-    return ""
+    return None
