@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -134,13 +131,3 @@ def _rendered(value: Any) -> Any:
         '{{ include "common.names.fullname" . }}-env': "nautobot-env",
     }
     return templates.get(value, value)
-
-
-def program(path: Path) -> ModuleType:
-    """Return a script as a module."""
-    loader = SourceFileLoader(path.stem.replace("-", "_"), str(path))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module

@@ -34,9 +34,7 @@ MODULES = {
     "v1": "kubernetes-models/v1",
     "apps/v1": "kubernetes-models/apps/v1",
     "batch/v1": "kubernetes-models/batch/v1",
-    "rbac.authorization.k8s.io/v1": (
-        "kubernetes-models/rbac.authorization.k8s.io/v1"
-    ),
+    "rbac.authorization.k8s.io/v1": ("kubernetes-models/rbac.authorization.k8s.io/v1"),
     "cert-manager.io/v1": "@kubernetes-models/cert-manager/cert-manager.io/v1",
     "postgresql.cnpg.io/v1": (
         "@kubernetes-models/cloudnative-pg/postgresql.cnpg.io/v1"
@@ -129,7 +127,7 @@ def test_a_misspelt_field_would_show(node: Any, tmp_path: Path) -> None:
     cluster = json.loads(json.dumps(TYPED[name]))
     cluster["spec"]["certificates"]["clientCaSecret"] = "mtls-ca-cert"
     (error,) = type_errors(node, tmp_path, {name: cluster})
-    assert "\"clientCaSecret\"' does not exist in type" in error
+    assert '"clientCaSecret"\' does not exist in type' in error
 
 
 def test_every_manifest_has_the_types_that_its_schema_asks_for(
@@ -166,7 +164,11 @@ for (const [name, module, manifest] of JSON.parse(readFileSync(process.argv[2]))
 @pytest.mark.parametrize(
     "name",
     # The published schema leaves EventBus out.
-    [name for name in MANIFESTS if MANIFESTS[name]["kind"] in ("EventSource", "Sensor")],
+    [
+        name
+        for name in MANIFESTS
+        if MANIFESTS[name]["kind"] in ("EventSource", "Sensor")
+    ],
 )
 def test_argo_events_knows_every_field(name: str) -> None:
     content = {key: deepcopy(MANIFESTS[name][key]) for key in ("metadata", "spec")}
@@ -204,9 +206,7 @@ def test_kustomize_builds_what_the_files_say(directory: Path) -> None:
     generated = [one for one in built if one["kind"] == "ConfigMap"]
     assert len(generated) == len(wanted.get("configMapGenerator", []))
     assert sorted(
-        (one["kind"], one["metadata"]["name"])
-        for one in built
-        if one not in generated
+        (one["kind"], one["metadata"]["name"]) for one in built if one not in generated
     ) == sorted((one["kind"], one["metadata"]["name"]) for one in listed)
     namespaces = {one["metadata"]["namespace"] for one in built}
     assert len(namespaces) == 1
