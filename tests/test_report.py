@@ -290,6 +290,20 @@ def test_a_terminal_gets_a_table():
     )
 
 
+def test_what_is_said_of_several_variables_is_said_once():
+    problems = [
+        Problem("c", "warning", variable, "It is old.", "")
+        for variable in ("NAUTOBOT_DB_SSLCERT", "NAUTOBOT_REDIS_SSL_CERTFILE")
+    ]
+
+    assert inspection_text(Inspection(problems, []), TABLE) == (
+        "Problems                                0 errors, 2 warnings\n"
+        "────────────────────────────────────────────────────────────\n"
+        "! NAUTOBOT_DB_SSLCERT, NAUTOBOT_REDIS_SSL_CERTFILE         c\n"
+        "  It is old.\n"
+    )
+
+
 def test_a_terminal_without_symbols_gets_ascii():
     text = inspection_text(Inspection(PROBLEMS, [CERTIFICATE]), Page(table=True))
 

@@ -190,7 +190,7 @@ PEM_DAMAGED = Code(
     ERROR,
     "The file has the form of PEM, but what it encodes is not a certificate or key.",
     "Copy the file again from where it was issued.",
-    "`[SSL] PEM lib`",
+    "PEM data with carriage returns",
 )
 PEM_OTHER_KIND = Code(
     "pem-other-kind",
@@ -305,7 +305,7 @@ CERTIFICATE_ISSUER_UNKNOWN = Code(
     "The client certificate does not lead to a CA in the CA file. Right where "
     "clients and servers have different CAs, wrong where they share one.",
     "Ask the server with `probe`; where one CA signs both, mount its certificate.",
-    "PostgreSQL rejects connection with `tlsv1 alert unknown ca`",
+    'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
 CERTIFICATE_NAME_MISMATCH = Code(
     "certificate-name-mismatch",
@@ -313,7 +313,7 @@ CERTIFICATE_NAME_MISMATCH = Code(
     "The CN of the client certificate is not the database user, which the `cert` "
     "rule of PostgreSQL asks for unless an identity map says otherwise.",
     "Issue it with `commonName` set to the user, or correct `NAUTOBOT_DB_USER`.",
-    "`certificate authentication failed for user`",
+    "certificate authentication failed for user",
 )
 CERTIFICATE_NOT_STRICT = Code(
     "certificate-not-strict",
@@ -343,7 +343,7 @@ CA_IS_CERTIFICATE = Code(
     ERROR,
     "The CA file holds the client certificate instead of a CA.",
     "Store the certificate of the CA as `ca.crt` of the Secret.",
-    "Redis connection refused with `certificate verify failed`",
+    'Redis connection refused with "certificate verify failed"',
 )
 CA_NONE = Code(
     "ca-none",
@@ -708,7 +708,7 @@ PROBE_REFUSED = Code(
     ERROR,
     "Nothing listens at this address and port.",
     "Start the server or the gateway in front of it, or correct host and port.",
-    "Envoy Gateway not routing traffic (no listener)",
+    "Envoy Gateway not routing traffic",
 )
 PROBE_TIMEOUT = Code(
     "probe-timeout",

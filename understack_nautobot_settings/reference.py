@@ -27,6 +27,7 @@ CONCERNS = {
     "environment_checks": "HTTPS to the outside",
     "inside_nautobot": "Inside Nautobot",
     "certificates": "Certificates",
+    "probe": "Probing workers",
 }
 """The concerns of variables in the order of the reference, with their headings."""
 

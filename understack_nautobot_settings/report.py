@@ -330,11 +330,19 @@ def _problem_table(problems: Sequence[Problem], page: Page) -> str:
         mark = "✓ " if page.symbols else ""
         return page.painted(f"{mark}No problems found.", "green") + "\n"
     lines = [headed("Problems", summary(problems), page), page.rule()]
-    for number, problem in enumerate(problems):
+    for number, problem in enumerate(_together(problems)):
         if number:
             lines.append("")
         lines += problem_block(problem, page)
     return "\n".join(lines) + "\n"
+
+
+def _together(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems that say the same of several variables as one."""
+    alike: dict[Problem, list[str]] = {}
+    for one in problems:
+        alike.setdefault(one._replace(variable=""), []).append(one.variable)
+    return [one._replace(variable=", ".join(names)) for one, names in alike.items()]
 
 
 def problem_block(problem: Problem, page: Page) -> list[str]:
@@ -344,12 +352,15 @@ def problem_block(problem: Problem, page: Page) -> list[str]:
         mark, arrow = ("✗" if error else "!"), "→ "
     else:
         mark, arrow = ("E" if error else "W"), "> "
-    head = f"{mark} {printable(problem.variable)}"
-    room = page.width - columns(head) - 1
     style = "red" if error else "yellow"
-    lines = [page.painted(head, "bold", style)]
+    names = wrapped(problem.variable, page.width - 2)
+    lines = [
+        page.painted(f"{mark if not number else ' '} {name}", "bold", style)
+        for number, name in enumerate(names)
+    ]
+    room = page.width - columns(names[-1]) - 3
     if len(problem.code) <= room:
-        lines[0] += " " + page.painted(problem.code.rjust(room), "faint")
+        lines[-1] += " " + page.painted(problem.code.rjust(room), "faint")
     else:
         lines.append(page.painted(f"  {problem.code}", "faint"))
     lines += [f"  {line}" for line in wrapped(problem.message, page.width - 2)]
