@@ -11,6 +11,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 CHUNK = 65536
@@ -136,10 +137,30 @@ class DelayProxy:
             with self._lock:
                 self.conversations.append(conversation)
                 self._open |= {client, server}
-            self._spawn(self._forward, client, server, conversation.client_said)
-            self._spawn(self._forward, server, client, conversation.server_said)
+            self._spawn(self._converse, client, server, conversation)
 
-    def _forward(self, source: socket.socket, target: socket.socket, said) -> None:  # type: ignore[no-untyped-def]
+    def _converse(
+        self, client: socket.socket, server: socket.socket, conversation: Conversation
+    ) -> None:
+        answers = threading.Thread(
+            target=self._forward,
+            args=(server, client, conversation.server_said),
+            daemon=True,
+        )
+        answers.start()
+        self._forward(client, server, conversation.client_said)
+        answers.join()
+        with self._lock:
+            self._open -= {client, server}
+        client.close()
+        server.close()
+
+    def _forward(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        said: Callable[[int], None],
+    ) -> None:
         try:
             while data := source.recv(CHUNK):
                 said(len(data))
@@ -151,6 +172,3 @@ class DelayProxy:
         finally:
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_WR)
-            with self._lock:
-                done = self._open & {source}
-                self._open -= done

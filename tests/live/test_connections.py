@@ -1,0 +1,259 @@
+"""Timeouts, keepalives and round trips, as the clients really make them."""
+
+import time
+
+import pytest
+import redis
+from django.db import OperationalError
+
+from tests.lab.delay_proxy import DelayProxy
+from tests.lab.recording import RecordingServer
+from tests.live.deployment import broker
+from tests.live.deployment import cache
+from tests.live.deployment import configured
+from tests.live.deployment import database
+from tests.live.deployment import database_environment
+from tests.live.deployment import redis_environment
+from understack_nautobot_settings.redis_connections import TcpConnection
+from understack_nautobot_settings.redis_connections import TlsConnection
+from understack_nautobot_settings.redis_connections import blocking_seconds
+
+WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
+LAN = {"UNDERSTACK_CONNECTION_PROFILE": "lan"}
+SILENT = ["silent", "tls silent"]
+
+
+def raw_client(settings):
+    from django_redis import get_redis_connection  # noqa: F401 - django is set up
+
+    default = settings["CACHES"]["default"]
+    pool = default["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    return redis.from_url(default["LOCATION"], **pool)
+
+
+@pytest.mark.parametrize("profile", [LAN, WAN], ids=["lan", "wan"])
+@pytest.mark.parametrize("mode", SILENT)
+def test_a_silent_redis_is_given_up_in_time(mount, profile, mode):
+    with RecordingServer(mode) as server:
+        env = redis_environment(
+            server.port,
+            mount,
+            "canary",
+            UNDERSTACK_REDIS_SOCKET_TIMEOUT="0.5",
+            **profile,
+        )
+        settings = configured(env)
+        started = time.monotonic()
+        with pytest.raises(redis.RedisError), raw_client(settings) as client:
+            client.ping()
+        with (
+            pytest.raises((redis.RedisError, OSError)),
+            broker(settings) as connection,
+        ):
+            connection.channel().client.ping()
+
+        assert time.monotonic() - started < 10
+        assert b"canary" not in server.received
+
+
+@pytest.mark.parametrize("mode", ["silent"])
+def test_a_silent_database_is_given_up_in_time(mount, mode):
+    with RecordingServer(mode) as server:
+        env = database_environment(
+            server.port, mount, "verify-full", UNDERSTACK_DB_CONNECT_TIMEOUT="2"
+        )
+        started = time.monotonic()
+        with (
+            pytest.raises(OperationalError),
+            database(configured(env)) as connection,
+        ):
+            connection.ensure_connection()
+
+        assert time.monotonic() - started < 6
+
+
+@pytest.mark.parametrize("profile", [LAN, WAN], ids=["lan", "wan"])
+def test_a_blocking_pop_may_take_longer_than_the_socket_timeout(
+    redis_server, mount, profile
+):
+    env = redis_environment(
+        redis_server.port,
+        mount,
+        redis_server.password,
+        UNDERSTACK_REDIS_SOCKET_TIMEOUT="0.5",
+        **profile,
+    )
+    with raw_client(configured(env)) as client:
+        started = time.monotonic()
+        assert client.blpop("nothing-here", timeout=2) is None
+        assert time.monotonic() - started > 1.9
+        assert client.xread({"no-stream": 0}, block=1000) in ([], {})
+        # The next answer is waited for as long as any other.
+        assert client.connection_pool.get_connection().socket_timeout == 0.5
+
+
+def test_a_redis_that_stops_answering_a_blocking_pop_is_given_up(authority, mount):
+    from tests.lab.servers import RedisServer
+
+    with RedisServer(authority=authority, password="p") as server:
+        env = redis_environment(
+            server.port, mount, "p", UNDERSTACK_REDIS_SOCKET_TIMEOUT="0.5"
+        )
+        with raw_client(configured(env)) as client:
+            client.ping()
+            server.pause()
+            try:
+                started = time.monotonic()
+                with pytest.raises(redis.TimeoutError):
+                    client.blpop("nothing-here", timeout=1)
+                assert time.monotonic() - started < 5
+            finally:
+                server.resume()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ((), 0.0),
+        (("GET", "key"), 0.0),
+        (("BLPOP", "a", "b", 20), 20.0),
+        ((b"brpop", "a", b"2.5"), 2.5),
+        (("BRPOP", "a", 0), None),
+        (("BLMPOP", 3, 1, "a", "LEFT"), 3.0),
+        (("XREAD", "BLOCK", 1500, "STREAMS", "a", "$"), 1.5),
+        (("XREAD", "STREAMS", "a", "$"), 0.0),
+        (("XREADGROUP", "GROUP", "g", "c", b"BLOCK", 0, "STREAMS", "a", ">"), None),
+        (("BLPOP", "a", "soon"), 0.0),
+    ],
+)
+def test_how_long_a_command_may_block(words, seconds):
+    assert blocking_seconds(words) == seconds
+
+
+def test_a_celery_consumer_waits_longer_than_the_socket_timeout(redis_server, mount):
+    env = redis_environment(
+        redis_server.port,
+        mount,
+        redis_server.password,
+        UNDERSTACK_REDIS_SOCKET_TIMEOUT="0.5",
+        **WAN,
+    )
+    with broker(configured(env)) as connection:
+        queue = connection.SimpleQueue("test-blocking")
+        try:
+            with pytest.raises(queue.Empty):
+                queue.get(timeout=2)
+            queue.put("late")
+            message = queue.get(timeout=5)
+            message.ack()
+            assert message.payload == "late"
+        finally:
+            queue.close()
+
+
+def database_round_trips(postgres, mount, **env):
+    with DelayProxy(postgres.port) as proxy:
+        settings = configured(
+            database_environment(proxy.port, mount, "verify-full", **env)
+        )
+        with database(settings) as connection, connection.cursor() as cursor:
+            cursor.execute("select 1")
+            assert cursor.fetchone() == (1,)
+            assert len(proxy.conversations) == 1
+            return proxy.round_trips
+
+
+def test_a_new_database_connection_takes_four_round_trips_instead_of_six(
+    postgres18, mount
+):
+    before = database_round_trips(postgres18, mount)
+    after = database_round_trips(
+        postgres18, mount, NAUTOBOT_DB_SSLNEGOTIATION="direct", **WAN
+    )
+
+    assert (before, after) == (6, 4)
+
+
+def redis_round_trips(redis_server, mount, use, **env):
+    with DelayProxy(redis_server.port) as proxy:
+        settings = configured(
+            redis_environment(proxy.port, mount, redis_server.password, **env)
+        )
+        use(settings)
+        assert len(proxy.conversations) == 1
+        return proxy.round_trips
+
+
+def ping_cache(settings):
+    with raw_client(settings) as client:
+        client.ping()
+
+
+def ping_broker(settings):
+    with broker(settings) as connection:
+        connection.channel().client.ping()
+
+
+@pytest.mark.parametrize("use", [ping_cache, ping_broker])
+def test_a_new_redis_connection_takes_five_round_trips_at_most(
+    redis_server, mount, use
+):
+    assert redis_round_trips(redis_server, mount, use, **WAN) <= 5
+
+
+def test_the_server_sees_who_is_connected(postgres18, mount):
+    env = database_environment(
+        postgres18.port,
+        mount,
+        "verify-full",
+        UNDERSTACK_PARTITION="dfw3",
+        UNDERSTACK_ROLE="site-worker",
+        **WAN,
+    )
+    with database(configured(env)) as connection:
+        connection.ensure_connection()
+        names = [one["application_name"] for one in postgres18.sessions()]
+
+    assert "nautobot-site-worker@dfw3" in names
+
+
+def test_the_session_is_in_utc_before_django_asks(postgres18, mount):
+    settings = configured(
+        database_environment(postgres18.port, mount, "verify-full", **WAN)
+    )
+    with database(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select reset_val from pg_settings where name = 'TimeZone'")
+        assert cursor.fetchone() == ("UTC",)
+
+
+def test_a_lost_connection_costs_a_request_nothing_under_wan(authority, mount):
+    from tests.lab.servers import RedisServer
+
+    with RedisServer(authority=authority, password="p") as server:
+        settings = configured(redis_environment(server.port, mount, "p", **WAN))
+        with cache(settings) as client:
+            client.set("key", "value")
+            server.restart()
+            client.set("key", "again")
+            assert client.get("key") == "again"
+
+
+def test_a_refused_connection_is_tried_again_with_backoff(authority):
+    with RecordingServer("hangs up") as server:
+        port = server.port
+        connection = TlsConnection(host="localhost", port=port, retries=2)
+        started = time.monotonic()
+        with pytest.raises(redis.ConnectionError):
+            connection.connect()
+
+        assert server.connections == 3
+        assert time.monotonic() - started < 5
+
+
+def test_an_own_retry_is_not_replaced():
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    connection = TcpConnection(retries=5, retry=Retry(NoBackoff(), 1))
+
+    assert connection.retry._retries == 1
