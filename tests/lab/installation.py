@@ -26,6 +26,8 @@ CACHE_NAME = "understack-nautobot-settings-lab"
 POSTGRES_PACKAGES = {15: "15.18.0-beta.17", 18: "18.4.0-beta.17"}
 MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
 INSTALL_SECONDS = 600
+# Its cache would stay behind in the directory for temporary files.
+_NODE = {"NODE_DISABLE_COMPILE_CACHE": "1"}
 SYSTEM_PROGRAMS = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -251,7 +253,7 @@ def _npm(name: str) -> tuple[str, dict[str, str]]:
     path = _programs()
     found = shutil.which("npm", path=path)
     if found and shutil.which("node", path=path):
-        return found, {**os.environ, "PATH": path}
+        return found, {**os.environ, **_NODE, "PATH": path}
 
     def install(directory: Path) -> None:
         _run(
@@ -273,6 +275,7 @@ def _npm(name: str) -> tuple[str, dict[str, str]]:
     programs = _cached("nodejs", install) / "bin"
     return str(programs / "npm"), {
         **os.environ,
+        **_NODE,
         "PATH": f"{programs}{os.pathsep}{path}",
         "PYTHONPATH": str(programs.parent),
     }
