@@ -336,12 +336,9 @@ class Reader:
 
     def given(self, variable: Variable[T]) -> T | None:
         """Return the value, None where it is unset, empty or wrong."""
-        # Most are unset, and this is asked some fifty times.
-        if not (self._env.get(variable.name) or variable.by_file):
-            return None
         try:
             text = self._text(variable)
-            return None if text is None else variable.kind.parse(text)
+            return variable.kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
             if variable.secret and invalid.code is problem_codes.VALUE_INVALID:
@@ -360,12 +357,13 @@ class Reader:
         return self._env
 
     def _text(self, variable: Variable[Any]) -> str | None:
-        text = raw(variable, self._env)
+        # Asked some fifty times by every process: no call that can be spared.
+        text = self._env.get(variable.name)
         if variable.by_file:
-            from_file = self._file_text(variable, text)
-            text = from_file if text is None else text
-        if text is None or variable.kind.free_text:
+            text = self._file_text(variable, text or None) or text
+        if not text or variable.kind.free_text:
             return text
+        text = text.strip()
         if len(text) > 1 and text[0] in QUOTES and text[-1] == text[0]:
             raise Invalid(
                 "the value is wrapped in quotes.",

@@ -262,7 +262,8 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         variables.EXTRA_PLUGINS_CONFIG,
         variables.EXTRA_PLUGINS_CONFIG_FILE,
     )
-    if read.is_set(by_value) and read.is_set(by_file):
+    path = read.given(by_file)
+    if read.is_set(by_file) and read.is_set(by_value):
         read.problems.append(
             problem_codes.FILE_AND_VALUE.problem(
                 by_value.name,
@@ -272,7 +273,6 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         )
         return by_value.name, {}
     env = read.mapping()
-    path = read.given(by_file)
     text: str | None
     if path is not None:
         source, text = by_file.name, _file_text(path, by_file.name, read.problems)

@@ -20,7 +20,7 @@ from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.redis_urls import RedisAddress
-from understack_nautobot_settings.redis_urls import nautobot_url
+from understack_nautobot_settings.redis_urls import nautobot_url_start
 from understack_nautobot_settings.redis_urls import over_tls
 from understack_nautobot_settings.redis_urls import redis_address
 from understack_nautobot_settings.redis_urls import scheme_of
@@ -113,6 +113,7 @@ def redis_tls_settings(
                 settings[name] = dict(base) if isinstance(base, Mapping) else base
         if not (caches_redis or broker_redis):
             return settings
+        nautobots = nautobot_url_start(env)
         tls = _tls(read, exists, check_files)
         if tls.mutual:
             _refuse_sentinel(read, caches_redis, broker_url)
@@ -120,12 +121,12 @@ def redis_tls_settings(
         if caches_redis:
             rebuilt = dict(caches or {})
             for alias, cache in caches_redis.items():
-                rebuilt[alias], scheme = _cache(cache, address, tls, read)
+                rebuilt[alias], scheme = _cache(cache, address, nautobots, tls, read)
                 schemes.append(scheme)
             if caches is not None or any(rebuilt.values()):
                 settings["CACHES"] = rebuilt
         if broker_redis:
-            url = _broker_url(broker_url, address, tls, read)
+            url = _broker_url(broker_url, address, nautobots, tls, read)
             if url is not None:
                 settings["CELERY_BROKER_URL"] = url
             scheme = _over(address, tls).scheme if url is None else scheme_of(url)
@@ -182,8 +183,11 @@ def _tls(
     files = {argument: read(variable) for argument, variable in paths.items()}
     # A path that somebody wrote down announces mutual TLS: going on without it
     # would be a downgrade that nobody asked for.
-    wanted = mode == "on" or any(read.is_set(variable) for variable in paths.values())
-    if not (wanted or exists(files["ssl_ca_certs"])):
+    if not (
+        mode == "on"
+        or exists(files["ssl_ca_certs"])
+        or any(read.is_set(variable) for variable in paths.values())
+    ):
         return _Tls(False, verification, {})
     ca, cert, key = (
         CertificateFile(files[argument], variable.name)
@@ -215,7 +219,11 @@ def _refuse_sentinel(
 
 
 def _cache(
-    cache: Mapping[str, Any], address: RedisAddress, tls: _Tls, read: Reader
+    cache: Mapping[str, Any],
+    address: RedisAddress,
+    nautobots: str | None,
+    tls: _Tls,
+    read: Reader,
 ) -> tuple[dict[str, Any], str]:
     """Return one cache over TLS, and the scheme of its (first) URL."""
     settings = dict(cache)
@@ -225,7 +233,7 @@ def _cache(
     ours = _over(address, tls)
     own = (
         ours.url(CACHE_DATABASE, credentials=False),
-        nautobot_url(read.mapping(), CACHE_DATABASE),
+        f"{nautobots}{CACHE_DATABASE}",
     )
     if location is None or location in own:
         pool |= ours.credentials()
@@ -263,12 +271,16 @@ def _over(address: RedisAddress, tls: _Tls) -> RedisAddress:
 
 
 def _broker_url(
-    broker_url: str | None, address: RedisAddress, tls: _Tls, read: Reader
+    broker_url: str | None,
+    address: RedisAddress,
+    nautobots: str | None,
+    tls: _Tls,
+    read: Reader,
 ) -> str | None:
     if broker_url is None:
         return None
     ours = _over(address, tls).url(BROKER_DATABASE, credentials=True)
-    if broker_url in (ours, nautobot_url(read.mapping(), BROKER_DATABASE)):
+    if broker_url in (ours, f"{nautobots}{BROKER_DATABASE}"):
         return ours
     urls = broker_url.split(";")
     for url in urls:

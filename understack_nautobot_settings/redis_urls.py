@@ -73,7 +73,13 @@ def redis_address(read: Reader) -> RedisAddress:
 
 
 def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
-    """Return the URL as Nautobot builds it, None where Nautobot would raise.
+    """Return the URL as Nautobot builds it, None where Nautobot would raise."""
+    start = nautobot_url_start(env)
+    return None if start is None else f"{start}{database}"
+
+
+def nautobot_url_start(env: Mapping[str, str]) -> str | None:
+    """Return the URL as Nautobot builds it up to the number of the database.
 
     Mirrors ``nautobot.core.settings_funcs.parse_redis_connection``, which neither
     strips nor encodes anything.
@@ -94,8 +100,8 @@ def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
     password = env.get(variables.REDIS_PASSWORD.name, "")
     who = f"{username}:{password}@" if username or password else ""
     if scheme == "unix":
-        return f"{scheme}://{who}{host}?db={database}"
-    return f"{scheme}://{who}{host}:{number}/{database}"
+        return f"{scheme}://{who}{host}?db="
+    return f"{scheme}://{who}{host}:{number}/"
 
 
 def scheme_of(url: str) -> str:
