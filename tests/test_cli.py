@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import types
 
 import pytest
 from hypothesis import given
@@ -186,6 +187,62 @@ def test_the_other_pod_may_come_through_a_pipe():
     assert process.stdout == b"The settings are the same; secrets are not compared.\n"
 
 
+def test_the_other_pod_may_come_through_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(run("show", "--json")[1]))
+
+    assert run("show", "--diff", "-")[0] == 0
+
+
+def settings_of_nautobot(monkeypatch, settings):
+    package, core = types.ModuleType("nautobot"), types.ModuleType("nautobot.core")
+    core.settings = settings
+    monkeypatch.setitem(sys.modules, "nautobot", package)
+    monkeypatch.setitem(sys.modules, "nautobot.core", core)
+    if settings is not None:
+        monkeypatch.setitem(sys.modules, "nautobot.core.settings", settings)
+
+
+def test_the_settings_of_nautobot_can_be_extended(monkeypatch):
+    settings = types.ModuleType("nautobot.core.settings")
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
+    settings.parse = "no setting"
+    settings_of_nautobot(monkeypatch, settings)
+
+    status, stdout, _ = run("show", "--with-nautobot")
+
+    assert status == 0
+    assert "CELERY_BROKER_TRANSPORT_OPTIONS.visibility_timeout\t7200\tbase\n" in stdout
+    assert "parse" not in stdout
+
+
+def test_without_nautobot_its_settings_cannot_be_extended(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
+    monkeypatch.setitem(sys.modules, "nautobot.core", None)
+
+    assert run("show", "--with-nautobot") == (
+        2,
+        "",
+        "understack-nautobot-settings: Nautobot cannot be imported: import of "
+        "nautobot.core halted; None in sys.modules\n",
+    )
+
+
+def test_what_nautobot_raises_may_hold_a_secret(monkeypatch):
+    class Core(types.ModuleType):
+        def __getattr__(self, name):
+            raise ValueError("Invalid truthy value: `s3cret`")
+
+    monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
+    monkeypatch.setitem(sys.modules, "nautobot.core", Core("nautobot.core"))
+
+    assert run("show", "--with-nautobot") == (
+        2,
+        "",
+        "understack-nautobot-settings: Nautobot's own settings raise ValueError; "
+        "'check' tells why\n",
+    )
+
+
 # --- reference -----------------------------------------------------------------
 
 
@@ -341,6 +398,22 @@ def test_a_reader_that_leaves_early_is_no_error():
         )
 
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_reader_that_leaves_early_costs_no_more_than_the_output():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        assert main(["reference"], {}, stdout=closed) == 0
+        # What is written from now on goes nowhere, and is no error either.
+        print("more", file=closed)
+
+
+def test_the_process_is_looked_at_by_default(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["understack-nautobot-settings", "reference"])
+
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("# Variables\n")
 
 
 def test_bytes_that_are_no_text_are_escaped():

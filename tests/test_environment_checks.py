@@ -115,6 +115,7 @@ def test_what_nautobot_stops_at_is_named(name, value, sentence):
     [
         ("NAUTOBOT_REDIS_PORT", " 6379 "),
         ("NAUTOBOT_REDIS_SSL", "YES"),
+        ("NAUTOBOT_DEBUG", "Off"),
         ("NAUTOBOT_MAX_PAGE_SIZE", ""),
         ("NAUTOBOT_REGEX_TIMEOUT", "0.5"),
         ("NAUTOBOT_PER_PAGE_DEFAULTS", "25, 50"),
@@ -166,6 +167,7 @@ def test_a_name_that_is_nearly_known_is_warned_about(name, nearest):
         pytest.param({"NAUTOBOT_URL": "x", "NAUTOBOT_TOKEN": "x"}, id="API clients"),
         pytest.param({"NAUTOBOT_GOLDEN_GIT_TOKEN": "x"}, id="like nothing known"),
         pytest.param({"NAUTOBOT_DB_SSLMODE": "x"}, id="known"),
+        pytest.param({"NAUTOBAT_DB_COLOUR": "x"}, id="like nothing after the prefix"),
         pytest.param({"NAUTOBOT_BANNER_TOP": "x"}, id="known to Nautobot"),
         pytest.param({"NAUTOBOT_DB_SSL_MODE": " "}, id="empty"),
         pytest.param({"REDIS_PORT": "x", "DATABASE_URL": "x"}, id="other programs"),

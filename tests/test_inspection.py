@@ -59,6 +59,9 @@ def test_the_role_of_the_environment_is_the_default(mounted):
     env = {**mounted, "UNDERSTACK_ROLE": "site-worker"}
 
     assert "site-partition-missing" in codes(inspect_environment(env))
+    assert "site-partition-missing" in codes(
+        inspect_environment(env, role="site-worker")
+    )
     assert "site-partition-missing" not in codes(inspect_environment(env, role="web"))
     assert "site-partition-missing" in codes(
         inspect_environment(mounted, role="site-worker")
@@ -99,7 +102,11 @@ def test_an_expired_certificate_is_an_error(mounted):
 def test_a_user_that_is_not_the_common_name_is_told(mounted):
     found = inspect_environment({**mounted, "NAUTOBOT_DB_USER": "nautobot"})
 
-    assert [problem.variable for problem in found.problems] != []
+    assert [str(problem) for problem in found.problems] == [
+        f"NAUTOBOT_DB_SSLCERT: {mounted['NAUTOBOT_DB_SSLCERT']} is CN=app, and the "
+        "database user is nautobot. Issue it with commonName nautobot; only an "
+        "identity map on the server makes another name work."
+    ]
 
 
 def test_a_namespace_of_ones_own_is_extended():

@@ -79,6 +79,7 @@ def test_declared_secrets_are_masked():
         ("sentinel://:s@a:1;sentinel://:s@b:2", "sentinel://***@b:2"),
         ("redis://a/0;s3cret", "***"),
         ("s3cret", "***"),
+        ("s3cret://redis", "***"),
         ("redis://redis/AbCdEfGhIjKlMnOp0123", "***"),
     ],
 )
@@ -86,6 +87,21 @@ def test_credentials_in_urls_are_masked(url, shown_as):
     found = settings_shown({"NAUTOBOT_CELERY_BROKER_URL": url})
 
     assert found["CELERY_BROKER_URL"] == shown_as
+
+
+def test_credentials_in_a_list_of_urls_are_masked():
+    caches = {"default": {"LOCATION": ["redis://:s3cret@a/1", "redis://:s3cret@b/1"]}}
+
+    found = settings_shown({}, namespace={"CACHES": caches})
+
+    assert found["CACHES"]["default"]["LOCATION"] == [
+        "redis://***@a/1",
+        "redis://***@b/1",
+    ]
+
+
+def test_a_secret_that_looks_like_a_url_is_masked_whole():
+    assert settings_shown({"NAUTOBOT_SECRET_KEY": "s3cret://"})["SECRET_KEY"] == "***"
 
 
 @pytest.mark.parametrize(

@@ -566,14 +566,11 @@ def main(
 
 def _place_of(error: Exception) -> str:
     """Return where an unexpected error was raised; its text may hold a secret."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "an unknown place"
-    if trace is not None:
-        file = os.path.basename(trace.tb_frame.f_code.co_filename)
-        place = f"{file}, line {trace.tb_lineno}"
-    return f"{type(error).__name__} in {place}; please report this"
+    from traceback import walk_tb
+
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    file = os.path.basename(frame.f_code.co_filename)
+    return f"{type(error).__name__} in {file}, line {line}; please report this"
 
 
 def write(stream: TextIO, text: str) -> None:

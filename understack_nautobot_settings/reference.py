@@ -37,9 +37,7 @@ _ENV_WIDTH = 78
 def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
     """Yield each heading of the reference with the variables below it."""
     for concern, heading in CONCERNS.items():
-        below = [one for one in variables.VARIABLES if one.concern == concern]
-        if below:
-            yield heading, below
+        yield heading, [one for one in variables.VARIABLES if one.concern == concern]
 
 
 def codes() -> list[Code]:

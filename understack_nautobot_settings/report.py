@@ -59,6 +59,12 @@ _PLAIN_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.:,\[\]-]*(/[A-Za-z0-9_.
 _OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
 _SHORTEST_SECRET = 4
 
+_BROKER = ("CELERY_BROKER_URL",)
+_BROKER_SCHEMES = (
+    *("redis://", "rediss://", "redis+socket://", "unix://", "sentinel://"),
+    *("amqp://", "amqps://", "pyamqp://", "sqs://"),
+)
+
 
 def masked(provenance: Provenance, env: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in plain JSON types, every secret replaced by ``***``.
@@ -93,7 +99,7 @@ def _masked(
         return MASK
     declared = _declared_settings().get(trail)
     if declared is not None:
-        return _masked_url(value, known) if declared else _plain(value, known)
+        return _masked_secret(trail, value, known) if declared else _plain(value, known)
     if _is_secret(trail, provenance.given.get(trail)):
         return value if value == _default_of(trail) else MASK
     return _plain(value, known)
@@ -196,7 +202,7 @@ def _masked_text(text: str, known: frozenset[str]) -> str:
     if "-----BEGIN" in text or _is_token(text):
         return MASK
     if re.search(_SCHEME, text):
-        text = str(_masked_url(text, known))
+        text = _masked_url(text, known)
     return MASK if any(one in text for one in known) else text
 
 
@@ -204,10 +210,15 @@ def _is_token(text: str) -> bool:
     return re.fullmatch(_OPAQUE, text) is not None
 
 
-def _masked_url(value: Any, known: frozenset[str]) -> str:
+def _masked_secret(trail: Trail, value: Any, known: frozenset[str]) -> str:
+    """Return the mask, and of the broker's URL what is no secret."""
+    if trail == _BROKER and str(value).startswith(_BROKER_SCHEMES):
+        return _masked_url(str(value), known)
+    return MASK
+
+
+def _masked_url(value: str, known: frozenset[str]) -> str:
     """Return the URL without credentials; the mask alone where it is no plain URL."""
-    if not isinstance(value, str):
-        return MASK
     scheme = re.match(_SCHEME, value)
     if scheme is None:
         return MASK
