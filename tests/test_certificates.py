@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck
 from hypothesis import given
@@ -485,13 +487,11 @@ def test_key_permissions(uid: int, mode: int, place: Path) -> None:
         accepted = mode in (ROOTS_KEY if owner == 0 else OTHERS_KEY)
         limit = ("root", "0640") if owner == 0 else ("this owner", "0600")
 
-        problems, redis_problems = as_user(
-            uid,
-            lambda: tuple(
+        with as_user(uid):
+            problems, redis_problems = (
                 check_certificates(client_files(use, directory))
                 for use in (POSTGRESQL, REDIS)
-            ),
-        )
+            )
 
         if not readable:
             codes = [one.code for one in (*problems, *redis_problems)]
@@ -539,10 +539,9 @@ def test_an_unreadable_key_is_explained(place: Path) -> None:
     owner = "0:0" if uid == NOBODY else f"{os.geteuid()}:{os.getegid()}"
     groups = [4711, 4712] if uid == NOBODY else os.getgroups()
 
-    def work() -> tuple[list[Problem], int]:
-        return check_certificates(client_files(REDIS, directory)), os.getegid()
-
-    problems, gid = as_user(uid, work, groups=groups)
+    with as_user(uid, groups):
+        problems = check_certificates(client_files(REDIS, directory))
+        gid = os.getegid()
 
     gids = ", ".join(str(one) for one in sorted({gid, *groups}))
     assert problems == [
@@ -565,7 +564,8 @@ def test_a_closed_directory_is_what_is_named(place: Path) -> None:
     (place / "closed").chmod(mode)
     status = (place / "closed").stat()
 
-    problems = as_user(uid, lambda: check_files(client_files(REDIS, directory)))
+    with as_user(uid):
+        problems = check_files(client_files(REDIS, directory))
     (place / "closed").chmod(0o700)
 
     real = os.path.realpath(place / "closed")
@@ -733,7 +733,93 @@ def test_openssl_judges_what_cannot_be_described(
 
     assert messages == ([message.format(tmp_path / "tls.crt")] if message else [])
     assert describe_certificates(files) == []
-    assert inspect_certificates(files) == []
+    # What was signed is no longer what is there, which servers notice.
+    warnings = [problem.message for problem in inspect_certificates(files)]
+    assert (
+        warnings
+        == [
+            f"{tmp_path}/tls.crt does not lead to a CA in {tmp_path}/ca.crt: certificate "
+            "signature failure."
+        ]
+        or "not for client" in messages[0]
+    )
+
+
+@USES
+def test_a_key_whose_halves_disagree_is_damaged(use: str, tmp_path: Path) -> None:
+    """The public half fits the certificate, so that only its use shows the fault."""
+    files = client_files(use, written(tmp_path, leaf := ROOT.issue()))
+    der = bytearray(
+        leaf.key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )
+    der[20] ^= 1
+    (tmp_path / "tls.key").write_bytes(pem.armoured(bytes(der), "EC PRIVATE KEY"))
+
+    assert check_certificates(files) == [
+        Problem(
+            "pem-damaged",
+            "error",
+            VARIABLES[use]["key"],
+            f"{tmp_path}/tls.key holds a private key that is damaged.",
+            "Copy it again from where it was issued.",
+        )
+    ]
+
+
+def with_extension(oid: str, content: bytes) -> Leaf:
+    """Return a leaf with a critical extension of any content."""
+    key = ROOT.issue()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(key.certificate.subject)
+        .issuer_name(ROOT.certificate.subject)
+        .public_key(key.key.public_key())
+        .serial_number(7)
+        .not_valid_before(now() - DAY)
+        .not_valid_after(now() + 90 * DAY)
+        .add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), content), True
+        )
+    )
+    return Leaf(builder.sign(ROOT.key, hashes.SHA256()), key.key, key.key_pem)
+
+
+@USES
+@pytest.mark.parametrize(
+    ("leaf", "expected"),
+    [
+        (
+            with_extension("2.5.29.15", b"\x04\x01\x00"),
+            (
+                "pem-damaged",
+                "{} holds a certificate that is damaged.",
+                "Copy it again from where it was issued.",
+            ),
+        ),
+        (
+            with_extension("1.2.3.4", b"\x05\x00"),
+            (
+                "certificate-refused",
+                "OpenSSL refuses {}: unhandled critical extension.",
+                "Issue the certificate anew.",
+            ),
+        ),
+    ],
+    ids=["usage-of-the-wrong-type", "unknown-critical-extension"],
+)
+def test_what_openssl_makes_of_extensions(
+    use: str, leaf: Leaf, expected: tuple[str, str, str], tmp_path: Path
+) -> None:
+    path = written(tmp_path, leaf) / "tls.crt"
+    code, fact, remedy = expected
+
+    assert check_certificates(client_files(use, tmp_path)) == [
+        Problem(code, "error", VARIABLES[use]["cert"], fact.format(path), remedy)
+    ]
 
 
 # --- mounts --------------------------------------------------------------------
@@ -768,6 +854,7 @@ def test_a_subpath_mount_is_warned_about(
             f"36 35 0:31 {line} ro,relatime master:1 - tmpfs tmpfs rw\n"
             for line in table.format(directory=escaped).splitlines()
         )
+        + "something else\n"
     )
     roles = {file: role for role, file in FILES.items()}
 
@@ -893,7 +980,7 @@ MUTATIONS = st.one_of(
     kind=st.sampled_from(["ec", "rsa", "chain"]),
 )
 @settings(
-    max_examples=400,
+    max_examples=250,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -50,7 +50,6 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _NO_ISSUER = (2, 18, 19, 20, 21)
 _PURPOSE = 26
-_TOO_WEAK = (66, 67, 68)
 _STRICT_WORDS = {
     85: "a certificate has no AuthorityKeyIdentifier",
     86: "a CA has no SubjectKeyIdentifier",
@@ -138,8 +137,8 @@ def check_files(files: ClientFiles) -> list[Problem]:
     Returns:
         At most one problem for each file, all of severity error.
     """
-    problems = (_file_problem(file) for file in files.present())
-    return [problem for problem in problems if problem is not None]
+    looks = map(_look_at, files.present())
+    return [look for look in looks if isinstance(look, Problem)]
 
 
 def check_certificates(
@@ -253,7 +252,8 @@ def describe_certificates(
 # --- files ---------------------------------------------------------------------
 
 
-def _file_problem(file: CertificateFile) -> Problem | None:
+def _look_at(file: CertificateFile) -> os.stat_result | Problem:
+    """Return the status of a file that can be read, or why it cannot."""
     path, variable = file
     try:
         status = os.stat(path)
@@ -295,7 +295,7 @@ def _file_problem(file: CertificateFile) -> Problem | None:
             f"Fill the key {os.path.basename(path)} of the mounted secret at its "
             "source.",
         )
-    return None
+    return status
 
 
 def _unreadable(file: CertificateFile) -> Problem:
@@ -364,34 +364,25 @@ def _refusals(
     files: ClientFiles, key_password: str | None, clock: Callable[[], float]
 ) -> list[Problem]:
     """Look once."""
-    problems = check_files(files)
-    unusable = {problem.variable for problem in problems}
-
-    def usable(file: CertificateFile | None) -> bool:
-        return file is not None and file.variable not in unusable
-
+    looks = {file: _look_at(file) for file in files.present()}
+    problems = [look for look in looks.values() if isinstance(look, Problem)]
+    cert, ca, key = files.cert, files.ca, files.key or files.cert
     leaf: X509 | None = None
-    key = files.key or files.cert
-    if files.cert is not None and key is not None and usable(files.cert):
-        if usable(key):
-            if files.use == POSTGRESQL:
-                problems += _key_mode_problems(key)
-            leaf, refused = _pair_problems(
-                files.use, files.cert, key, key_password, clock
-            )
-            problems += refused
+    if cert is not None and key is not None and not isinstance(looks[cert], Problem):
+        status = looks[key]
+        if isinstance(status, Problem):
+            problems += _certificate_form_problems(cert)
         else:
-            problems += _certificate_form_problems(files.cert)
-    if files.ca is not None and usable(files.ca):
-        problems += _trust_problems(files.use, files.ca, leaf, clock)
+            if files.use == POSTGRESQL:
+                problems += _key_mode_problems(key, status)
+            leaf, refused = _pair_problems(files.use, cert, key, key_password, clock)
+            problems += refused
+    if ca is not None and not isinstance(looks[ca], Problem):
+        problems += _trust_problems(files.use, ca, leaf, clock)
     return problems
 
 
-def _key_mode_problems(key: CertificateFile) -> list[Problem]:
-    try:
-        status = os.stat(key.path)
-    except OSError:
-        return []
+def _key_mode_problems(key: CertificateFile, status: os.stat_result) -> list[Problem]:
     roots = status.st_uid == 0
     if not status.st_mode & (_ROOT_OWNED_KEY if roots else _OTHERWISE_OWNED_KEY):
         return []
@@ -550,8 +541,6 @@ def _verdict_problems(
             f"{cert.path} is not for client authentication: {_usages(leaf)}.",
             "Issue it with 'usages: [client auth]' in the cert-manager Certificate.",
         )
-    elif reason in _TOO_WEAK:
-        yield _weak(cert, "its key or signature is too weak")
     elif error is not None and reason not in (_EXPIRED, _NOT_YET_VALID):
         yield from _refused(cert, key, error)
     named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
@@ -611,11 +600,8 @@ def _refused(
 def _words(error: Exception | None) -> str:
     """Return OpenSSL's reason, which never holds content of a file."""
     words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
-    if isinstance(words, str) and words:
-        return words.replace("_", " ") if words.isupper() else words
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    return "no reason given"
+    text = str(words or "no reason given")
+    return text.replace("_", " ") if text.isupper() else text
 
 
 def _encrypted(key: CertificateFile, key_password: str | None) -> Problem:
@@ -934,15 +920,17 @@ def _issuer_warnings(
 ) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
     cert, key, ca = files.cert, files.key or files.cert, files.ca
-    if cert is None or key is None or ca is None or not chain:
+    if cert is None or key is None or ca is None:
         return
     code = _refusal_by(cert, key, ca, key_password, strict=False)
     if code is not None:
-        unknown = code[0] in _NO_ISSUER
+        words = "" if code[0] in _NO_ISSUER else f": {code[1]}"
+        names = "".join(
+            f" ({one.subject}, issued by {one.issuer})" for one in chain[:1]
+        )
         yield problem_codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
-            f"{cert.path} ({chain[0].subject}, issued by {chain[0].issuer}) does not "
-            f"lead to a CA in {ca.path}{'' if unknown else f': {code[1]}'}.",
+            f"{cert.path}{names} does not lead to a CA in {ca.path}{words}.",
             "Where one CA signs clients and servers, mount its certificate; where "
             "two do, ask the server with 'probe'.",
         )

@@ -135,7 +135,8 @@ def test_nothing_is_refused_that_works_and_nothing_accepted_that_fails(
         refused = bool(check_certificates(files, sleep=lambda _: None))
         return refused, connect[use](files)
 
-    outcomes = as_user(uid, lambda: {one.name: outcome(one) for one in corpus})
+    with as_user(uid):
+        outcomes = {one.name: outcome(one) for one in corpus}
 
     fails = {name: bool(reason) for name, (_, reason) in outcomes.items()}
     assert fails == {one.name: not one.connects(use) for one in corpus}, outcomes
@@ -175,13 +176,11 @@ def test_key_permissions_are_those_of_libpq(
             key=CertificateFile(str(path), "NAUTOBOT_DB_SSLKEY")
         )
 
-    verdicts = as_user(
-        uid,
-        lambda: {
+    with as_user(uid):
+        verdicts = {
             name: (bool(check_certificates(one)), connect[POSTGRESQL](one))
             for name, one in files.items()
-        },
-    )
+        }
 
     assert {
         f"{name}: {reason or 'it connects'}"
