@@ -78,18 +78,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--postgres", type=int, choices=(15, 18), default=18, help="major version"
     )
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _end_in_order)
+    signal.signal(signal.SIGTERM, end_in_order)
     if importlib.util.find_spec("nautobot") is None:
-        _tell("Nautobot is not installed. Run: tox run -e demo")
+        tell("Nautobot is not installed. Run: tox run -e demo")
         return 2
-    say = _progress()
+    say = progress()
     try:
         rows = demonstrate(arguments.partition, arguments.postgres, say)
     except MissingProgram as error:
-        _tell(str(error))
+        tell(str(error))
         return 2
     except (NotStarted, NautobotFailed) as error:
-        _tell(str(error))
+        tell(str(error))
         return 1
     say("everything ended and removed")
     show(rows)
@@ -167,12 +167,12 @@ def exit_status(rows: Sequence[Row]) -> int:
     return 0 if judged and all(judged) else 1
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Row], title: str = "Nautobot over mutual TLS") -> None:
     """Print the table on standard output."""
     console = Console(
         width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False
     )
-    table = Table("", "what", "seen", "", title="Nautobot over mutual TLS")
+    table = Table("", "what", "seen", "", title=title)
     marks = {True: "[green]yes[/]", False: "[bold red]NO[/]", None: ""}
     for section, members in groupby(rows, key=lambda row: row.section):
         headings = section.split("\n")
@@ -301,21 +301,24 @@ def _redis_login(server: RedisServer, mount: Mount) -> None:
         client.ping()
 
 
-def _progress() -> Say:
+def progress() -> Say:
+    """Return what tells each step with the time since now."""
     start = time.monotonic()
 
     def say(text: str) -> None:
-        _tell(f"{time.monotonic() - start:6.1f} s  {text}")
+        tell(f"{time.monotonic() - start:6.1f} s  {text}")
 
     return say
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Write a line to standard error."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-def _end_in_order(number: int, frame: FrameType | None) -> None:
+def end_in_order(number: int, frame: FrameType | None) -> None:
+    """Leave every context on the way out; a signal handler."""
     raise SystemExit(128 + number)
 
 

@@ -208,6 +208,20 @@ class Nautobot:
             cwd=self.directory,
         )
 
+    def package_command(self, *arguments: str, seconds: float = 120) -> str:
+        """Run ``understack-nautobot-settings`` to its end and return what it printed.
+
+        Raises:
+            NautobotFailed: Its exit status is not 0.
+        """
+        return _run(
+            f"understack-nautobot-settings {arguments[0]}",
+            [str(self.python), "-m", "understack_nautobot_settings", *arguments],
+            self.environment,
+            seconds,
+            cwd=self.directory,
+        )
+
     def without_migrations(self) -> Path:
         """Return a configuration like this one's that knows no migrations.
 
