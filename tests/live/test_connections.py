@@ -89,7 +89,7 @@ def test_a_blocking_pop_may_take_longer_than_the_socket_timeout(
         assert time.monotonic() - started > 1.9
         assert client.xread({"no-stream": 0}, block=1000) in ([], {})
         # The next answer is waited for as long as any other.
-        assert client.connection_pool.get_connection().socket_timeout == 0.5
+        assert client.connection_pool.make_connection().socket_timeout == 0.5
 
 
 def test_a_redis_that_stops_answering_a_blocking_pop_is_given_up(authority, mount):
