@@ -1,0 +1,35 @@
+"""Writes examples, and the help of commands, where the pages ask for them."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from understack_nautobot_settings.cli import PROGRAM
+from understack_nautobot_settings.cli import main
+
+ROOT = Path(__file__).parent.parent
+
+_WANTED = re.compile(r"^::: (help|file) (\S+)$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace ``::: help COMMAND`` by its help, and ``::: file PATH`` by the file."""
+    write = {"help": _help, "file": _file}
+    return _WANTED.sub(lambda match: write[match[1]](match[2]), markdown)
+
+
+def _file(path: str) -> str:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    return f"```python\n{text}```"
+
+
+def _help(command: str) -> str:
+    stdout = io.StringIO()
+    words = [] if command == "overview" else [command]
+    status = main([*words, "--help"], {}, stdout=stdout)
+    if status != 0:
+        raise ValueError(f"{PROGRAM} {command} --help ends with {status}")
+    return f"```text\n{stdout.getvalue()}```"

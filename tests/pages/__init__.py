@@ -1,0 +1,1 @@
+"""The documentation as readers see it: built, linked, opened in a browser."""

@@ -1,0 +1,142 @@
+"""Every page renders in a real browser, asks nobody else, and leads somewhere."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+from urllib.parse import urldefrag
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.lab.browser import Page
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = sorted(
+    str(path.relative_to(ROOT / "docs").with_suffix(".html"))
+    for path in (ROOT / "docs").rglob("*.md")
+)
+EXTERNAL = {"https://keepachangelog.com/en/1.1.0/", "https://semver.org/"}
+
+
+class Links(HTMLParser):
+    """Collects what a page refers to, and the places in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: set[str] = set()
+        self.ids: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif name in ("href", "src") and value:
+                self.targets.add(value)
+
+
+@pytest.fixture(scope="session")
+def links(site: Path) -> dict[Path, Links]:
+    return {path: Links(path.read_text("utf-8")) for path in site.rglob("*.html")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_leads_to_a_place(
+    name: str, site: Path, links: dict[Path, Links]
+) -> None:
+    here = site / name
+    for target in sorted(links[here].targets):
+        parts = urlsplit(target)
+        if parts.scheme or parts.netloc:
+            continue
+        place, fragment = urldefrag(target)
+        there = (here.parent / unquote(place)).resolve() if place else here
+        if there.is_dir():
+            there /= "index.html"
+        assert there.is_file(), target
+        if fragment and there.suffix == ".html":
+            assert unquote(fragment) in links[there].ids, target
+
+
+def test_the_pages_name_few_strangers(links: dict[Path, Links]) -> None:
+    strangers = {
+        target
+        for found in links.values()
+        for target in found.targets
+        if urlsplit(target).netloc
+    }
+    # The theme names itself at the end of each page.
+    theirs = {one for one in strangers if "squidfunk.github.io" in one}
+    assert strangers - theirs == EXTERNAL
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_renders_and_asks_nobody_else(
+    name: str, address: str, page: Page
+) -> None:
+    page.requests.clear()
+    page.complaints.clear()
+    page.open(f"{address}/{name}")
+    assert len(page.value("document.querySelector('h1').innerText.trim()")) > 3
+    pictures = page.value(
+        "Promise.all([...document.images].map(one => one.decode().then("
+        "() => [one.alt, one.naturalWidth])))"
+    )
+    assert all(alt and width > 0 for alt, width in pictures)
+    # Nothing is wider than the page: tables and code scroll in themselves.
+    assert page.value("document.documentElement.scrollWidth <= innerWidth")
+    own = (f"{address}/", "data:")
+    assert [one for one in page.requests if not one.startswith(own)] == []
+    assert page.complaints == []
+
+
+def test_the_first_page_shows_the_config_and_the_picture(
+    address: str, page: Page, tmp_path: Path
+) -> None:
+    page.open(f"{address}/index.html")
+    code = page.value("document.querySelector('.highlight code').innerText")
+    assert "configure(globals())" in code
+    assert page.value("document.images.length") == 1
+    picture = tmp_path / "index.png"
+    page.screenshot(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 30_000
+
+
+def test_the_reference_of_commands_is_what_the_commands_say(
+    address: str, page: Page
+) -> None:
+    page.open(f"{address}/reference/commands.html")
+    text = page.value("document.querySelector('article').innerText")
+    assert "usage: understack-nautobot-settings check" in text
+    assert ":::" not in text
+
+
+def test_the_reference_of_python_has_every_public_name(
+    address: str, page: Page
+) -> None:
+    import understack_nautobot_settings as package
+
+    page.open(f"{address}/reference/python.html")
+    found = page.value(
+        "[...document.querySelectorAll('.doc-heading')].map(one => one.id)"
+    )
+    assert {*package.__all__} <= {name.rpartition(".")[2] for name in found}
+
+
+def test_search_finds_a_variable(address: str, page: Page) -> None:
+    page.open(f"{address}/index.html")
+    page.value("document.querySelector('[data-md-toggle=search]').click()")
+    page.value(
+        "(() => { const field = document.querySelector('.md-search__input');"
+        "field.focus(); field.value = 'NAUTOBOT_DB_SSLNEGOTIATION';"
+        "field.dispatchEvent(new Event('input', {bubbles: true}));"
+        "field.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true})); })()"
+    )
+    page.until("document.querySelectorAll('.md-search-result__item a').length > 0")
+    hits = page.value(
+        "[...document.querySelectorAll('.md-search-result__item a')].map(a => a.href)"
+    )
+    assert any("reference/variables.html" in hit for hit in hits)
