@@ -219,17 +219,21 @@ class Number(Kind[T]):
 
     def parse(self, text: str) -> T:
         """Return the number."""
-        noun = "a whole number" if self.number is int else "a number"
-        hint = f"Use {noun} from {self.least:g} to {self.most:.10g}"
-        hint += f" ({self.unit})." if self.unit else "."
         # int() and float() take underscores, blanks, signs, exponents and nan.
         digits = text.replace(".", "", 0 if self.number is int else 1)
         if not (digits.isascii() and digits.isdecimal()):
-            raise Invalid(f"{echo(text)} is not {noun}.", hint)
+            raise Invalid(f"{echo(text)} is not {self._noun()}.", self._hint())
         value = self.number(text)
         if not self.least <= float(text) <= self.most:
-            raise Invalid(f"{echo(text)} is out of range.", hint)
+            raise Invalid(f"{echo(text)} is out of range.", self._hint())
         return value
+
+    def _noun(self) -> str:
+        return "a whole number" if self.number is int else "a number"
+
+    def _hint(self) -> str:
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"Use {self._noun()} from {self.least:g} to {self.most:.10g}{unit}."
 
 
 class Names(Kind["tuple[str, ...]"]):
