@@ -735,19 +735,24 @@ def _trust_problems(
     context = _read_by_openssl(ca.path)
     if context is None:
         return _certificate_form_problems(ca)
+    now = int(clock())
+
+    def is_anchor(one: X509) -> bool:
+        return one.same_names or _pins(use)
+
     ders = context.get_ca_certs(binary_form=True)
+    if any(is_anchor(one) and _is_valid(one, now) for one in _readable(ders)):
+        return []
     authorities = list(_readable(ders))
-    anchors = [one for one in authorities if one.same_names or _pins(use)]
+    anchors = [one for one in authorities if is_anchor(one)]
     if not anchors:
         others = _certificates_in(ca)
-        anchors = [one for one in others if one.same_names or _pins(use)]
+        anchors = [one for one in others if is_anchor(one)]
         if not anchors and len({one.der for one in others}) >= _count(context):
             return [_no_anchor(ca, authorities, others, leaf)]
-    if len(authorities) < len(ders) or not anchors:
-        # OpenSSL reads what we cannot, so that nothing is certain.
-        return []
-    now = int(clock())
-    if any(one.not_before <= now < one.not_after for one in anchors):
+    unclear = len(authorities) < len(ders) or not anchors
+    if unclear or any(_is_valid(one, now) for one in anchors):
+        # Where OpenSSL reads what we cannot, nothing is certain.
         return []
     named = ", ".join(f"{one.subject} ({_dates(one, now)})" for one in anchors)
     return [
@@ -757,6 +762,10 @@ def _trust_problems(
             "Mount the renewed CA certificate.",
         )
     ]
+
+
+def _is_valid(certificate: X509, now: int) -> bool:
+    return certificate.not_before <= now < certificate.not_after
 
 
 def _pins(use: str) -> bool:
@@ -823,7 +832,7 @@ class _Moment(NamedTuple):
 
     def is_outside(self, certificate: X509) -> bool:
         """Tell whether a certificate is outside of its validity."""
-        return not certificate.not_before <= self.now < certificate.not_after
+        return not _is_valid(certificate, self.now)
 
     def days(self, certificate: X509) -> str:
         """Return the whole days left: ``in 12 days``."""
