@@ -356,6 +356,7 @@ def command(*argv, env, **options):
 
 
 def test_the_process_needs_neither_nautobot_nor_django():
+    """Nor imports them, whatever is switched on."""
     script = (
         "import sys\n"
         "for name in ('nautobot', 'django', 'redis', 'kombu', 'celery'):\n"
@@ -366,7 +367,12 @@ def test_the_process_needs_neither_nautobot_nor_django():
 
     process = subprocess.run(
         [sys.executable, "-c", script, "check"],
-        env={"PYTHONPATH": os.pathsep.join(sys.path), **KEY},
+        env={
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "UNDERSTACK_LOG_FORMAT": "json",
+            "UNDERSTACK_APP": "true",
+            **KEY,
+        },
         capture_output=True,
         check=False,
         timeout=60,

@@ -71,14 +71,23 @@ def test_a_second_run_changes_nothing():
 def test_a_format_without_nautobot_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
         settings = log_settings(
-            None, None, None, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
+            {}, None, None, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
         )
 
-    assert settings == {}
+    assert settings == {"LOGGING": {}}
     assert [str(warning.message) for warning in caught] == [
         "UNDERSTACK_LOG_FORMAT: Nautobot, whose structlog set-up makes the format, is "
         "not installed here. Nothing to do outside of Nautobot."
     ]
+
+
+def test_without_settings_to_change_nautobot_is_not_even_imported():
+    def imported():
+        raise AssertionError
+
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+
+    assert log_settings(None, None, None, env, structlog=imported) == {}
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ def log_settings(
             "MIDDLEWARE": middleware,
         }
         given = {name: value for name, value in base.items() if value is not None}
-        if log_format is None:
+        # Without settings to change, which the command line has none of, there is
+        # no reason to import Nautobot.
+        if log_format is None or not given:
             return given
         set_up = structlog()
         if set_up is None:
