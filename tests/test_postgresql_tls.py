@@ -91,7 +91,9 @@ def settings(env, base=None, libpq=170005, **options):
         (
             {
                 "NAUTOBOT_DB_SSLMODE": "verify-ca",
-                "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslmode": "verify-ca", "keepalives": 1}',
+                "NAUTOBOT_DB_EXTRA_OPTIONS": (
+                    '{"sslmode": "verify-ca", "keepalives": 1}'
+                ),
             },
             {"sslmode": "verify-ca", "keepalives": 1, **MOUNT},
         ),

@@ -18,8 +18,8 @@ from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.redis_urls import BROKER_DATABASE
-from understack_nautobot_settings.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.redis_urls import RedisAddress
+from understack_nautobot_settings.redis_urls import nautobot_database
 from understack_nautobot_settings.redis_urls import nautobot_url_start
 from understack_nautobot_settings.redis_urls import over_tls
 from understack_nautobot_settings.redis_urls import redis_address
@@ -27,7 +27,10 @@ from understack_nautobot_settings.redis_urls import scheme_of
 from understack_nautobot_settings.redis_urls import ssl_options
 
 _TCP_SCHEMES = ("redis", "rediss")
-_SENTINEL_CLIENT = "SentinelClient"
+# Where django-redis is told to ask Sentinel.
+_CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
+# Django's own, and the same one counted by django_prometheus.
+_NATIVE_BACKENDS = ("django.core.cache", "NativeRedisCache")
 
 
 class _Tls(NamedTuple):
@@ -99,18 +102,15 @@ def redis_tls_settings(
         read = Reader(env, found)
         address = redis_address(read)
         caches_redis = _redis_caches(caches)
-        broker_redis = _is_redis(broker_url)
-        settings: dict[str, Any] = {}
-        if caches is not None:
-            settings["CACHES"] = dict(caches)
         if broker_url is not None:
-            settings["CELERY_BROKER_URL"] = broker_url
-        for name, base in (
-            ("CELERY_BROKER_USE_SSL", broker_use_ssl),
-            ("CELERY_REDIS_BACKEND_USE_SSL", result_backend_use_ssl),
-        ):
-            if base is not None:
-                settings[name] = dict(base) if isinstance(base, Mapping) else base
+            broker_url = broker_url.strip()
+        broker_redis = _is_redis(broker_url)
+        settings = _given(
+            CACHES=caches,
+            CELERY_BROKER_URL=broker_url,
+            CELERY_BROKER_USE_SSL=broker_use_ssl,
+            CELERY_REDIS_BACKEND_USE_SSL=result_backend_use_ssl,
+        )
         if not (caches_redis or broker_redis):
             return settings
         nautobots = nautobot_url_start(env)
@@ -118,25 +118,39 @@ def redis_tls_settings(
         if tls.mutual:
             _refuse_sentinel(read, caches_redis, broker_url)
         schemes: list[str] = []
-        if caches_redis:
-            rebuilt = dict(caches or {})
-            for alias, cache in caches_redis.items():
-                rebuilt[alias], scheme = _cache(cache, address, nautobots, tls, read)
-                schemes.append(scheme)
-            if caches is not None or any(rebuilt.values()):
-                settings["CACHES"] = rebuilt
+        rebuilt: dict[str, Any] = {}
+        for alias, cache in caches_redis.items():
+            rebuilt[alias], scheme = _cache(cache, address, nautobots, tls, read)
+            schemes.append(scheme)
+        if any(rebuilt.values()):
+            settings["CACHES"] = {**(caches or {}), **rebuilt}
         if broker_redis:
             url = _broker_url(broker_url, address, nautobots, tls, read)
-            if url is not None:
-                settings["CELERY_BROKER_URL"] = url
             scheme = _over(address, tls).scheme if url is None else scheme_of(url)
             schemes.append(scheme)
-            options = tls.options(scheme)
-            for name in ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL"):
-                if options:
-                    settings[name] = {**_mapping(settings.get(name)), **options}
+            settings |= _given(CELERY_BROKER_URL=url)
+            settings |= _celery_tls(settings, tls.options(scheme))
         _warn_unverified(read, tls, schemes)
         return settings
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    """Return the settings that are not None, mappings as new dicts."""
+    return {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def _celery_tls(
+    settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        name: {**_mapping(settings.get(name)), **options}
+        for name in ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
+        if options
+    }
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -154,8 +168,8 @@ def _redis_caches(caches: Mapping[str, Any] | None) -> dict[str, Mapping[str, An
 
 
 def _is_redis(broker_url: str | None) -> bool:
-    """Tell whether a broker URL, Nautobot's where None, leads to Redis."""
-    if broker_url is None:
+    """Tell whether a broker URL, Nautobot's where there is none, leads to Redis."""
+    if not broker_url:
         return True
     schemes = {scheme_of(url) for url in broker_url.split(";")}
     return bool(schemes & {*_TCP_SCHEMES, "sentinel", "unix", "redis+socket"})
@@ -201,9 +215,10 @@ def _refuse_sentinel(
     read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_url: str | None
 ) -> None:
     places = [
-        f"CACHES.{alias}.OPTIONS.CLIENT_CLASS"
+        f"CACHES.{alias}.OPTIONS.{option}"
         for alias, cache in caches.items()
-        if _SENTINEL_CLIENT in str(_mapping(cache.get("OPTIONS")).get("CLIENT_CLASS"))
+        for option, value in _mapping(cache.get("OPTIONS")).items()
+        if option in _CACHE_CLASSES and "Sentinel" in str(value)
     ]
     if any(scheme_of(url) == "sentinel" for url in (broker_url or "").split(";")):
         places.append(_broker_place(read))
@@ -231,15 +246,12 @@ def _cache(
     pool = dict(_mapping(options.get("CONNECTION_POOL_KWARGS")))
     location = cache.get("LOCATION")
     ours = _over(address, tls)
-    own = (
-        ours.url(CACHE_DATABASE, credentials=False),
-        f"{nautobots}{CACHE_DATABASE}",
-    )
-    if location is None or location in own:
+    database = nautobot_database(location, nautobots)
+    if location is None or database is not None:
         pool |= ours.credentials()
         scheme = ours.scheme
-        if location is not None:
-            settings["LOCATION"] = own[0]
+        if database is not None:
+            settings["LOCATION"] = ours.url(database, credentials=False)
     else:
         urls = location.split(",") if isinstance(location, str) else list(location)
         for url in urls:
@@ -250,7 +262,7 @@ def _cache(
         scheme = scheme_of(urls[0]) if urls else ""
     pool |= tls.options(scheme)
     if pool:
-        if "django.core.cache" in str(cache.get("BACKEND")):
+        if any(name in str(cache.get("BACKEND")) for name in _NATIVE_BACKENDS):
             read.problems.append(
                 problem_codes.REDIS_CACHE_BACKEND.problem(
                     variables.CACHES_BACKEND.name,
@@ -279,9 +291,13 @@ def _broker_url(
 ) -> str | None:
     if broker_url is None:
         return None
-    ours = _over(address, tls).url(BROKER_DATABASE, credentials=True)
-    if broker_url in (ours, f"{nautobots}{BROKER_DATABASE}"):
-        return ours
+    database = nautobot_database(broker_url, nautobots)
+    if not broker_url:
+        # Of an empty variable Nautobot makes an empty URL, and Celery of that one
+        # a RabbitMQ on localhost.
+        database = BROKER_DATABASE
+    if database is not None:
+        return _over(address, tls).url(database, credentials=True)
     urls = broker_url.split(";")
     for url in urls:
         if _is_redis(url):
