@@ -266,6 +266,46 @@ def test_a_url_that_the_operator_wrote_only_gets_its_scheme(url, secured):
     assert found == on(broker=secured)
 
 
+def test_databases_that_a_settings_file_chose_are_kept():
+    """Several Nautobots may share one Redis, each with numbers of its own."""
+    raw = f"redis://:{PASSWORD}@localhost:6379"
+
+    found = settings({"NAUTOBOT_REDIS_PASSWORD": PASSWORD}, f"{raw}/12", f"{raw}/3")
+
+    assert found == on(
+        "rediss://localhost:6379/12",
+        f"rediss://:{QUOTED}@localhost:6379/3",
+        password=PASSWORD,
+    )
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_broker_url_is_nautobots_own(empty):
+    """Celery would turn to a RabbitMQ on localhost."""
+    env = {"NAUTOBOT_CELERY_BROKER_URL": empty, "NAUTOBOT_REDIS_PASSWORD": "p/w"}
+    raw = "redis://:p/w@localhost:6379"
+
+    assert settings(env, f"{raw}/1", empty) == on(
+        broker="rediss://:p%2Fw@localhost:6379/0", password="p/w"
+    )
+    assert settings(env, f"{raw}/1", empty, mounted=False) == off(
+        broker="redis://:p%2Fw@localhost:6379/0", pool={"password": "p/w"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (" rediss://:p@b:1/0\n", "rediss://:p@b:1/0"),
+        ("amqps://b:1/0\n", "amqps://b:1/0"),
+    ],
+)
+def test_blanks_around_a_broker_url_are_stripped(url, kept):
+    found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
+
+    assert found["CELERY_BROKER_URL"] == kept
+
+
 @pytest.mark.parametrize(
     ("location", "secured"),
     [
@@ -276,6 +316,17 @@ def test_a_url_that_the_operator_wrote_only_gets_its_scheme(url, secured):
 )
 def test_a_location_that_the_operator_wrote_only_gets_its_scheme(location, secured):
     assert settings({}, cache=location) == on(cache=secured)
+
+
+@pytest.mark.parametrize(
+    "start", ["redis://localhost:6379/1?db=", "redis://localhost:6379/01", "redis://"]
+)
+def test_a_url_that_only_begins_like_nautobots_is_the_operators(start):
+    location = f"{start}2"
+
+    found = settings({"NAUTOBOT_REDIS_USERNAME": ""}, cache=location)
+
+    assert found == on(cache=location.replace("redis:", "rediss:"))
 
 
 @pytest.mark.parametrize("scheme", ["amqps", "sqs", "amqp"])
@@ -398,10 +449,72 @@ def test_an_unknown_requirement_is_refused():
     )
 
 
-def test_djangos_own_redis_backend_is_refused():
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CACHES_BACKEND"])
+def test_a_value_in_quotes_is_refused(variable):
+    env = {f"NAUTOBOT_{variable}": '"rediss://:canary@b/0"'}
+
+    assert refusal(env, broker='"rediss://:canary@b/0"') == (
+        f"NAUTOBOT_{variable}: the value is wrapped in quotes. "
+        "Remove the quotes; they are part of the value."
+    )
+
+
+SENTINEL = (
+    "{}: Redis Sentinel would be asked without TLS while the data connections use it. "
+    "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off."
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"CLIENT_CLASS": "django_redis.client.SentinelClient"}, "CLIENT_CLASS"),
+        (
+            {"CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory"},
+            "CONNECTION_FACTORY",
+        ),
+        (
+            {"CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool"},
+            "CONNECTION_POOL_CLASS",
+        ),
+    ],
+)
+def test_a_cache_behind_sentinel_is_refused(options, place):
+    base = caches("redis://primary/1", **options)
+
+    assert refusal({}, base=base) == SENTINEL.format(f"CACHES.default.OPTIONS.{place}")
+    env = {"UNDERSTACK_REDIS_MTLS": "off"}
+    assert settings(env, base=base)["CACHES"] == base
+
+
+@pytest.mark.parametrize(
+    ("env", "place"),
+    [
+        ({}, "CELERY_BROKER_URL"),
+        (
+            {"NAUTOBOT_CELERY_BROKER_URL": "sentinel://a"},
+            "NAUTOBOT_CELERY_BROKER_URL",
+        ),
+    ],
+)
+def test_a_broker_behind_sentinel_is_refused(env, place):
+    url = "sentinel://a:26379;sentinel://b:26379"
+
+    assert refusal(env, broker=url) == SENTINEL.format(place)
+    assert settings(env, broker=url, mounted=False) == off(broker=url)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "django.core.cache.backends.redis.RedisCache",
+        "django_prometheus.cache.backends.redis.NativeRedisCache",
+    ],
+)
+def test_djangos_own_redis_backend_is_refused(backend):
     base = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": backend,
             "LOCATION": "redis://localhost:6379/1",
         }
     }

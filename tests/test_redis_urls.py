@@ -99,6 +99,12 @@ def test_credentials_come_out_of_the_url_as_they_went_in(username, password):
     assert (split.hostname, split.port, split.path) == ("r", 6379, "/0")
 
 
+def test_an_address_shows_no_credential():
+    shown = repr(RedisAddress("rediss", "r", 6379, "canary", "canary"))
+
+    assert shown == "<RedisAddress rediss r 6379>"
+
+
 def test_credentials_that_are_empty_are_left_out():
     assert RedisAddress("redis", "r", 1, "", "p").credentials() == {"password": "p"}
     assert RedisAddress("redis", "r", 1, "", "").credentials() == {}

@@ -100,6 +100,9 @@ def redis_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
+        for variable in (variables.CELERY_BROKER_URL, variables.CACHES_BACKEND):
+            # Nautobot read them; a value in quotes leads nowhere.
+            read.given(variable)
         address = redis_address(read)
         caches_redis = _redis_caches(caches)
         if broker_url is not None:

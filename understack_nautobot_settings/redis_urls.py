@@ -14,6 +14,8 @@ CACHE_DATABASE = 1
 BROKER_DATABASE = 0
 
 _PLAIN_TO_TLS = {"redis": "rediss"}
+# Far more databases than any Redis has.
+_MOST = "999999"
 
 
 class RedisAddress(NamedTuple):
@@ -32,6 +34,10 @@ class RedisAddress(NamedTuple):
     port: int
     username: str
     password: str
+
+    def __repr__(self) -> str:
+        """Return the address without any credential."""
+        return f"<RedisAddress {self.scheme} {self.host} {self.port}>"
 
     def url(self, database: int, *, credentials: bool) -> str:
         """Return the URL of one database, every part percent-encoded."""
@@ -102,6 +108,24 @@ def nautobot_url_start(env: Mapping[str, str]) -> str | None:
     if scheme == "unix":
         return f"{scheme}://{who}{host}?db="
     return f"{scheme}://{who}{host}:{number}/"
+
+
+def nautobot_database(url: object, start: str | None) -> int | None:
+    """Return the number of the database where Nautobot built the URL, else None.
+
+    A settings file may ask ``parse_redis_connection`` for a database of its own.
+
+    Args:
+        url: A URL, or whatever stands in place of one.
+        start: What `nautobot_url_start` returns.
+    """
+    if start is None or not isinstance(url, str) or not url.startswith(start):
+        return None
+    number = url[len(start) :]
+    # As Nautobot writes a number: no sign, no blanks, no leading zeros.
+    if not (number.isascii() and number.isdecimal()) or len(number) > len(_MOST):
+        return None
+    return int(number) if str(int(number)) == number else None
 
 
 def scheme_of(url: str) -> str:
