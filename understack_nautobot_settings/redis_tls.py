@@ -27,6 +27,11 @@ from understack_nautobot_settings.redis_urls import scheme_of
 from understack_nautobot_settings.redis_urls import ssl_options
 
 _TCP_SCHEMES = ("redis", "rediss")
+# A value in quotes leads nowhere, and Nautobot does not say so.
+_READ_BY_NAUTOBOT: tuple[Variable[Any], ...] = (
+    variables.CELERY_BROKER_URL,
+    variables.CACHES_BACKEND,
+)
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
 # Django's own, and the same one counted by django_prometheus.
@@ -100,8 +105,7 @@ def redis_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        for variable in (variables.CELERY_BROKER_URL, variables.CACHES_BACKEND):
-            # Nautobot read them; a value in quotes leads nowhere.
+        for variable in _READ_BY_NAUTOBOT:
             read.given(variable)
         address = redis_address(read)
         caches_redis = _redis_caches(caches)
