@@ -693,6 +693,11 @@ def test_without_a_client_certificate_its_refusal_is_no_explanation(mount):
         (error_response("57P03"), "probe-db-starting", "NAUTOBOT_DB_HOST"),
         (error_response("53300"), "probe-db-full", "NAUTOBOT_DB_HOST"),
         (error_response("XX000"), "probe-db-error", "NAUTOBOT_DB_HOST"),
+        (
+            b"R\0\0\0\x08\0\0\0\0" + error_response("3D000"),
+            "probe-db-name",
+            "NAUTOBOT_DB_NAME",
+        ),
         (authentication(10), "probe-db-password", "NAUTOBOT_DB_PASSWORD"),
         (authentication(0), "probe-libpq", "NAUTOBOT_DB_HOST"),
         (b"R\0\0\0\1x", "probe-closed", "NAUTOBOT_DB_HOST"),

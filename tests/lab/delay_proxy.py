@@ -60,12 +60,13 @@ class DelayProxy:
 
     host = "127.0.0.1"
 
-    def __init__(self, target: int, *, round_trip: float = 0.0) -> None:
+    def __init__(self, target: int, *, round_trip: float = 0.02) -> None:
         """Describe the proxy; it listens when the context is entered.
 
         Args:
             target: Loopback port to forward to.
-            round_trip: Seconds there and back.
+            round_trip: Seconds there and back. Without any, what the client says at
+                once may be answered piece by piece, and counted so.
         """
         self.target = target
         self.round_trip = round_trip

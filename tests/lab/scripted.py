@@ -147,8 +147,9 @@ def error_response(sqlstate: str, message: str = "no", routine: str = "r") -> by
 
 
 def authentication(method: int) -> bytes:
-    """Return PostgreSQL's request for authentication, 0 for none."""
-    return b"R" + struct.pack("!ii", 8, method)
+    """Return PostgreSQL's request for authentication; for 0, all up to its prompt."""
+    request = b"R" + struct.pack("!ii", 8, method)
+    return request if method else request + b"Z\0\0\0\5I"
 
 
 def silence(connection: socket.socket) -> None:

@@ -50,6 +50,7 @@ _SNI_VARIABLE = "PGSSLSNI"
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _PROTOCOL_3 = 196608
 _LOOK_SECONDS = 3.0
+_AUTHENTICATED = b"\0\0\0\0"
 _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _ENCRYPTED = ("require", "verify-ca", "verify-full")
@@ -284,7 +285,7 @@ def _look(
 
     def start(fresh: socket.socket) -> None:
         if not target.direct:
-            fresh.settimeout(journey.left)
+            fresh.settimeout(journey.patience)
             _ask_for_tls(fresh, explain, target)
 
     secure(
@@ -516,19 +517,23 @@ def first_answer(
         words += [name.encode(), value.encode()]
     body = struct.pack("!i", _PROTOCOL_3) + b"\0".join(words) + b"\0\0"
     connection.sendall(struct.pack("!i", len(body) + 4) + body)
-    kind = _exactly(connection, 1)
-    (length,) = struct.unpack("!i", _exactly(connection, _LENGTH_OCTETS))
-    if not _LENGTH_OCTETS <= length <= _LONGEST_MESSAGE:
-        raise ConnectionAbortedError
-    content = _exactly(connection, length - _LENGTH_OCTETS)
-    if kind == b"R":
-        (method,) = struct.unpack("!i", content[:4])
-        return "R", {"method": str(method)}
-    fields = (part for part in content.split(b"\0") if part)
-    return "E", {
-        part[:1].decode("ascii", "replace"): part[1:].decode(errors="replace")
-        for part in fields
-    }
+    while True:
+        kind = _exactly(connection, 1)
+        (length,) = struct.unpack("!i", _exactly(connection, _LENGTH_OCTETS))
+        if not _LENGTH_OCTETS <= length <= _LONGEST_MESSAGE:
+            raise ConnectionAbortedError
+        content = _exactly(connection, length - _LENGTH_OCTETS)
+        if kind == b"E":
+            fields = (part for part in content.split(b"\0") if part)
+            return "E", {
+                part[:1].decode("ascii", "replace"): part[1:].decode(errors="replace")
+                for part in fields
+            }
+        if kind == b"R" and content[:4] != _AUTHENTICATED:
+            return "R", {"method": str(int.from_bytes(content[:4], "big"))}
+        if kind == b"Z":
+            return "R", {"method": "0"}
+        # Who is let in may still be refused, for the database or its connections.
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:

@@ -109,7 +109,7 @@ def probe_https(
         with secured:
             try:
                 with journey.stage("query") as stage:
-                    secured.settimeout(journey.left)
+                    secured.settimeout(journey.patience)
                     secured.sendall(request.encode())
                     said = b""
                     while b"\r\n" not in said and len(said) < LONGEST_STATUS_LINE:

@@ -12,6 +12,8 @@ from understack_nautobot_settings.errors import Problem
 SHORTEST_WAIT = 0.05
 """Seconds that a stage gets even when the time is up, so that it can say so."""
 
+_PATIENCE = 0.7
+
 
 class Stage(NamedTuple):
     """One stage that is over.
@@ -75,6 +77,11 @@ class Journey:
     def left(self) -> float:
         """Seconds left, never nothing."""
         return max(SHORTEST_WAIT, self.end - self.clock())
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for an answer; the rest is for finding out why none came."""
+        return self.left * _PATIENCE
 
     def stage(self, name: str) -> Passing:
         """Return the context in which a stage is passed."""

@@ -163,7 +163,7 @@ def _converse(
     redis = Conversation(connection)
     try:
         with journey.stage("login") as stage:
-            connection.settimeout(journey.left)
+            connection.settimeout(journey.patience)
             if login.password:
                 words = (login.username, login.password)
                 redis.ask("AUTH", *(word for word in words if word))
@@ -174,7 +174,7 @@ def _converse(
             if who:
                 stage.detail = f"as {who}, {stage.detail}"
         with journey.stage("query") as stage:
-            connection.settimeout(journey.left)
+            connection.settimeout(journey.patience)
             stage.detail = f"PING: {redis.ask('PING')}"
     except Refused as refused:
         problem = _refusal(refused.word, login)
@@ -332,7 +332,6 @@ def _explain(route: Route, tls: Tls | None) -> Explain:
 def _answers_in_plain_text(route: Route) -> bool:
     try:
         with route.connect(_LOOK_SECONDS) as connection:
-            connection.settimeout(_LOOK_SECONDS)
             connection.sendall(b"PING\r\n")
             return connection.recv(1) in (b"+", b"-")
     except OSError:

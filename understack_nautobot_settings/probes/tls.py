@@ -182,7 +182,7 @@ def secure(
         context = _context(tls, endpoint)
         if start is not None:
             start(connection)
-        connection.settimeout(journey.left)
+        connection.settimeout(journey.patience)
         name = endpoint.host if tls.names_host else None
         try:
             secured = context.wrap_socket(connection, server_hostname=name)
@@ -374,7 +374,9 @@ def _verdict_on_client(
             explain.open() as connection,
             tls.context().wrap_socket(connection, server_hostname=name) as secured,
         ):
-            secured.settimeout(VERDICT_SECONDS)
+            secured.settimeout(
+                min(VERDICT_SECONDS, secured.gettimeout() or VERDICT_SECONDS)
+            )
             if secured.recv(1) == b"":
                 return ConnectionResetError()
     except TimeoutError:

@@ -1,0 +1,615 @@
+"""Probes against real PostgreSQL, Redis, Envoy and Celery."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.lab.certificates import CLIENT
+from tests.lab.certificates import Authority
+from tests.lab.certificates import write_mount
+from tests.lab.gateway import Gateway
+from tests.lab.gateway import Route
+from tests.lab.processes import Process
+from tests.lab.processes import free_port
+from tests.lab.recording import RecordingServer
+from tests.lab.servers import PostgresServer
+from tests.lab.servers import RedisServer
+from tests.live.deployment import database_environment
+from tests.live.deployment import redis_environment
+from understack_nautobot_settings.probe import Ping
+from understack_nautobot_settings.probe import exit_status
+from understack_nautobot_settings.probe import probe_targets
+
+REPOSITORY = Path(__file__).parents[2]
+STAGES = ["dns", "tcp", "tls", "identity", "login", "query"]
+CANARY = "canary-of-the-database"
+DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
+HOSTADDR = {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"hostaddr": "127.0.0.1"}'}
+
+
+def probe(target, env, **options):
+    (found,) = probe_targets([target], env, **options)
+    return found
+
+
+def code(found):
+    return None if found.problem is None else found.problem.code
+
+
+def details(found):
+    return {stage.stage: stage.detail for stage in found.stages}
+
+
+# --- all is well ---------------------------------------------------------------
+
+
+def test_a_database_is_reached_and_says_who_came_in(postgres, mount, authority):
+    found = probe("database", database_environment(postgres.port, mount, "verify-full"))
+
+    assert [stage.stage for stage in found.stages] == STAGES
+    assert found.ok, found.problem
+    said = details(found)
+    assert said["tls"].startswith("TLSv1.3, ")
+    assert said["query"].startswith(f"as app on PostgreSQL {postgres.version}.")
+    assert "client certificate /CN=app, serial " in said["query"]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_each_driver_is_used_where_it_is_the_only_one(
+    postgres18, mount, driver, monkeypatch
+):
+    if find_spec(driver) is None:
+        assert driver == "psycopg"
+        return
+    other = {"psycopg2": "psycopg", "psycopg": "psycopg2"}[driver]
+    monkeypatch.setitem(sys.modules, other, None)
+    found = probe(
+        "database", database_environment(postgres18.port, mount, "verify-full")
+    )
+
+    assert found.ok, found.problem
+    assert details(found)["login"].startswith(f"accepted from {driver}, libpq ")
+
+
+def test_without_a_driver_that_is_what_is_said(postgres18, mount, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    found = probe(
+        "database", database_environment(postgres18.port, mount, "verify-full")
+    )
+
+    assert code(found) == "probe-driver-missing"
+    assert [stage.ok for stage in found.stages] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("target", ["cache", "broker"])
+def test_redis_is_reached_and_says_who_came_in(redis_server, mount, target):
+    env = redis_environment(redis_server.port, mount, redis_server.password)
+    found = probe(target, env)
+
+    assert [stage.stage for stage in found.stages] == STAGES
+    assert found.ok, found.problem
+    number = {"cache": 1, "broker": 0}[target]
+    assert details(found)["login"] == f"as default, database {number}"
+
+
+def test_a_plain_redis_is_reached_in_plain_text(authority):
+    with RedisServer(tls=False, password="p") as server:
+        found = probe("cache", redis_environment(server.port, None, "p"))
+
+    assert found.ok, found.problem
+
+
+# --- what the documents list ---------------------------------------------------
+
+
+def database_env(server, mount, mode="verify-full", **more):
+    return database_environment(server.port, mount, mode, **more)
+
+
+def test_an_unknown_ca_at_postgresql(authority, mount):
+    """CloudNativePG without clientCASecret trusts its own CA for clients."""
+    own = Authority("nautobot-cluster")
+    with PostgresServer(18, authority=authority, client_ca=own.ca_pem) as server:
+        found = probe("database", database_env(server, mount))
+
+    assert code(found) == "probe-client-ca"
+    assert found.problem.message == (
+        f"localhost:{server.port} does not know the CA of the client certificate "
+        "(CN=app, issued by CN=understack-mtls-ca)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "hba", "expected"),
+    [
+        ("require", None, "probe-client-certificate-required"),
+        ("disable", None, "probe-db-hba"),
+        ("", None, "probe-db-hba"),
+        ("verify-full", ["hostssl all all 10.0.0.0/8 cert"], "probe-db-hba"),
+        (
+            "verify-full",
+            ["hostssl all all 0.0.0.0/0 scram-sha-256"],
+            "probe-db-password",
+        ),
+        ("verify-full", ["hostssl all all 0.0.0.0/0 reject"], "probe-db-hba"),
+    ],
+)
+@pytest.mark.parametrize("version", [15, 18])
+def test_what_pg_hba_refuses(request, mount, version, mode, hba, expected):
+    server = request.getfixturevalue(f"postgres{version}")
+    before = server.hba
+    if hba is not None:
+        server.set_hba(*hba)
+    try:
+        found = probe("database", database_env(server, mount, mode))
+    finally:
+        server.set_hba(*before)
+
+    assert code(found) == expected
+    assert CANARY not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"NAUTOBOT_DB_USER": "somebody"}, "probe-db-certificate-user"),
+        ({"NAUTOBOT_DB_NAME": "nowhere"}, "probe-db-name"),
+    ],
+)
+def test_who_may_come_in_and_where(postgres, mount, changed, expected):
+    env = {**database_env(postgres, mount), **changed}
+
+    assert code(probe("database", env)) == expected
+
+
+def test_a_role_that_there_is_not(postgres18, authority, tmp_path):
+    mount = write_mount(tmp_path, authority.client("ghost"), authority.ca_pem)
+    env = {**database_env(postgres18, mount), "NAUTOBOT_DB_USER": "ghost"}
+
+    assert code(probe("database", env)) == "probe-db-role"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "expected"),
+    [
+        (lambda ca: ca.client(usages=("server auth",)), "settings"),
+        (lambda ca: ca.client(), None),
+        (lambda ca: ca.client("other"), "probe-db-certificate-user"),
+        (lambda ca: Authority("foreign").client(), "probe-client-ca"),
+        (lambda ca: ca.expired(), "settings"),
+    ],
+    ids=["server only", "good", "another CN", "foreign", "expired"],
+)
+def test_a_client_certificate_of_every_kind(
+    postgres, authority, tmp_path, leaf, expected
+):
+    mount = write_mount(tmp_path, leaf(authority), authority.ca_pem)
+    found = probe("database", database_env(postgres, mount))
+
+    if expected == "settings":
+        # Refused before anything connects, as at the start of Nautobot.
+        assert [stage.stage for stage in found.stages] == ["settings"]
+    else:
+        assert code(found) == expected
+
+
+def test_a_server_of_another_name(authority, mount):
+    elsewhere = authority.server("db.example")
+    with PostgresServer(18, authority=authority, server=elsewhere) as server:
+        found = probe("database", database_env(server, mount))
+        relaxed = probe("database", database_env(server, mount, "verify-ca"))
+
+    assert code(found) == "probe-server-name"
+    assert found.problem.message == (
+        f"the certificate of localhost:{server.port} is for db.example, not for "
+        "localhost."
+    )
+    assert relaxed.ok
+    assert details(relaxed)["identity"].endswith("verified without the name")
+
+
+def test_a_foreign_server(mount):
+    with PostgresServer(18, authority=Authority("foreign")) as server:
+        found = probe("database", database_env(server, mount))
+
+    assert code(found) == "probe-server-ca"
+
+
+def test_a_server_without_tls(mount):
+    with PostgresServer(18, tls=False, password="p") as server:
+        found = probe("database", database_env(server, mount))
+
+    assert code(found) == "probe-tls-refused"
+
+
+def test_direct_negotiation_with_postgresql_15(postgres15, mount):
+    found = probe("database", database_env(postgres15, mount, **DIRECT))
+
+    assert code(found) == "probe-direct-unsupported"
+
+
+def test_a_server_with_no_connection_left(authority, mount):
+    settings = {"max_connections": "4", "superuser_reserved_connections": "3"}
+    with PostgresServer(18, authority=authority, settings=settings) as server:
+        env = database_env(server, mount)
+        import psycopg2
+
+        held = psycopg2.connect(
+            host="localhost",
+            port=server.port,
+            user="app",
+            dbname="app",
+            sslmode="verify-full",
+            sslcert=mount.certificate,
+            sslkey=mount.key,
+            sslrootcert=mount.ca,
+        )
+        try:
+            found = probe("database", env)
+        finally:
+            held.close()
+
+    assert code(found) == "probe-db-full"
+    assert found.is_transient
+
+
+@pytest.mark.parametrize(
+    ("password", "expected"),
+    [("", "probe-redis-auth"), ("wrong", "probe-redis-auth")],
+    ids=["none", "wrong"],
+)
+def test_a_redis_password(redis_server, mount, password, expected):
+    found = probe("cache", redis_environment(redis_server.port, mount, password))
+
+    assert code(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("leaf", "expected"),
+    [
+        (lambda: Authority("foreign").client(), "probe-client-ca"),
+        (lambda: None, "probe-client-certificate-required"),
+    ],
+    ids=["foreign", "none"],
+)
+def test_a_redis_that_refuses_the_client(
+    redis_server, authority, tmp_path, leaf, expected
+):
+    client = leaf()
+    if client is None:
+        env = redis_environment(redis_server.port, None, "p", NAUTOBOT_REDIS_SSL="true")
+        env["NAUTOBOT_REDIS_SSL_CERT_REQS"] = "none"
+    else:
+        mount = write_mount(tmp_path, client, authority.ca_pem)
+        env = redis_environment(redis_server.port, mount, "p")
+    found = probe("cache", env)
+
+    assert code(found) == expected
+
+
+def test_a_foreign_redis_learns_nothing(mount):
+    with RecordingServer("tls redis") as hostile:
+        found = probe("cache", redis_environment(hostile.port, mount, "canary"))
+
+        assert code(found) == "probe-server-ca"
+        assert b"canary" not in hostile.received
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("silent", "probe-silent"),
+        ("plain text", "probe-not-postgresql"),
+        ("hangs up", "probe-closed"),
+        ("postgresql refuses tls", "probe-tls-refused"),
+        ("postgresql", "probe-server-ca"),
+    ],
+)
+def test_a_hostile_server_in_the_place_of_postgresql(mount, mode, expected):
+    with RecordingServer(mode) as hostile:
+        env = database_environment(hostile.port, mount, "verify-full")
+        found = probe("database", env, timeout=2)
+
+        assert code(found) == expected
+        assert CANARY.encode() not in hostile.received
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("silent", "probe-silent"),
+        ("plain text", "probe-not-tls"),
+        ("hangs up", "probe-closed"),
+        ("tls silent", "probe-server-ca"),
+        ("tls redis", "probe-server-ca"),
+    ],
+)
+def test_a_hostile_server_in_the_place_of_redis(mount, mode, expected):
+    with RecordingServer(mode) as hostile:
+        env = redis_environment(hostile.port, mount, "canary")
+        found = probe("cache", env, timeout=2)
+
+        assert code(found) == expected
+        assert b"canary" not in hostile.received
+
+
+def test_a_plain_redis_where_tls_is_configured(mount):
+    with RedisServer(tls=False) as server:
+        found = probe("cache", redis_environment(server.port, mount, ""), timeout=4)
+
+    assert code(found) == "probe-not-tls"
+
+
+def test_plain_text_to_a_redis_with_tls(redis_server):
+    found = probe("cache", redis_environment(redis_server.port, None, "p"), timeout=4)
+
+    assert code(found) == "probe-tls-required"
+
+
+# --- the gateway ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres18, redis_server):
+    dead = free_port()
+    with Gateway(
+        postgres=Route(postgres18.port),
+        redis=Route(redis_server.port),
+        dead=Route(dead),
+    ) as running:
+        yield running
+
+
+def through(gateway, mount, redis_server, **more):
+    return {
+        **database_environment(gateway.port("postgres"), mount, "verify-full"),
+        **redis_environment(gateway.port("redis"), mount, redis_server.password),
+        **DIRECT,
+        **more,
+    }
+
+
+def test_settings_with_direct_negotiation_pass_the_gateway(
+    gateway, mount, redis_server
+):
+    env = through(gateway, mount, redis_server)
+    probes = probe_targets(env=env)
+
+    assert [(one.target, one.ok) for one in probes] == [
+        ("database", True),
+        ("cache", True),
+        ("broker", True),
+    ]
+    assert exit_status(probes) == 0
+
+
+GATEWAY_ROWS = [
+    ("classic", {"NAUTOBOT_DB_SSLNEGOTIATION": ""}, "probe-gateway-negotiation"),
+    (
+        "postgres",
+        {"NAUTOBOT_DB_SSLNEGOTIATION": "postgres"},
+        "probe-gateway-negotiation",
+    ),
+    ("IP host", {"NAUTOBOT_DB_HOST": "127.0.0.1"}, "probe-gateway-ip"),
+    (
+        "trailing dot",
+        {"NAUTOBOT_DB_HOST": "localhost.", **HOSTADDR},
+        "probe-gateway-trailing-dot",
+    ),
+    (
+        "sslsni=0",
+        {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslsni": "0"}'},
+        "probe-gateway-sni-off",
+    ),
+    ("PGSSLSNI=0", {"PGSSLSNI": "0"}, "probe-gateway-sni-off"),
+    (
+        "unknown name",
+        {"NAUTOBOT_DB_HOST": "nowhere.example", **HOSTADDR},
+        "probe-gateway-name",
+    ),
+    ("dead backend", {"NAUTOBOT_DB_PORT": "{dead}"}, "probe-gateway-backend"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [row[1:] for row in GATEWAY_ROWS],
+    ids=[row[0] for row in GATEWAY_ROWS],
+)
+def test_every_way_to_fail_at_a_gateway_has_a_code_of_its_own(
+    gateway, mount, redis_server, changed, expected
+):
+    dead = str(gateway.port("dead"))
+    changed = {
+        name: dead if value == "{dead}" else value for name, value in changed.items()
+    }
+    found = probe("database", through(gateway, mount, redis_server, **changed))
+
+    assert code(found) == expected
+    assert [stage.stage for stage in found.stages] == ["dns", "tcp", "tls"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"NAUTOBOT_REDIS_HOST": "127.0.0.1"}, "probe-gateway-ip"),
+        ({"NAUTOBOT_REDIS_PORT": "{dead}"}, "probe-gateway-backend"),
+    ],
+)
+@pytest.mark.parametrize("target", ["cache", "broker"])
+def test_redis_at_a_gateway(gateway, mount, redis_server, target, changed, expected):
+    changed = {
+        name: value.format(dead=gateway.port("dead")) for name, value in changed.items()
+    }
+    found = probe(target, through(gateway, mount, redis_server, **changed))
+
+    assert code(found) == expected
+
+
+def test_a_redis_name_that_the_gateway_does_not_know(mount, redis_server):
+    with Gateway(redis=Route(redis_server.port, "redis.example")) as gateway:
+        env = redis_environment(gateway.port("redis"), mount, redis_server.password)
+        found = probe("cache", env)
+
+    assert code(found) == "probe-gateway-name"
+
+
+def test_a_gateway_that_is_down_is_refused_and_comes_back(
+    postgres18, mount, redis_server
+):
+    with Gateway(postgres=Route(postgres18.port)) as gateway:
+        env = database_environment(
+            gateway.port("postgres"), mount, "verify-full", **DIRECT
+        )
+        assert probe("database", env).ok
+        gateway.kill()
+        down = probe("database", env)
+        gateway.start()
+
+        assert (code(down), down.is_transient) == ("probe-refused", True)
+        assert probe("database", env).ok
+
+
+# --- a worker ------------------------------------------------------------------
+
+
+def test_a_worker_answers_for_itself(redis_server, mount, tmp_path):
+    env = {
+        **redis_environment(redis_server.port, mount, redis_server.password),
+        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(tmp_path / "heartbeat"),
+    }
+    (tmp_path / "heartbeat").touch()
+    log = tmp_path / "worker.log"
+    log.touch()
+    worker = Process(
+        "A Celery worker",
+        [
+            sys.executable,
+            "-m",
+            "tests.lab.celery_worker",
+            "celery@lab",
+            "lab-queue",
+        ],
+        log=log,
+        ready=lambda: b" ready." in log.read_bytes(),
+        environment={**os.environ, **env, "PYTHONPATH": str(REPOSITORY)},
+        directory=tmp_path,
+    )
+    try:
+        answered = probe("worker", env, ping=Ping("celery@lab"), timeout=20)
+        silent = probe("worker", env, ping=Ping("celery@other"), timeout=3)
+    finally:
+        worker.end()
+
+    assert answered.ok, answered.problem
+    assert answered.stages[-1].detail == "celery@lab answers"
+    assert code(silent) == "probe-worker-silent"
+
+
+def test_a_broker_that_is_gone_is_no_answer(mount, tmp_path):
+    (tmp_path / "heartbeat").touch()
+    env = {
+        **redis_environment(free_port(), mount, "p"),
+        "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(tmp_path / "heartbeat"),
+    }
+    found = probe("worker", env, ping=Ping("celery@lab"), timeout=10)
+
+    assert code(found) == "probe-worker-silent"
+
+
+# --- as a command --------------------------------------------------------------
+
+
+def test_the_command_needs_neither_django_nor_nautobot(
+    postgres18, redis_server, mount, tmp_path
+):
+    """Their places are taken by packages that fail on import."""
+    for name in ("django", "nautobot", "celery", "kombu", "redis"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemError('imported')")
+    env = {
+        **database_environment(postgres18.port, mount, "verify-full"),
+        **redis_environment(redis_server.port, mount, redis_server.password),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "understack_nautobot_settings", "probe"],
+        env={
+            **os.environ,
+            **env,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.endswith("3 of 3 targets ok\n")
+
+
+def test_waiting_sees_a_server_come_up(authority, mount):
+    with PostgresServer(18, authority=authority) as server:
+        env = database_environment(server.port, mount, "verify-full")
+        server.stop()
+        waiting = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "understack_nautobot_settings",
+                "wait",
+                "database",
+                "--timeout=60",
+                "--stable=1",
+            ],
+            env={**os.environ, **env, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            first = waiting.stderr.readline()
+            server.start()
+            out, err = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+            waiting.wait()
+
+    assert waiting.returncode == 0
+    assert "database: not up at tcp: NAUTOBOT_DB_HOST: " in first
+    assert err.splitlines()[-1].endswith("database: up")
+    assert "database query ok" in out
+
+
+@pytest.mark.parametrize("usages", [CLIENT])
+def test_an_https_server_that_demands_a_certificate(authority, tmp_path, usages):
+    from tests.lab.scripted import ScriptedServer
+    from tests.lab.scripted import over_tls
+    from tests.lab.scripted import tls_context
+
+    mount = write_mount(tmp_path, authority.client(usages=usages), authority.ca_pem)
+
+    def script(connection):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    context = tls_context(authority.server(), clients=authority)
+    with ScriptedServer(over_tls(context, script)) as server:
+        env = {
+            "NOETL_TLS_CLIENT_CERT": mount.certificate,
+            "NOETL_TLS_CLIENT_KEY": mount.key,
+            "NOETL_TLS_CA": mount.ca,
+        }
+        url = f"https://localhost:{server.port}/api/health"
+        known = probe(url, env, tls_prefix="NOETL_TLS_")
+        stranger = probe(url, {"NOETL_TLS_CA": mount.ca}, tls_prefix="NOETL_TLS_")
+
+    assert known.ok, known.problem
+    assert known.stages[-1].detail == "GET /api/health: 200"
+    assert code(stranger) == "probe-client-certificate-required"
