@@ -44,12 +44,12 @@ from tests.lab.users import NOBODY
 from tests.lab.users import as_user
 from tests.lab.users import clients
 from understack_nautobot_settings import pem
+from understack_nautobot_settings.certificate_warnings import inspect_certificates
 from understack_nautobot_settings.certificates import Certificate
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.certificates import check_certificates
 from understack_nautobot_settings.certificates import check_files
 from understack_nautobot_settings.certificates import describe_certificates
-from understack_nautobot_settings.certificates import inspect_certificates
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.errors import settings_error
 
@@ -430,9 +430,9 @@ def test_nothing_waits_for_input_on_a_terminal(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from tests.lab.corpus import POSTGRESQL, REDIS, client_files
+from understack_nautobot_settings.certificate_warnings import inspect_certificates
 from understack_nautobot_settings.certificates import check_certificates
 from understack_nautobot_settings.certificates import describe_certificates
-from understack_nautobot_settings.certificates import inspect_certificates
 assert sys.stdin.isatty()
 for directory in sorted(Path(sys.argv[1]).iterdir()):
     for use in POSTGRESQL, REDIS:
@@ -642,7 +642,7 @@ def test_files_that_never_come_to_rest_are_given_up_on(tmp_path: Path) -> None:
     problems = check_certificates(files, clock=clock, sleep=slept.append)
 
     assert [problem.code for problem in problems] == ["certificate-expired"]
-    assert slept == [0.2] * 5
+    assert slept == [0.2] * 4
 
 
 @USES

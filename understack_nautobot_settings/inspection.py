@@ -10,11 +10,11 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificate_warnings import inspect_certificates
 from understack_nautobot_settings.certificates import Certificate
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.certificates import check_certificates
 from understack_nautobot_settings.certificates import describe_certificates
-from understack_nautobot_settings.certificates import inspect_certificates
 from understack_nautobot_settings.client_files import client_files
 from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import Reader

@@ -8,7 +8,9 @@ is valid; this only reads out names, dates and extensions.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 _SEQUENCE = 0x30
@@ -155,10 +157,34 @@ def _general_name(tag: int, value: bytes) -> str:
     return ""
 
 
+def readable(ders: Iterable[bytes]) -> Iterator[X509]:
+    """Yield the fields of those certificates that can be read."""
+    for der in ders:
+        with suppress(ValueError):
+            yield read_x509(der)
+
+
 def utc(moment: int) -> str:
     """Return seconds since the epoch as ``2026-11-22T04:21:00Z``."""
     year, month, day, hour, minute, second, *_ = time.gmtime(moment)
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+
+
+def is_valid(certificate: X509, now: int) -> bool:
+    """Tell whether a moment, in seconds since the epoch, is within the validity.
+
+    As OpenSSL has it: the last second is not.
+    """
+    return certificate.not_before <= now < certificate.not_after
+
+
+def dates(certificate: X509, now: int) -> str:
+    """Return what the validity means now: ``expired on 2026-11-22T04:21:00Z``."""
+    if certificate.not_after <= now:
+        return f"expired on {utc(certificate.not_after)}"
+    if certificate.not_before > now:
+        return f"not valid before {utc(certificate.not_before)}"
+    return f"until {utc(certificate.not_after)}"
 
 
 def _certificate(der: bytes) -> X509:
