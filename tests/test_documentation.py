@@ -10,6 +10,7 @@ import yaml
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.app.job_queues import read_wishes
 from understack_nautobot_settings.cli import COMMANDS
 from understack_nautobot_settings.cli import PROGRAM
 from understack_nautobot_settings.nautobot_variables import NAUTOBOT_NAMES
@@ -83,6 +84,20 @@ def test_manifests_are_yaml_and_their_commands_are_taken(path):
             name, *arguments = words
             if name == PROGRAM:
                 assert_taken(arguments[0], arguments[1:])
+
+
+def test_the_queues_of_the_guides_are_read():
+    found = [
+        block
+        for path in WRITTEN
+        for block in blocks(path, "yaml")
+        if block.startswith("queues:")
+    ]
+    assert len(found) == 2
+    for block in found:
+        problems = []
+        assert read_wishes("queues.yaml", block, problems=problems)
+        assert problems == []
 
 
 def commands(value):

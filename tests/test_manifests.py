@@ -450,6 +450,12 @@ def test_the_event_source_watches_for_the_label_that_the_secret_carries():
     assert event["eventTypes"] == ["ADD", "UPDATE"]
 
 
+def test_the_bootstrap_secret_starts_no_job():
+    template = external_secret("nautobot-superuser")["target"]["template"]
+    assert "metadata" not in template
+    assert [*template["data"]] == ["token"]
+
+
 def test_the_secret_has_the_fields_that_the_job_reads():
     from understack_nautobot_settings.accounts.credentials import FIELDS
 
