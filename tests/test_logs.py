@@ -3,6 +3,7 @@ import logging.config
 
 import pytest
 
+from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import log_settings
 from understack_nautobot_settings import logs
@@ -13,6 +14,7 @@ BASE = ({"version": 1, "loggers": {}}, ["django.contrib.auth"], ["some.Middlewar
 def structlog_set_up(calls):
     def set_up(loggers, apps, layers, **options):
         calls.append(options)
+        loggers["disable_existing_loggers"] = True
         loggers["root"] = {"level": options["root_level"]}
         apps.append("django_structlog")
         layers.append("django_structlog.middlewares.RequestMiddleware")
@@ -50,11 +52,13 @@ def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
     assert settings == {
         "LOGGING": {
             "version": 1,
-            "loggers": {"nautobot": {}},
+            "disable_existing_loggers": False,
+            "loggers": {"nautobot": {}, "celery.task": {}},
             "root": {"level": "DEBUG"},
         },
         "INSTALLED_APPS": ["a", "django_structlog"],
         "MIDDLEWARE": ["m", "django_structlog.middlewares.RequestMiddleware"],
+        "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
     }
     assert base == ({"version": 1, "loggers": {"nautobot": {}}}, ["a"], ["m"])
 
@@ -63,9 +67,48 @@ def test_a_second_run_changes_nothing():
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
     first = log_settings(*BASE, env, structlog=structlog_set_up([]))
 
-    second = log_settings(*first.values(), env, structlog=structlog_set_up([]))
+    base = (first[name] for name in ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE"))
+    second = log_settings(*base, env, structlog=structlog_set_up([]))
 
     assert second == first
+
+
+def test_loggers_are_silenced_only_where_the_base_does_so():
+    """Nautobot's set-up would silence Celery: no task would be seen to fail."""
+    base = ({**BASE[0], "disable_existing_loggers": True}, *BASE[1:])
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+
+    settings = log_settings(*base, env, structlog=structlog_set_up([]))
+
+    assert settings["LOGGING"]["disable_existing_loggers"] is True
+
+
+def test_without_a_format_the_level_is_nobodys_business():
+    """The chart hands the same variable to Celery, which takes any case."""
+    env = {"NAUTOBOT_LOG_LEVEL": "debug"}
+
+    assert log_settings(*BASE, env) == log_settings(*BASE, {})
+
+
+def test_without_a_format_the_very_objects_of_nautobot_stay():
+    """Nautobot knows its LOGGING by identity when it adds trace ids to the lines."""
+    base = ({"version": 1}, ["a"], ["m"])
+
+    settings = log_settings(*base, {})
+
+    assert all(one is two for one, two in zip(settings.values(), base, strict=True))
+
+
+def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
+    env = {"UNDERSTACK_LOG_FORMAT": "json", "NAUTOBOT_LOG_LEVEL": "warn"}
+
+    with pytest.raises(SettingsError) as caught:
+        log_settings(*BASE, env, structlog=structlog_set_up([]))
+
+    assert str(caught.value) == (
+        "NAUTOBOT_LOG_LEVEL: 'warn' is not a log level. "
+        "Use WARNING, DEBUG, INFO, ERROR or CRITICAL."
+    )
 
 
 def test_a_format_without_nautobot_is_warned_about():

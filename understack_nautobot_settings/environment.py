@@ -158,8 +158,9 @@ class Choice(Kind[str]):
         from difflib import get_close_matches
 
         folded = text.lower().replace("_", "-").replace(" ", "-")
-        nearest = get_close_matches(folded, self.words, n=1, cutoff=0.6)
-        words = list(dict.fromkeys([*nearest, *self.offered]))
+        spelt = {word.lower(): word for word in self.words}
+        nearest = get_close_matches(folded, spelt, n=1, cutoff=0.6)
+        words = list(dict.fromkeys([*(spelt[word] for word in nearest), *self.offered]))
         return one_of(words)
 
 

@@ -27,6 +27,11 @@ Line = str | Callable[[], str]
 
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
+# Celery would replace the handlers of the root logger, and give one of its own to
+# the logger of tasks where that has none: both in a format of its own.
+_KEEP_ROOT_LOGGER = {"CELERY_WORKER_HIJACK_ROOT_LOGGER": False}
+_TASK_LOGGER = "celery.task"
+
 _waiting: list[tuple[int, Line]] = []
 _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 
@@ -61,7 +66,9 @@ def log_settings(
             or None where there is no Nautobot.
 
     Returns:
-        ``LOGGING``, ``INSTALLED_APPS`` and ``MIDDLEWARE``, those that were given.
+        ``LOGGING``, ``INSTALLED_APPS`` and ``MIDDLEWARE``, those that were given;
+        with a format also ``CELERY_WORKER_HIJACK_ROOT_LOGGER``, so that workers
+        write the same format.
 
     Raises:
         SettingsError: A variable is wrong.
@@ -69,7 +76,6 @@ def log_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         log_format = read(variables.LOG_FORMAT)
-        level = read(variables.LOG_LEVEL)
         base = {
             "LOGGING": logging_settings,
             "INSTALLED_APPS": installed_apps,
@@ -93,14 +99,17 @@ def log_settings(
             return given
         from copy import deepcopy
 
-        loggers = dict(deepcopy(logging_settings or {}))
+        before = logging_settings or {}
+        loggers = dict(deepcopy(before))
         loggers.setdefault("loggers", {})
         apps = list(installed_apps or ())
         layers = list(middleware or ())
         # Nautobot's function appends to the lists it is given; the second of two
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
-            return given
+            return {**given, **_KEEP_ROOT_LOGGER}
+        loggers["loggers"].setdefault(_TASK_LOGGER, {})
+        level = read(variables.LOG_LEVEL)
         set_up(
             loggers,
             apps,
@@ -109,7 +118,17 @@ def log_settings(
             root_level=level,
             plain_format=log_format == "plain",
         )
-        return {"LOGGING": loggers, "INSTALLED_APPS": apps, "MIDDLEWARE": layers}
+        # It also silences every logger that exists by then, Celery's among them: a
+        # worker would neither say that it is ready nor that a task has failed.
+        loggers["disable_existing_loggers"] = before.get(
+            "disable_existing_loggers", False
+        )
+        return {
+            "LOGGING": loggers,
+            "INSTALLED_APPS": apps,
+            "MIDDLEWARE": layers,
+            **_KEEP_ROOT_LOGGER,
+        }
 
 
 def log_once_configured(

@@ -509,7 +509,12 @@ LOG_FORMAT: Variable[str | None] = Variable(
     None,
     "`json` or `plain` lines through Nautobot's structlog set-up.",
     concern="logs",
-    settings=("LOGGING", "INSTALLED_APPS", "MIDDLEWARE"),
+    settings=(
+        "LOGGING",
+        "INSTALLED_APPS",
+        "MIDDLEWARE",
+        "CELERY_WORKER_HIJACK_ROOT_LOGGER",
+    ),
 )
 LOG_LEVEL: Variable[str] = Variable(
     "NAUTOBOT_LOG_LEVEL",

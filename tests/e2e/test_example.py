@@ -44,6 +44,11 @@ json.dump({
     "settings": {name: second.get(name) for name in names},
     "base": {name: vars(base).get(name) for name in names},
     "extra": [name for name in second if name.startswith("EXTRA_")],
+    "in the database": [
+        name
+        for name in {*base.CONSTANCE_CONFIG, *base.CONSTANCE_ADDITIONAL_FIELDS}
+        if name in second and second[name] is not vars(base).get(name)
+    ],
 }, sys.stdout, default=repr)
 """
 
@@ -124,6 +129,7 @@ def test_nautobots_own_settings_stay_as_they_are(tmp_path, mount, more):
     assert found["same content"]
     assert found["same twice"]
     assert found["extra"] == []
+    assert found["in the database"] == []
 
 
 def test_the_example_speaks_tls_everywhere(tmp_path, mount):
@@ -165,6 +171,60 @@ def test_what_tools_assume_of_nautobot_is_what_nautobot_does(tmp_path, env):
     base["CACHES"]["default"]["OPTIONS"].pop("CUSTOM_HEALTH_CHECK_CLASS", None)
     assumed = nautobot_settings(env)
     assert assumed == {name: base[name] for name in assumed}
+
+
+# What a worker does before its first task, and what it logs from then on.
+LOG_AS_A_WORKER = """
+import logging
+import nautobot
+from celery import signals
+nautobot.setup()
+from nautobot.core.celery import app
+app.log.setup(loglevel="INFO", redirect_stdouts=True)
+signals.celeryd_after_setup.send(sender="worker", instance=None, conf=app.conf)
+logging.getLogger("celery.apps.worker").info("ready")
+logging.getLogger("celery.app.trace").error("a task failed")
+logging.getLogger("celery.task").info("a task says so")
+logging.getLogger("nautobot.jobs").info("a job says so")
+print("a task prints")
+"""
+
+
+def test_json_lines_are_all_that_a_worker_logs(tmp_path):
+    """Celery's lines included, each once; the start-up line and warnings first."""
+    env = {
+        **OFF,
+        "NAUTOBOT_SECRET_KEY": "short",
+        "NAUTOBOT_CONFIG": str(EXAMPLE),
+        "UNDERSTACK_LOG_FORMAT": "json",
+        "NAUTOBOT_LOG_LEVEL": "INFO",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_AS_A_WORKER],
+        env=environment(tmp_path, env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    ours = [line for line in lines if "understack" in line["logger"]]
+    assert [line["level"] for line in ours] == ["info", "warning"]
+    assert ours == lines[:2]
+    assert ours[0]["event"].startswith("PostgreSQL sslmode=unset")
+    assert [
+        (line["logger"], line["event"])
+        for line in lines
+        if line["logger"].startswith("celery") or "says so" in line["event"]
+    ] == [
+        ("celery.apps.worker", "ready"),
+        ("celery.app.trace", "a task failed"),
+        ("celery.task", "a task says so"),
+        ("nautobot.jobs", "a job says so"),
+        ("celery.redirected", "a task prints"),
+    ]
 
 
 def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
