@@ -1,18 +1,25 @@
 """What the pages name exists: variables, problems, commands, files, manifests."""
 
+import datetime
+import io
 import re
 import shlex
+import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.lab.certificates import Authority
+from tests.lab.certificates import now
+from tests.lab.certificates import write_mount
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.app.job_queues import read_wishes
 from understack_nautobot_settings.cli import COMMANDS
 from understack_nautobot_settings.cli import PROGRAM
+from understack_nautobot_settings.cli import main
 from understack_nautobot_settings.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.problem_codes import Code
 
@@ -68,7 +75,9 @@ def test_every_command_line_is_taken(path):
     for block in blocks(path, "console"):
         joined = block.replace("\\\n", " ")
         for line in joined.splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if not line.startswith("$ "):
+                continue
+            words = shlex.split(line[2:], comments=True)
             if PROGRAM not in words:
                 continue
             words = words[words.index(PROGRAM) + 1 :]
@@ -98,6 +107,54 @@ def test_the_queues_of_the_guides_are_read():
         problems = []
         assert read_wishes("queues.yaml", block, problems=problems)
         assert problems == []
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def mount():
+    """Return a directory with a path as short as the documented one."""
+    with tempfile.TemporaryDirectory(prefix="m") as directory:
+        yield directory
+
+
+def test_the_expiring_certificate_is_shown_as_check_shows_it(mount):
+    """Whatever the paths, dates and serials are, which also decide on line ends."""
+    authority = Authority("understack-mtls-ca")
+    end = now() + datetime.timedelta(days=29, hours=1)
+    write_mount(mount, authority.client(not_after=end), authority.ca_pem)
+    places = {
+        one.name: f"{mount}/{Path(one.default).name}"
+        for one in variables.VARIABLES
+        if str(one.default).startswith("/etc/nautobot/mtls/")
+    }
+    terminal = Terminal()
+    env = {
+        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_HOST": "nautobot-db.example.com",
+        "NO_COLOR": "1",
+        **places,
+    }
+    assert main(["check"], env, stdout=terminal) == 0
+    (shown,) = (
+        block.partition("\n")[2]
+        for block in blocks(DOCS / "guides" / "renewal.md", "console")
+        if "Problems" in block
+    )
+    assert without_what_differs(terminal.getvalue()) == without_what_differs(shown)
+
+
+def without_what_differs(text):
+    text = re.sub(r"/[\w/.-]+/(\w+\.\w+)", r"\1", text)
+    text = re.sub(r"\b[0-9A-F]{30,}\b|\d{4}-\d\d-\d\dT[\d:]+Z", "·", text)
+    return re.sub("[─\\s]+", " ", text).strip()
 
 
 def commands(value):
