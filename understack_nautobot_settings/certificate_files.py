@@ -10,6 +10,7 @@ from typing import NamedTuple
 from understack_nautobot_settings import pem
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.openssl import identity
 from understack_nautobot_settings.x509 import X509
 from understack_nautobot_settings.x509 import readable
 
@@ -164,12 +165,4 @@ def owner(status: os.stat_result) -> str:
 
 def generation(files: ClientFiles) -> list[tuple[int, ...] | None]:
     """Return what tells one set of mounted files from the next."""
-    return [_identity(file.path) for file in files.present()]
-
-
-def _identity(path: str) -> tuple[int, ...] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return [identity(file.path) for file in files.present()]

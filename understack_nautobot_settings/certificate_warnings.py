@@ -189,6 +189,9 @@ def _issuer_warnings(
     cert, key, ca = files.cert, files.key or files.cert, files.ca
     if cert is None or key is None or ca is None:
         return
+    strictly = _refusal_by(cert, key, ca, key_password, strict=True)
+    if strictly is None:
+        return
     code = _refusal_by(cert, key, ca, key_password, strict=False)
     if code is not None:
         words = "" if code[0] in NO_ISSUER else f": {code[1]}"
@@ -202,12 +205,11 @@ def _issuer_warnings(
             "two do, ask the server with 'probe'.",
         )
         return
-    code = _refusal_by(cert, key, ca, key_password, strict=True)
-    if code is not None and not any(map(_is_lax, authorities)):
+    if not any(map(_is_lax, authorities)):
         yield problem_codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
-            f"{_STRICT_WORDS.get(code[0], code[1])}.",
+            f"{_STRICT_WORDS.get(strictly[0], strictly[1])}.",
             "Issue CA and certificates as RFC 5280 asks; Python 3.13 holds servers "
             "of this CA to it.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from typing import NamedTuple
@@ -15,6 +16,9 @@ NOT_YET_VALID = 9
 EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)
 PURPOSE = 26
+
+
+_MOST_ACCEPTED = 16
 
 
 class Presented(NamedTuple):
@@ -31,6 +35,18 @@ class Presented(NamedTuple):
     asked: bool = False
 
 
+_accepted: dict[tuple[object, ...], Presented] = {}
+
+
+def identity(path: str) -> tuple[int, ...] | None:
+    """Return what tells a file from the one that takes its place, None for none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def present(
     cert: str,
     key: str,
@@ -40,6 +56,10 @@ def present(
     strict: bool = False,
 ) -> Presented:
     """Present a certificate to a server in memory, which demands one.
+
+    What is accepted is remembered while the files stay the same: PostgreSQL and
+    Redis are usually given one and the same certificate. A certificate that expires
+    meanwhile is still remembered as accepted; dates are the caller's to compare.
 
     In TLS 1.3 the client is through before the server looks at its certificate:
     time enough to tell the server which certificate to trust.
@@ -52,6 +72,34 @@ def present(
             itself and judge nothing but it.
         strict: Apply the strict rules of RFC 5280.
     """
+    question = _question(cert, key, trust, strict=strict)
+    known = None if key_password else _accepted.get(question)
+    if known is not None:
+        return known
+    presented = _presented(cert, key, key_password, trust, strict=strict)
+    if presented.error is None and not key_password:
+        if len(_accepted) >= _MOST_ACCEPTED:
+            _accepted.clear()
+        _accepted[question] = presented
+    return presented
+
+
+def _question(
+    cert: str, key: str, trust: str | None, *, strict: bool
+) -> tuple[object, ...]:
+    """Return what the answer depends on: files by identity, and how they are seen."""
+    paths = [cert, key] if trust is None else [cert, key, trust]
+    return tuple(map(identity, paths)), trust is None, strict
+
+
+def _presented(
+    cert: str,
+    key: str,
+    key_password: str | None,
+    trust: str | None,
+    *,
+    strict: bool,
+) -> Presented:
     import ssl
 
     asked: list[bool] = []
