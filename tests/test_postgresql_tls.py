@@ -166,6 +166,56 @@ def test_a_namespace_without_databases_is_taken_for_postgresql():
     assert postgresql_tls_settings(None, {}) == {}
 
 
+@pytest.mark.parametrize(
+    ("taken", "meant"),
+    [
+        ({"ENGINE": ""}, {"ENGINE": ENGINE}),
+        ({"HOST": "", "NAME": ""}, {"HOST": "localhost", "NAME": "nautobot"}),
+        ({"HOST": " db\n", "USER": "app\n"}, {"HOST": "db", "USER": "app"}),
+        ({"PORT": "5432\n", "NAME": "app"}, {"PORT": "5432", "NAME": "app"}),
+        ({"PORT": "", "USER": " "}, {"PORT": "", "USER": ""}),
+    ],
+)
+def test_what_nautobot_took_as_it_stood_is_empty_or_without_blanks(taken, meant):
+    """A Secret made by echo ends in a line end, and the chart writes empty values."""
+    env = {f"NAUTOBOT_DB_{key}": text for key, text in taken.items()}
+
+    found = settings(env, {"default": {"ENGINE": ENGINE, **taken}})
+
+    assert found == {"DATABASES": {"default": {"ENGINE": ENGINE, **meant}}}
+
+
+def test_what_the_settings_file_wrote_itself_is_left_alone():
+    """A service link may set the variable although nobody uses it."""
+    env = {"NAUTOBOT_DB_PORT": "tcp://10.0.0.1:5432", "NAUTOBOT_DB_HOST": " x "}
+    base = {"default": {"ENGINE": ENGINE, "PORT": "5433", "HOST": " mine "}}
+
+    assert settings(env, base) == {"DATABASES": base}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sentence"),
+    [
+        (
+            "PORT",
+            "tcp://10.0.0.1:5432",
+            "NAUTOBOT_DB_PORT: 'tcp://10.0.0.1:5432' is not a whole number. "
+            "Use a whole number from 1 to 65535.",
+        ),
+        (
+            "HOST",
+            '"db"',
+            "NAUTOBOT_DB_HOST: the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value.",
+        ),
+    ],
+)
+def test_what_nautobot_takes_unread_is_read(key, text, sentence):
+    base = {"default": {"ENGINE": ENGINE, key: text}}
+
+    assert refusal({f"NAUTOBOT_DB_{key}": text}, base) == sentence
+
+
 def test_the_engine_of_django_prometheus_is_postgresql_too():
     base = {"default": {"ENGINE": "django_prometheus.db.backends.postgresql"}}
 

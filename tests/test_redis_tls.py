@@ -358,6 +358,14 @@ def test_a_cache_that_is_not_redis_is_left_alone():
     }
 
 
+@pytest.mark.parametrize("backend", ["", f" {BACKEND}\n"])
+def test_an_empty_backend_is_nautobots_own_and_blanks_are_stripped(backend):
+    base = caches("redis://localhost:6379/1")
+    base["default"]["BACKEND"] = backend
+
+    assert settings({"NAUTOBOT_CACHES_BACKEND": backend}, base=base) == on()
+
+
 def test_what_was_there_before_is_merged_and_not_changed():
     base = caches(
         "redis://localhost:6379/1",

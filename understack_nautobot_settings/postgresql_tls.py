@@ -43,6 +43,15 @@ _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "port": variables.DB_PORT,
 }
 
+# Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
+_TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
+    ("ENGINE", variables.DB_ENGINE, "django.db.backends.postgresql"),
+    ("NAME", variables.DB_NAME, "nautobot"),
+    ("USER", variables.DB_USER, ""),
+    ("HOST", variables.DB_HOST, "localhost"),
+    ("PORT", variables.DB_PORT, ""),
+)
+
 
 def postgresql_tls_settings(
     databases: Mapping[str, Any] | None,
@@ -77,15 +86,37 @@ def postgresql_tls_settings(
         read = Reader(env, found)
         base = dict(databases or {})
         default = dict(base.get("default") or {})
+        meant = _as_meant(read, default)
+        default |= meant
         if not is_postgresql(default):
             _refuse_other_engine(read, default)
-            return {"DATABASES": base} if databases is not None else {}
-        decided = _tls_options(read, check_files, libpq)
-        extra = _extra_options(read, decided)
+            decided = extra = {}
+        else:
+            decided = _tls_options(read, check_files, libpq)
+            extra = _extra_options(read, decided)
         if decided or extra:
             default["OPTIONS"] = {**(default.get("OPTIONS") or {}), **extra, **decided}
+        if decided or extra or meant:
             base["default"] = default
-        return {"DATABASES": base} if base else {}
+        return {"DATABASES": base} if base or databases is not None else {}
+
+
+def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
+    """Return what Nautobot took from the environment as it stood, and should not have.
+
+    Nautobot takes an empty variable for a value, and blanks around one for a part
+    of it; it hands a port to libpq unread.
+    """
+    env = read.mapping()
+    meant: dict[str, str] = {}
+    for key, variable, default in _TAKEN:
+        text = env.get(variable.name)
+        if text is not None and database.get(key) == text:
+            read.given(variable)
+            value = text.strip() or default
+            if value != text:
+                meant[key] = value
+    return meant
 
 
 def is_postgresql(database: Mapping[str, Any]) -> bool:

@@ -170,8 +170,14 @@ def _redis_caches(caches: Mapping[str, Any] | None) -> dict[str, Mapping[str, An
     return {
         alias: cache
         for alias, cache in caches.items()
-        if "redis" in cache.get("BACKEND", variables.CACHES_BACKEND.default).lower()
+        if "redis" in _backend(cache).lower()
     }
+
+
+def _backend(cache: Mapping[str, Any]) -> str:
+    """Return the backend of a cache, Nautobot's where its variable is empty."""
+    backend = str(cache.get("BACKEND") or "").strip()
+    return backend or variables.CACHES_BACKEND.default
 
 
 def _is_redis(broker_url: str | None) -> bool:
@@ -249,6 +255,8 @@ def _cache(
 ) -> tuple[dict[str, Any], str]:
     """Return one cache over TLS, and the scheme of its (first) URL."""
     settings = dict(cache)
+    if "BACKEND" in cache:
+        settings["BACKEND"] = _backend(cache)
     options = dict(_mapping(cache.get("OPTIONS")))
     pool = dict(_mapping(options.get("CONNECTION_POOL_KWARGS")))
     location = cache.get("LOCATION")
@@ -269,7 +277,7 @@ def _cache(
         scheme = scheme_of(urls[0]) if urls else ""
     pool |= tls.options(scheme)
     if pool:
-        if any(name in str(cache.get("BACKEND")) for name in _NATIVE_BACKENDS):
+        if any(name in _backend(cache) for name in _NATIVE_BACKENDS):
             read.problems.append(
                 problem_codes.REDIS_CACHE_BACKEND.problem(
                     variables.CACHES_BACKEND.name,

@@ -11,6 +11,7 @@ from understack_nautobot_settings.certificates import describe_certificates
 from understack_nautobot_settings.client_files import client_files
 from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.client_files import redis_options
+from understack_nautobot_settings.postgresql_tls import is_postgresql
 
 
 def startup_line(
@@ -37,6 +38,9 @@ def startup_line(
 
 
 def _postgresql(settings: Mapping[str, Any]) -> str:
+    default = (settings.get("DATABASES") or {}).get("default") or {}
+    if not is_postgresql(default):
+        return f"database {default['ENGINE']}"
     options = postgresql_options(settings)
     sslmode = options.get("sslmode", "unset")
     negotiation = options.get("sslnegotiation", "unset")
