@@ -15,8 +15,11 @@ ROOT = Path(__file__).parent.parent
 _WANTED = re.compile(r"^::: (help|file) (\S+)$", re.MULTILINE)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Replace ``::: help COMMAND`` by its help, and ``::: file PATH`` by the file."""
+    if page.file.src_uri == "reference/problems.md":
+        # Generated, with one wide table and nothing to list beside it.
+        page.meta["hide"] = ["toc"]
     write = {"help": _help, "file": _file}
     return _WANTED.sub(lambda match: write[match[1]](match[2]), markdown)
 
