@@ -3,6 +3,7 @@ import itertools
 import logging
 import subprocess
 import sys
+import warnings
 from types import MappingProxyType
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import configure
 from understack_nautobot_settings import logs
 from understack_nautobot_settings.configuration import FRAGMENTS
@@ -91,12 +93,31 @@ def test_the_mode_and_the_warnings_wait_for_logging():
     )
 
 
+@pytest.mark.parametrize("base", [{}, {"LOGGING": {}}])
+def test_django_is_made_to_configure_logging_where_there_is_nothing_to(base):
+    """It calls LOGGING_CONFIG only with a LOGGING, and the lines would be lost."""
+    namespace = dict(base)
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING"] == {"version": 1, "incremental": True}
+
+
+def test_logging_that_is_configured_stays_as_it_is():
+    namespace = {"LOGGING": {"version": 1}}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING"] == {"version": 1}
+
+
 def test_a_namespace_that_configures_no_logging_is_left_so():
     namespace = {"LOGGING_CONFIG": None}
 
     configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
 
     assert namespace["LOGGING_CONFIG"] is None
+    assert "LOGGING" not in namespace
 
 
 @pytest.mark.parametrize(
@@ -157,7 +178,8 @@ TEXTS = st.one_of(
             "redis://[",
         ]
     ),
-    st.text(st.characters(exclude_characters="\0"), max_size=30),
+    # With what undecodable bytes become in os.environ.
+    st.text(st.characters(exclude_characters="\0") | st.just("\udcff"), max_size=30),
 )
 ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), TEXTS)
 
@@ -222,6 +244,20 @@ def test_fragments_own_disjoint_keys(env, order):
         settings |= fragment.settings(*bases, env, problems=[], **options)
 
     assert {name: settings[name] for name in expected} == expected
+
+
+@given(ENVIRONMENTS, st.sampled_from(FRAGMENTS))
+def test_a_fragment_composed_by_hand_needs_no_base(env, fragment):
+    nothing = [None] * len(fragment.base)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SettingsWarning)
+        try:
+            settings = fragment.settings(*nothing, env)
+        except SettingsError:
+            return
+
+    assert type(settings) is dict
 
 
 class Recording(dict):

@@ -88,6 +88,17 @@ def test_a_service_link_in_place_of_the_port_is_named():
     ]
 
 
+def test_an_encoded_password_that_is_no_text_is_refused():
+    """Decoded all the same it would be another password."""
+    found, problems = address(PASSWORD="canary%FF", PASSWORD_ENCODED="true")
+
+    assert found.password == ""
+    assert problems == [
+        "NAUTOBOT_REDIS_PASSWORD: what is percent-encoded in the value is not UTF-8. "
+        "Encode it as UTF-8, or unset NAUTOBOT_REDIS_PASSWORD_ENCODED."
+    ]
+
+
 @given(username=TEXT, password=TEXT)
 def test_credentials_come_out_of_the_url_as_they_went_in(username, password):
     found = RedisAddress("rediss", "r", 6379, username, password)

@@ -17,6 +17,7 @@ from understack_nautobot_settings.errors import settings_error
 from understack_nautobot_settings.hardening import hardening_settings
 from understack_nautobot_settings.inside_nautobot import app_settings
 from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
+from understack_nautobot_settings.logs import NOTHING_TO_CONFIGURE
 from understack_nautobot_settings.logs import Line
 from understack_nautobot_settings.logs import log_once_configured
 from understack_nautobot_settings.logs import log_settings
@@ -159,3 +160,5 @@ def configure(
     logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
     namespace.update(evaluation.settings)
     namespace["LOGGING_CONFIG"] = log_once_configured(lines, logging_config)
+    if logging_config and not settings.get("LOGGING"):
+        namespace["LOGGING"] = dict(NOTHING_TO_CONFIGURE)

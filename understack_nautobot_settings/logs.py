@@ -21,6 +21,9 @@ from understack_nautobot_settings.errors import Problem
 LOGGER = "understack_nautobot_settings"
 CONFIGURE_LOGGING = "understack_nautobot_settings.logs.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
+NOTHING_TO_CONFIGURE = {"version": 1, "incremental": True}
+"""A ``LOGGING`` that changes nothing: for an empty one Django configures none, and
+what waits here would never be logged."""
 
 Line = str | Callable[[], str]
 """A line, or what makes it at the moment it is logged."""

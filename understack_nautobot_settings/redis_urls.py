@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import FALSE_WORDS
 from understack_nautobot_settings.environment import TRUE_WORDS
@@ -63,9 +64,7 @@ def redis_address(read: Reader) -> RedisAddress:
     username = read(variables.REDIS_USERNAME)
     password = read(variables.REDIS_PASSWORD)
     if read(variables.REDIS_PASSWORD_ENCODED):
-        from urllib.parse import unquote
-
-        password = unquote(password)
+        password = _decoded(password, read)
     scheme = read(variables.REDIS_SCHEME)
     if scheme is None:
         scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
@@ -76,6 +75,24 @@ def redis_address(read: Reader) -> RedisAddress:
         username=username,
         password=password,
     )
+
+
+def _decoded(password: str, read: Reader) -> str:
+    from urllib.parse import unquote
+
+    try:
+        return unquote(password, errors="strict")
+    except UnicodeDecodeError:
+        # Not while the text is at hand: it would be the context of what is raised.
+        pass
+    read.problems.append(
+        problem_codes.VALUE_NOT_UTF8.problem(
+            variables.REDIS_PASSWORD.name,
+            "what is percent-encoded in the value is not UTF-8.",
+            f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
+        )
+    )
+    return ""
 
 
 def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
