@@ -26,6 +26,7 @@ SECRETS = {
     "PLUGIN_TOKEN": f"{CANARY}-of-a-plugin",
     "UNDERSTACK_REDIS_MTLS": "off",
 }
+CONFIG = "NAUTOBOT_EXTRA_PLUGINS_CONFIG"
 MODES = "Use {}, or leave it unset for no TLS."
 IN_CLEAR = (
     "is refused: it falls back to plain text when the server, or whoever answers in "
@@ -99,6 +100,79 @@ REFUSED = [
         {"NAUTOBOT_SECRET_KEY": ""},
         "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
         "NAUTOBOT_SECRET_KEY_FILE, to the value that all pods share.",
+    ),
+    *(
+        row(9, name, {CONFIG: text}, f"{CONFIG}: {sentence}")
+        for name, text, sentence in (
+            (
+                "not JSON",
+                f'{{"a": {{"token": "{CANARY}",}}}}',
+                "the text is not JSON at line 1, column 26: a name in double quotes is "
+                "expected. Correct the JSON there.",
+            ),
+            (
+                "a list of pairs",
+                f'[["a", "{CANARY}"]]',
+                "the JSON at line 1, column 1 is an array, not an object. Write one "
+                "object: braces around names and values.",
+            ),
+            (
+                "a byte order mark",
+                f'\ufeff{{"a": {{"token": "{CANARY}"}}}}',
+                "the text has a byte order mark at line 1, column 1. Save it as UTF-8 "
+                "without one.",
+            ),
+            (
+                "NaN",
+                f'{{"a": {{"{CANARY}": NaN}}}}',
+                "the JSON at line 1, column 18 has NaN, Infinity or a number too large "
+                "to be kept. Write a finite number, or a string.",
+            ),
+            (
+                "a name twice",
+                f'{{"a": {{"{CANARY}": 1, "{CANARY}": 2}}}}',
+                "the JSON at line 1, column 21 gives a name a second time in the same "
+                "object. Remove one of the two.",
+            ),
+        )
+    ),
+    row(
+        10,
+        "variables that are unset, all of them",
+        {
+            CONFIG: f'{{"a": {{"t": "${{NOT_SET}}", "b": [{{"c": "{CANARY}${{NOR}}"}}'
+            "]}}"
+        },
+        f"{CONFIG}: a.t refers to NOT_SET, which is not set. Set NOT_SET, or give a "
+        "default: ${NOT_SET:-text}.",
+        f"{CONFIG}: a.b[0].c refers to NOR, which is not set. Set NOR, or give a "
+        "default: ${NOR:-text}.",
+    ),
+    row(
+        11,
+        "null and text for a whole plugin",
+        {CONFIG: f'{{"nautobot_golden_config": null, "b": "{CANARY}"}}'},
+        f"{CONFIG}: the configuration of 'nautobot_golden_config' is null. Write an "
+        "object, {} for none.",
+        f"{CONFIG}: the configuration of 'b' is not an object. Write an object, {{}} "
+        "for none.",
+    ),
+    row(
+        12,
+        "a malformed reference",
+        {CONFIG: f'{{"a": {{"t": "{CANARY} ${{NOT SET}}"}}}}'},
+        f"{CONFIG}: a.t has a malformed reference at character 8. Write ${{NAME}} or "
+        "${NAME:-default}, or $${ for '${' itself.",
+    ),
+    row(
+        13,
+        "a plugin that is not installed, strictly",
+        {
+            "NAUTOBOT_EXTRA_PLUGINS": "nowhere_to_be_found",
+            "NAUTOBOT_EXTRA_PLUGINS_STRICT": "true",
+        },
+        "NAUTOBOT_EXTRA_PLUGINS: 'nowhere_to_be_found' is not installed. Install it in "
+        "the image, or correct the name.",
     ),
     row(
         18,
@@ -207,6 +281,13 @@ WARNED = [
         "NAUTOBOT_EXTRA_PLUGINS: 'nowhere_to_be_found' is not installed and is "
         "skipped. Install it in the image, or correct the name.",
     ),
+    row(
+        16,
+        "configuration of a plugin that is not loaded",
+        {CONFIG: '{"nowhere_to_be_found": {"token": "${PLUGIN_TOKEN}"}}'},
+        f"{CONFIG}: 'nowhere_to_be_found' is configured and not loaded. Add it to "
+        "NAUTOBOT_EXTRA_PLUGINS, or remove it here.",
+    ),
 ]
 
 
@@ -269,6 +350,17 @@ def mounted(tmp_path):
         "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
         "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
     }
+
+
+def test_12_a_literal_reference_and_hashes_pass_through():
+    text = '{"nautobot_golden_config": {"t": "$${X} $2b$12$canary $NAME $$ $$<Y>"}}'
+    env = {**SECRETS, CONFIG: text}
+
+    settings = evaluate(nautobot_settings(env), env).settings
+
+    assert settings["PLUGINS_CONFIG"]["nautobot_golden_config"]["t"] == (
+        "${X} $2b$12$canary $NAME $$ $<Y>"
+    )
 
 
 def test_17_options_that_were_there_are_merged():
