@@ -403,3 +403,25 @@ def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
 
 def test_a_release_reads_as_people_write_it():
     assert libpq_release(170005) == "17.5"
+
+
+def test_an_encrypted_key_is_judged_with_the_password_that_libpq_gets():
+    given = []
+
+    def check_files(files, *, key_password):
+        given.append(key_password)
+        return []
+
+    found = postgresql_tls_settings(
+        databases(),
+        {
+            "NAUTOBOT_DB_SSLMODE": "verify-ca",
+            "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "canary"}',
+        },
+        check_files=check_files,
+    )
+
+    assert given == ["canary"]
+    assert found == {
+        "DATABASES": databases(sslmode="verify-ca", sslpassword="canary", **MOUNT)
+    }

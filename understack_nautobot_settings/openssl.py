@@ -77,7 +77,9 @@ def present(
     if known is not None:
         return known
     presented = _presented(cert, key, key_password, trust, strict=strict)
-    if presented.error is None and not key_password:
+    accepted = presented.error is None and not key_password
+    # An answer about files that were swapped meanwhile is an answer to nothing.
+    if accepted and question == _question(cert, key, trust, strict=strict):
         if len(_accepted) >= _MOST_ACCEPTED:
             _accepted.clear()
         _accepted[question] = presented

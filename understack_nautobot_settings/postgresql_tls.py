@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings import problem_codes
@@ -58,7 +59,7 @@ def postgresql_tls_settings(
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
-    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    check_files: Callable[..., list[Problem]] = check_certificates,
     libpq: Callable[[], int | None] = libpq_version,
 ) -> dict[str, Any]:
     """Return ``DATABASES`` with the TLS parameters of the default connection.
@@ -72,7 +73,8 @@ def postgresql_tls_settings(
         databases: The base ``DATABASES``; not changed. None for none.
         env: The environment; reads the ``NAUTOBOT_DB_*`` variables.
         problems: Collects problems instead of raising them.
-        check_files: Judges the files that the mode uses.
+        check_files: Judges the files that the mode uses; also given the
+            ``key_password`` where libpq is given an ``sslpassword``.
         libpq: Tells the version of the loaded libpq.
 
     Returns:
@@ -92,8 +94,12 @@ def postgresql_tls_settings(
             _refuse_other_engine(read, default)
             decided = extra = {}
         else:
+            extra = _extra_object(read)
+            password = extra.get("sslpassword")
+            if isinstance(password, str):
+                check_files = partial(check_files, key_password=password)
             decided = _tls_options(read, check_files, libpq)
-            extra = _extra_options(read, decided)
+            extra = _extra_options(read, extra, decided)
         if decided or extra:
             default["OPTIONS"] = {**(default.get("OPTIONS") or {}), **extra, **decided}
         if decided or extra or meant:
@@ -225,16 +231,22 @@ def _negotiation(
     return {"sslnegotiation": negotiation}
 
 
-def _extra_options(read: Reader, decided: Mapping[str, Any]) -> dict[str, Any]:
+def _extra_object(read: Reader) -> dict[str, Any]:
     text = read(variables.DB_EXTRA_OPTIONS)
-    name = variables.DB_EXTRA_OPTIONS.name
     if not text:
         return {}
     from understack_nautobot_settings.json_objects import read_json_object
 
-    extra = read_json_object(name, text, read.problems)
+    name = variables.DB_EXTRA_OPTIONS.name
+    return read_json_object(name, text, read.problems) or {}
+
+
+def _extra_options(
+    read: Reader, extra: Mapping[str, Any], decided: Mapping[str, Any]
+) -> dict[str, Any]:
+    name = variables.DB_EXTRA_OPTIONS.name
     options: dict[str, Any] = {}
-    for parameter, value in (extra or {}).items():
+    for parameter, value in extra.items():
         owner = _DECIDED_ELSEWHERE.get(parameter)
         if owner is not None and decided.get(parameter) != value:
             read.problems.append(
