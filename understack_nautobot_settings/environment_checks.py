@@ -192,7 +192,9 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
     strange = [
         name
         for name in env
-        if name not in known and _could_be_meant(name) and not _is_service_link(name)
+        if name not in known
+        and _could_be_meant(name)
+        and not _is_service_link(name, env[name])
     ]
     if not strange:
         return []
@@ -216,7 +218,9 @@ def _known_names() -> frozenset[str]:
     return NAUTOBOT_NAMES.union(*(one.names for one in variables.VARIABLES))
 
 
-def _is_service_link(name: str) -> bool:
+def _is_service_link(name: str, text: str) -> bool:
+    if name.endswith("_PORT"):
+        return text.lower().startswith(_SERVICE_SCHEMES)
     return re.search(_SERVICE_LINK, name) is not None
 
 
