@@ -67,6 +67,11 @@ def plain(credential):
             )
         },
         {
+            "credential": json.dumps(
+                {"credential": json.dumps(json.loads(documented())["credential"])}
+            )
+        },
+        {
             "username": "svc",
             "password": json.dumps({"password": "pw", "token": TOKEN}),
         },
@@ -80,6 +85,7 @@ def plain(credential):
         "JSON without the outer object",
         "flat JSON",
         "JSON in JSON, not as text",
+        "JSON in JSON twice",
         "password file with the backend's JSON",
         "a file beside the JSON decides",
     ],

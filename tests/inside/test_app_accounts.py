@@ -205,6 +205,17 @@ def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secre
     assert [token.description for token in Token.objects.filter(user=admin)] == ["mine"]
 
 
+def test_a_token_made_by_hand_that_is_right_gets_the_mark(secrets):
+    """So tokens that an earlier automation created are taken over."""
+    user = User.objects.create_user("svc-a", "", PASSWORD)
+    Token(user=user, key=KEYS["svc-a"]).validated_save()
+    status, printed, _ = run(secrets / "a", "--adopt")
+    assert status == 0
+    assert "svc-a: adopt token" in printed
+    ((_, key, description, *_),) = tokens().values()
+    assert (key, description) == (KEYS["svc-a"], "kept by understack")
+
+
 def test_a_stale_account_goes_with_its_tokens_when_pruned(secrets):
     run(secrets)
     (secrets / "b.json").unlink()

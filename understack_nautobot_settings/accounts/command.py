@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import read_credentials
@@ -29,6 +30,7 @@ SUMMARY = (
 )
 
 Write = Callable[[str], object]
+Connect = Callable[..., Any]
 
 
 def add_account_arguments(
@@ -104,6 +106,7 @@ def run_account_command(
     local: Callable[[], Backend] | None,
     write: Write,
     complain: Write,
+    connect: Connect | None = None,
 ) -> int:
     """Reconcile as the arguments say.
 
@@ -112,6 +115,7 @@ def run_account_command(
         local: Makes the back end for the database; None outside Nautobot.
         write: Takes the lines of the result.
         complain: Takes the lines of what is wrong.
+        connect: Makes the API object of a remote Nautobot; default pynautobot's.
 
     Returns:
         0 when every account equals its secret, 1 when something has to be mended
@@ -127,7 +131,7 @@ def run_account_command(
         tuple(dict.fromkeys(options.groups)),
     )
     try:
-        backend = _backend(options, local, credentials)
+        backend = _backend(options, local, connect, credentials)
         summary = reconcile_accounts(
             backend,
             credentials,
@@ -159,6 +163,7 @@ class _Misused(Exception):
 def _backend(
     options: argparse.Namespace,
     local: Callable[[], Backend] | None,
+    connect: Connect | None,
     credentials: list[Credential],
 ) -> Backend:
     if local is not None and not (options.remote or options.url or options.token_file):
@@ -173,7 +178,7 @@ def _backend(
     from understack_nautobot_settings.accounts.remote import RemoteAccounts
 
     url = options.url or _url(credentials)
-    return RemoteAccounts(url, bootstrap, ca_file=options.ca_file)
+    return RemoteAccounts(url, bootstrap, ca_file=options.ca_file, connect=connect)
 
 
 def _url(credentials: list[Credential]) -> str:

@@ -257,12 +257,10 @@ def _yaml(text: str) -> Any:
     place = ""
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
         if mark is not None:
             place = f" from line {mark.line + 1}, column {mark.column + 1}"
-    except (yaml.YAMLError, RecursionError):
-        pass
     raise _Malformed(f"is not YAML{place}.")
 
 

@@ -1,0 +1,291 @@
+"""The same over the REST API: real pynautobot, and a real Nautobot in this process."""
+
+import argparse
+import io
+
+import pynautobot
+import pytest
+import requests
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.test import Client
+from nautobot.users.models import ObjectPermission
+from nautobot.users.models import Token
+
+from understack_nautobot_settings.accounts.command import add_account_arguments
+from understack_nautobot_settings.accounts.command import run_account_command
+
+pytestmark = pytest.mark.django_db
+
+User = get_user_model()
+URL = "https://nautobot.example.com"
+PASSWORD = "Pässwörd: $x"
+BOOTSTRAP = "b" * 40
+KEYS = {name: name.ljust(40, "0") for name in ("svc-a", "svc-b", "new")}
+CREATED = "accounts created by site-a"
+ADOPTED = "accounts adopted by site-a"
+SHARED = [
+    f"create group {CREATED!r}",
+    f"create group {ADOPTED!r}",
+    "create permission 'own tokens of accounts of site-a'",
+]
+
+
+class InProcess(requests.adapters.BaseAdapter):
+    """Hands requests to Django in this process, inside the test's transaction."""
+
+    def send(self, request, timeout=None, **_options):
+        assert timeout == 30.0
+        client = Client()
+        headers = {
+            f"HTTP_{name.upper().replace('-', '_')}": value
+            for name, value in request.headers.items()
+            if name.lower() not in ("content-type", "content-length")
+        }
+        answered = client.generic(
+            request.method,
+            request.path_url,
+            request.body or b"",
+            content_type=request.headers.get("Content-Type", "application/json"),
+            **headers,
+        )
+        response = requests.Response()
+        response.status_code = answered.status_code
+        response.headers.update(answered.headers)
+        response.raw = io.BytesIO(answered.content)
+        response.url = request.url
+        response.request = request
+        return response
+
+    def close(self):
+        pass
+
+
+def connect(url, **options):
+    # Its constructor connects in some releases, before there is an adapter.
+    quiet = type("Quiet", (pynautobot.api,), {"_validate_version": lambda _: None})
+    api = quiet(url, **options)
+    api.http_session.mount("https://", InProcess())
+    return api
+
+
+def write_secret(directory, username, **changed):
+    directory.mkdir(exist_ok=True)
+    fields = {
+        "hostname": "nautobot.example.com",
+        "username": username,
+        "password": PASSWORD,
+        "token": KEYS.get(username, KEYS["new"]),
+        **changed,
+    }
+    for name, text in fields.items():
+        (directory / name).write_text(text)
+
+
+@pytest.fixture
+def bootstrap(tmp_path):
+    user = User.objects.create_superuser("bootstrap", "", "x")
+    Token(user=user, key=BOOTSTRAP).validated_save()
+    path = tmp_path / "bootstrap"
+    path.write_text(BOOTSTRAP)
+    return path
+
+
+@pytest.fixture
+def secrets(tmp_path):
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    write_secret(directory / "a", "svc-a")
+    write_secret(directory / "b", "svc-b")
+    return directory
+
+
+@pytest.fixture
+def run(secrets, bootstrap):
+    def run(*options):
+        parser = argparse.ArgumentParser()
+        add_account_arguments(parser, remote_only=True)
+        words = [secrets, "--token-file", bootstrap, "--owner", "site-a", *options]
+        printed, complaints = [], []
+        status = run_account_command(
+            parser.parse_args([str(word) for word in words]),
+            local=None,
+            write=printed.append,
+            complain=complaints.append,
+            connect=connect,
+        )
+        everything = "\n".join([*printed, *complaints])
+        for secret in (PASSWORD, BOOTSTRAP, *KEYS.values()):
+            assert secret not in everything
+        return status, printed, complaints
+
+    return run
+
+
+def tokens():
+    records = Token.objects.all()
+    if hasattr(records, "with_sensitive_fields"):
+        records = records.with_sensitive_fields("key")
+    return {
+        record.user.username: (record.pk, record.key, record.description)
+        for record in records
+    }
+
+
+def figures(printed):
+    return printed[-1].removeprefix("accounts: ").split(", ")[:3]
+
+
+def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+    run, secrets
+):
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[:-1] == [
+        *SHARED,
+        "svc-a: create user",
+        "svc-a: create token",
+        "svc-b: create user",
+        "svc-b: create token",
+    ]
+    before = tokens()
+    status, printed, _ = run()
+    assert (status, len(printed)) == (0, 1)
+    assert figures(printed) == ["0 created", "0 updated", "2 unchanged"]
+    assert tokens() == before
+    write_secret(secrets / "a", "svc-a", token=KEYS["new"])
+    status, printed, _ = run()
+    assert (status, printed[:-1]) == (0, ["svc-a: rotate token"])
+    after = tokens()
+    assert after.pop("svc-a") == (before.pop("svc-a")[0], KEYS["new"], "kept by site-a")
+    assert after == before
+
+
+def test_a_dry_run_writes_nothing(run):
+    status, printed, _ = run("--dry-run")
+    assert status == 0
+    assert printed[:3] == [f"would {line}" for line in SHARED]
+    assert not User.objects.filter(username__startswith="svc-").exists()
+    assert not Group.objects.exists()
+    assert not ObjectPermission.objects.exists()
+
+
+def test_accounts_may_touch_no_tokens_but_their_own(run):
+    run()
+    (permission,) = ObjectPermission.objects.all()
+    assert permission.constraints == {"user": "$user"}
+    assert [str(one) for one in permission.object_types.all()] == ["users | token"] or (
+        [one.model for one in permission.object_types.all()] == ["token"]
+    )
+    permission.constraints = None
+    permission.validated_save()
+    assert run()[1][:-1] == [SHARED[2]]
+    permission.refresh_from_db()
+    assert permission.constraints == {"user": "$user"}
+
+
+def test_everything_that_differs_is_made_right(run, secrets):
+    run()
+    Group.objects.create(name="readers")
+    user = User.objects.get(username="svc-a")
+    user.is_active = False
+    user.save()
+    token = Token.objects.get(user=user)
+    token.key = KEYS["svc-a"]
+    token.write_enabled = False
+    token.validated_save()
+    Token(user=user, key="s" * 40, description="kept by site-a").validated_save()
+    write_secret(secrets / "a", "svc-a", password="another password")
+    status, printed, _ = run("--superuser", "--group", "readers", "--prune")
+    assert status == 0
+    assert [line for line in printed if line.startswith("svc-a")] == [
+        "svc-a: activate user",
+        "svc-a: set password",
+        "svc-a: make superuser",
+        "svc-a: join group 'readers'",
+        "svc-a: renew token",
+        "svc-a: remove token",
+    ]
+    user.refresh_from_db()
+    assert user.check_password("another password")
+    assert {group.name for group in user.groups.all()} == {CREATED, "readers"}
+    assert len(run("--superuser", "--group", "readers", "--prune")[1]) == 1
+
+
+def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(
+    run, secrets
+):
+    admin = User.objects.create_superuser("admin", "", PASSWORD)
+    Token(user=admin, key=KEYS["new"], description="mine").validated_save()
+    write_secret(secrets / "admin", "admin")
+    status, _, complaints = run()
+    assert (status, len(complaints)) == (1, 1)
+    status, printed, _ = run("--adopt")
+    assert (status, printed[:2]) == (0, ["admin: adopt user", "admin: adopt token"])
+    for file in (secrets / "admin").iterdir():
+        file.unlink()
+    (secrets / "admin").rmdir()
+    status, printed, complaints = run("--prune")
+    assert (status, printed[0]) == (0, f"admin: release user {ADOPTED!r}")
+    assert complaints == [
+        "admin: the user was released, its token could not be removed. Remove the "
+        "token where the user is administered."
+    ]
+    assert not admin.groups.exists()
+
+
+def test_a_stale_account_goes_with_its_token_when_pruned(run, secrets):
+    run()
+    for file in (secrets / "b").iterdir():
+        file.unlink()
+    (secrets / "b").rmdir()
+    assert run()[1][0] == "svc-b: in no secret, kept"
+    assert run("--prune")[1][0] == "svc-b: remove user"
+    assert {*tokens()} == {"bootstrap", "svc-a"}
+
+
+def test_the_token_of_another_user_is_refused(run, secrets):
+    other = User.objects.create_user("other", "", "x")
+    Token(user=other, key=KEYS["svc-a"]).validated_save()
+    status, _, complaints = run()
+    assert status == 1
+    assert complaints == [
+        f"{secrets}/a: the token for 'svc-a' belongs to another user. Store a new "
+        "token in the secret."
+    ]
+
+
+def test_a_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
+    """It logs nobody in, so only the attempt tells that it is taken."""
+    other = User.objects.create_user("other", "", "x", is_active=False)
+    Token(user=other, key=KEYS["svc-a"]).validated_save()
+    status, _, complaints = run()
+    assert status == 1
+    assert complaints == [
+        f"{secrets}/a: Nautobot refused a change: HTTP 400 for key. Correct the "
+        "secret, or the permissions of the account that this runs as."
+    ]
+
+
+def test_a_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
+    bootstrap.write_text("x" * 40)
+    status, printed, complaints = run()
+    assert (status, len(printed)) == (1, 1)
+    assert complaints == [
+        "groups and permissions: Nautobot refused a change: HTTP 403. Correct the "
+        "secret, or the permissions of the account that this runs as."
+    ]
+
+
+def test_a_password_that_nautobot_refuses_is_named_by_field(run, secrets, settings):
+    settings.AUTH_PASSWORD_VALIDATORS = [
+        {
+            "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+            "OPTIONS": {"min_length": 100},
+        }
+    ]
+    status, _, complaints = run()
+    assert status == 1
+    assert complaints[0].startswith(
+        f"{secrets}/a: Nautobot refused a change: HTTP 400 for "
+    )
