@@ -687,8 +687,8 @@ def test_a_path_that_is_none_is_an_error():
         plugin_settings([], {}, {f"{VARIABLE}_FILE": "a\0b"}, find=nothing)
 
     assert str(caught.value) == (
-        f"{VARIABLE}_FILE: the value is not a path. "
-        "Mount the file there, or correct the path."
+        f"{VARIABLE}_FILE: the value has characters that no path has. "
+        "Set it to the path of the file."
     )
 
 

@@ -85,9 +85,12 @@ def log_settings(
             "MIDDLEWARE": middleware,
         }
         given = {name: value for name, value in base.items() if value is not None}
+        if log_format is None:
+            return given
+        level = read(variables.LOG_LEVEL)
         # Without settings to change, which the command line has none of, there is
         # no reason to import Nautobot.
-        if log_format is None or not given:
+        if not given:
             return given
         set_up = structlog()
         if set_up is None:
@@ -112,7 +115,6 @@ def log_settings(
         if "django_structlog" in apps:
             return {**given, **_KEEP_ROOT_LOGGER}
         loggers["loggers"].setdefault(_TASK_LOGGER, {})
-        level = read(variables.LOG_LEVEL)
         set_up(
             loggers,
             apps,

@@ -331,8 +331,6 @@ def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
         fact = f"{path} does not exist."
     except OSError as error:
         fact = f"{path} cannot be read: {os.strerror(error.errno or 0)}."
-    except ValueError:
-        fact = "the value is not a path."
     if fact:
         problems.append(
             problem_codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(
