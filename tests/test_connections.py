@@ -13,6 +13,8 @@ from understack_nautobot_settings.deferred import TlsConnection
 
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 TRANSPORT = "understack_nautobot_settings.redis_broker:Transport"
+NAUTOBOTS_RESULTS = "nautobot.core.celery.backends.NautobotDatabaseBackend"
+RESULTS = "understack_nautobot_settings.job_results.JobResultBackend"
 DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
 PLAIN = {
     "default": {
@@ -122,6 +124,39 @@ def test_the_wan_profile_adds_what_a_worker_behind_a_gateway_needs():
         "CELERY_BROKER_TRANSPORT_OPTIONS": {**KEPT_ALIVE, **QUIET},
         "CELERY_BROKER_TRANSPORT": TRANSPORT,
     }
+
+
+@pytest.mark.parametrize("base", [NAUTOBOTS_RESULTS, RESULTS], ids=["first", "again"])
+def test_the_wan_profile_stores_the_end_of_a_job_when_the_database_is_back(base):
+    """A worker that gives up leaves the job STARTED for ever."""
+    result = settings(WAN, result_backend=base)
+
+    assert {name: result[name] for name in result if "RESULT" in name} == {
+        "CELERY_RESULT_BACKEND": RESULTS,
+        "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+        "CELERY_RESULT_BACKEND_MAX_RETRIES": 240,
+        "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
+        "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "base"),
+    [({}, NAUTOBOTS_RESULTS), (WAN, "a.module.Backend"), (WAN, None)],
+    ids=["not wan", "the base's own", "without Celery"],
+)
+def test_another_result_backend_is_left_alone(env, base):
+    result = settings(env, result_backend=base)
+
+    assert [name for name in result if "RESULT" in name] == []
+
+
+def test_how_often_a_result_is_tried_again_can_be_set():
+    env = {**WAN, "UNDERSTACK_JOB_RESULT_RETRIES": "7"}
+
+    result = settings(env, result_backend=NAUTOBOTS_RESULTS)
+
+    assert result["CELERY_RESULT_BACKEND_MAX_RETRIES"] == 7
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ _REDIS_QUIET = {"protocol": 2, "client_info": False}
 BROKER_TRANSPORT = "understack_nautobot_settings.redis_broker:Transport"
 """kombu's Redis transport over `redis_connections`."""
 
+NAUTOBOTS_RESULT_BACKEND = "nautobot.core.celery.backends.NautobotDatabaseBackend"
+RESULT_BACKEND = "understack_nautobot_settings.job_results.JobResultBackend"
+"""Nautobot's result backend, which waits for a database that is away."""
+
+# Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
+_RESULT_RETRIES = {
+    "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
+    "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
+}
+
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]+")
 
 
@@ -71,13 +81,15 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
         broker_url: The base ``CELERY_BROKER_URL``.
         broker_transport_options: The base ``CELERY_BROKER_TRANSPORT_OPTIONS``.
         broker_transport: The base ``CELERY_BROKER_TRANSPORT``.
-        result_backend: The base ``CELERY_RESULT_BACKEND``; only warned about.
+        result_backend: The base ``CELERY_RESULT_BACKEND``. Nautobot's own is
+            replaced with ``wan``; one in Redis is only warned about.
         env: The environment.
         problems: Collects problems instead of raising them.
 
     Returns:
         ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
-        ``CELERY_BROKER_TRANSPORT``, the last two only for Redis or where given.
+        ``CELERY_BROKER_TRANSPORT``, the last two only for Redis or where given;
+        with ``wan`` ``CELERY_RESULT_BACKEND`` and how patient it is.
 
     Raises:
         SettingsError: A variable is wrong.
@@ -102,7 +114,7 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
                     "Keep Nautobot's own result backend, which is the database.",
                 )
             )
-        return settings
+        return settings | _results(result_backend, read, wan)
 
 
 def _chosen(
@@ -225,6 +237,19 @@ def _broker(
     if transport is not None:
         settings["CELERY_BROKER_TRANSPORT"] = transport
     return settings
+
+
+def _results(result_backend: str | None, read: Reader, wan: bool) -> dict[str, Any]:
+    retries = read(variables.JOB_RESULT_RETRIES)
+    known = (NAUTOBOTS_RESULT_BACKEND, RESULT_BACKEND)
+    if not wan or result_backend not in known:
+        return {}
+    return {
+        "CELERY_RESULT_BACKEND": RESULT_BACKEND,
+        "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+        "CELERY_RESULT_BACKEND_MAX_RETRIES": retries,
+        **_RESULT_RETRIES,
+    }
 
 
 def _redis_options(

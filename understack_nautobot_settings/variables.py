@@ -627,6 +627,16 @@ REDIS_RETRIES: Variable[int] = Variable(
     concern="connections",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retries",),
 )
+JOB_RESULT_RETRIES: Variable[int] = Variable(
+    "UNDERSTACK_JOB_RESULT_RETRIES",
+    Number(int),
+    240,
+    "How often a worker tries again to store the state of a job while the database "
+    "is away, up to 5 seconds apart: by default some ten minutes, Nautobot's own "
+    "time limit for a job. Without it the job never ends; profile `wan`.",
+    concern="connections",
+    settings=("CELERY_RESULT_BACKEND_MAX_RETRIES",),
+)
 
 # --- HTTPS to the outside ------------------------------------------------------
 
