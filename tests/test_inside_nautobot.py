@@ -49,7 +49,7 @@ def test_the_base_is_left_as_it_is():
             "UNDERSTACK_APP: 'ture' is neither true nor false. Use true or false.",
         ),
         (
-            {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"},
+            {"UNDERSTACK_APP": "on", "UNDERSTACK_EXPIRY_UNHEALTHY": "-1"},
             "UNDERSTACK_EXPIRY_UNHEALTHY: '-1' is not a number. "
             "Use a number from 0 to 3650 (days).",
         ),
@@ -60,6 +60,12 @@ def test_a_wrong_value_is_refused(env, line):
     with pytest.raises(SettingsError) as refusal:
         app_settings([], env)
     assert str(refusal.value) == line
+
+
+def test_a_threshold_that_nobody_uses_is_not_judged():
+    assert app_settings(["a"], {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"}) == {
+        "INSTALLED_APPS": ["a"]
+    }
 
 
 def test_configure_installs_it_once():

@@ -42,12 +42,10 @@ def app_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        is_on = read(variables.APP)
-        days = read(variables.EXPIRY_UNHEALTHY)
-        if not is_on:
+        if not read(variables.APP):
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
         apps = dict.fromkeys([*(installed_apps or ()), APP])
         return {
             "INSTALLED_APPS": list(apps),
-            variables.EXPIRY_UNHEALTHY.name: days,
+            variables.EXPIRY_UNHEALTHY.name: read(variables.EXPIRY_UNHEALTHY),
         }

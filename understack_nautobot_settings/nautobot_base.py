@@ -15,6 +15,17 @@ from understack_nautobot_settings.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.redis_urls import nautobot_url
 
 
+# Without metrics, and with them.
+_ENGINES = (
+    "django.db.backends.postgresql",
+    "django_prometheus.db.backends.postgresql",
+)
+_CACHES = (
+    variables.CACHES_BACKEND.default,
+    "django_prometheus.cache.backends.redis.RedisCache",
+)
+
+
 def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
     """Return the base that fragments extend, as ``nautobot.core.settings`` has it.
 
@@ -24,12 +35,11 @@ def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
     Args:
         env: The environment; read as Nautobot reads it, without stripping.
     """
-    engine = env.get(variables.DB_ENGINE.name, "django.db.backends.postgresql")
+    metrics = env.get(variables.METRICS_ENABLED.name, "").lower() in TRUE_WORDS
+    engine = env.get(variables.DB_ENGINE.name, _ENGINES[metrics])
     options = {"OPTIONS": {"charset": "utf8mb4"}} if "mysql" in engine else {}
     cache = {
-        "BACKEND": env.get(
-            variables.CACHES_BACKEND.name, variables.CACHES_BACKEND.default
-        ),
+        "BACKEND": env.get(variables.CACHES_BACKEND.name, _CACHES[metrics]),
         "OPTIONS": {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",
             "PASSWORD": "",

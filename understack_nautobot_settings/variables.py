@@ -478,6 +478,16 @@ DEBUG: Variable[bool] = Variable(
     settings=("DEBUG",),
     nautobots=True,
 )
+METRICS_ENABLED: Variable[bool] = Variable(
+    "NAUTOBOT_METRICS_ENABLED",
+    Flag(),
+    False,
+    "`true` makes Nautobot use the database engine and the cache backend of "
+    "django-prometheus.",
+    concern="inside_nautobot",
+    settings=("DATABASES.default.ENGINE", "CACHES.default.BACKEND"),
+    nautobots=True,
+)
 ALLOWED_HOSTS: Variable[tuple[str, ...]] = Variable(
     "NAUTOBOT_ALLOWED_HOSTS",
     Names(" "),

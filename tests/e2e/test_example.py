@@ -155,8 +155,18 @@ def test_the_example_speaks_tls_everywhere(tmp_path, mount):
         {"NAUTOBOT_REDIS_SSL": "TRUE", "NAUTOBOT_REDIS_HOST": ""},
         {"NAUTOBOT_REDIS_SCHEME": "unix", "NAUTOBOT_REDIS_HOST": "/run/r.sock"},
         {"NAUTOBOT_CELERY_BROKER_URL": "amqps://b"},
+        {"NAUTOBOT_METRICS_ENABLED": "On"},
     ],
-    ids=["nothing", "database", "mysql", "credentials", "tls", "socket", "broker"],
+    ids=[
+        "nothing",
+        "database",
+        "mysql",
+        "credentials",
+        "tls",
+        "socket",
+        "broker",
+        "metrics",
+    ],
 )
 def test_what_tools_assume_of_nautobot_is_what_nautobot_does(tmp_path, env):
     """The base that the command line starts from equals Nautobot's own settings."""
