@@ -32,6 +32,7 @@ from understack_nautobot_settings.probes.database import DriverError
 from understack_nautobot_settings.probes.database import NoDriver
 from understack_nautobot_settings.probes.database import probe_database
 from understack_nautobot_settings.probes.gateway import answer
+from understack_nautobot_settings.probes.gateway import is_slower
 from understack_nautobot_settings.probes.https import probe_https
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey
@@ -969,6 +970,31 @@ def test_a_restless_gateway_is_given_the_benefit_of_the_doubt(mount):
         journey = walk(probe_cache, settings, Names())
 
     assert outcome(journey)[1] == "probe-gateway-name"
+
+
+@pytest.mark.parametrize(
+    ("times", "others", "slower"),
+    [
+        ([0.0003] * 12, [0.0001] * 12, True),
+        ([0.0001] * 12, [0.0003] * 12, False),
+        ([0.0001] * 12, [0.0001] * 12, False),
+        ([0.00011] * 12, [0.0001] * 12, False),
+        ([0.0003, 0.0001] * 6, [0.0001, 0.0003] * 6, False),
+        ([0.0003, 0.0004, 0.02] * 8, [0.0001, 0.0002, 0.02] * 8, False),
+        ([0.0003, 0.0004, 0.02] * 30, [0.0001, 0.0002, 0.02] * 30, True),
+    ],
+    ids=[
+        "slower",
+        "faster",
+        "alike",
+        "by too little",
+        "by chance",
+        "restless, few",
+        "restless, many",
+    ],
+)
+def test_slower_is_what_is_beyond_chance(times, others, slower):
+    assert is_slower(times, others) is slower
 
 
 def test_a_look_at_what_is_gone_is_an_end():

@@ -428,7 +428,8 @@ def test_every_way_to_fail_at_a_gateway_has_a_code_of_its_own(
     changed = {
         name: dead if value == "{dead}" else value for name, value in changed.items()
     }
-    found = probe("database", through(gateway, mount, redis_server, **changed))
+    env = through(gateway, mount, redis_server, **changed)
+    found = probe("database", env, timeout=20)
 
     assert code(found) == expected
     assert [stage.stage for stage in found.stages] == ["dns", "tcp", "tls"]
@@ -446,7 +447,8 @@ def test_redis_at_a_gateway(gateway, mount, redis_server, target, changed, expec
     changed = {
         name: value.format(dead=gateway.port("dead")) for name, value in changed.items()
     }
-    found = probe(target, through(gateway, mount, redis_server, **changed))
+    env = through(gateway, mount, redis_server, **changed)
+    found = probe(target, env, timeout=20)
 
     assert code(found) == expected
 

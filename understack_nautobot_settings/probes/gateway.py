@@ -7,10 +7,11 @@ that cannot exist.
 
 from __future__ import annotations
 
+import math
 import secrets
 import ssl
-import statistics
 import time
+from collections.abc import Sequence
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.errors import Problem
@@ -25,12 +26,14 @@ LOOK_SECONDS = 3.0
 UNASKED_SECONDS = 0.4
 
 _TLS_RECORDS = (b"\x15", b"\x16")
-_PAIRS = 16
-_FEWEST_PAIRS = 6
-# Asking a backend takes a gateway longer than knowing none: by more than this many
-# seconds, and in three rounds of four.
-_BACKEND_SECONDS = 0.00006
-_BACKEND_SHARE = 0.75
+_FEWEST_PAIRS = 12
+_MOST_PAIRS = 200
+_TIMING_SECONDS = 5.0
+# Asking a backend takes a gateway longer than knowing none. How many standard
+# deviations of the rank sum (Mann and Whitney) are beyond chance, and how many seconds
+# beyond the cost of comparing two names.
+_BEYOND_CHANCE = 4.0
+_BACKEND_SECONDS = 0.00004
 _SLOW_SECONDS = 0.8
 
 
@@ -140,15 +143,17 @@ def gateway_problem(route: Route, tls: Tls) -> Problem:
 def asks_a_backend(route: Route, tls: Tls) -> bool:
     """Tell whether a gateway tries to connect somewhere before it hangs up.
 
-    There is nothing to see but the time it takes, compared with a name that no route
-    can have, in turns. Where the network is too restless to tell, the answer is no.
+    There is nothing to see but the time it takes, compared with names that no route can
+    have, in turns and until the difference is beyond chance. Where the network is too
+    restless to tell in the time there is, the answer is no.
     """
     ours: list[float] = []
     strangers: list[float] = []
     name = route.endpoint.host if tls.names_host else None
     hello = greeting(name, tls.protocol)
-    for turn in range(_PAIRS):
-        stranger = greeting(f"{secrets.token_hex(4)}.invalid", tls.protocol)
+    end = time.monotonic() + min(_TIMING_SECONDS, route.journey.left / 2)
+    for turn in range(_MOST_PAIRS):
+        stranger = greeting(_stranger(name or ""), tls.protocol)
         order = ((hello, ours), (stranger, strangers))
         for said, times in order if turn % 2 else reversed(order):
             taken = _time_to_hang_up(route, said)
@@ -157,16 +162,40 @@ def asks_a_backend(route: Route, tls: Tls) -> bool:
             times.append(taken)
         if ours[0] > _SLOW_SECONDS + strangers[0]:
             return True
-        if (
-            route.journey.left < 2 * (ours[-1] + strangers[-1])
-            and turn >= _FEWEST_PAIRS
-        ):
+        if turn + 1 >= _FEWEST_PAIRS and is_slower(ours, strangers):
+            return True
+        if time.monotonic() > end:
             break
-    if len(ours) < _FEWEST_PAIRS:
-        return False
-    slower = sum(one > other for one, other in zip(ours, strangers, strict=True))
-    difference = statistics.median(ours) - statistics.median(strangers)
-    return difference > _BACKEND_SECONDS and slower >= _BACKEND_SHARE * len(ours)
+    return False
+
+
+def is_slower(times: Sequence[float], others: Sequence[float]) -> bool:
+    """Tell whether times are longer than others, beyond chance and by enough to count.
+
+    Args:
+        times: Seconds.
+        others: Seconds, as many.
+    """
+    count = len(times)
+    ranked = sorted(
+        [*((one, True) for one in times), *((one, False) for one in others)]
+    )
+    ranks = sum(rank for rank, (_, ours) in enumerate(ranked, 1) if ours)
+    expected = count * (2 * count + 1) / 2
+    deviation = math.sqrt(count * count * (2 * count + 1) / 12)
+    # A low quantile: what a busy machine adds comes on top, and is not the gateway's.
+    low = count // 5
+    difference = sorted(times)[low] - sorted(others)[low]
+    return (
+        ranks - expected > _BEYOND_CHANCE * deviation and difference > _BACKEND_SECONDS
+    )
+
+
+def _stranger(name: str) -> str:
+    """Return a name that no route can have, as long as this one."""
+    suffix = ".invalid"
+    length = max(4, len(name) - len(suffix))
+    return secrets.token_hex(length)[:length] + suffix
 
 
 def _time_to_hang_up(route: Route, hello: bytes) -> float | None:
