@@ -315,8 +315,12 @@ def test_a_cache_that_makes_its_own_connections_only_gets_timeouts(options):
     [
         {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"},
+        {
+            "BACKEND": "django_prometheus.cache.backends.redis.NativeRedisCache",
+            "LOCATION": "x",
+        },
     ],
-    ids=["memory", "django's own redis"],
+    ids=["memory", "django's own redis", "counted by django_prometheus"],
 )
 def test_another_cache_is_left_alone(cache):
     assert settings(WAN, caches={"other": cache})["CACHES"] == {"other": cache}

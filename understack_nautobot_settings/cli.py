@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from typing import NamedTuple
 from typing import NoReturn
@@ -536,11 +537,9 @@ def run() -> NoReturn:
     gc.set_threshold(_GARBAGE)
     status = main()
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # Perhaps nobody reads any more.
+        with suppress(OSError):
             stream.flush()
-        except OSError:
-            # Nobody reads any more.
-            pass
     os._exit(status)
 
 

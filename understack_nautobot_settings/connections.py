@@ -15,6 +15,8 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.redis_caches import is_redis_cache
+from understack_nautobot_settings.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.redis_urls import scheme_of
 
 LONGEST_APPLICATION_NAME = 63
@@ -99,7 +101,7 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
         wan = read(variables.CONNECTION_PROFILE) == "wan"
         settings: dict[str, Any] = {"DATABASES": _databases(databases, read, wan)}
         settings["CACHES"] = {
-            alias: _cache(cache, read, wan) if _is_redis_cache(cache) else cache
+            alias: _cache(cache, read, wan) if _is_ours(cache) else cache
             for alias, cache in ({"default": {}} if caches is None else caches).items()
         }
         settings |= _broker(
@@ -172,10 +174,8 @@ def _application_name(read: Reader) -> str:
     return name
 
 
-def _is_redis_cache(cache: Mapping[str, Any]) -> bool:
-    backend = cache.get("BACKEND", "django_redis.cache.RedisCache")
-    # Django's own Redis backend takes no pool arguments in this form.
-    return "redis" in backend.lower() and not backend.startswith("django.core.cache")
+def _is_ours(cache: Mapping[str, Any]) -> bool:
+    return is_redis_cache(cache) and takes_pool_arguments(cache)
 
 
 def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.redis_caches import cache_backend
+from understack_nautobot_settings.redis_caches import is_redis_cache
+from understack_nautobot_settings.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.redis_urls import RedisAddress
 from understack_nautobot_settings.redis_urls import nautobot_database
@@ -34,8 +37,6 @@ _READ_BY_NAUTOBOT: tuple[Variable[Any], ...] = (
 )
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
-# Django's own, and the same one counted by django_prometheus.
-_NATIVE_BACKENDS = ("django.core.cache", "NativeRedisCache")
 
 
 class _Tls(NamedTuple):
@@ -167,17 +168,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _redis_caches(caches: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     if caches is None:
         return {"default": {}}
-    return {
-        alias: cache
-        for alias, cache in caches.items()
-        if "redis" in _backend(cache).lower()
-    }
-
-
-def _backend(cache: Mapping[str, Any]) -> str:
-    """Return the backend of a cache, Nautobot's where its variable is empty."""
-    backend = str(cache.get("BACKEND") or "").strip()
-    return backend or variables.CACHES_BACKEND.default
+    return {alias: cache for alias, cache in caches.items() if is_redis_cache(cache)}
 
 
 def _is_redis(broker_url: str | None) -> bool:
@@ -256,7 +247,7 @@ def _cache(
     """Return one cache over TLS, and the scheme of its (first) URL."""
     settings = dict(cache)
     if "BACKEND" in cache:
-        settings["BACKEND"] = _backend(cache)
+        settings["BACKEND"] = cache_backend(cache)
     options = dict(_mapping(cache.get("OPTIONS")))
     pool = dict(_mapping(options.get("CONNECTION_POOL_KWARGS")))
     location = cache.get("LOCATION")
@@ -277,7 +268,7 @@ def _cache(
         scheme = scheme_of(urls[0]) if urls else ""
     pool |= tls.options(scheme)
     if pool:
-        if any(name in _backend(cache) for name in _NATIVE_BACKENDS):
+        if not takes_pool_arguments(cache):
             read.problems.append(
                 problem_codes.REDIS_CACHE_BACKEND.problem(
                     variables.CACHES_BACKEND.name,
