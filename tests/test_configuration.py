@@ -235,11 +235,12 @@ def test_a_second_run_changes_nothing(env):
 def test_fragments_own_disjoint_keys(env, order):
     """Their order makes no difference, once it is known which URLs speak TLS."""
     order = sorted(order, key=lambda fragment: fragment.concern == "connections")
-    expected = evaluate(base(env), env, check_files=passes).settings
+    answers = {"check_files": passes, "libpq": lambda: 180000}
+    expected = evaluate(base(env), env, **answers).settings
 
     settings = base(env)
     for fragment in order:
-        options = {"check_files": passes} if fragment.judges_files else {}
+        options = {name: answers[name] for name in fragment.asks}
         bases = (settings.get(name) for name in fragment.base)
         settings |= fragment.settings(*bases, env, problems=[], **options)
 

@@ -16,6 +16,7 @@ from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.errors import settings_error
 from understack_nautobot_settings.hardening import hardening_settings
 from understack_nautobot_settings.inside_nautobot import app_settings
+from understack_nautobot_settings.libpq import libpq_version
 from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
 from understack_nautobot_settings.logs import NOTHING_TO_CONFIGURE
 from understack_nautobot_settings.logs import Line
@@ -37,18 +38,23 @@ class Fragment(NamedTuple):
         concern: The module of the fragment.
         settings: Its function.
         base: Names of the settings it extends.
-        judges_files: True where it takes ``check_files``.
+        asks: What it asks besides, arguments of `evaluate`.
     """
 
     concern: str
     settings: Callable[..., dict[str, Any]]
     base: tuple[str, ...] = ()
-    judges_files: bool = False
+    asks: tuple[str, ...] = ()
 
 
 FRAGMENTS = (
     Fragment("secrets", secret_settings, ("SECRET_KEY", "DATABASES")),
-    Fragment("postgresql_tls", postgresql_tls_settings, ("DATABASES",), True),
+    Fragment(
+        "postgresql_tls",
+        postgresql_tls_settings,
+        ("DATABASES",),
+        ("check_files", "libpq"),
+    ),
     Fragment(
         "redis_tls",
         redis_tls_settings,
@@ -58,7 +64,7 @@ FRAGMENTS = (
             "CELERY_BROKER_USE_SSL",
             "CELERY_REDIS_BACKEND_USE_SSL",
         ),
-        True,
+        ("check_files",),
     ),
     Fragment(
         "connections",
@@ -98,6 +104,7 @@ def evaluate(
     env: Mapping[str, str] = os.environ,
     *,
     check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    libpq: Callable[[], int | None] = libpq_version,
 ) -> Evaluation:
     """Fold all fragments over a settings module, changing nothing.
 
@@ -105,15 +112,17 @@ def evaluate(
         namespace: The settings to extend, any mapping; not changed.
         env: The environment.
         check_files: Judges the certificate files that the active modes use.
+        libpq: Tells the version of libpq, where a mode depends on it.
     """
+    answers = {"check_files": check_files, "libpq": libpq}
     settings: dict[str, Any] = {}
     problems: list[Problem] = []
     for fragment in FRAGMENTS:
-        base = (
+        base = [
             settings[name] if name in settings else namespace.get(name)
             for name in fragment.base
-        )
-        options = {"check_files": check_files} if fragment.judges_files else {}
+        ]
+        options = {name: answers[name] for name in fragment.asks}
         settings |= fragment.settings(*base, env, problems=problems, **options)
     return Evaluation(settings, list(dict.fromkeys(problems)))
 

@@ -242,7 +242,7 @@ def _ways(
         from understack_nautobot_settings.probes import worker as worker_probe
 
         oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
-        settings = settings_for(journey)
+        settings = _unjudged_settings(env)
         worker_probe.probe_heartbeat(journey, env, oldest=oldest)
         worker_probe.probe_certificates(journey, settings)
         if ping is not None:
@@ -250,6 +250,17 @@ def _ways(
             worker_probe.probe_ping(journey, settings, name)
 
     return {"database": database, "cache": cache, "broker": broker, "worker": worker}
+
+
+def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings as they stand, for those who only look where files are.
+
+    Neither OpenSSL nor a database driver is asked: either takes longer to import
+    than everything else a heartbeat is worth.
+    """
+    base = nautobot_settings(env)
+    evaluation = evaluate(base, env, check_files=lambda _: [], libpq=lambda: None)
+    return {**base, **evaluation.settings}
 
 
 def _reach_url(
