@@ -14,7 +14,6 @@ from understack_nautobot_settings.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.redis_urls import nautobot_url
 
-
 # Without metrics, and with them.
 _ENGINES = (
     "django.db.backends.postgresql",
