@@ -1,0 +1,1 @@
+"""Every performance figure that the documentation quotes, and where it comes from."""

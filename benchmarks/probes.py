@@ -1,0 +1,126 @@
+"""Probes as kubelet runs them, against what a Nautobot pod has without this package."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.commands import COMMAND
+from benchmarks.deployment import mounted_by
+from benchmarks.measuring import Usage
+from benchmarks.measuring import progress
+from benchmarks.measuring import usage
+from benchmarks.measuring import usages
+from benchmarks.table import Figure
+from benchmarks.table import Row
+from benchmarks.table import compared
+from tests.lab.certificates import Authority
+from tests.lab.nautobot import nautobot_for
+from tests.lab.servers import PostgresServer
+from tests.lab.servers import RedisServer
+
+ROUNDS = 9
+THEIR_ROUNDS = 3
+SITE = "dfw3"
+WORKER = 1 / 50
+PING = 1 / 12
+CONNECTIONS = 1 / 15
+INSPECT = "nautobot-server celery inspect ping"
+HEALTH = "nautobot-server health_check"
+PROBES_A_DAY = 86400 // 15
+
+
+def _await(heartbeat: Path) -> None:
+    """Wait for the worker's first sign of life."""
+    end = time.monotonic() + 30
+    while not heartbeat.exists():
+        assert time.monotonic() < end, "the worker writes no heartbeat"
+        time.sleep(0.1)
+
+
+def rows() -> Iterator[Row]:
+    """Run a real worker on real servers, and probe it."""
+    authority = Authority()
+    with ExitStack() as stack:
+        mount = stack.enter_context(mounted_by(authority))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = stack.enter_context(PostgresServer(18, authority=authority))
+        redis = stack.enter_context(RedisServer(authority=authority, password="p/a#s"))
+        nautobot = nautobot_for(
+            directory,
+            mount,
+            postgres,
+            redis,
+            partition=SITE,
+            role="site-worker",
+            extra={
+                "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+                "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
+                "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(directory / "heartbeat"),
+            },
+        )
+        progress("  a Nautobot database, 20 s or more")
+        nautobot.prepare_database()
+        plain = nautobot.without_migrations()
+        stack.enter_context(nautobot.worker(SITE))
+        _await(directory / "heartbeat")
+        environment = nautobot.environment
+        destination = f"celery@{socket.gethostname()}"
+
+        def probe(*arguments: str) -> Usage:
+            return usage(
+                [*COMMAND, "probe", *arguments], environment, directory=directory
+            )
+
+        def server(*arguments: str) -> Usage:
+            return usage(
+                nautobot.command(*arguments),
+                {**environment, "NAUTOBOT_CONFIG": str(plain)},
+                directory=directory,
+            )
+
+        for targets in (("worker", "--ping"), ("database", "cache", "broker")):
+            answer = json.loads(probe(*targets, "--json").output)
+            assert all(target["ok"] for target in answer["targets"]), answer
+        inspected = server("celery", "inspect", "ping", "--destination", destination)
+        assert "pong" in inspected.output, inspected.output
+        theirs = usages(
+            {
+                INSPECT: lambda: server(
+                    "celery", "inspect", "ping", "--destination", destination
+                ),
+                HEALTH: lambda: server("health_check"),
+            },
+            THEIR_ROUNDS,
+        )
+        ours = usages(
+            {
+                "worker": lambda: probe("worker"),
+                "ping": lambda: probe("worker", "--ping"),
+                "all": lambda: probe("database", "cache", "broker"),
+                "one": lambda: probe("database"),
+            },
+            ROUNDS,
+        )
+    for work, name, against, at_most in (
+        ("probe worker", "worker", INSPECT, WORKER),
+        ("probe worker --ping", "ping", INSPECT, PING),
+        ("probe database cache broker", "all", HEALTH, CONNECTIONS),
+    ):
+        cpu, memory = ours[name]
+        their_cpu, their_memory = theirs[against]
+        yield compared(f"{work}, CPU", cpu, against, their_cpu, at_most=at_most)
+        yield compared(f"{work}, memory", memory, against, their_memory)
+        yield compared(
+            f"{work}, every 15 s for a day",
+            Figure(cpu.value * PROBES_A_DAY / 60, "CPU minutes"),
+            against,
+            Figure(their_cpu.value * PROBES_A_DAY / 60, "CPU minutes"),
+        )
+    cpu, memory = ours["one"]
+    yield Row("probe database, CPU", cpu)

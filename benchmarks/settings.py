@@ -1,0 +1,227 @@
+"""The settings job, inside Nautobot processes: ours, hand-written, and with peers."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks.deployment import mounted
+from benchmarks.deployment import site_worker
+from benchmarks.environments import python_with
+from benchmarks.measuring import Failed
+from benchmarks.measuring import medians
+from benchmarks.measuring import progress
+from benchmarks.measuring import python_environment
+from benchmarks.table import Figure
+from benchmarks.table import Row
+from benchmarks.table import ahead
+from benchmarks.table import compared
+from benchmarks.table import within
+
+OURS = "ours"
+INLINE = "hand-written inline"
+PEERS = {
+    "environs": "with_environs",
+    "django-environ": "with_django_environ",
+    "pydantic-settings": "with_pydantic_settings",
+}
+WARM_CALLS = 100
+ROUNDS = 21
+MOST_WARM = 1.5
+FIRST_CALL = 0.001
+URL_OURS = "database_url_ours"
+URL_THEIRS = "database_url_theirs"
+
+
+class Stand:
+    """A process of `benchmarks.stand`."""
+
+    def __init__(
+        self, python: Path, module: str, environment: Mapping[str, str]
+    ) -> None:
+        """Start it."""
+        self.module = module
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.stand", f"benchmarks.contestants.{module}"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def ask(self, *words: str) -> Any:
+        """Give an order and return the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join(words) + "\n")
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise Failed(f"the contestant {self.module} ended without an answer")
+        return json.loads(answer)
+
+    def __enter__(self) -> Stand:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let it end."""
+        self._process.communicate()
+
+
+def rows() -> Iterator[Row]:
+    """Measure and compare."""
+    with mounted() as mount, ExitStack() as stack:
+        environment = python_environment(
+            **site_worker(mount),
+            NAUTOBOT_ROOT=str(Path(mount.ca).parent),
+            # For dj-database-url, which reads nothing else.
+            DATABASE_URL=_database_url(mount.certificate, mount.key, mount.ca),
+        )
+        stands = {}
+        for name, module, python in (
+            (OURS, "ours", Path(sys.executable)),
+            (INLINE, "inline", Path(sys.executable)),
+            *((peer, module, python_with(peer)) for peer, module in PEERS.items()),
+            (URL_OURS, URL_OURS, Path(sys.executable)),
+            (URL_THEIRS, URL_THEIRS, python_with("dj-database-url")),
+        ):
+            stands[name] = stack.enter_context(Stand(python, module, environment))
+        urls = {name: stands.pop(name) for name in (URL_OURS, URL_THEIRS)}
+        _prove_equal(stands)
+        _prove_equal(urls)
+        first = list(_first(stands))
+        yield from _warm(stands)
+        yield from first
+        yield from _database_url_rows(urls)
+
+
+def _prove_equal(stands: Mapping[str, Stand]) -> None:
+    """Make sure that everybody does the same job."""
+    results = {name: stand.ask("result", "configure") for name, stand in stands.items()}
+    first, *others = results
+    for other in others:
+        if results[other] != results[first]:
+            differing = [
+                name
+                for name in {*results[first], *results[other]}
+                if results[first].get(name) != results[other].get(name)
+            ]
+            raise Failed(
+                f"{other} and {first} differ in {', '.join(sorted(differing))}"
+            )
+    progress(f"  {', '.join(results)}: {len(results[first])} settings, all equal")
+
+
+def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
+    warm = medians(
+        {
+            name: lambda stand=stand: stand.ask("warm", "configure", str(WARM_CALLS))
+            for name, stand in stands.items()
+        },
+        ROUNDS,
+    )
+    ours = Figure(warm[OURS], "s")
+    work = "configure, warm"
+    yield compared(work, ours, INLINE, Figure(warm[INLINE], "s"), at_most=MOST_WARM)
+    for peer in PEERS:
+        yield ahead(work, ours, peer, Figure(warm[peer], "s"))
+
+
+def _first(stands: Mapping[str, Stand]) -> Iterator[Row]:
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in stands}
+    judged: list[float] = []
+    for _ in range(ROUNDS):
+        for name, stand in stands.items():
+            answers[name].append(stand.ask("once", "configure"))
+        judged.append(stands[OURS].ask("once", "configure_with_certificates")["call"])
+
+    def median(name: str, part: str) -> Figure:
+        return Figure(statistics.median(one[part] for one in answers[name]), "s")
+
+    def together(name: str) -> Figure:
+        return Figure(median(name, "import").value + median(name, "call").value, "s")
+
+    yield within(
+        "configure, first call, without the certificate check",
+        median(OURS, "call"),
+        Figure(FIRST_CALL, "s"),
+    )
+    yield Row(
+        "configure, first call, certificates judged",
+        Figure(statistics.median(judged), "s"),
+    )
+    work = "import and first call"
+    yield compared(work, together(OURS), INLINE, together(INLINE))
+    for peer in PEERS:
+        yield ahead(work, together(OURS), peer, together(peer))
+    yield _foreign_modules(answers[OURS][0]["modules"])
+    for peer in PEERS:
+        foreign = _foreign(answers[peer][0]["modules"])
+        yield Row(
+            "third-party modules that Nautobot has not loaded",
+            Figure(len(_foreign(answers[OURS][0]["modules"])), ""),
+            peer,
+            Figure(len(foreign), ""),
+        )
+
+
+def _foreign(modules: list[str]) -> list[str]:
+    own = ("understack_nautobot_settings", "benchmarks", "tests")
+    return [
+        name
+        for name in modules
+        if name.partition(".")[0] not in {*sys.stdlib_module_names, *own}
+    ]
+
+
+def _foreign_modules(modules: list[str]) -> Row:
+    foreign = _foreign(modules)
+    if foreign:
+        progress(f"  third-party modules of ours: {', '.join(foreign)}")
+    return within(
+        "third-party modules that Nautobot has not loaded",
+        Figure(len(foreign), ""),
+        Figure(0, ""),
+    )
+
+
+def _database_url(cert: str, key: str, ca: str) -> str:
+    options = {
+        "sslmode": "verify-full",
+        "sslcert": cert,
+        "sslkey": key,
+        "sslrootcert": ca,
+        "connect_timeout": "10",
+    }
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return f"postgres://app@localhost:5432/app?{query}"
+
+
+def _database_url_rows(stands: Mapping[str, Stand]) -> Iterator[Row]:
+    warm = medians(
+        {
+            name: lambda stand=stand: stand.ask("warm", "configure", str(WARM_CALLS))
+            for name, stand in stands.items()
+        },
+        ROUNDS,
+    )
+    yield ahead(
+        "DATABASES alone, warm",
+        Figure(warm[URL_OURS], "s"),
+        "dj-database-url",
+        Figure(warm[URL_THEIRS], "s"),
+    )
