@@ -42,12 +42,13 @@ def document(size: int, *, references: bool) -> str:
             "token": token,
             "timeout": 30,
             "verify": True,
-            "tags": [f"site-{number}", "production", "network"],
+            "tags": [f"site-{number}", "production"],
             "nested": {"user": "svc-nautobot", "queue": "default", "region": "dfw3"},
             "description": "reads what the device says and writes it down",
             "owner": None,
             "ratio": 0.25,
-            "labels": {"a": "first label", "b": "second label"},
+            "template": "{{ obj.name }}.{{ obj.site.slug }}.cfg",
+            "agent": "nautobot/3.2 (+https://nautobot.example.com/)",
         }
         text += len(json.dumps({f"plugin_{number}": plugin}))
         number += 1

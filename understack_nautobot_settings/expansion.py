@@ -43,15 +43,15 @@ _LONGEST_PATH = 64
 _DOLLAR = re.compile(
     r"""
       \$\$ (?P<literal> [{<] )
-    | \$\{ (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+    | \$\{ (?P<name> [A-Za-z_]\w* )
         (?: :- (?P<default> [^}$]* (?: \$(?!\{) [^}$]* )* ) )? \}
-    | \$<  (?P<other_name> [A-Za-z_][A-Za-z0-9_]* )
+    | \$<  (?P<other_name> [A-Za-z_]\w* )
         (?: :- (?P<other_default> [^>$]* (?: \$(?!<) [^>$]* )* ) )? >
     | (?P<malformed> \$\{ )
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 
 
 def expanded(
@@ -177,7 +177,7 @@ class _Expansion:
                 if kind is str:
                     if "$" not in item:
                         continue
-                    text = known.get(item) or self._text(item)
+                    text = known.get(item) or self._whole(item) or self._text(item)
                     self._left -= len(text) - len(item)
                     if self._left < 0:
                         self._faults = {_TOO_LARGE: None}
@@ -193,6 +193,13 @@ class _Expansion:
                     container[key] = inner
                     todo.append(inner)
         return True
+
+    def _whole(self, text: str) -> str | None:
+        """Return what a string becomes that is one plain reference, as most are."""
+        name = text[2:-1]
+        if text[:2] == "${" and text[-1] == "}" and name.isidentifier():
+            return self._env.get(name) if name.isascii() else None
+        return None
 
     def _text(self, text: str) -> str:
         """Return a string with its references replaced; note what is wrong."""
@@ -249,7 +256,7 @@ def _step(key: Any) -> str:
     if not isinstance(key, str):
         return f"[{key}]"
     shown = _shortened(key)
-    return f".{shown}" if _PLAIN_NAME.fullmatch(key) else f"[{json.dumps(shown)}]"
+    return f".{shown}" if re.fullmatch(_PLAIN_NAME, key) else f"[{json.dumps(shown)}]"
 
 
 def _shortened(name: str) -> str:
