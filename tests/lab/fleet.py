@@ -2,7 +2,8 @@
 
 API users and tokens from mounted secrets (in the database, and over the REST API of
 a remote Nautobot), the queue of a site with a job on it, and ``/health/`` and
-``/metrics`` while certificates near their end. Progress goes to standard error, the
+``/metrics`` while certificates near their end; and beside it a neighbouring stack
+over HTTPS. Progress goes to standard error, the
 table to standard output; exit status as for `tests.lab.demo`.
 """
 
@@ -44,6 +45,8 @@ from tests.lab.installation import MissingProgram
 from tests.lab.nautobot import Nautobot
 from tests.lab.nautobot import NautobotFailed
 from tests.lab.nautobot import nautobot_for
+from tests.lab.neighbour import expiry_without_kubectl
+from tests.lab.neighbour import neighbours
 from tests.lab.processes import NotStarted
 from tests.lab.processes import free_port
 from tests.lab.servers import PostgresServer
@@ -205,6 +208,8 @@ def demonstrate(say: Say) -> list[Row]:
         expiry.web_at(90)
         sections = list(dict.fromkeys(row.section for row in expiry.rows))
         rows += sorted(expiry.rows, key=lambda row: sections.index(row.section))
+        say("a neighbouring stack over HTTPS")
+        rows += neighbours(authority, mount)
         say("ending everything")
     return rows
 
@@ -503,6 +508,8 @@ class Expiry:
                 warned == (days < 30),
             )
         )
+        told = expiry_without_kubectl(self._mount, days)
+        self.rows.append(told._replace(section=section))
 
     def worker_at(self, days: int) -> None:
         """Wait until the worker has looked at the certificate again."""
