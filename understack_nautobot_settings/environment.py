@@ -341,8 +341,12 @@ class Reader:
 
     def given(self, variable: Variable[T]) -> T | None:
         """Return the value, None where it is unset, empty or wrong."""
+        # Asked some fifty times by every process: no call that can be spared.
+        text = self._env.get(variable.name)
+        if not (text or variable.by_file):
+            return None
         try:
-            text = self._text(variable)
+            text = self._text(variable, text)
             return variable.kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
@@ -361,9 +365,7 @@ class Reader:
         """Return the environment, for references that users write by name."""
         return self._env
 
-    def _text(self, variable: Variable[Any]) -> str | None:
-        # Asked some fifty times by every process: no call that can be spared.
-        text = self._env.get(variable.name)
+    def _text(self, variable: Variable[Any], text: str | None) -> str | None:
         if variable.by_file:
             text = self._file_text(variable, text or None) or text
         if not text or variable.kind.free_text:

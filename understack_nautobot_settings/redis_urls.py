@@ -20,9 +20,7 @@ _MOST = "999999"
 
 
 # RFC 3986.
-_UNRESERVED = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-)
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
 class RedisAddress(NamedTuple):
@@ -68,9 +66,11 @@ def _encoded(text: str, *, also: bytes = b"") -> str:
 
     That takes some milliseconds to import, which `check` feels.
     """
+    if text.isascii() and text.isalnum():
+        return text
+    kept = _UNRESERVED + also
     return "".join(
-        chr(byte) if byte in _UNRESERVED or byte in also else f"%{byte:02X}"
-        for byte in text.encode()
+        [chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode()]
     )
 
 
