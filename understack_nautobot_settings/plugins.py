@@ -17,6 +17,9 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.expansion import expanded
+from understack_nautobot_settings.json_objects import line_and_column
+from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.layers import layered
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -78,10 +81,11 @@ def is_installed(name: str) -> bool:
 
 
 def _is_package_on_path(name: str) -> bool:
-    """Tell whether a package is where most are; four times as fast as its spec."""
+    """Tell whether a package is where most are: much faster than its spec."""
     return "." not in name and any(
         os.path.isfile(f"{directory or '.'}/{name}/__init__.py")
-        for directory in sys.path
+        # What is installed comes last.
+        for directory in reversed(sys.path)
     )
 
 
@@ -289,10 +293,6 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         source, text = by_value.name, read.given(by_value) and env[by_value.name]
     if text is None:
         return source, {}
-    # Costs milliseconds that a pod without extra configuration need not spend.
-    from understack_nautobot_settings.expansion import expanded
-    from understack_nautobot_settings.json_objects import read_json_object
-
     config = read_json_object(source, text, read.problems)
     if config is None:
         return source, {}
@@ -350,8 +350,6 @@ def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
         return content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start].decode()
-    from understack_nautobot_settings.json_objects import line_and_column
-
     line, column = line_and_column(before, len(before))
     problems.append(
         problem_codes.VALUE_NOT_UTF8.problem(

@@ -259,7 +259,9 @@ def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
     than everything else a heartbeat is worth.
     """
     base = nautobot_settings(env)
-    evaluation = evaluate(base, env, check_files=lambda _: [], libpq=lambda: None)
+    evaluation = evaluate(
+        base, env, check_files=lambda _files, **_options: [], libpq=lambda: None
+    )
     return {**base, **evaluation.settings}
 
 
