@@ -38,7 +38,7 @@ def rows() -> Iterator[Row]:
         }
         assert results["detected"] == results["imported"], results
         answers = {
-            name: [stand.ask("once", "configure") for _ in range(ROUNDS)]
+            name: [stand.ask("forked", "configure") for _ in range(ROUNDS)]
             for name, stand in stands.items()
         }
         calls = {

@@ -6,6 +6,8 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -35,6 +37,7 @@ PEERS = {
 }
 WARM_CALLS = 100
 ROUNDS = 21
+FRESH_PROCESSES = 5
 MOST_WARM = 1.5
 FIRST_CALL = 0.001
 URL_OURS = "database_url_ours"
@@ -91,21 +94,27 @@ def rows() -> Iterator[Row]:
             # For dj-database-url, which reads nothing else.
             DATABASE_URL=_database_url(mount.certificate, mount.key, mount.ca),
         )
-        stands = {}
-        for name, module, python in (
-            (OURS, "ours", Path(sys.executable)),
-            (INLINE, "inline", Path(sys.executable)),
-            *((peer, module, python_with(peer)) for peer, module in PEERS.items()),
-            (URL_OURS, URL_OURS, Path(sys.executable)),
-            (URL_THEIRS, URL_THEIRS, python_with("dj-database-url")),
-        ):
-            stands[name] = stack.enter_context(Stand(python, module, environment))
-        urls = {name: stands.pop(name) for name in (URL_OURS, URL_THEIRS)}
-        _prove_equal(stands)
+
+        def stand(name: str) -> Stand:
+            module, python = contestants[name]
+            return Stand(python, module, environment)
+
+        here = Path(sys.executable)
+        contestants = {
+            OURS: ("ours", here),
+            INLINE: ("inline", here),
+            **{peer: (module, python_with(peer)) for peer, module in PEERS.items()},
+        }
+        waiting = {name: stack.enter_context(stand(name)) for name in contestants}
+        _prove_equal(waiting)
+        yield from _warm(waiting)
+        yield from _first(stand, contestants)
+        contestants[URL_OURS] = URL_OURS, here
+        contestants[URL_THEIRS] = URL_THEIRS, python_with("dj-database-url")
+        urls = {
+            name: stack.enter_context(stand(name)) for name in (URL_OURS, URL_THEIRS)
+        }
         _prove_equal(urls)
-        first = list(_first(stands))
-        yield from _warm(stands)
-        yield from first
         yield from _database_url_rows(urls)
 
 
@@ -141,33 +150,35 @@ def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
         yield ahead(work, ours, peer, Figure(warm[peer], "s"))
 
 
-def _first(stands: Mapping[str, Stand]) -> Iterator[Row]:
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in stands}
+def _first(stand: Callable[[str], Stand], names: Iterable[str]) -> Iterator[Row]:
+    """Measure what happens once, each time in a Nautobot process of its own."""
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     judged: list[float] = []
-    for _ in range(ROUNDS):
-        for name, stand in stands.items():
-            answers[name].append(stand.ask("once", "configure"))
-        judged.append(stands[OURS].ask("once", "configure_with_certificates")["call"])
+    for _ in range(FRESH_PROCESSES):
+        for name, given in answers.items():
+            with stand(name) as fresh:
+                given.append(fresh.ask("once", "configure"))
+        with stand(OURS) as fresh:
+            judged.append(fresh.ask("once", "configure_with_certificates")["call"])
 
     def median(name: str, part: str) -> Figure:
         return Figure(statistics.median(one[part] for one in answers[name]), "s")
 
-    def together(name: str) -> Figure:
+    def both(name: str) -> Figure:
         return Figure(median(name, "import").value + median(name, "call").value, "s")
 
-    yield within(
+    row = within(
         "configure, first call, without the certificate check",
         median(OURS, "call"),
         Figure(FIRST_CALL, "s"),
     )
+    yield row._replace(against=INLINE, theirs=median(INLINE, "call"))
     yield Row(
         "configure, first call, certificates judged",
         Figure(statistics.median(judged), "s"),
     )
-    work = "import and first call"
-    yield compared(work, together(OURS), INLINE, together(INLINE))
-    for peer in PEERS:
-        yield ahead(work, together(OURS), peer, together(peer))
+    for other in (INLINE, *PEERS):
+        yield compared("import and first call", both(OURS), other, both(other))
     yield _foreign_modules(answers[OURS][0]["modules"])
     for peer in PEERS:
         foreign = _foreign(answers[peer][0]["modules"])
@@ -219,7 +230,7 @@ def _database_url_rows(stands: Mapping[str, Stand]) -> Iterator[Row]:
         },
         ROUNDS,
     )
-    yield ahead(
+    yield compared(
         "DATABASES alone, warm",
         Figure(warm[URL_OURS], "s"),
         "dj-database-url",

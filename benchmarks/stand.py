@@ -4,8 +4,10 @@ Started as ``python -m benchmarks.stand MODULE``. Reads one order per line from
 standard input, answers each with one line of JSON:
 
 ``once FUNCTION``
-    CPU seconds of importing the module and of its first call, in a fork, and the
-    modules that both loaded.
+    CPU seconds of importing the module and of its first call, and the modules that
+    both loaded. Can be asked once.
+``forked FUNCTION``
+    The same in a fork, any number of times.
 ``warm FUNCTION TIMES``
     CPU seconds of one call, the mean of as many as told.
 ``result FUNCTION``
@@ -36,8 +38,10 @@ def main(module: str) -> None:
         if order == "warm":
             configure = getattr(importlib.import_module(module), function)
             answer = cpu_seconds(partial(_configured, configure, base), int(times[0]))
+        elif order == "once":
+            answer = _once(module, function, base)
         else:
-            work = _once if order == "once" else _result
+            work = _once if order == "forked" else _result
             answer = _in_a_fork(partial(work, module, function, base))
         answers.write(json.dumps(answer) + "\n")
 

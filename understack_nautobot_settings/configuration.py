@@ -160,14 +160,13 @@ def configure(
         raise refusal
     import logging
 
-    settings = {**namespace, **evaluation.settings}
     lines: list[tuple[int, Line]] = [
         # Reads the certificates again: not before somebody wants to know.
-        (logging.INFO, lambda: startup_line(settings)),
+        (logging.INFO, lambda: startup_line(namespace)),
         *((logging.WARNING, str(problem)) for problem in evaluation.problems),
     ]
     logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
     namespace.update(evaluation.settings)
     namespace["LOGGING_CONFIG"] = log_once_configured(lines, logging_config)
-    if logging_config and not settings.get("LOGGING"):
+    if logging_config and not namespace.get("LOGGING"):
         namespace["LOGGING"] = dict(NOTHING_TO_CONFIGURE)

@@ -402,8 +402,8 @@ class Reader:
 
     def _read(self, variable: Variable[Any], path: str) -> str | None:
         try:
-            with open(path, encoding="utf-8", newline="") as file:
-                content = file.read()
+            with open(path, "rb") as file:
+                content = file.read().decode()
         except UnicodeDecodeError:
             fact = f"{path} does not hold UTF-8 text."
         except OSError as error:
