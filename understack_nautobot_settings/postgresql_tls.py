@@ -19,13 +19,13 @@ from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.environment import one_of
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import DIRECT_SINCE
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.libpq import libpq_version
 
 MUTUAL_MODES = ("verify-full", "verify-ca")
 """The sslmodes in which a client certificate is presented."""
 
-_DIRECT_SINCE = 170000
 _SSLCERTMODE_SINCE = 160000
 
 # libpq parameters that have a variable of their own, and those that Django
@@ -216,13 +216,13 @@ def _negotiation(
                 "Run this inside the Nautobot image.",
             )
         )
-    elif version < _DIRECT_SINCE:
+    elif version < DIRECT_SINCE:
         # An older libpq refuses the key itself, and speaks 'postgres' anyway.
         if negotiation == "direct":
             read.problems.append(
                 problem_codes.DB_SSLNEGOTIATION_LIBPQ.problem(
                     name,
-                    f"'direct' needs libpq {libpq_release(_DIRECT_SINCE)}, and libpq "
+                    f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
                     f"{libpq_release(version)} is loaded.",
                     f"Install a driver with a newer libpq, or unset {name}.",
                 )
