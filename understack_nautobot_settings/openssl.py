@@ -73,9 +73,10 @@ def present(
         strict: Apply the strict rules of RFC 5280.
     """
     question = _question(cert, key, trust, strict=strict)
-    known = None if key_password else _accepted.get(question)
-    if known is not None:
-        return known
+    if not key_password:
+        known = _accepted.get(question)
+        if known is not None:
+            return known
     presented = _presented(cert, key, key_password, trust, strict=strict)
     accepted = presented.error is None and not key_password
     # An answer about files that were swapped meanwhile is an answer to nothing.
@@ -83,6 +84,9 @@ def present(
         if len(_accepted) >= _MOST_ACCEPTED:
             _accepted.clear()
         _accepted[question] = presented
+        # Who passes under CAs, strictly, passes on his own and leniently as well.
+        _accepted[_question(cert, key, trust, strict=False)] = presented
+        _accepted[_question(cert, key, None, strict=False)] = presented
     return presented
 
 
