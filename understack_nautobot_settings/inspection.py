@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
@@ -22,7 +23,9 @@ from understack_nautobot_settings.environment_checks import check_environment
 from understack_nautobot_settings.environment_checks import settled
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.nautobot_base import nautobot_settings
+from understack_nautobot_settings.openssl import present
 
 
 class Inspection(NamedTuple):
@@ -61,12 +64,12 @@ def inspect_environment(
     days = read(variables.EXPIRY_WARNING)
     read(variables.APP)
     if role is None:
-        role = Reader(env, [])(variables.ROLE)
+        role = read(variables.ROLE)
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
     base = nautobot_settings(env) if namespace is None else namespace
     evaluation = evaluate(
-        base, env, check_files=lambda files: check_certificates(files, clock=clock)
+        base, env, check_files=partial(_judged, clock=clock), libpq=libpq_of_wheels
     )
     settings = {**base, **evaluation.settings}
     problems += check_environment(settings, env, role=role)
@@ -84,6 +87,21 @@ def inspect_environment(
         certificates += describe_certificates(files, clock=clock)
     ordered = sorted(settled(problems), key=lambda one: one.severity != ERROR)
     return Inspection(ordered, certificates)
+
+
+def _judged(
+    files: ClientFiles,
+    *,
+    clock: Callable[[], float],
+    key_password: str | None = None,
+) -> list[Problem]:
+    key = files.key or files.cert
+    if files.cert and key and files.ca:
+        # The strictest judgement first: who passes it needs no other, here and later.
+        present(
+            files.cert.path, key.path, key_password, trust=files.ca.path, strict=True
+        )
+    return check_certificates(files, clock=clock, key_password=key_password)
 
 
 def _database_user(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
