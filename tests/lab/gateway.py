@@ -137,7 +137,7 @@ class Gateway:
 
     def connections(self, route: str) -> int:
         """Return how many connections the route carries right now."""
-        return self.statistics().get(f"tcp.{route}.downstream_cx_active", 0)
+        return self.statistics()[f"cluster.{route}.upstream_cx_active"]
 
     def _ready(self) -> bool:
         ports = (self.admin_port, *(route.port for route in self.routes.values()))

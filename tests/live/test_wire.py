@@ -1,0 +1,63 @@
+"""What is quick enough of ``tox run -e wire`` to run every time."""
+
+import pytest
+
+from tests.lab.wire import fleet
+from tests.lab.wire import promises
+from tests.lab.wire import swaps
+from tests.lab.wire.deployment import servers
+from tests.lab.wire.promises import Promise
+
+
+def quietly(text):
+    """Say nothing."""
+
+
+def broken(shown):
+    """Return the promises that did not hold."""
+    assert shown
+    return [promise for promise in shown if not promise.held]
+
+
+def test_no_swap_of_the_mounted_directory_raises_a_false_alarm(tmp_path):
+    assert broken(swaps.show(tmp_path, quietly)) == []
+
+
+def test_a_fleet_of_fifty_sites_comes_back_after_the_gateway(tmp_path):
+    """Each on its own queue with its own certificate, and no message handled twice."""
+    with servers(tmp_path / "servers") as behind:
+        assert broken(fleet.show(tmp_path / "fleet", behind, quietly)) == []
+
+
+def promise(held, section="section"):
+    return Promise(section, "name", "promised", "seen", held, {"figure": 1})
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        pytest.param([True, True], True, id="all held"),
+        pytest.param([True, False], False, id="one did not"),
+        pytest.param([], False, id="nothing shown"),
+    ],
+)
+def test_a_run_holds_only_if_every_promise_does(held, expected):
+    report = promises.as_json(map(promise, held))
+
+    assert report["held"] is expected
+    assert [one["held"] for one in report["promises"]] == held
+
+
+def test_a_section_that_ends_in_an_error_is_a_broken_promise():
+    assert promises.broken("fleet", TimeoutError("no\n answer")) == Promise(
+        "fleet", "shown to its end", "no error", "TimeoutError: no answer", False
+    )
+
+
+def test_the_table_keeps_the_order_of_its_sections():
+    shown = [promise(True, "b"), promise(True, "a"), promise(False, "b")]
+
+    assert [(name, len(members)) for name, members in promises.sections(shown)] == [
+        ("b", 2),
+        ("a", 1),
+    ]
