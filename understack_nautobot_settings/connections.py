@@ -24,16 +24,20 @@ LONGEST_APPLICATION_NAME = 63
 
 _DB_ALWAYS = {"connect_timeout": variables.DB_CONNECT_TIMEOUT}
 _DB_WAN = {
+    **_DB_ALWAYS,
     "keepalives_idle": variables.DB_KEEPALIVES_IDLE,
     "keepalives_interval": variables.DB_KEEPALIVES_INTERVAL,
     "keepalives_count": variables.DB_KEEPALIVES_COUNT,
     "tcp_user_timeout": variables.DB_TCP_USER_TIMEOUT,
 }
-_REDIS_ALWAYS = {
+_REDIS_ALWAYS: dict[str, Variable[Any]] = {
     "socket_connect_timeout": variables.REDIS_CONNECT_TIMEOUT,
     "socket_timeout": variables.REDIS_SOCKET_TIMEOUT,
 }
-_REDIS_WAN = {"health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL}
+_REDIS_WAN: dict[str, Variable[Any]] = {
+    **_REDIS_ALWAYS,
+    "health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL,
+}
 # RESP3 and the name of the client library cost a round trip each, or two.
 _REDIS_QUIET = {"protocol": 2, "client_info": False}
 
@@ -49,6 +53,9 @@ _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
+
+_Given = dict[str, tuple[Any, Any]]
+"""Options by name: the value that is given, None for none, and the default."""
 
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]+")
 
@@ -100,12 +107,18 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
         settings: dict[str, Any] = {"DATABASES": _databases(databases, read, wan)}
+        waits = _given(read, _REDIS_WAN if wan else _REDIS_ALWAYS)
         settings["CACHES"] = {
-            alias: _cache(cache, read, wan) if _is_ours(cache) else cache
+            alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
             for alias, cache in ({"default": {}} if caches is None else caches).items()
         }
         settings |= _broker(
-            broker_url, broker_transport_options, broker_transport, read, wan
+            broker_url,
+            broker_transport_options,
+            broker_transport,
+            waits=waits,
+            read=read,
+            wan=wan,
         )
         if scheme_of(result_backend or "") == "rediss":
             found.append(
@@ -119,14 +132,21 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
         return settings | _results(result_backend, read, wan)
 
 
-def _chosen(
-    read: Reader, base: Mapping[str, Any], declared: Mapping[str, Variable[Any]]
-) -> dict[str, Any]:
+def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:
+    return {
+        option: (read.given(variable), variable.default)
+        for option, variable in declared.items()
+    }
+
+
+def _chosen(base: Mapping[str, Any], given: _Given) -> dict[str, Any]:
+    """Return options: what is given, else what the base has, else the default."""
     chosen = dict(base)
-    for option, variable in declared.items():
-        given = read.given(variable)
-        if given is not None or option not in chosen:
-            chosen[option] = variable.default if given is None else given
+    for option, (value, default) in given.items():
+        if value is not None:
+            chosen[option] = value
+        elif option not in chosen:
+            chosen[option] = default
     return chosen
 
 
@@ -137,9 +157,11 @@ def _databases(
     default = dict(base.get("default") or {})
     if "postgresql" not in (default.get("ENGINE") or "postgresql"):
         return base
-    options = _chosen(read, default.get("OPTIONS") or {}, _DB_ALWAYS)
+    options = dict(default.get("OPTIONS") or {})
     if wan:
-        options = _chosen(read, {"keepalives": 1, **options}, _DB_WAN)
+        options = {"keepalives": 1, **options}
+    options = _chosen(options, _given(read, _DB_WAN if wan else _DB_ALWAYS))
+    if wan:
         options.setdefault("application_name", _application_name(read))
         options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")
         default.setdefault("CONN_HEALTH_CHECKS", True)
@@ -178,19 +200,22 @@ def _is_ours(cache: Mapping[str, Any]) -> bool:
     return is_redis_cache(cache) and takes_pool_arguments(cache)
 
 
-def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
+def _cache(
+    cache: Mapping[str, Any], waits: _Given, read: Reader, wan: bool
+) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
     pool = options.get("CONNECTION_POOL_KWARGS") or {}
     location = cache.get("LOCATION") or ""
     first = location if isinstance(location, str) else next(iter(location), "")
     socket = scheme_of(first) == "unix"
-    pool = _redis_options(pool, read, wan, tcp=not socket)
+    pool = _redis_options(pool, waits, wan, tcp=not socket)
     if not (socket or "connection_class" in pool or _names_own_classes(options)):
         secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
         pool["connection_class"] = TlsConnection if secured else TcpConnection
         if wan:
             pool = {**_REDIS_QUIET, **pool}
-            pool = _chosen(read, pool, {"retries": variables.REDIS_RETRIES})
+            retries = _given(read, {"retries": variables.REDIS_RETRIES})
+            pool = _chosen(pool, retries)
     options["CONNECTION_POOL_KWARGS"] = pool
     return {**cache, "OPTIONS": options}
 
@@ -208,6 +233,8 @@ def _broker(
     broker_url: str | None,
     transport_options: Mapping[str, Any] | None,
     transport: str | None,
+    *,
+    waits: _Given,
     read: Reader,
     wan: bool,
 ) -> dict[str, Any]:
@@ -216,7 +243,7 @@ def _broker(
     options = dict(transport_options or {})
     settings: dict[str, Any] = {}
     if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
-        options = _redis_options(options, read, wan)
+        options = _redis_options(options, waits, wan)
     if schemes <= {"redis", "rediss"} and transport is None:
         if wan:
             options = {**_REDIS_QUIET, **options}
@@ -253,11 +280,9 @@ def _results(result_backend: str | None, read: Reader, wan: bool) -> dict[str, A
 
 
 def _redis_options(
-    base: Mapping[str, Any], read: Reader, wan: bool, *, tcp: bool = True
+    base: Mapping[str, Any], waits: _Given, wan: bool, *, tcp: bool = True
 ) -> dict[str, Any]:
-    options = _chosen(read, base, _REDIS_ALWAYS)
-    if wan:
-        options = _chosen(read, options, _REDIS_WAN)
-        if tcp:
-            options.setdefault("socket_keepalive", True)
+    options = _chosen(base, waits)
+    if wan and tcp:
+        options.setdefault("socket_keepalive", True)
     return options
