@@ -94,6 +94,28 @@ REFUSED = [
         f"NAUTOBOT_CELERY_BROKER_URL: the URL sets ssl_cert_reqs, {URL_TLS}",
         f"NAUTOBOT_CELERY_BROKER_URL: the URL sets ssl_check_hostname, {URL_TLS}",
     ),
+    *(
+        row(
+            3,
+            f"a broker URL with {character} in its password",
+            {
+                "NAUTOBOT_CELERY_BROKER_URL": (
+                    f"redis://:{CANARY}{character}{CANARY}@redis:6379/0"
+                )
+            },
+            "NAUTOBOT_CELERY_BROKER_URL: the URL cannot be taken apart into host, port "
+            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
+            "%3F for ?.",
+        )
+        for character in "/#?"
+    ),
+    row(
+        3,
+        "a broker URL whose password begins like a port",
+        {"NAUTOBOT_CELERY_BROKER_URL": f"redis://:12/{CANARY}@redis:6379/0"},
+        "NAUTOBOT_CELERY_BROKER_URL: the URL cannot be taken apart into host, port and "
+        "password. Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
+    ),
     row(
         6,
         "no secret key",

@@ -68,6 +68,15 @@ def test_the_role_of_the_environment_is_the_default(mounted):
     )
 
 
+def test_a_role_that_does_not_exist_is_told(mounted):
+    env = {**mounted, "UNDERSTACK_ROLE": "siteworker"}
+
+    assert [str(one) for one in inspect_environment(env).problems] == [
+        "UNDERSTACK_ROLE: 'siteworker' is not a role. Use site-worker, web, worker or "
+        "beat."
+    ]
+
+
 @pytest.mark.parametrize(
     ("days_left", "env", "days", "warned"),
     [

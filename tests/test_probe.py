@@ -180,7 +180,7 @@ def test_a_database_is_reached_stage_by_stage(mount):
     assert details["login"] == "accepted from a driver, libpq 17.5"
     assert details["query"] == (
         "as app on PostgreSQL 18.4; the server sees TLSv1.3, client certificate "
-        "/CN=app, serial 7"
+        "/CN=app, serial 07"
     )
 
 
@@ -530,7 +530,10 @@ def test_a_server_that_is_not_who_it_should_be(mount, kind, leaf, code, message)
         after=leaf.certificate.not_valid_after_utc.strftime(form),
         before=leaf.certificate.not_valid_before_utc.strftime(form),
     )
-    assert journey.stages[-1].detail.startswith("configured host localhost, certif")
+    detail = journey.stages[-1].detail
+    assert detail.startswith("configured host localhost, certif")
+    assert detail.endswith(", refused")
+    assert ("expired " in detail) == (code == "probe-server-expired")
 
 
 def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
@@ -1218,6 +1221,35 @@ def test_a_setting_that_is_wrong_concerns_its_target_alone(mount):
     assert broker_probe.problem.code == "redis-url-ssl-option"
     assert broker_probe.stages[0].stage == "settings"
     assert cache_probe.stages[0].stage == "settings"
+
+
+def test_a_port_that_kubernetes_wrote_is_told_as_such(mount):
+    env = environment(mount, NAUTOBOT_REDIS_PORT="tcp://10.0.0.1:6379")
+    (probe,) = probe_targets(["broker"], env, timeout=2)
+
+    assert (probe.problem.code, probe.problem.message) == (
+        "service-link",
+        "'tcp://10.0.0.1:6379' is what Kubernetes writes for a Service called "
+        "nautobot-redis.",
+    )
+
+
+def test_a_probe_that_breaks_is_not_well_and_tells_no_secret():
+    def way(journey):
+        with journey.stage("tcp"):
+            int("s3cret")
+
+    (probe,) = probe_targets(["a"], {}, journeys={"a": way})
+
+    assert not probe.ok
+    assert [(one.stage, one.ok, one.detail) for one in probe.stages] == [
+        ("tcp", False, "")
+    ]
+    assert str(probe.problem) == (
+        "a: the probe itself failed with ValueError. Look at the settings of the "
+        "target in 'show', and report it."
+    )
+    assert exit_status([probe]) == 1
 
 
 def test_a_missing_secret_key_keeps_nothing_from_being_reached(mount):

@@ -165,3 +165,9 @@ def test_values_come_in_order_and_end_somewhere():
 )
 def test_a_trail_is_one_word(trail, text):
     assert dotted(trail) == text
+
+
+def test_a_port_that_kubernetes_wrote_is_told_as_such():
+    env = {**KEY, "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379"}
+
+    assert [one.code for one in settings_provenance(env).problems] == ["service-link"]

@@ -505,6 +505,14 @@ def _default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return (settings.get("DATABASES") or {}).get("default") or {}
 
 
+def explained(problems: Iterable[Problem], env: Mapping[str, str]) -> list[Problem]:
+    """Return the problems, in better words where a value has a known origin."""
+    found = list(problems)
+    refused = {one.variable for one in found}
+    known = [one for one in check_nautobot_values(env) if one.variable in refused]
+    return list(settled([*known, *found]))
+
+
 def settled(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Yield each problem once, and one that explains a value instead of two.
 

@@ -175,7 +175,9 @@ def probe_targets(
         if way is None and target.startswith(_HTTPS):
             way = partial(_reach_url, target, env, tls_prefix, network or Network())
         if way is None:
-            raise ValueError(f"{target} is none of {', '.join(TARGETS)}, and no URL.")
+            raise ValueError(
+                f"{target} is none of {', '.join(TARGETS)}, and no https:// URL."
+            )
         journey = Journey(target, timeout, clock=clock)
         # A daemon: what hangs in a system call may not keep the process alive.
         thread = threading.Thread(target=_walk, args=(way, journey), daemon=True)
@@ -214,7 +216,14 @@ def _ways(
             if not evaluated:
                 base = nautobot_settings(env)
                 evaluation = evaluate(base, env)
-                evaluated.append(({**base, **evaluation.settings}, evaluation.problems))
+                problems = evaluation.problems
+                if problems:
+                    from understack_nautobot_settings.environment_checks import (
+                        explained,
+                    )
+
+                    problems = explained(problems, env)
+                evaluated.append(({**base, **evaluation.settings}, problems))
         settings, problems = evaluated[0]
         for problem in problems:
             if problem.severity == ERROR and _concerns(problem, journey.target):
@@ -278,6 +287,12 @@ def _walk(way: Callable[[Journey], None], journey: Journey) -> None:
         way(journey)
     except Failed as failed:
         journey.problem = failed.problem
+    except Exception as error:  # noqa: BLE001 - its text may hold a secret
+        journey.problem = problem_codes.PROBE_BROKEN.problem(
+            journey.target,
+            f"the probe itself failed with {type(error).__name__}.",
+            "Look at the settings of the target in 'show', and report it.",
+        )
 
 
 def _result(journey: Journey, unfinished: bool) -> Probe:

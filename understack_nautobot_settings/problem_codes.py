@@ -590,6 +590,14 @@ REDIS_URL_SSL_OPTION = Code(
     "ones.",
     "Remove them from the URL and use the `NAUTOBOT_REDIS_SSL_*` variables.",
 )
+REDIS_URL_MALFORMED = Code(
+    "redis-url-malformed",
+    ERROR,
+    "A Redis URL cannot be taken apart, most often for a `/`, `#` or `?` in its "
+    "password.",
+    "Percent-encode the password in the URL, or unset the URL and use the "
+    "`NAUTOBOT_REDIS_*` variables, which take every password.",
+)
 REDIS_SENTINEL_TLS = Code(
     "redis-sentinel-tls",
     ERROR,
@@ -1024,6 +1032,13 @@ PROBE_HTTP_UNAVAILABLE = Code(
     ERROR,
     "The server answers that it is not able to answer.",
     "Wait, or look into its log.",
+)
+
+PROBE_BROKEN = Code(
+    "probe-broken",
+    ERROR,
+    "The probe itself failed, so nothing is known about the target.",
+    "Compare the settings in `show` with what the server wants, and report it.",
 )
 
 # --- API accounts --------------------------------------------------------------

@@ -66,6 +66,10 @@ def settings_provenance(
     """
     base = nautobot_settings(env) if namespace is None else namespace
     settings, problems = evaluate(base, env)
+    if problems:
+        from understack_nautobot_settings.environment_checks import explained
+
+        problems = explained(problems, env)
     given = _given(env)
     origins = _Origins(base, env, given)
     sources = {trail: origins.of(trail, value) for trail, value in values(settings)}

@@ -308,6 +308,7 @@ def _broker_url(
     for url in urls:
         if _is_redis(url):
             _refuse_ssl_options(read, _broker_place(read), url)
+            _refuse_malformed(read, _broker_place(read), url)
     return ";".join(over_tls(url) for url in urls) if tls.mutual else broker_url
 
 
@@ -327,6 +328,25 @@ def _refuse_ssl_options(read: Reader, place: str, url: str) -> None:
         )
         for option in ssl_options(url)
     )
+
+
+def _refuse_malformed(read: Reader, place: str, url: str) -> None:
+    """Refuse what kombu would stop at, with a part of the password in its message."""
+    from urllib.parse import urlsplit
+
+    try:
+        split = urlsplit(url)
+        whole = (split.port or 0) >= 0 and "@" not in split.path + split.fragment
+    except ValueError:
+        whole = False
+    if not whole:
+        read.problems.append(
+            problem_codes.REDIS_URL_MALFORMED.problem(
+                place,
+                "the URL cannot be taken apart into host, port and password.",
+                "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
+            )
+        )
 
 
 def _warn_unverified(read: Reader, tls: _Tls, schemes: list[str]) -> None:

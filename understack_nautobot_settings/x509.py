@@ -213,7 +213,7 @@ def _certificate(der: bytes) -> X509:
         issuer=_text(list(_attributes(issuer))),
         same_names=subject == issuer,
         common_name=next((text for oid, text in names if oid == _COMMON_NAME), ""),
-        serial=_hexadecimal(number),
+        serial=hexadecimal(number),
         not_before=not_before,
         not_after=not_after,
         is_ca=_is_ca(extensions.get(_BASIC_CONSTRAINTS)),
@@ -274,7 +274,8 @@ def _text(names: list[tuple[str, str]]) -> str:
     return ", ".join(f"{_ATTRIBUTES.get(oid, oid)}={text}" for oid, text in names)
 
 
-def _hexadecimal(number: int) -> str:
+def hexadecimal(number: int) -> str:
+    """Return a serial number in upper-case hexadecimal, as OpenSSL prints it."""
     digits = f"{abs(number):X}"
     return ("-" if number < 0 else "") + "0" * (len(digits) % 2) + digits
 

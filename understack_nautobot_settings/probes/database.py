@@ -36,7 +36,9 @@ from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.tls import Explain
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import lost_problem
+from understack_nautobot_settings.probes.tls import own_certificate
 from understack_nautobot_settings.probes.tls import secure
+from understack_nautobot_settings.x509 import hexadecimal
 
 PORT = 5432
 ALPN = "postgresql"
@@ -386,9 +388,9 @@ def _hung_up(route: Route, target: _Target, tls: Tls) -> Problem:
     if not endpoint.is_ip and answer(route, greeting(bare, ALPN)) == ANSWERS:
         return problem_codes.PROBE_GATEWAY_NEGOTIATION.problem(
             name,
-            f"{endpoint.place} is a gateway that routes by the name in TLS, and "
-            "PostgreSQL's own negotiation does not begin with TLS.",
-            f"Set {name}=direct.",
+            f"{endpoint.place} answers to TLS and hangs up on PostgreSQL's own "
+            "negotiation, as a gateway does that routes by the name in TLS.",
+            f"Set {name}=direct, or correct the port where PostgreSQL is at another.",
         )
     return gateway_problem(route, tls._replace(protocol=ALPN))
 
@@ -449,7 +451,8 @@ def _who(row: tuple[Any, ...]) -> str:
     user, version, tls, subject, serial = row
     seen = f"{tls}" if tls else "no TLS"
     if subject:
-        seen += f", client certificate {subject}, serial {serial}"
+        # As `check` and OpenSSL write it; PostgreSQL writes it in decimal.
+        seen += f", client certificate {subject}, serial {hexadecimal(int(serial))}"
     elif tls:
         seen += ", no client certificate"
     return f"as {user} on PostgreSQL {version}; the server sees {seen}"
@@ -618,9 +621,11 @@ def _not_authorized(target: _Target, routine: str, message: str) -> Problem:
             f"{place} wants a client certificate, and none is configured.",
             f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca.",
         )
+    own = own_certificate(target.tls) if target.tls else None
+    shown = f" ({own.subject})" if own else ""
     return problem_codes.PROBE_DB_CERTIFICATE_USER.problem(
         variables.DB_USER.name,
-        f"{place} does not take the client certificate for the user {user}.",
+        f"{place} does not take the client certificate{shown} for the user {user}.",
         "The CN of the certificate has to be the user: correct one of the two, or add "
         "a mapping to pg_ident.conf.",
     )

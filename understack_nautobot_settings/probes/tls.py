@@ -51,6 +51,12 @@ _UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
 _PURPOSE = 26
 _NAME_MISMATCH = (62, 64)
 
+# Where the servers of the examples are told whom they trust.
+_CLIENT_CA = {
+    "PostgreSQL": " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
+    "Redis": " (ca.crt of the secret in redis.tls.existingSecret)",
+}
+
 _CLIENT_REFUSED = (
     "SSLV3_ALERT_BAD_CERTIFICATE",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
@@ -202,7 +208,7 @@ def secure(
         else:
             der = _shown_certificate(tls, endpoint, explain)
         seen = _seen(der)
-        stage.detail = _described(seen, tls, endpoint, clock())
+        stage.detail = _described(seen, tls, endpoint, clock(), refusal is not None)
         if refusal is not None:
             raise Failed(server_problem(refusal, seen, tls, endpoint, clock()))
     return secured
@@ -292,11 +298,11 @@ def client_problem(
     own = own_certificate(tls)
     shown = f"{own.subject}, issued by {own.issuer}" if own else "our certificate"
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
+        where = _CLIENT_CA.get(endpoint.server, "")
         return problem_codes.PROBE_CLIENT_CA.problem(
             variable,
             f"{place} does not know the CA of the client certificate ({shown}).",
-            f"Let {endpoint.server} trust that CA for clients (CloudNativePG: "
-            "clientCASecret together with replicationTLSSecret), or present a "
+            f"Let {endpoint.server} trust that CA for clients{where}, or present a "
             "certificate of the CA that it trusts.",
         )
     expired = own is not None and own.days_left < 0
@@ -465,7 +471,9 @@ def _names(seen: Seen | None) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _described(seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float) -> str:
+def _described(
+    seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float, refused: bool
+) -> str:
     if seen is None:
         return f"configured host {endpoint.host}, certificate not readable"
     leaf = seen.certificate
@@ -473,10 +481,13 @@ def _described(seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float) -> s
     checked = "verified" if tls.verify else "not verified"
     if tls.verify and not tls.check_hostname:
         checked = "verified without the name"
+    if refused:
+        checked = "refused"
+    end = utc(leaf.not_after)
+    until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"
     return (
         f"configured host {endpoint.host}, certificate for {_names(seen)}, issued by "
-        f"{leaf.issuer or 'nobody'}, expires {utc(leaf.not_after)} ({days} days), "
-        f"{checked}"
+        f"{leaf.issuer or 'nobody'}, {until}, {checked}"
     )
 
 

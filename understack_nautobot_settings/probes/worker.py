@@ -103,8 +103,10 @@ def probe_certificates(
             for one in describe_certificates(files, clock=clock):
                 if one.path != files.cert.path:
                     continue
-                shown.append(f"{one.subject} for {files.use} {one.days_left} days")
-                if one.days_left < 0 and expired is None:
+                gone = one.days_left < 0
+                left = "expired" if gone else f"{one.days_left} days"
+                shown.append(f"{one.subject} for {files.use} {left}")
+                if gone and expired is None:
                     expired = (one, files.cert.variable)
         stage.detail = ", ".join(shown) or "none in use"
         if expired is not None:
