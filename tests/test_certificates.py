@@ -921,6 +921,16 @@ def test_what_a_server_with_the_same_ca_file_objects_to_is_quoted(
     ]
 
 
+def test_a_new_ca_with_the_name_of_the_old_one_is_told_apart(tmp_path: Path) -> None:
+    ours, renewed = Authority("one-ca"), Authority("one-ca")
+    files = client_files(REDIS, written(tmp_path, ours.issue(), renewed.ca_pem))
+
+    assert [one.message for one in inspect_certificates(files)] == [
+        f"{tmp_path}/tls.crt (CN=app, issued by CN=one-ca) does not lead to a CA in "
+        f"{tmp_path}/ca.crt; the CA of that name there has another key."
+    ]
+
+
 # --- mutation ------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.inspection import Inspection
 from understack_nautobot_settings.page import Page
 from understack_nautobot_settings.page import columns
+from understack_nautobot_settings.probe import Probe
+from understack_nautobot_settings.probes.journey import Stage
 from understack_nautobot_settings.provenance import DEEPEST
 from understack_nautobot_settings.provenance import settings_provenance
 from understack_nautobot_settings.report import Difference
@@ -19,6 +21,7 @@ from understack_nautobot_settings.report import differences
 from understack_nautobot_settings.report import differences_text
 from understack_nautobot_settings.report import inspection_text
 from understack_nautobot_settings.report import masked
+from understack_nautobot_settings.report import probes_text
 from understack_nautobot_settings.report import read_shown
 from understack_nautobot_settings.report import shown
 from understack_nautobot_settings.report import shown_text
@@ -281,6 +284,22 @@ def test_a_pipe_gets_one_line_for_each_thing():
     )
 
 
+def test_a_path_at_the_end_of_a_fact_does_not_run_into_the_remedy():
+    missing = Problem("c", "error", "V", "not found: /etc/tls.crt", "Mount it.")
+
+    assert inspection_text(Inspection([missing], []), Page()) == (
+        "error c V: not found: /etc/tls.crt. Mount it.\n1 error, 0 warnings\n"
+    )
+
+
+def test_an_expired_certificate_has_no_days_left():
+    expired = CERTIFICATE._replace(days_left=-2)
+
+    assert inspection_text(Inspection([], [expired]), Page()).endswith(
+        "2029-11-21T04:21:00Z, expired\n0 errors, 0 warnings\n"
+    )
+
+
 def test_a_terminal_gets_a_table():
     certificates = [CERTIFICATE, CERTIFICATE._replace(use="Redis")]
 
@@ -444,3 +463,36 @@ def test_what_show_printed_is_read_back():
 def test_anything_else_is_not_what_show_printed(text):
     with pytest.raises(ValueError, match=r".+"):
         read_shown(text)
+
+
+# --- probe ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (
+            Page(),
+            "cache tcp failed 0.500 s\nerror c NAUTOBOT_REDIS_HOST: nobody answers. "
+            "Start it.\n0 of 1 target ok\n",
+        ),
+        (
+            TABLE,
+            "cache                                                0.500 s\n"
+            "────────────────────────────────────────────────────────────\n"
+            "✗ tcp\n\n"
+            "✗ NAUTOBOT_REDIS_HOST                                      c\n"
+            "  nobody answers.\n"
+            "  → Start it.\n",
+        ),
+    ],
+    ids=["pipe", "terminal"],
+)
+def test_a_failed_stage_does_not_say_what_the_problem_says(page, text):
+    problem = Problem(
+        "c", "error", "NAUTOBOT_REDIS_HOST", "nobody answers.", "Start it."
+    )
+    stage = Stage("tcp", False, 0.5, problem.message)
+    found = probes_text([Probe("cache", False, (stage,), problem)], page)
+
+    assert [line.rstrip() for line in found.splitlines()] == text.splitlines()

@@ -103,7 +103,21 @@ def test_a_client_id_alone_lacks_both_others(mounted):
     "issuer", ["http://id.example.org", "id.example.org", "https://", "https://[x"]
 )
 def test_an_issuer_without_tls_is_refused(mounted, issuer):
-    assert refusal(mounted(issuer=issuer, client_secret="s3cret")) == (
+    env = mounted(issuer=issuer, client_secret="s3cret")
+
+    assert refusal(env) == (
+        f"UNDERSTACK_SSO_DIR: the issuer in {env['UNDERSTACK_SSO_DIR']}/issuer is not "
+        "an https URL. Use the provider's https:// issuer URL."
+    )
+
+
+def test_an_issuer_without_tls_is_refused_in_a_variable(mounted):
+    env = {
+        **mounted(client_secret="s3cret"),
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "http://id.example.org",
+    }
+
+    assert refusal(env) == (
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: the issuer is not an https URL. "
         "Use the provider's https:// issuer URL."
     )

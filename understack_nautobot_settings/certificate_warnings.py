@@ -198,6 +198,9 @@ def _issuer_warnings(
         names = "".join(
             f" ({one.subject}, issued by {one.issuer})" for one in chain[:1]
         )
+        twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
+        if twin and code[0] in NO_ISSUER:
+            words += "; the CA of that name there has another key"
         yield problem_codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
             f"{cert.path}{names} does not lead to a CA in {ca.path}{words}.",

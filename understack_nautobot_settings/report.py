@@ -307,7 +307,7 @@ def inspection_text(inspection: Inspection, page: Page) -> str:
                 printable(
                     f"certificate {one.path} ({one.use}): subject {one.subject}, "
                     f"issuer {one.issuer}, serial {one.serial}, valid from "
-                    f"{one.not_before} to {one.not_after}, {one.days_left} days left"
+                    f"{one.not_before} to {one.not_after}, {_left(one)}"
                 )
                 for one in certificates
             ),
@@ -322,8 +322,9 @@ def inspection_text(inspection: Inspection, page: Page) -> str:
 
 def problem_line(problem: Problem) -> str:
     """Return a problem as one line: severity, code, variable, fact, remedy."""
-    words = (problem.message, problem.hint)
-    text = " ".join(word for word in words if word)
+    # The documented text of a missing file ends with its path.
+    fact = problem.message.removesuffix(".") + "." * bool(problem.message)
+    text = " ".join(word for word in (fact, problem.hint) if word)
     return printable(f"{problem.severity} {problem.code} {problem.variable}: {text}")
 
 
@@ -381,16 +382,19 @@ def problem_block(problem: Problem, page: Page) -> list[str]:
     return lines
 
 
+def _left(certificate: Certificate) -> str:
+    days = certificate.days_left
+    return "expired" if days < 0 else f"{counted(days, 'day')} left"
+
+
 def _certificate_table(certificates: Sequence[Certificate], page: Page) -> str:
     grouped: dict[Certificate, list[str]] = {}
     for one in certificates:
         grouped.setdefault(one._replace(use=""), []).append(one.use)
     lines = [headed("Certificates", str(len(grouped)), page), page.rule()]
     for one, uses in grouped.items():
-        left = f"{counted(one.days_left, 'day')} left"
+        left = _left(one)
         style = "green" if one.days_left > 0 else "red"
-        if one.days_left < 0:
-            left = "expired"
         where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"
         first, *rest = wrapped(where, page.width - columns(left) - 2)
         gap = " " * (page.width - columns(first) - columns(left))
@@ -583,7 +587,7 @@ def probes_text(probes: Sequence[Probe], page: Page) -> str:
             lines += [
                 printable(
                     f"{probe.target} {stage.stage} {'ok' if stage.ok else 'failed'} "
-                    f"{stage.seconds:.3f} s: {stage.detail}"
+                    f"{stage.seconds:.3f} s" + _beside(stage.detail, probe, ": ")
                 )
                 for stage in probe.stages
             ]
@@ -593,6 +597,12 @@ def probes_text(probes: Sequence[Probe], page: Page) -> str:
         return "\n".join(lines) + "\n"
     blocks = ["\n".join(_probe_block(probe, page)) for probe in probes]
     return "\n\n".join(blocks) + "\n"
+
+
+def _beside(detail: str, probe: Probe, mark: str = "") -> str:
+    """Return what a stage saw, nothing where the problem below says the same."""
+    said = probe.problem is not None and detail == probe.problem.message
+    return "" if said or not detail else mark + detail
 
 
 def _probe_summary(probes: Sequence[Probe]) -> str:
@@ -607,7 +617,8 @@ def _probe_block(probe: Probe, page: Page) -> list[str]:
         good, bad = "✓✗" if page.symbols else "+E"
         mark = good if stage.ok else bad
         style = "green" if stage.ok else "red"
-        first, *rest = wrapped(stage.detail, page.width - _STAGE_INDENT)
+        seen = _beside(stage.detail, probe)
+        first, *rest = wrapped(seen, page.width - _STAGE_INDENT) or [""]
         lines.append(
             f"{page.painted(mark, style)} {stage.stage:<{_STAGE_INDENT - 3}} {first}"
         )

@@ -76,7 +76,9 @@ def sso_settings(
             off["AUTHENTICATION_BACKENDS"] = list(authentication_backends)
         if not parts or len(found) > before:
             return off
-        _check_complete(parts, directory, found)
+        _check_complete(
+            parts, directory, found, read.given(PARTS["issuer"]) is not None
+        )
         if len(found) > before:
             return off
         scope = read(variables.OIDC_SCOPE)
@@ -127,7 +129,7 @@ def _unreadable(path: str, reason: str) -> Problem:
 
 
 def _check_complete(
-    parts: Mapping[str, str], directory: str, problems: list[Problem]
+    parts: Mapping[str, str], directory: str, problems: list[Problem], written: bool
 ) -> None:
     present = one_of(sorted(parts), "and")
     problems.extend(
@@ -142,10 +144,13 @@ def _check_complete(
     )
     issuer = parts.get("issuer")
     if issuer is not None and not _is_https(issuer):
+        place = os.path.join(directory, "issuer")
+        name = PARTS["issuer"].name if written else variables.SSO_DIR.name
+        fact = "the issuer" if written else f"the issuer in {place}"
         problems.append(
             problem_codes.SSO_ISSUER.problem(
-                PARTS["issuer"].name,
-                "the issuer is not an https URL.",
+                name,
+                f"{fact} is not an https URL.",
                 "Use the provider's https:// issuer URL.",
             )
         )
