@@ -1112,7 +1112,8 @@ SERVICE_LINK = Code(
     "service-link",
     ERROR,
     "Kubernetes writes variables for each Service of the namespace, and one of them "
-    "has the name of a variable of Nautobot.",
+    "has the name of a variable of Nautobot. `nautobot-server` itself says `invalid "
+    "literal for int() with base 10: 'tcp://…'`, before it reads any settings file.",
     "Set `enableServiceLinks: false` on the pod.",
 )
 NAUTOBOT_VALUE_INVALID = Code(
