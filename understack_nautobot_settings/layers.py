@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
+# Most values, and none of them holds another.
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
 def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the layers merged, a later one over the earlier.
 
@@ -35,6 +39,8 @@ def _copy(value: Any) -> Any:
     for container in todo:
         for key, item in _pairs(container):
             copy: Any
+            if type(item) in _PLAIN:
+                continue
             if isinstance(item, dict):
                 copy = dict(item)
             elif isinstance(item, list):

@@ -7,8 +7,9 @@ from typing import Any
 
 from understack_nautobot_settings import variables
 
-# Django's own, and the same one counted by django_prometheus.
-_NATIVE = ("django.core.cache", "NativeRedisCache")
+_NATIVE = "django.core.cache"
+_COUNTED = "NativeRedisCache"
+"""Django's own as django_prometheus counts it."""
 
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
@@ -27,4 +28,5 @@ def takes_pool_arguments(cache: Mapping[str, Any]) -> bool:
 
     django-redis does; Django's own backend hands every option to redis-py.
     """
-    return not any(name in cache_backend(cache) for name in _NATIVE)
+    backend = cache_backend(cache)
+    return _NATIVE not in backend and _COUNTED not in backend
