@@ -343,11 +343,21 @@ class Reader:
         """Return the value, None where it is unset, empty or wrong."""
         # Asked some fifty times by every process: no call that can be spared.
         text = self._env.get(variable.name)
-        if not (text or variable.by_file):
+        if variable.by_file:
+            text = self._file_text(variable, text or None) or text
+        if not text:
             return None
+        kind: Kind[T] = variable.kind
         try:
-            text = self._text(variable, text)
-            return variable.kind.parse(text) if text else None
+            if not kind.free_text:
+                text = text.strip()
+                if text[:1] in QUOTES and text[-1] == text[0] and len(text) > 1:
+                    raise Invalid(
+                        "the value is wrapped in quotes.",
+                        "Remove the quotes; they are part of the value.",
+                        problem_codes.VALUE_QUOTED,
+                    )
+            return kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
             if variable.secret and invalid.code is problem_codes.VALUE_INVALID:
@@ -364,20 +374,6 @@ class Reader:
     def mapping(self) -> Mapping[str, str]:
         """Return the environment, for references that users write by name."""
         return self._env
-
-    def _text(self, variable: Variable[Any], text: str | None) -> str | None:
-        if variable.by_file:
-            text = self._file_text(variable, text or None) or text
-        if not text or variable.kind.free_text:
-            return text
-        text = text.strip()
-        if len(text) > 1 and text[0] in QUOTES and text[-1] == text[0]:
-            raise Invalid(
-                "the value is wrapped in quotes.",
-                "Remove the quotes; they are part of the value.",
-                problem_codes.VALUE_QUOTED,
-            )
-        return text
 
     def _file_text(self, variable: Variable[Any], text: str | None) -> str | None:
         path = self._env.get(variable.file_name, "").strip()
