@@ -34,7 +34,9 @@ PASS = "python -c pass"
 def rows() -> Iterator[Row]:
     """Measure CPU time and memory, and count instructions where valgrind is."""
     with mounted() as mount:
-        environment = python_environment(**site_worker(mount))
+        environment = python_environment(
+            **site_worker(mount), NAUTOBOT_DB_SSLNEGOTIATION="direct"
+        )
         bare = python_environment(NAUTOBOT_SECRET_KEY="k" * 50)
 
         def check(env: dict[str, str], *arguments: str) -> Usage:
