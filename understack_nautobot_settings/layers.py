@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-
 # Most values, and none of them holds another.
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
