@@ -1152,6 +1152,43 @@ def test_an_https_server_that_does_not_answer(mount, script, code):
     assert outcome(journey)[1] == code
 
 
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        (
+            {},
+            "X_CA: no CA in the system store issued the certificate of {place} "
+            "(CN=localhost). It was issued by CN=understack-mtls-ca. Put the CA that "
+            "signed the certificate of the server into a file, and set X_CA, or find "
+            "out who answers there.",
+        ),
+        (
+            {"X_CA": "{ca}"},
+            "X_CLIENT_CERT: {place} wants a client certificate, and none is "
+            "configured. Set X_CLIENT_CERT, and the variable of its key.",
+        ),
+        (
+            {"X_CA": "/nowhere/ca.crt"},
+            "X_CA: /nowhere/ca.crt for the server cannot be loaded: no such file or "
+            "directory. Mount it, or correct the path.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{ca}"},
+            "X_CLIENT_CERT: the certificate files for the server cannot be loaded: "
+            "pem lib. Look at certificate, key and CA.",
+        ),
+    ],
+    ids=["no CA", "no certificate", "no such CA", "no key"],
+)
+def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line):
+    env = {name: value.format(ca=mount.ca) for name, value in env.items()}
+    with ScriptedServer(secured(silence)) as server:
+        place = f"localhost:{server.port}"
+        journey = walk(probe_https, f"https://{place}", env, Names(), prefix="X_")
+
+    assert str(journey.problem) == line.format(place=place)
+
+
 # --- all targets at once -------------------------------------------------------
 
 

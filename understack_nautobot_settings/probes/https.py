@@ -54,7 +54,8 @@ def probe_https(
         Failed: A stage was not passed.
     """
     parts = urlsplit(url)
-    names = {part: f"{prefix}{part}" for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")}
+    start = prefix or "<--tls-prefix>"
+    names = {part: f"{start}{part}" for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")}
     paths = {
         part: (env.get(name, "").strip() or None) if prefix else None
         for part, name in names.items()

@@ -6,6 +6,7 @@ and of OpenSSL; no text is interpreted.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -234,12 +235,15 @@ def server_problem(
         )
     if code in _UNKNOWN_ISSUER:
         issuer = f" It was issued by {seen.certificate.issuer}." if seen else ""
+        there = (
+            f"into {tls.ca}" if tls.ca else f"into a file, and set {tls.ca_variable}"
+        )
         return problem_codes.PROBE_SERVER_CA.problem(
             tls.ca_variable,
             f"no CA in {tls.ca or 'the system store'} issued the certificate of "
             f"{place}{subject}.{issuer}",
-            f"Put the CA that signed the {server} server certificate into the file, or "
-            "find out who answers there.",
+            f"Put the CA that signed the certificate of {server} {there}, or find out "
+            "who answers there.",
         )
     if code in {_EXPIRED, _NOT_YET_VALID}:
         return _server_dates(code, seen, tls, endpoint, now)
@@ -320,7 +324,9 @@ def client_problem(
         return problem_codes.PROBE_CLIENT_REQUIRED.problem(
             variable,
             f"{place} wants a client certificate, and none is configured.",
-            "Mount the secret nautobot-mtls-client and turn mutual TLS on.",
+            "Mount the secret nautobot-mtls-client and turn mutual TLS on."
+            if endpoint.server in _CLIENT_CA
+            else f"Set {variable}, and the variable of its key.",
         )
     if reason in _CLIENT_REFUSED:
         early = own is not None and own.not_before > utc(int(now))
@@ -430,12 +436,20 @@ def _context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
         return tls.context()
     except OSError as error:
         words = getattr(error, "reason", None) or error.strerror or "unreadable"
+        # "[SSL] PEM lib (_ssl.c:4149)" where OpenSSL names no reason.
+        words = words.removeprefix("[SSL] ").partition(" (_ssl.c")[0]
+        files = ((tls.ca, tls.ca_variable), (tls.cert, tls.cert_variable))
+        absent = [one for one in files if one[0] and not os.path.exists(one[0])]
+        what, variable = (*absent, ("the certificate files", tls.cert_variable))[0]
         raise Failed(
             problem_codes.PROBE_CLIENT_FILES.problem(
-                tls.cert_variable,
-                f"the certificate files for {endpoint.server} cannot be loaded: "
-                f"{_words(words)}.",
-                "Run `check` for the details.",
+                variable,
+                f"{what} for {endpoint.server} cannot be loaded: {_words(words)}.",
+                "Mount it, or correct the path."
+                if absent
+                else "Run `check` for the details."
+                if endpoint.server in _CLIENT_CA
+                else "Look at certificate, key and CA.",
             )
         ) from None
 
