@@ -22,6 +22,7 @@ from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey
@@ -215,7 +216,7 @@ def _ways(
         with lock:
             if not evaluated:
                 base = nautobot_settings(env)
-                evaluation = evaluate(base, env)
+                evaluation = evaluate(base, env, libpq=libpq_of_wheels)
                 problems = evaluation.problems
                 if problems:
                     from understack_nautobot_settings.environment_checks import (

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from understack_nautobot_settings import sso
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment import JsonObject
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
@@ -65,7 +66,7 @@ def settings_provenance(
             from the environment by default, for which Nautobot is not needed.
     """
     base = nautobot_settings(env) if namespace is None else namespace
-    settings, problems = evaluate(base, env)
+    settings, problems = evaluate(base, env, libpq=libpq_of_wheels)
     if problems:
         from understack_nautobot_settings.environment_checks import explained
 
