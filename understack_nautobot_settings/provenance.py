@@ -12,13 +12,13 @@ from typing import NamedTuple
 from understack_nautobot_settings import sso
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.configuration import evaluate
-from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment import JsonObject
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.environment import raw
 from understack_nautobot_settings.environment import source
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 
 Trail = tuple[str, ...]
