@@ -10,6 +10,7 @@ from understack_nautobot_settings.environment_checks import check_libpq_variable
 from understack_nautobot_settings.environment_checks import check_nautobot_values
 from understack_nautobot_settings.environment_checks import check_role
 from understack_nautobot_settings.environment_checks import check_spelling
+from understack_nautobot_settings.environment_checks import check_unused_paths
 from understack_nautobot_settings.environment_checks import settled
 from understack_nautobot_settings.nautobot_variables import READINGS
 from understack_nautobot_settings.problem_codes import NAUTOBOT_VALUE_INVALID
@@ -270,6 +271,23 @@ def test_verify_ca_is_advised_against():
     ]
     assert check_database_identity(database(sslmode="verify-full")) == []
     assert check_database_identity({}) == []
+
+
+@pytest.mark.parametrize(("sslmode", "said"), [("", "unset"), ("require", "require")])
+def test_paths_that_no_mode_looks_at_are_warned_about(sslmode, said):
+    env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
+
+    assert lines(check_unused_paths(env)) == [
+        f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so nobody presents or "
+        "verifies a certificate. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
+    ]
+
+
+@pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full", "verify_full"])
+def test_paths_that_a_mode_looks_at_are_not(sslmode):
+    env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
+
+    assert check_unused_paths(env) == []
 
 
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}

@@ -137,6 +137,7 @@ def check_environment(
         *check_spelling(env),
         *check_libpq_variables(settings, env),
         *check_database_identity(settings),
+        *check_unused_paths(env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env, system_bundles=system_bundles),
         *check_role(env, role=role),
@@ -315,6 +316,27 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
             "Use verify-full once the server certificate carries the name in "
             f"{variables.DB_HOST.name}.",
         )
+    ]
+
+
+def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which certificate paths for the database no sslmode looks at."""
+    sslmode = raw(variables.DB_SSLMODE, env)
+    if sslmode not in (None, "disable", "require"):
+        return []
+    return [
+        problem_codes.DB_PATH_UNUSED.problem(
+            variable.name,
+            f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody presents "
+            "or verifies a certificate.",
+            f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
+        )
+        for variable in (
+            variables.DB_SSLCERT,
+            variables.DB_SSLKEY,
+            variables.DB_SSLROOTCERT,
+        )
+        if raw(variable, env) is not None
     ]
 
 

@@ -1142,6 +1142,12 @@ DB_VERIFY_CA = Code(
     "`verify-ca` does not compare the server certificate with the host name.",
     "Use `verify-full`.",
 )
+DB_PATH_UNUSED = Code(
+    "db-path-unused",
+    WARNING,
+    "Paths of certificates are set for the database, and the sslmode uses none.",
+    "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, or unset the paths.",
+)
 GATEWAY_ADDRESS = Code(
     "gateway-address",
     WARNING,
