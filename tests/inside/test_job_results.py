@@ -3,6 +3,8 @@
 import uuid
 
 import pytest
+from celery._state import _task_stack
+from celery.app.task import Context
 from celery.exceptions import Reject
 from django.db import IntegrityError
 from django.db import OperationalError
@@ -32,11 +34,28 @@ def job():
 
 
 @pytest.fixture
+def store(backend):
+    """Store a state as Celery does: with the request that a worker was handed."""
+
+    def storing(task_id, result, state):
+        handed = Context(
+            id=task_id,
+            task="nautobot.extras.jobs.run_job",
+            args=["a.module.Job"],
+            kwargs={},
+            properties={},
+            hostname="celery@pod",
+            delivery_info={"routing_key": "site-a"},
+            called_directly=False,
+        )
+        return backend.store_result(task_id, result, state, request=handed)
+
+    return storing
+
+
+@pytest.fixture
 def running(job):
     """Be a worker that runs a task."""
-    from celery._state import _task_stack
-    from celery.app.task import Context
-
     task = app.tasks["nautobot.extras.jobs.run_job"]
     _task_stack.push(task)
     task.request_stack.push(Context(id=str(job.pk), called_directly=False))
@@ -56,55 +75,53 @@ def lose_the_connection():
     connection.connection.close()
 
 
-def test_the_state_of_a_job_survives_a_lost_connection(backend, job):
+def test_the_state_of_a_job_survives_a_lost_connection(store, job):
     lose_the_connection()
 
-    backend.store_result(str(job.pk), "done", "SUCCESS")
+    store(str(job.pk), "done", "SUCCESS")
 
     assert status(job) == "SUCCESS"
 
 
-def test_a_job_starts_once(backend, job, running):
-    backend.store_result(str(job.pk), None, "STARTED")
+def test_a_job_starts_once(store, job, running):
+    store(str(job.pk), None, "STARTED")
     assert status(job) == "STARTED"
     job.status = "SUCCESS"
     job.save()
 
     with pytest.raises(Reject):
-        backend.store_result(str(job.pk), None, "STARTED")
+        store(str(job.pk), None, "STARTED")
 
     assert status(job) == "SUCCESS"
 
 
-def test_a_start_that_is_being_stored_by_somebody_else_is_refused(
-    backend, job, running
-):
+def test_a_start_that_is_being_stored_by_somebody_else_is_refused(store, job, running):
     JobResult.objects.filter(pk=job.pk).update(status="STARTED", worker="other 1")
 
     with pytest.raises(Reject):
-        backend.store_result(str(job.pk), None, "STARTED")
+        store(str(job.pk), None, "STARTED")
 
 
-def test_a_start_whose_answer_was_lost_is_still_ours(backend, job, running):
+def test_a_start_whose_answer_was_lost_is_still_ours(backend, store, job, running):
     backend._claim(str(job.pk))
     lose_the_connection()
 
-    backend.store_result(str(job.pk), None, "STARTED")
+    store(str(job.pk), None, "STARTED")
 
     assert status(job) == "STARTED"
 
 
-def test_a_task_that_is_no_job_has_no_record_before_it_starts(backend, running):
+def test_a_task_that_is_no_job_has_no_record_before_it_starts(store, running):
     task = str(uuid.uuid4())
 
-    backend.store_result(task, None, "STARTED")
+    store(task, None, "STARTED")
 
     JobResult.objects.get(pk=task).delete()
 
 
-def test_the_refusal_of_a_second_copy_is_no_state(backend, job):
+def test_the_refusal_of_a_second_copy_is_no_state(store, job):
     """Some releases of Celery would store it as a failure."""
-    backend.store_result(str(job.pk), Reject("started before"), "FAILURE")
+    store(str(job.pk), Reject("started before"), "FAILURE")
 
     assert status(job) == "PENDING"
 
