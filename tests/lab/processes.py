@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -131,13 +132,11 @@ class Process:
 
     def pause(self) -> None:
         """Stop it and its children without ending them: connected, and silent."""
-        for pid in _family(self.pid):
-            os.kill(pid, signal.SIGSTOP)
+        _signal(_family(self.pid), signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it and its children go on."""
-        for pid in reversed(_family(self.pid)):
-            os.kill(pid, signal.SIGCONT)
+        _signal(reversed(_family(self.pid)), signal.SIGCONT)
 
     def _wait(self, ready: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -153,6 +152,13 @@ class Process:
                     f"{self.output[-LOG_TAIL:]}"
                 )
             time.sleep(POLL_SECONDS)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # A child may end between being found and being told.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def free_port() -> int:
