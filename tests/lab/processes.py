@@ -203,7 +203,7 @@ def _family(pid: int) -> list[int]:
     """Return the process and all below it."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
     return [pid, *(member for child in children for member in _family(int(child)))]
 
