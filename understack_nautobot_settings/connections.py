@@ -15,6 +15,7 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.redis_caches import is_redis_cache
 from understack_nautobot_settings.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.redis_urls import scheme_of
@@ -155,7 +156,7 @@ def _databases(
 ) -> dict[str, Any]:
     base = dict(databases or {})
     default = dict(base.get("default") or {})
-    if "postgresql" not in (default.get("ENGINE") or "postgresql"):
+    if not is_postgresql(default):
         return base
     options = dict(default.get("OPTIONS") or {})
     if wan:

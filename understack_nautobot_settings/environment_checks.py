@@ -23,9 +23,9 @@ from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.environment import raw
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.nautobot_variables import READINGS
-from understack_nautobot_settings.postgresql_tls import is_postgresql
 from understack_nautobot_settings.problem_codes import Code
 
 SITE_WORKER = "site-worker"

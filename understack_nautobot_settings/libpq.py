@@ -1,13 +1,23 @@
-"""Which libpq the process will use."""
+"""Who uses libpq, and which one the process will use."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 DIRECT_SINCE = 170000
 """The libpq that knows ``sslnegotiation=direct``."""
+
+
+def is_postgresql(database: Mapping[str, Any]) -> bool:
+    """Tell whether a ``DATABASES`` entry is PostgreSQL, which is the default.
+
+    By substring: Nautobot swaps in the engine of ``django_prometheus``.
+    """
+    return "postgresql" in (database.get("ENGINE") or "postgresql")
 
 
 def libpq_version() -> int | None:

@@ -20,6 +20,7 @@ from understack_nautobot_settings.environment import one_of
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import DIRECT_SINCE
+from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.libpq import libpq_version
 
@@ -123,14 +124,6 @@ def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
             if value != text:
                 meant[key] = value
     return meant
-
-
-def is_postgresql(database: Mapping[str, Any]) -> bool:
-    """Tell whether a ``DATABASES`` entry is PostgreSQL, which is the default.
-
-    By substring: Nautobot swaps in the engine of ``django_prometheus``.
-    """
-    return "postgresql" in (database.get("ENGINE") or "postgresql")
 
 
 def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:

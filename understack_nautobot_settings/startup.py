@@ -11,7 +11,7 @@ from understack_nautobot_settings.certificates import describe_certificates
 from understack_nautobot_settings.client_files import client_files
 from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.client_files import redis_options
-from understack_nautobot_settings.postgresql_tls import is_postgresql
+from understack_nautobot_settings.libpq import is_postgresql
 
 
 def startup_line(

@@ -20,6 +20,7 @@ from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer
@@ -194,7 +195,7 @@ def probe_database(
     sni = options.get("sslsni", (env or {}).get(_SNI_VARIABLE) or "1")
     target = _target(database, options, names_host=str(sni) != "0")
     endpoint = target.endpoint
-    if "postgresql" not in str(database.get("ENGINE") or "postgresql"):
+    if not is_postgresql(database):
         _, connection = reach(journey, network, endpoint)
         connection.close()
         journey.skip("tls", "not looked at: the database is not PostgreSQL")
