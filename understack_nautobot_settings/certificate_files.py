@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from understack_nautobot_settings import pem
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.openssl import identity
 from understack_nautobot_settings.x509 import X509
 from understack_nautobot_settings.x509 import readable

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from understack_nautobot_settings import pem
 from understack_nautobot_settings import problem_codes
@@ -19,6 +18,7 @@ from understack_nautobot_settings.certificate_files import ClientFiles
 from understack_nautobot_settings.certificate_files import certificates_in
 from understack_nautobot_settings.certificate_files import content_of
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.openssl import EXPIRED
 from understack_nautobot_settings.openssl import NO_ISSUER
 from understack_nautobot_settings.openssl import NOT_YET_VALID

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from understack_nautobot_settings import pem
 from understack_nautobot_settings import problem_codes
@@ -31,6 +30,7 @@ from understack_nautobot_settings.certificate_files import look_at
 from understack_nautobot_settings.certificate_files import mode
 from understack_nautobot_settings.certificate_files import owner
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.openssl import EXPIRED
 from understack_nautobot_settings.openssl import NOT_YET_VALID
 from understack_nautobot_settings.openssl import PURPOSE

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
-from typing import NamedTuple
-from typing import NoReturn
-from typing import TextIO
+
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+    from typing import TextIO
+
     from understack_nautobot_settings.probe import Probe
 
 PROGRAM = "understack-nautobot-settings"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.certificates import CertificateFile
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.environment import Variable
+from understack_nautobot_settings.light_typing import Any
 
 _Names = tuple[str, Variable[str]]
 

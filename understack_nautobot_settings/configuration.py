@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import MutableMapping
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.certificates import check_certificates
@@ -17,6 +15,8 @@ from understack_nautobot_settings.errors import settings_error
 from understack_nautobot_settings.hardening import hardening_settings
 from understack_nautobot_settings.inside_nautobot import app_settings
 from understack_nautobot_settings.libpq import libpq_version
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.logs import DJANGO_LOGGING_CONFIG
 from understack_nautobot_settings.logs import NOTHING_TO_CONFIGURE
 from understack_nautobot_settings.logs import Line

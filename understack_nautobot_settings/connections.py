@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -16,6 +15,7 @@ from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import is_postgresql
+from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.redis_caches import is_redis_cache
 from understack_nautobot_settings.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.redis_urls import scheme_of

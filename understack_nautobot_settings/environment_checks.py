@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -24,6 +23,7 @@ from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.environment import raw
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import is_postgresql
+from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.nautobot_variables import READINGS
 from understack_nautobot_settings.problem_codes import Code

@@ -26,13 +26,13 @@ import os
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import LONGEST_ECHO
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problem_codes import Code
 
 MOST_CHARACTERS = 16 * 2**20

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
 
 APP = "understack_nautobot_settings.app"
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.certificate_warnings import inspect_certificates
@@ -24,6 +22,8 @@ from understack_nautobot_settings.environment_checks import settled
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import libpq_of_wheels
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 from understack_nautobot_settings.openssl import present
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
+
+from understack_nautobot_settings.light_typing import Any
 
 # Most values, and none of them holds another.
 _PLAIN = frozenset((str, int, float, bool, type(None)))

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
+
+from understack_nautobot_settings.light_typing import Any
 
 DIRECT_SINCE = 170000
 """The libpq that knows ``sslnegotiation=direct``."""

@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
 
 LOGGER = "understack_nautobot_settings"
 CONFIGURE_LOGGING = "understack_nautobot_settings.logs.configure_logging"

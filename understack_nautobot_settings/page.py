@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from understack_nautobot_settings.light_typing import NamedTuple
 
 NARROWEST = 40
 WIDEST = 100

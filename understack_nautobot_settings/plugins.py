@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -21,6 +20,7 @@ from understack_nautobot_settings.expansion import expanded
 from understack_nautobot_settings.json_objects import line_and_column
 from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.layers import layered
+from understack_nautobot_settings.light_typing import Any
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "nautobot_plugin_nornir": {

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -23,6 +22,7 @@ from understack_nautobot_settings.libpq import DIRECT_SINCE
 from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.libpq import libpq_version
+from understack_nautobot_settings.light_typing import Any
 
 MUTUAL_MODES = ("verify-full", "verify-ca")
 """The sslmodes in which a client certificate is presented."""

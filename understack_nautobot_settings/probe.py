@@ -13,8 +13,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -23,6 +21,8 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import libpq_of_wheels
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey

@@ -6,12 +6,11 @@ the documentation is generated from this module.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import WARNING
 from understack_nautobot_settings.errors import MissingFile
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import NamedTuple
 
 
 class Code(NamedTuple):

@@ -6,8 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import sso
 from understack_nautobot_settings import variables
@@ -19,6 +17,8 @@ from understack_nautobot_settings.environment import raw
 from understack_nautobot_settings.environment import source
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import libpq_of_wheels
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 
 Trail = tuple[str, ...]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -17,6 +15,8 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.redis_caches import cache_backend
 from understack_nautobot_settings.redis_caches import is_redis_cache
 from understack_nautobot_settings.redis_caches import takes_pool_arguments

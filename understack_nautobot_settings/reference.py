@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import Choice
 from understack_nautobot_settings.environment import Flag
 from understack_nautobot_settings.environment import Variable
+from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.page import wrapped
 from understack_nautobot_settings.problem_codes import Code
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.environment import JsonObject
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.errors import ERROR
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.page import Page
 from understack_nautobot_settings.page import columns
 from understack_nautobot_settings.page import counted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -12,6 +11,7 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import source
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
 
 SECRET_KEY_LENGTH = 50
 """Characters below which Django's own check (security.W009) calls a key weak."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
@@ -14,6 +13,7 @@ from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]")
 

@@ -7,8 +7,6 @@ needs their values, and `check` names what Nautobot itself would choke on.
 
 from __future__ import annotations
 
-from typing import Any
-
 from understack_nautobot_settings.environment import Choice
 from understack_nautobot_settings.environment import Flag
 from understack_nautobot_settings.environment import FreeText
@@ -18,6 +16,7 @@ from understack_nautobot_settings.environment import Number
 from understack_nautobot_settings.environment import Path
 from understack_nautobot_settings.environment import Text
 from understack_nautobot_settings.environment import Variable
+from understack_nautobot_settings.light_typing import Any
 
 _OPPORTUNISTIC = (
     "it falls back to plain text when the server, or whoever answers in its place, "

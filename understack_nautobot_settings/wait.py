@@ -6,12 +6,15 @@ import random
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from typing import NamedTuple
-from typing import TextIO
 
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probe import OK
 from understack_nautobot_settings.probe import Probe
 from understack_nautobot_settings.probe import exit_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 TIMEOUT = 300.0
 """Seconds to wait in all."""

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+
+from understack_nautobot_settings.light_typing import NamedTuple
 
 _SEQUENCE = 0x30
 _SET = 0x31

@@ -12,8 +12,6 @@ import struct
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
 from typing import Protocol
 
 from understack_nautobot_settings import problem_codes
@@ -22,6 +20,8 @@ from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer
 from understack_nautobot_settings.probes.gateway import closed_problem

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
 
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import NamedTuple
 
 SHORTEST_WAIT = 0.05
 """Seconds that a stage gets even when the time is up, so that it can say so."""

@@ -6,8 +6,6 @@ import socket
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from typing import Any
-from typing import NamedTuple
 from urllib.parse import parse_qs
 from urllib.parse import unquote
 from urllib.parse import urlsplit
@@ -15,6 +13,8 @@ from urllib.parse import urlsplit
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer
 from understack_nautobot_settings.probes.gateway import closed_problem

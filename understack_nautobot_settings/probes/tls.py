@@ -11,14 +11,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates import CertificateFile
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.certificates import describe_certificates
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
