@@ -11,6 +11,7 @@ from tests.lab.certificates import DAY
 from tests.lab.certificates import Authority
 from tests.lab.certificates import now
 from tests.lab.certificates import write_mount
+from tests.lab.listening import tls_context
 from tests.lab.scripted import ScriptedServer
 from tests.lab.scripted import after_ssl_request
 from tests.lab.scripted import authentication
@@ -20,7 +21,6 @@ from tests.lab.scripted import over_tls
 from tests.lab.scripted import postgres_saying
 from tests.lab.scripted import redis_saying
 from tests.lab.scripted import silence
-from tests.lab.scripted import tls_context
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.cli import main
 from understack_nautobot_settings.probe import Ping
@@ -153,7 +153,9 @@ def good_redis(**answers):
 
 
 def secured(script, server=None, **options):
-    return over_tls(tls_context(server or CA.server(), clients=CA, **options), script)
+    return over_tls(
+        tls_context(server or CA.server(), clients=CA.ca_pem, **options), script
+    )
 
 
 # --- the way there -------------------------------------------------------------
@@ -633,7 +635,7 @@ def test_a_server_that_wants_a_certificate_says_so(mount):
 
 
 def test_a_server_that_hangs_up_on_the_certificate_is_blamed_for_it(mount):
-    context = tls_context(CA.server(), clients=CA)
+    context = tls_context(CA.server(), clients=CA.ca_pem)
 
     def script(connection):
         context.wrap_socket(connection, server_side=True).close()
@@ -848,10 +850,9 @@ def test_tls_at_a_plain_port_that_waits_for_the_end_of_a_line(mount):
     """A plain Redis reads a ClientHello as the beginning of a command."""
 
     def script(connection):
-        said = connection.recv(65536)
-        while b"PING" not in said:
-            said = connection.recv(65536)
-        connection.sendall(b"-NOAUTH no\r\n")
+        while said := connection.recv(65536):
+            if b"PING" in said:
+                connection.sendall(b"-NOAUTH no\r\n")
 
     with ScriptedServer(script) as server:
         journey = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
@@ -888,7 +889,7 @@ def test_plain_text_at_a_port_that_hangs_up(mount):
 
 
 def test_a_handshake_that_fails_for_another_reason(mount):
-    context = tls_context(CA.server(), clients=CA)
+    context = tls_context(CA.server(), clients=CA.ca_pem)
     context.maximum_version = context.minimum_version = 0x0303
     context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
     with ScriptedServer(over_tls(context, silence)) as server:

@@ -23,8 +23,8 @@ from typing import Any
 from tests.lab.certificates import Authority
 from tests.lab.certificates import Mount
 from tests.lab.demo import Row
+from tests.lab.listening import tls_context
 from tests.lab.processes import free_port
-from tests.lab.scripted import tls_context
 
 PREFIX = "NOETL_TLS_"
 PATH = "/api/health"
@@ -54,7 +54,7 @@ class _Server(ThreadingHTTPServer):
 def https_server(authority: Authority, port: int = 0) -> Iterator[int]:
     """Serve on a loopback port whoever has a certificate of this authority."""
     server = _Server(("127.0.0.1", port), _Health)
-    context = tls_context(authority.server("localhost"), clients=authority)
+    context = tls_context(authority.server("localhost"), clients=authority.ca_pem)
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )

@@ -2,97 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
-import tempfile
-import threading
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import Leaf
+from tests.lab.listening import LoopbackServer
 
 Script = Callable[[socket.socket], None]
 
 
-class ScriptedServer:
-    """Accepts on a free loopback port and runs a script for every connection."""
-
-    host = "127.0.0.1"
+class ScriptedServer(LoopbackServer):
+    """Runs a script for every connection."""
 
     def __init__(self, script: Script) -> None:
         """Describe the server; it listens when the context is entered."""
-        self.port = 0
-        self.connections = 0
+        super().__init__()
         self._script = script
-        self._listener: socket.socket | None = None
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> ScriptedServer:
-        """Listen."""
-        self._listener = socket.create_server((self.host, 0))
-        self.port = self._listener.getsockname()[1]
-        self._spawn(self._accept)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close everything and wait for the threads."""
-        assert self._listener is not None
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
-            thread.join(10)
-
-    def _spawn(self, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(connection)
-            self._spawn(self._serve, connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError, ssl.SSLError):
-            self._script(connection)
-
-
-def tls_context(
-    server: Leaf, *, clients: Authority | None = None, alpn: str | None = None
-) -> ssl.SSLContext:
-    """Return the context of a server, which wants certificates of these clients."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory(prefix="understack-lab-") as directory:
-        chain, key, ca = (Path(directory, name) for name in ("crt", "key", "ca"))
-        chain.write_bytes(server.chain_pem)
-        key.write_bytes(server.key_pem)
-        context.load_cert_chain(chain, key)
-        if clients is not None:
-            ca.write_bytes(clients.ca_pem)
-            context.load_verify_locations(ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    if alpn:
-        context.set_alpn_protocols([alpn])
-    return context
+    def serve(self, connection: socket.socket) -> None:
+        """Run it."""
+        self._script(connection)
 
 
 def over_tls(context: ssl.SSLContext, script: Script) -> Script:

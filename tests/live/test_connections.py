@@ -1,6 +1,7 @@
 """Timeouts, keepalives and round trips, as the clients really make them."""
 
 import time
+from contextlib import contextmanager
 
 import pytest
 import redis
@@ -151,54 +152,65 @@ def test_a_celery_consumer_waits_longer_than_the_socket_timeout(redis_server, mo
             queue.close()
 
 
-def database_round_trips(postgres, mount, **env):
-    with DelayProxy(postgres.port) as proxy:
-        settings = configured(
-            database_environment(proxy.port, mount, "verify-full", **env)
-        )
-        with database(settings) as connection, connection.cursor() as cursor:
-            cursor.execute("select 1")
-            assert cursor.fetchone() == (1,)
-            assert len(proxy.conversations) == 1
-            return proxy.round_trips
+def round_trips(answered, port, environment):
+    """Count up to an answer; of three, for a slow client makes more, never fewer."""
+    counted = []
+    for _ in range(3):
+        with (
+            DelayProxy(port) as proxy,
+            answered(configured(environment(proxy.port))),
+        ):
+            (conversation,) = proxy.conversations
+            counted.append(conversation.round_trips)
+    return min(counted)
+
+
+@contextmanager
+def database_answered(settings):
+    with database(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select 1")
+        assert cursor.fetchone() == (1,)
+        yield
 
 
 def test_a_new_database_connection_takes_four_round_trips_instead_of_six(
     postgres18, mount
 ):
-    before = database_round_trips(postgres18, mount)
-    after = database_round_trips(
-        postgres18, mount, NAUTOBOT_DB_SSLNEGOTIATION="direct", **WAN
-    )
-
-    assert (before, after) == (6, 4)
-
-
-def redis_round_trips(redis_server, mount, use, **env):
-    with DelayProxy(redis_server.port) as proxy:
-        settings = configured(
-            redis_environment(proxy.port, mount, redis_server.password, **env)
+    def trips(**env):
+        return round_trips(
+            database_answered,
+            postgres18.port,
+            lambda port: database_environment(port, mount, "verify-full", **env),
         )
-        use(settings)
-        assert len(proxy.conversations) == 1
-        return proxy.round_trips
+
+    assert (trips(), trips(NAUTOBOT_DB_SSLNEGOTIATION="direct", **WAN)) == (6, 4)
 
 
-def ping_cache(settings):
+@contextmanager
+def cache_answered(settings):
     with raw_client(settings) as client:
         client.ping()
+        yield
 
 
-def ping_broker(settings):
+@contextmanager
+def broker_answered(settings):
     with broker(settings) as connection:
         connection.channel().client.ping()
+        yield
 
 
-@pytest.mark.parametrize("use", [ping_cache, ping_broker])
+@pytest.mark.parametrize("answered", [cache_answered, broker_answered])
 def test_a_new_redis_connection_takes_five_round_trips_at_most(
-    redis_server, mount, use
+    redis_server, mount, answered
 ):
-    assert redis_round_trips(redis_server, mount, use, **WAN) <= 5
+    trips = round_trips(
+        answered,
+        redis_server.port,
+        lambda port: redis_environment(port, mount, redis_server.password, **WAN),
+    )
+
+    assert trips <= 5
 
 
 def test_the_server_sees_who_is_connected(postgres18, mount):

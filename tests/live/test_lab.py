@@ -17,8 +17,10 @@ from tests.lab.certificates import Authority
 from tests.lab.certificates import KubernetesMount
 from tests.lab.certificates import Mount
 from tests.lab.certificates import write_mount
+from tests.lab.delay_proxy import DelayProxy
 from tests.lab.processes import NotStarted
 from tests.lab.recording import RecordingServer
+from tests.lab.scripted import ScriptedServer
 from tests.lab.servers import PostgresServer
 from tests.lab.servers import RedisServer
 from tests.lab.servers import driver
@@ -218,6 +220,32 @@ def test_a_hostile_redis_gets_what_it_is_given():
         assert client.ping() is True
     assert b"sesame" in server.received
     assert server.handshakes == ["completed"]
+
+
+def test_a_round_trip_is_a_turn_of_the_conversation():
+    """What is said at once is one turn, and so is what is answered in pieces."""
+
+    def converse(connection: socket.socket) -> None:
+        while said := connection.recv(1):
+            if said == b"?":
+                connection.sendall(b"in ")
+                time.sleep(0.1)
+                connection.sendall(b"pieces.")
+
+    with (
+        ScriptedServer(converse) as server,
+        DelayProxy(server.port, round_trip=1) as proxy,
+        socket.create_connection((proxy.host, proxy.port)) as client,
+        client.makefile("rwb", buffering=0) as talk,
+    ):
+        started = time.monotonic()
+        for _ in range(2):
+            talk.write(b"one, ")
+            time.sleep(0.1)
+            talk.write(b"two?")
+            assert talk.read(3) + talk.read(7) == b"in pieces."
+        assert [one.round_trips for one in proxy.conversations] == [3]
+        assert time.monotonic() - started > 2
 
 
 def test_a_kubernetes_mount_is_swapped_in_one_step(tmp_path, authority):

@@ -591,9 +591,9 @@ def test_waiting_sees_a_server_come_up(authority, mount):
 
 @pytest.mark.parametrize("usages", [CLIENT])
 def test_an_https_server_that_demands_a_certificate(authority, tmp_path, usages):
+    from tests.lab.listening import tls_context
     from tests.lab.scripted import ScriptedServer
     from tests.lab.scripted import over_tls
-    from tests.lab.scripted import tls_context
 
     mount = write_mount(tmp_path, authority.client(usages=usages), authority.ca_pem)
 
@@ -601,7 +601,7 @@ def test_an_https_server_that_demands_a_certificate(authority, tmp_path, usages)
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    context = tls_context(authority.server(), clients=authority)
+    context = tls_context(authority.server(), clients=authority.ca_pem)
     with ScriptedServer(over_tls(context, script)) as server:
         env = {
             "NOETL_TLS_CLIENT_CERT": mount.certificate,

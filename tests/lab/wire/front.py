@@ -7,109 +7,52 @@ socket of the real server.
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import ssl
-import tempfile
-import threading
 from pathlib import Path
-from types import TracebackType
 
 from tests.lab.certificates import Leaf
+from tests.lab.listening import LoopbackServer
+from tests.lab.listening import tls_context
 
 CHUNK = 65536
 
 
-class RedisFront:
-    """Listens on a free loopback port; certificates can be replaced while it runs.
+class RedisFront(LoopbackServer):
+    """Its certificates can be replaced while it runs.
 
     Attributes:
-        port: Where it listens.
         serials: Serial number of each client certificate that was let in, in order.
         refused: How many handshakes failed.
     """
 
-    host = "127.0.0.1"
-
     def __init__(self, redis_socket: Path, server: Leaf, client_ca: bytes) -> None:
         """Describe the front; it listens when the context is entered."""
+        super().__init__()
         self._socket = str(redis_socket)
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self.port = 0
         self.serials: list[int] = []
         self.refused = 0
         self.install(server, client_ca)
 
     def install(self, server: Leaf, client_ca: bytes) -> None:
         """Use these for new connections."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=client_ca.decode())
-        with tempfile.TemporaryDirectory(prefix="understack-lab-") as directory:
-            chain, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
-            chain.write_bytes(server.chain_pem)
-            key.write_bytes(server.key_pem)
-            context.load_cert_chain(chain, key)
-        self._context = context
+        self._context = tls_context(server, clients=client_ca)
 
-    def drop(self) -> None:
-        """Drop every connection, as a restart does."""
-        with self._lock:
-            still_open = list(self._open)
-        for one in still_open:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> RedisFront:
-        """Listen."""
-        self._listener = socket.create_server((self.host, 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close everything."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.drop()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
-
-    def _serve(self, plain: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """Note who comes in, and pass on the words."""
         try:
-            plain.settimeout(10)
-            client = self._context.wrap_socket(plain, server_side=True)
+            connection.settimeout(10)
+            client = self._context.wrap_socket(connection, server_side=True)
         except OSError:
             self.refused += 1
-            plain.close()
             return
         client.settimeout(None)
         certificate = client.getpeercert() or {}
         self.serials.append(int(str(certificate["serialNumber"]), 16))
         with client, socket.socket(socket.AF_UNIX) as redis:
-            with self._lock:
-                self._open.add(client)
-            try:
-                redis.connect(self._socket)
-                _forward(client, redis)
-            except OSError:
-                pass
-            finally:
-                with self._lock:
-                    self._open.discard(client)
+            redis.connect(self._socket)
+            _forward(client, redis)
 
 
 def _forward(client: ssl.SSLSocket, redis: socket.socket) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from typing import NamedTuple
 
 from tests.lab.certificates import Authority
 from tests.lab.certificates import write_mount
+from tests.lab.listening import LoopbackServer
 from tests.lab.recording import Mode
 from tests.lab.recording import RecordingServer
 from tests.lab.servers import PostgresServer
@@ -82,81 +80,35 @@ class BlackHole:
             one.close()
 
 
-class Troublemaker:
-    """Accepts connections, and gives each to a function that spoils it."""
+class SlowServer(LoopbackServer):
+    """Passes on the words of a real server, a byte every half second.
 
-    host = "127.0.0.1"
-    received = b""
+    Attributes:
+        received: What clients said.
+    """
 
-    def __init__(self, spoil: Callable[[socket.socket], None]) -> None:
-        self._spoil = spoil
+    def __init__(self, target: int) -> None:
+        """Describe the server; it listens when the context is entered."""
+        super().__init__()
+        self.received = b""
+        self._target = target
 
-    def __enter__(self) -> Troublemaker:
-        self._listener = socket.create_server((self.host, 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(
-                target=self._serve, args=(connection,), daemon=True
-            ).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            self._spoil(connection)
-
-
-def resets(connection: socket.socket) -> None:
-    """Listen to the first words, and reset the connection."""
-    connection.recv(1)
-    # No orderly end: what is unread is thrown away, and the peer is told so.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def slowly(port: int) -> Callable[[socket.socket], None]:
-    """Return what passes on the words of a real server, a byte every half second."""
-
-    def drip(connection: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as server:
-            threading.Thread(target=_copy, args=(connection, server)).start()
+    def serve(self, connection: socket.socket) -> None:
+        """Let it drip."""
+        with socket.create_connection((self.host, self._target)) as server:
+            listening = threading.Thread(target=self._listen, args=(connection, server))
+            listening.start()
             while byte := server.recv(1):
                 time.sleep(0.5)
                 connection.sendall(byte)
+        listening.join()
 
-    return drip
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-
-
-class Seen(NamedTuple):
-    """What the clients said about one server.
-
-    Attributes:
-        answers: By kind of client.
-        leaked: Whether a secret was recorded.
-    """
-
-    answers: Mapping[str, dict[str, Any]]
-    leaked: bool
+    def _listen(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                self.received += data
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
 
 
 def show(directory: Path, say: Say) -> list[Promise]:
@@ -201,15 +153,13 @@ def show(directory: Path, say: Say) -> list[Promise]:
         table.refused("silent", RecordingServer("silent"), KINDS)
         table.refused("plain text", RecordingServer("plain text"), KINDS)
         table.refused("hangs up", RecordingServer("hangs up"), KINDS)
-        table.refused("resets connections", Troublemaker(resets), KINDS)
+        table.refused("resets connections", RecordingServer("resets"), KINDS)
         table.refused(
             "PostgreSQL, two bytes a second",
-            Troublemaker(slowly(postgres.port)),
+            SlowServer(postgres.port),
             DATABASE,
         )
-        table.refused(
-            "Redis, two bytes a second", Troublemaker(slowly(redis.port)), REDIS
-        )
+        table.refused("Redis, two bytes a second", SlowServer(redis.port), REDIS)
         table.refused(
             "refuses TLS, asks for the password",
             RecordingServer("postgresql refuses tls"),
@@ -227,14 +177,14 @@ def show(directory: Path, say: Say) -> list[Promise]:
         for mode, kinds in (("postgresql", DATABASE), ("tls redis", REDIS)):
             table.refused(
                 f"own CA, other name: {mode}",
-                RecordingServer(mode, server=other),  # type: ignore[arg-type]
+                RecordingServer(mode, server=other),
                 kinds,
             )
         certified = public.server()
         for mode, kinds in (("postgresql", DATABASE), ("tls redis", REDIS)):
             table.refused(
                 f"CA in the system store: {mode}",
-                RecordingServer(mode, server=certified),  # type: ignore[arg-type]
+                RecordingServer(mode, server=certified),
                 kinds,
                 SSL_CERT_FILE=str(store),
             )

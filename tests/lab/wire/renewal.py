@@ -148,7 +148,7 @@ class _Crew:
         after = self._serials()
         # A broker connection lives until somebody ends it.
         state.front.serials.clear()
-        state.front.drop()
+        state.front.hang_up()
         jobs.wait_for_more(3)
         outcome = jobs.finish()
         promises = [
@@ -259,7 +259,7 @@ class _Crew:
                         )
             state.authority = new
             if orders % 4 == 0:
-                state.front.drop()
+                state.front.hang_up()
         self._say(
             f"{orders} orders, {connections} connections, {len(failures)} refused"
         )
