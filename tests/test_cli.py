@@ -20,6 +20,7 @@ from tests.lab.certificates import Authority
 from tests.lab.certificates import write_mount
 from understack_nautobot_settings import cli
 from understack_nautobot_settings.cli import main
+from understack_nautobot_settings.command_parser import parsed
 from understack_nautobot_settings.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.variables import VARIABLES
 
@@ -293,6 +294,49 @@ def test_wrong_usage_is_status_2(argv):
     assert stderr.startswith("usage: understack-nautobot-settings ")
 
 
+WORDS = [
+    *("--json", "--ping", "--with-nautobot", "--with_nautobot", "--js", "--json=true"),
+    *("--role", "web", "--timeout", "--stable", "--expiry-warning", "3", "--targets"),
+    *("--heartbeat", "worker", "database", "https://a.example", "", "-", "--", "-h"),
+    *("-1", "--help", "--run", "--diff", "a b"),
+]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+@given(words=st.lists(st.sampled_from(WORDS), max_size=4))
+def test_plain_arguments_are_what_argparse_makes_of_them(command, words):
+    plain = cli.plain_arguments(command, words)
+
+    if plain is not None:
+        console = cli.Console({}, io.StringIO(), io.StringIO())
+        assert plain == parsed(console, [command.name, *words])
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ("check", {}),
+        ("check --json", {"json": True}),
+        ("show --json --with-nautobot", {"json": True, "with_nautobot": True}),
+        ("probe worker", {"targets": ["worker"]}),
+        (
+            "probe database cache --ping",
+            {"targets": ["database", "cache"], "ping": True},
+        ),
+        ("wait", {}),
+    ],
+)
+def test_the_usual_arguments_need_no_argparse(argv, given):
+    name, *words = argv.split()
+    (command,) = (one for one in cli.COMMANDS if one.name == name)
+
+    assert vars(cli.plain_arguments(command, words)) == {
+        **command.defaults,
+        **given,
+        "run": command.run,
+    }
+
+
 @pytest.mark.parametrize("argv", [[], *([command.name] for command in cli.COMMANDS)])
 def test_help_is_a_result(argv):
     status, stdout, stderr = run(*argv, "--help")
@@ -386,7 +430,7 @@ def test_check_starts_without_what_it_can_do_without():
     """Each of them takes milliseconds to import, of a command that takes fifty."""
     script = (
         "import sys\n"
-        "for name in ('typing', 'dataclasses', 'asyncio', 'importlib.metadata'):\n"
+        "for name in ('typing', 'argparse', 'dataclasses', 'importlib.metadata'):\n"
         "    sys.modules[name] = None\n"
         "from understack_nautobot_settings.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"

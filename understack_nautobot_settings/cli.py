@@ -6,7 +6,6 @@ fine, 1 something is wrong, 2 nothing could be told (usage, unreadable, broken).
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -14,12 +13,15 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
+from types import SimpleNamespace
 
 from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from typing import NoReturn
     from typing import TextIO
 
@@ -69,6 +71,15 @@ class Untold(Exception):
     """Nothing can be told; the text says why, without a secret."""
 
 
+class Stop(Exception):
+    """Everything has been said: help, or wrong usage."""
+
+    def __init__(self, status: int) -> None:
+        """Take the exit status."""
+        super().__init__(status)
+        self.status = status
+
+
 class Command(NamedTuple):
     """One command.
 
@@ -79,19 +90,24 @@ class Command(NamedTuple):
         add_arguments: Declares its arguments.
         run: Does it. Imports what it needs itself, so that no command pays for
             another.
+        defaults: What its arguments are where they are not given, by name; None
+            where only argparse knows.
     """
 
     name: str
     help: str
     description: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Console], Outcome]
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[SimpleNamespace, Console], Outcome]
+    defaults: Mapping[str, Any] | None = None
 
 
 # --- check ---------------------------------------------------------------------
 
+_CHECK_DEFAULTS = {"role": None, "expiry_warning": None, "json": False}
 
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
+
+def _check_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--role",
         choices=ROLES,
@@ -108,7 +124,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
-def _check(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _check(arguments: SimpleNamespace, console: Console) -> Outcome:
     from understack_nautobot_settings.errors import ERROR
     from understack_nautobot_settings.inspection import inspect_environment
     from understack_nautobot_settings.page import page_for
@@ -132,14 +148,18 @@ def _check(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= len("99999")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text!r} is not a number of days")
     return int(text)
 
 
 # --- show ----------------------------------------------------------------------
 
+_SHOW_DEFAULTS = {"diff": None, "with_nautobot": False, "json": False}
 
-def _show_arguments(parser: argparse.ArgumentParser) -> None:
+
+def _show_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--diff",
         metavar="FILE",
@@ -154,7 +174,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
-def _show(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _show(arguments: SimpleNamespace, console: Console) -> Outcome:
     from understack_nautobot_settings import report
     from understack_nautobot_settings.errors import settings_error
     from understack_nautobot_settings.page import page_for
@@ -211,8 +231,19 @@ def _shown_by(path: str) -> Any:
 
 # --- probe and wait ------------------------------------------------------------
 
+_PROBE_DEFAULTS = {
+    "targets": (),
+    "attempt_timeout": 10.0,
+    "ping": False,
+    "destination": "",
+    "heartbeat": None,
+    "tls_prefix": "",
+    "json": False,
+}
+_WAIT_DEFAULTS = {"timeout": 300.0, "stable": 0.0, **_PROBE_DEFAULTS}
 
-def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
+
+def _target_arguments(parser: ArgumentParser, *, attempt: str) -> None:
     parser.add_argument(
         "targets",
         nargs="*",
@@ -224,7 +255,6 @@ def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
         attempt,
         dest="attempt_timeout",
         type=_seconds,
-        default=10.0,
         metavar="SECONDS",
         help="how long each attempt may take (default: 10)",
     )
@@ -235,7 +265,6 @@ def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
     )
     parser.add_argument(
         "--destination",
-        default="",
         metavar="NAME",
         help="name of the worker to ask (default: celery@ and this host's name)",
     )
@@ -247,7 +276,6 @@ def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
     )
     parser.add_argument(
         "--tls-prefix",
-        default="",
         metavar="PREFIX",
         help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, as "
         "NOETL_TLS_",
@@ -255,36 +283,36 @@ def _target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
     _add_json(parser)
 
 
-def _probe_arguments(parser: argparse.ArgumentParser) -> None:
+def _probe_arguments(parser: ArgumentParser) -> None:
     _target_arguments(parser, attempt="--timeout")
+    parser.set_defaults(**_PROBE_DEFAULTS)
 
 
-def _probe(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _probe(arguments: SimpleNamespace, console: Console) -> Outcome:
     from understack_nautobot_settings.probe import exit_status
 
     probes = _attempt(arguments, console, arguments.attempt_timeout)
     return Outcome(exit_status(probes), _probes_report(arguments, console, probes))
 
 
-def _wait_arguments(parser: argparse.ArgumentParser) -> None:
+def _wait_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=_seconds,
-        default=300.0,
         metavar="SECONDS",
         help="how long to wait in all (default: 300)",
     )
     parser.add_argument(
         "--stable",
         type=_seconds,
-        default=0.0,
         metavar="SECONDS",
         help="how long everything has to stay up (default: 0)",
     )
     _target_arguments(parser, attempt="--attempt-timeout")
+    parser.set_defaults(**_WAIT_DEFAULTS)
 
 
-def _wait(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _wait(arguments: SimpleNamespace, console: Console) -> Outcome:
     from understack_nautobot_settings.wait import Progress
     from understack_nautobot_settings.wait import wait_until_up
 
@@ -307,7 +335,7 @@ def _wait(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _attempt(
-    arguments: argparse.Namespace, console: Console, seconds: float
+    arguments: SimpleNamespace, console: Console, seconds: float
 ) -> list[Probe]:
     from understack_nautobot_settings.probe import DEFAULT_TARGETS
     from understack_nautobot_settings.probe import Ping
@@ -327,7 +355,7 @@ def _attempt(
 
 
 def _probes_report(
-    arguments: argparse.Namespace, console: Console, probes: list[Probe]
+    arguments: SimpleNamespace, console: Console, probes: list[Probe]
 ) -> str:
     from understack_nautobot_settings.page import page_for
     from understack_nautobot_settings.probe import probes_as_json
@@ -342,25 +370,32 @@ def _probes_report(
 def _seconds(text: str) -> float:
     digits = text.replace(".", "", 1)
     if not (digits.isascii() and digits.isdecimal() and len(text) <= len("99999.999")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds")
     return float(text)
 
 
 # --- reconcile-accounts --------------------------------------------------------
 
 
-def _accounts_arguments(parser: argparse.ArgumentParser) -> None:
+def _accounts_arguments(parser: ArgumentParser) -> None:
     from understack_nautobot_settings.accounts.command import add_account_arguments
 
     add_account_arguments(parser, remote_only=True)
 
 
-def _reconcile_accounts(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _reconcile_accounts(arguments: SimpleNamespace, console: Console) -> Outcome:
+    from argparse import Namespace
+
     from understack_nautobot_settings.accounts.command import run_account_command
 
     lines: list[str] = []
     status = run_account_command(
-        arguments, local=None, write=lines.append, complain=console.say
+        Namespace(**vars(arguments)),
+        local=None,
+        write=lines.append,
+        complain=console.say,
     )
     return Outcome(status, "".join(f"{line}\n" for line in lines))
 
@@ -368,7 +403,7 @@ def _reconcile_accounts(arguments: argparse.Namespace, console: Console) -> Outc
 # --- reference -----------------------------------------------------------------
 
 
-def _reference_arguments(parser: argparse.ArgumentParser) -> None:
+def _reference_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "topic",
         nargs="?",
@@ -385,7 +420,7 @@ def _reference_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _reference(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _reference(arguments: SimpleNamespace, console: Console) -> Outcome:
     del console
     from understack_nautobot_settings import reference
 
@@ -413,6 +448,7 @@ COMMANDS: tuple[Command, ...] = (
         "Exit status 1 where there is an error.",
         _check_arguments,
         _check,
+        _CHECK_DEFAULTS,
     ),
     Command(
         "show",
@@ -421,6 +457,7 @@ COMMANDS: tuple[Command, ...] = (
         "compare two pods by. Secrets are masked, and no part of the fingerprint.",
         _show_arguments,
         _show,
+        _SHOW_DEFAULTS,
     ),
     Command(
         "probe",
@@ -430,6 +467,7 @@ COMMANDS: tuple[Command, ...] = (
         "wrong, 2 where something cannot be reached.",
         _probe_arguments,
         _probe,
+        _PROBE_DEFAULTS,
     ),
     Command(
         "wait",
@@ -438,6 +476,7 @@ COMMANDS: tuple[Command, ...] = (
         "backoff; what somebody has to mend ends the waiting at once.",
         _wait_arguments,
         _wait,
+        _WAIT_DEFAULTS,
     ),
     Command(
         "reconcile-accounts",
@@ -459,73 +498,53 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
+def _add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-class _Stop(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-class _Help(argparse.HelpFormatter):
-    def __init__(self, prog: str, **options: Any) -> None:
-        # Told the width, argparse need not import shutil to find it out.
-        width = options.pop("width", None) or 78
-        super().__init__(prog, max_help_position=28, width=width, **options)
-        # argparse forgets the indent of commands when it makes room for them.
-        self._action_max_length = max(len(one.name) for one in COMMANDS) + 4
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that writes to given streams and never ends the process."""
-
-    def __init__(self, *, console: Console, **options: Any) -> None:
-        super().__init__(formatter_class=_Help, **options)
-        self.console = console
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        del file
-        write(self.console.stderr, message)
-
-    def print_help(self, file: Any = None) -> None:
-        write(file or self.console.stdout, self.format_help())
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        if message:
-            write(self.console.stderr, message)
-        raise _Stop(status)
-
-
-def _arguments(console: Console, words: Sequence[str]) -> argparse.Namespace:
-    """Return the parsed arguments, with the function of the command as ``run``.
-
-    The usual case makes the parser of one command and no other.
-    """
+def _arguments(console: Console, words: Sequence[str]) -> SimpleNamespace:
+    """Return the parsed arguments, with the function of the command as ``run``."""
     for command in COMMANDS:
         if words and words[0] == command.name:
-            parser = _Parser(
-                console=console,
-                prog=f"{PROGRAM} {command.name}",
-                description=command.description,
-            )
-            command.add_arguments(parser)
-            parser.set_defaults(run=command.run)
-            return parser.parse_args(words[1:])
-    parser = _Parser(
-        console=console,
-        prog=PROGRAM,
-        description="Settings of Nautobot from the environment: what they are, and "
-        "what is wrong with them.",
-        epilog="Exit status: 0 fine, 1 something is wrong, 2 nothing could be told.",
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        below = commands.add_parser(command.name, console=console, help=command.help)
-        command.add_arguments(below)
-        below.set_defaults(run=command.run)
-    return parser.parse_args(words)
+            plain = plain_arguments(command, words[1:])
+            if plain is not None:
+                return plain
+    from understack_nautobot_settings.command_parser import parsed
+
+    return parsed(console, words)
+
+
+def plain_arguments(command: Command, words: Sequence[str]) -> SimpleNamespace | None:
+    """Return the arguments that are targets and then switches, as they usually are.
+
+    All others, and all that are wrong, are argparse's, which takes as long to import
+    and to set up as variables and certificates to judge.
+
+    Args:
+        command: The command.
+        words: What follows its name.
+
+    Returns:
+        What argparse would return; None where it has to be asked.
+    """
+    if command.defaults is None:
+        return None
+    taken = dict(command.defaults)
+    switches = {
+        f"--{name.replace('_', '-')}": name
+        for name, default in taken.items()
+        if default is False
+    }
+    targets = list(takewhile(lambda word: not word.startswith("-"), words))
+    if targets:
+        if "targets" not in taken:
+            return None
+        taken["targets"] = targets
+    for word in words[len(targets) :]:
+        if word not in switches:
+            return None
+        taken[switches[word]] = True
+    return SimpleNamespace(run=command.run, **taken)
 
 
 def run() -> NoReturn:
@@ -571,9 +590,9 @@ def main(
     )
     try:
         arguments = _arguments(console, words)
-        run: Callable[[argparse.Namespace, Console], Outcome] = arguments.run
+        run: Callable[[SimpleNamespace, Console], Outcome] = arguments.run
         status, text = run(arguments, console)
-    except _Stop as stop:
+    except Stop as stop:
         return stop.status
     except Untold as reason:
         console.say(f"{PROGRAM}: {reason}")
