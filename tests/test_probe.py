@@ -803,7 +803,7 @@ def test_a_login_without_an_answer_is_silence(mount):
             database(server.port, mount),
             Names(),
             driver=refusing,
-            seconds=0.6,
+            seconds=2,
         )
 
     assert outcome(journey) == (ALL_STAGES[:5], "probe-silent")
@@ -841,7 +841,7 @@ def test_what_redis_says_is_told_by_its_first_word(mount, answers, password, cod
 
 def test_a_redis_that_says_nothing(mount):
     with ScriptedServer(secured(silence)) as server:
-        journey = walk(probe_cache, cache(server.port, mount), Names(), seconds=0.6)
+        journey = walk(probe_cache, cache(server.port, mount), Names(), seconds=2)
 
     assert outcome(journey) == (ALL_STAGES[:5], "probe-silent")
 
@@ -855,7 +855,7 @@ def test_tls_at_a_plain_port_that_waits_for_the_end_of_a_line(mount):
                 connection.sendall(b"-NOAUTH no\r\n")
 
     with ScriptedServer(script) as server:
-        journey = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
+        journey = walk(probe_cache, cache(server.port, mount), Names(), seconds=2)
 
     assert outcome(journey) == (["dns", "tcp", "tls"], "probe-not-tls")
 
@@ -1327,7 +1327,7 @@ def test_what_does_not_end_is_given_up(mount):
         with journey.stage("tcp"):
             waiting.wait(10)
 
-    (probe,) = probe_targets(["a"], {}, journeys={"a": way}, timeout=0.1)
+    (probe,) = probe_targets(["a"], {}, journeys={"a": way}, timeout=1)
     waiting.set()
 
     assert [(one.stage, one.ok) for one in probe.stages] == [

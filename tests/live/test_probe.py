@@ -313,7 +313,7 @@ def test_a_foreign_redis_learns_nothing(mount):
 def test_a_hostile_server_in_the_place_of_postgresql(mount, mode, expected):
     with RecordingServer(mode) as hostile:
         env = database_environment(hostile.port, mount, "verify-full")
-        found = probe("database", env, timeout=2)
+        found = probe("database", env, timeout=4)
 
         assert code(found) == expected
         assert CANARY.encode() not in hostile.received
@@ -332,7 +332,7 @@ def test_a_hostile_server_in_the_place_of_postgresql(mount, mode, expected):
 def test_a_hostile_server_in_the_place_of_redis(mount, mode, expected):
     with RecordingServer(mode) as hostile:
         env = redis_environment(hostile.port, mount, "canary")
-        found = probe("cache", env, timeout=2)
+        found = probe("cache", env, timeout=4)
 
         assert code(found) == expected
         assert b"canary" not in hostile.received
