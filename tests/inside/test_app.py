@@ -1,6 +1,9 @@
 """What the app plugs into Django, Nautobot and Celery."""
 
 import datetime
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +40,30 @@ def test_it_is_plugged_in_once():
     assert registry["app_metrics"].count(families) == 1
     assert CertificateMetrics in celery_app.steps["consumer"]
     assert check_environment in checks.registry.registry.registered_checks
+
+
+FIRST_SCRAPE = """
+import nautobot
+nautobot.setup()
+from django.test import RequestFactory
+from nautobot.core.views import NautobotMetricsView
+answer = NautobotMetricsView.as_view()(RequestFactory().get("/metrics/"))
+print(answer.data.decode())
+"""
+
+
+def test_metrics_may_be_the_first_thing_that_a_process_is_asked_for():
+    """A scrape that comes before any other request is answered, with our gauges."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_SCRAPE],
+        env={**os.environ, "NAUTOBOT_METRICS_ENABLED": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "understack_certificate_seconds_left{" in done.stdout
 
 
 def test_the_settings_in_force_are_what_the_file_says():

@@ -22,9 +22,11 @@ class UnderstackConfig(AppConfig):
         from understack_nautobot_settings.app.checks import check_environment
         from understack_nautobot_settings.app.health import CertificateBackend
         from understack_nautobot_settings.app.metrics import families
+        from understack_nautobot_settings.app.metrics import import_cache_backend
         from understack_nautobot_settings.app.worker import CertificateMetrics
 
         register(check_environment)
         plugin_dir.register(CertificateBackend)
         register_metrics([families])
+        import_cache_backend()
         celery_app.steps["consumer"].add(CertificateMetrics)

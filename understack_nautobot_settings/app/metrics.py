@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
+from django.utils.module_loading import import_string
 from prometheus_client import Gauge
 from prometheus_client.core import GaugeMetricFamily
 
@@ -22,6 +24,17 @@ from understack_nautobot_settings.app.settings_in_force import SettingsInForce
 
 WEB = "web"
 WORKER = "worker"
+
+
+def import_cache_backend() -> None:
+    """Import the cache back end before anybody asks for metrics.
+
+    With metrics on it is django-prometheus', which registers gauges of its own when
+    it is imported. Nautobot's ``/metrics`` asks the cache while it holds the lock of
+    that very registry: a web process that nobody has asked for anything else yet
+    would wait for itself for ever.
+    """
+    import_string(settings.CACHES["default"]["BACKEND"])
 
 
 def families() -> Iterator[Any]:
