@@ -71,6 +71,7 @@ def client(answer):
             cookies=SimpleNamespace(clear=lambda: None),
             request=call("request"),
             options=call("options"),
+            close=call("close"),
             verify=verify,
         )
         users = SimpleNamespace(
@@ -259,19 +260,22 @@ def test_without_pynautobot_it_says_what_to_install(monkeypatch):
     )
 
 
-def test_a_time_limit_is_part_of_every_request():
+def test_every_request_has_a_time_limit_and_a_connection_of_its_own():
+    """uWSGI closes a connection after each answer, and does not say so."""
     sent = []
     made = []
 
     def connect(*args, **kwargs):
-        api = client(statuses(request=lambda *_, **kw: sent.append(kw)))(
-            *args, **kwargs
-        )
+        answers = {
+            "request": lambda *_, **kw: sent.append(kw),
+            "close": lambda: sent.append("close"),
+        }
+        api = client(statuses(**answers))(*args, **kwargs)
         made.append(api)
         return api
 
     RemoteAccounts("https://nautobot", Secret("b" * 40), connect=connect)
     made[0].http_session.request("GET", "https://nautobot", json=1)
-    assert sent == [{"json": 1, "timeout": 30.0}]
+    assert sent == ["close", {"json": 1, "timeout": 30.0}]
     # What stands in for netrc leaves a request as it is.
     assert made[0].http_session.auth(sent) is sent

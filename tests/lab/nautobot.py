@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "nautobot_config.py"
 PASSED_ON = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 START_SECONDS = 120
+WEB_PROCESSES = 2
 # The full set of migrations takes minutes; tables straight from the models, seconds.
 WITHOUT_MIGRATIONS = """\
 EXAMPLE = {example!r}
@@ -302,11 +303,21 @@ class Nautobot:
     def web(
         self, *, ready_seconds: float = START_SECONDS
     ) -> Iterator[tuple[Process, int]]:
-        """Run the web server on a free loopback port; yields process and port."""
+        """Run the web server on a free loopback port; yields process and port.
+
+        uWSGI, as in the image: workers that are forked once Nautobot has started.
+        """
         port = free_port()
         process = Process(
             "Nautobot's web server",
-            self.command("runserver", "--noreload", f"127.0.0.1:{port}"),
+            self.command(
+                "start",
+                f"--http=127.0.0.1:{port}",
+                "--master",
+                f"--processes={WEB_PROCESSES}",
+                "--enable-threads",
+                "--die-on-term",
+            ),
             log=self.directory / "web.log",
             ready=lambda: accepts(port),
             environment=self.environment,

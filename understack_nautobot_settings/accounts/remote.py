@@ -65,7 +65,7 @@ class RemoteAccounts:
         connect = _pynautobot() if connect is None else connect
         self._api = _session(connect, url, ca_file)
         _become(self._api, token=bootstrap)
-        # One connection for all the users whose credentials are tried in turn.
+        # For all the users whose credentials are tried in turn.
         self._other = _session(connect, url, ca_file)
         self._group_ids: dict[str, Any] | None = None
 
@@ -238,10 +238,15 @@ def _session(connect: Connect, url: str, ca_file: str | None) -> Any:
     # Since 3.0 the API leaves relations out of lists unless they are asked for.
     api = connect(url, token=None, verify=ca_file or True, exclude_m2m=False)
     session = api.http_session
-    request = session.request
-    session.request = lambda *args, **kwargs: request(
-        *args, **{"timeout": ANSWER_SECONDS, **kwargs}
-    )
+    ask = session.request
+
+    def request(*args: Any, **kwargs: Any) -> Any:
+        # uWSGI as the Nautobot image runs it closes each connection after an answer
+        # and does not say so: a second request on it would be lost now and then.
+        session.close()
+        return ask(*args, **{"timeout": ANSWER_SECONDS, **kwargs})
+
+    session.request = request
     return api
 
 
