@@ -213,6 +213,24 @@ def test_any_environment_is_configured_or_refused_in_words(env):
     assert all(problem.variable and problem.message for problem in refused)
 
 
+def test_bytes_that_are_no_text_are_refused_in_words_wherever_they_are():
+    env = {
+        **dict.fromkeys(NAMES, "\udcff"),
+        "UNDERSTACK_CONNECTION_PROFILE": "wan",
+        "NAUTOBOT_REDIS_SCHEME": "unix",
+    }
+    for name in (
+        "NAUTOBOT_DB_ENGINE",
+        "NAUTOBOT_CACHES_BACKEND",
+        "NAUTOBOT_CELERY_BROKER_URL",
+    ):
+        # Neither PostgreSQL nor Redis would be looked at.
+        del env[name]
+
+    with pytest.raises(SettingsError):
+        configure(base(env), env)
+
+
 @given(ENVIRONMENTS)
 def test_inputs_are_never_changed(env):
     namespace = base(env)

@@ -359,9 +359,18 @@ def test_the_broker_gets_our_transport_where_it_has_a_use(url, env, transport, o
         ({"options": "-c work_mem=1MB"}, None, "-c work_mem=1MB -c TimeZone=UTC"),
         ({"options": "-c timezone=UTC"}, None, "-c timezone=UTC"),
         ({"options": ""}, None, ""),
+        ({"options": 1}, None, "1 -c TimeZone=UTC"),
         ({}, "a b", None),
     ],
-    ids=["none", "its own zone", "others", "set already", "turned off", "unsayable"],
+    ids=[
+        "none",
+        "its own zone",
+        "others",
+        "set already",
+        "turned off",
+        "a number",
+        "unsayable",
+    ],
 )
 def test_the_session_starts_in_the_zone_that_django_wants(options, zone, expected):
     databases = {"default": {"TIME_ZONE": zone, "OPTIONS": options}}

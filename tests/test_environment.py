@@ -119,6 +119,23 @@ def test_blanks_are_a_password_like_any_other():
             "Set it to the path of the file.",
         ),
         (
+            Path(),
+            '{"plugin": {"token": "c2VjcmV0"}}',
+            "the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path.",
+        ),
+        (
+            Path(),
+            "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+            "the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path.",
+        ),
+        (
+            Text(),
+            "\udcff",
+            "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
+        ),
+        (
             FreeText(),
             "\udcff",
             "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
@@ -206,6 +223,24 @@ def test_a_secret_in_place_of_the_path_of_its_file_is_an_error():
         [
             "NAME_FILE: the value is the content of a file, not a path. "
             "Mount the file and set the variable to its path."
+        ],
+    )
+
+
+@pytest.mark.parametrize("secret", ["canary", "can/ary", "x" * 5000])
+def test_a_secret_that_is_taken_for_a_path_is_not_repeated(secret):
+    _, (line,) = read_secret({"NAME_FILE": secret})
+
+    assert line.startswith("NAME_FILE: the file that it names cannot be read: ")
+    assert secret not in line
+
+
+def test_quotes_around_the_path_of_a_secret_are_an_error():
+    assert read_secret({"NAME_FILE": "'/run/secret'"}) == (
+        None,
+        [
+            "NAME_FILE: the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value."
         ],
     )
 

@@ -352,6 +352,7 @@ def test_direct_negotiation_without_a_driver_is_warned_about():
         ({"sslmode": "prefer"}, "NAUTOBOT_DB_SSLMODE"),
         ({"sslcert": "/other"}, "NAUTOBOT_DB_SSLCERT"),
         ({"sslcertmode": "allow"}, "NAUTOBOT_DB_SSLMODE"),
+        ({"requiressl": 0}, "NAUTOBOT_DB_SSLMODE"),
         ({"password": "canary"}, "NAUTOBOT_DB_PASSWORD"),
         ({"host": "elsewhere"}, "NAUTOBOT_DB_HOST"),
     ],
@@ -377,6 +378,28 @@ def test_an_extra_option_is_text_or_a_whole_number(value):
         "NAUTOBOT_DB_EXTRA_OPTIONS: the value of 'keepalives' is neither text nor a "
         "whole number. Write it as a string or an integer."
     )
+
+
+def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path):
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "verify-ca",
+        "NAUTOBOT_DB_SSLCERT": f"'{tmp_path}/tls.crt'",
+        "NAUTOBOT_DB_SSLKEY": f"{tmp_path}/tls.key",
+        "NAUTOBOT_DB_SSLROOTCERT": "LS0tLS1CRUdJTiBDRVJU",
+    }
+
+    with pytest.raises(MissingFileError) as caught:
+        postgresql_tls_settings(databases(), env)
+
+    assert str(caught.value).splitlines() == [
+        f"SSL certificate file required by NAUTOBOT_DB_SSLKEY not found: "
+        f"{tmp_path}/tls.key",
+        f"Mount the secret nautobot-mtls-client at {tmp_path}, or correct the path.",
+        "NAUTOBOT_DB_SSLCERT: the value is wrapped in quotes. Remove the quotes; they "
+        "are part of the value.",
+        "NAUTOBOT_DB_SSLROOTCERT: the value is the content of a file, not a path. "
+        "Mount the file and set the variable to its path.",
+    ]
 
 
 def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):

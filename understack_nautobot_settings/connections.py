@@ -174,7 +174,7 @@ def _databases(
 def _time_zone(given: str | None, zone: str) -> dict[str, str]:
     """Return libpq's ``options`` with the time zone that Django would set next."""
     # An empty text is somebody's wish: PgBouncer refuses the parameter.
-    if given == "" or "timezone" in (given or "").lower() or not _ZONE.fullmatch(zone):
+    if given == "" or "timezone" in str(given).lower() or not _ZONE.fullmatch(zone):
         return {}
     return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
 

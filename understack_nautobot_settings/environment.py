@@ -21,6 +21,8 @@ FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
 QUOTES = ("'", '"')
+# How a JSON object begins, and "-----BEGIN" in base64.
+_CONTENTS = ("{", "LS0tLS1CRUdJTi")
 
 
 class Invalid(Exception):
@@ -62,17 +64,6 @@ class Text(Kind[str]):
     """One line of text without surrounding blanks."""
 
     def parse(self, text: str) -> str:
-        """Return the text."""
-        return text
-
-
-class FreeText(Kind[str]):
-    """Text that is taken exactly as it stands: passwords, keys."""
-
-    label = "free text"
-    free_text = True
-
-    def parse(self, text: str) -> str:
         """Return the text, which has to be encodable."""
         try:
             text.encode()
@@ -85,6 +76,13 @@ class FreeText(Kind[str]):
         return text
 
 
+class FreeText(Text):
+    """Text that is taken exactly as it stands: passwords, keys."""
+
+    label = "free text"
+    free_text = True
+
+
 class Path(Kind[str]):
     """A path in the file system; kept as written, never resolved."""
 
@@ -92,7 +90,7 @@ class Path(Kind[str]):
 
     def parse(self, text: str) -> str:
         """Return the path; refuse what is the content of a file, or cannot be one."""
-        if "-----BEGIN" in text or "\n" in text:
+        if "-----BEGIN" in text or "\n" in text or text.startswith(_CONTENTS):
             raise Invalid(
                 "the value is the content of a file, not a path.",
                 "Mount the file and set the variable to its path.",
@@ -351,12 +349,8 @@ class Reader:
         try:
             if not kind.free_text:
                 text = text.strip()
-                if text[:1] in QUOTES and text[-1] == text[0] and len(text) > 1:
-                    raise Invalid(
-                        "the value is wrapped in quotes.",
-                        "Remove the quotes; they are part of the value.",
-                        problem_codes.VALUE_QUOTED,
-                    )
+                if text[:1] in QUOTES:
+                    _refuse_quotes(text)
             return kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
@@ -366,6 +360,14 @@ class Reader:
                 invalid.code.problem(variable.name, message, invalid.hint)
             )
             return None
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add problems, but none of a variable whose value was refused.
+
+        Its default, which stands in, is not what anybody asked for.
+        """
+        refused = {problem.variable for problem in self.problems}
+        self.problems.extend(one for one in problems if one.variable not in refused)
 
     def is_set(self, variable: Variable[Any]) -> bool:
         """Tell whether a variable is set to anything but blanks, by either name."""
@@ -389,6 +391,7 @@ class Reader:
             )
             return None
         try:
+            _refuse_quotes(path)
             return self._read(variable, Path().parse(path))
         except Invalid as invalid:
             self.problems.append(
@@ -403,7 +406,9 @@ class Reader:
         except UnicodeDecodeError:
             fact = f"{path} does not hold UTF-8 text."
         except OSError as error:
-            fact = f"{path} cannot be read: {os.strerror(error.errno or 0)}."
+            # Some put the secret itself where its path belongs.
+            named = path if os.path.isabs(path) else "the file that it names"
+            fact = f"{named} cannot be read: {os.strerror(error.errno or 0)}."
         else:
             # One trailing line end belongs to the file, every other to the secret.
             for end in ("\r\n", "\n"):
@@ -421,6 +426,15 @@ class Reader:
             )
         )
         return None
+
+
+def _refuse_quotes(text: str) -> None:
+    if text[0] in QUOTES and text[-1] == text[0] and len(text) > 1:
+        raise Invalid(
+            "the value is wrapped in quotes.",
+            "Remove the quotes; they are part of the value.",
+            problem_codes.VALUE_QUOTED,
+        )
 
 
 def raw(variable: Variable[Any], env: Mapping[str, str]) -> str | None:

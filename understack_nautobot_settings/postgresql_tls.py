@@ -38,6 +38,8 @@ _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "sslrootcert": variables.DB_SSLROOTCERT,
     "sslnegotiation": variables.DB_SSLNEGOTIATION,
     "sslcertmode": variables.DB_SSLMODE,
+    # libpq takes 0 for 'sslmode=prefer'.
+    "requiressl": variables.DB_SSLMODE,
     "dbname": variables.DB_NAME,
     "user": variables.DB_USER,
     "password": variables.DB_PASSWORD,
@@ -177,7 +179,7 @@ def _client_certificate(
         CertificateFile(options[parameter], variable.name)
         for parameter, variable in paths.items()
     )
-    read.problems.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
+    read.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
     return options
 
 

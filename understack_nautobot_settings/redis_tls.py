@@ -211,7 +211,7 @@ def _tls(
         CertificateFile(files[argument], variable.name)
         for argument, variable in paths.items()
     )
-    read.problems.extend(check_files(ClientFiles("Redis", cert, key, ca)))
+    read.extend(check_files(ClientFiles("Redis", cert, key, ca)))
     return _Tls(True, verification, files)
 
 
