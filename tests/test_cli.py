@@ -122,6 +122,37 @@ def test_the_json_of_show_has_the_stable_shape():
     assert re.fullmatch(r"[0-9a-f]{16}", found["fingerprint"])
 
 
+def test_a_setting_named_after_its_variable_tells_where_it_comes_from(tmp_path):
+    (tmp_path / "issuer").write_text("https://sso.example.org")
+    (tmp_path / "client-secret").write_text("s")
+    env = {
+        **KEY,
+        "UNDERSTACK_PARTITION": "rxdb-lab",
+        "UNDERSTACK_SSO_DIR": str(tmp_path),
+    }
+
+    sources = json.loads(run("show", "--json", env=env)[1])["sources"]
+
+    assert sources["UNDERSTACK_PARTITION"] == "variable UNDERSTACK_PARTITION"
+    assert sources["UNDERSTACK_SITE"] == "default"
+    assert sources["SOCIAL_AUTH_OIDC_SECRET"] == f"file {tmp_path}/client-secret"
+    assert sources["UNDERSTACK_SSO_DIR"] == "variable"
+
+
+def test_what_nautobot_stops_at_is_told_beside_the_settings_that_lack_it():
+    """Nautobot takes no blank before a truth value, and makes no URL of it."""
+    env = {**KEY, "NAUTOBOT_REDIS_SSL": " true"}
+
+    status, stdout, stderr = run("show", env=env)
+
+    assert status == 1
+    assert "CELERY_BROKER_URL" not in stdout
+    assert stderr == (
+        "error nautobot-value-invalid NAUTOBOT_REDIS_SSL: ' true' is not a boolean, "
+        "and Nautobot stops at it. Use true or false, or remove the variable.\n"
+    )
+
+
 def test_problems_go_to_standard_error_beside_the_settings():
     status, stdout, stderr = run("show", env={})
 
@@ -141,6 +172,19 @@ def test_two_pods_are_compared(tmp_path):
     )
     same = run("show", "--diff", str(there), env={**KEY, "NAUTOBOT_DB_HOST": "db"})
     assert same == (0, "The settings are the same; secrets are not compared.\n", "")
+
+
+def test_two_pods_may_differ_in_what_no_setting_shows(tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text(run("show", "--json", env={**KEY, "UNDERSTACK_ROLE": "web"})[1])
+
+    assert run("show", "--diff", str(there)) == (
+        0,
+        "The settings are the same, the fingerprints are not: a variable that decides "
+        "no setting differs, or the release of this library. Secrets are not "
+        "compared.\n",
+        "",
+    )
 
 
 def test_the_comparison_comes_as_json_too(tmp_path):
@@ -482,6 +526,34 @@ def test_a_reader_that_leaves_early_costs_no_more_than_the_output():
         print("more", file=closed)
 
 
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        (">&-", 1, b""),
+        ("2>&-", 1, b""),
+        (">&- 2>&-", 1, b""),
+        (
+            "> /dev/full",
+            2,
+            b"understack-nautobot-settings: standard output: No space left on device\n",
+        ),
+        ("2> /dev/full", 1, b""),
+    ],
+)
+def test_streams_that_take_nothing_give_no_traceback(redirection, status, said):
+    line = f"exec {sys.executable} -m understack_nautobot_settings check {redirection}"
+
+    process = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (process.returncode, process.stderr) == (status, said)
+
+
 def test_the_process_is_looked_at_by_default(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["understack-nautobot-settings", "reference"])
 
@@ -494,7 +566,11 @@ def test_bytes_that_are_no_text_are_escaped():
 
     process = command("show", env=env)
 
-    assert process.returncode == 0
+    assert process.returncode == 1
+    assert process.stderr == (
+        b"error value-not-utf8 NAUTOBOT_DB_HOST: the value holds bytes that are not "
+        b"UTF-8. Store it as UTF-8 text.\n"
+    )
     assert b"DATABASES.default.HOST\t\\udcff\tvariable" in process.stdout
 
 

@@ -57,7 +57,9 @@ class Console(NamedTuple):
 
     def say(self, text: str) -> None:
         """Write a line of progress, or what went wrong, to standard error."""
-        write(self.stderr, f"{text}\n")
+        # There is nowhere else to say that this one is full.
+        with suppress(OSError):
+            write(self.stderr, f"{text}\n")
 
 
 class Outcome(NamedTuple):
@@ -193,7 +195,8 @@ def _show(arguments: SimpleNamespace, console: Console) -> Outcome:
         if arguments.json:
             text = report.as_json(report.differences_json(found, here, there))
         else:
-            text = report.differences_text(found, page)
+            alike = here.fingerprint == there.fingerprint
+            text = report.differences_text(found, page, alike=alike)
         wrong = wrong or bool(found)
     elif arguments.json:
         text = report.as_json(here._asdict())
@@ -556,6 +559,11 @@ def run() -> NoReturn:
     import gc
 
     gc.set_threshold(_GARBAGE)
+    for name in ("stdout", "stderr"):
+        # Closed by who started the process: nobody is there to read.
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - kept
+            setattr(sys, name, nowhere)
     status = main()
     for stream in (sys.stdout, sys.stderr):
         # Perhaps nobody reads any more.
@@ -602,7 +610,11 @@ def main(
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
         console.say(f"{PROGRAM}: {_place_of(error)}")
         return UNTOLD
-    write(console.stdout, text)
+    try:
+        write(console.stdout, text)
+    except OSError as error:
+        console.say(f"{PROGRAM}: standard output: {os.strerror(error.errno or 0)}")
+        return UNTOLD
     return status
 
 

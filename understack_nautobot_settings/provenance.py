@@ -15,6 +15,8 @@ from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.environment import raw
 from understack_nautobot_settings.environment import source
+from understack_nautobot_settings.environment_checks import check_nautobot_values
+from understack_nautobot_settings.environment_checks import settled
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import libpq_of_wheels
 from understack_nautobot_settings.light_typing import Any
@@ -45,7 +47,8 @@ class Provenance(NamedTuple):
             ``default``.
         given: Trails of what the plugin configuration of the environment gives,
             with the text as it stands there, references not expanded.
-        problems: Every problem of every fragment.
+        problems: Every problem of every fragment, and the values that Nautobot
+            stops at: what it builds of them is not among the settings.
     """
 
     settings: dict[str, Any]
@@ -67,10 +70,7 @@ def settings_provenance(
     """
     base = nautobot_settings(env) if namespace is None else namespace
     settings, problems = evaluate(base, env, libpq=libpq_of_wheels)
-    if problems:
-        from understack_nautobot_settings.environment_checks import explained
-
-        problems = explained(problems, env)
+    problems = list(settled([*check_nautobot_values(env), *problems]))
     given = _given(env)
     origins = _Origins(base, env, given)
     sources = {trail: origins.of(trail, value) for trail, value in values(settings)}

@@ -55,7 +55,8 @@ _SECRETIVE = (
 _HUMP = r"(?<=[a-z0-9])(?=[A-Z])"
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _PLAIN_QUERY = r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*"
-_PLAIN_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.:,\[\]-]*(/[A-Za-z0-9_./-]*)?"
+_HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"
+_PLAIN_ADDRESS = rf"{_SCHEME}{_HOST}(,{_HOST})*(/[A-Za-z0-9_./-]*)?"
 _OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
 _SHORTEST_SECRET = 4
 
@@ -435,7 +436,8 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     sources = {dotted(trail): source for trail, source in provenance.sources.items()}
     return Shown(
         settings,
-        sources | provenance.variables,
+        # A setting may have the name of its variable; it tells more.
+        provenance.variables | sources,
         fingerprint(settings, env, _known_secrets(provenance, env)),
     )
 
@@ -530,8 +532,22 @@ def differences(here: Shown, there: Shown) -> list[Difference]:
     ]
 
 
-def differences_text(found: Sequence[Difference], page: Page) -> str:
-    """Return what differs: ``-`` there, ``+`` here."""
+def differences_text(
+    found: Sequence[Difference], page: Page, *, alike: bool = True
+) -> str:
+    """Return what differs: ``-`` there, ``+`` here.
+
+    Args:
+        found: What `differences` returned.
+        page: What it is written on.
+        alike: Whether the fingerprints are the same.
+    """
+    if not (found or alike):
+        return (
+            "The settings are the same, the fingerprints are not: a variable that "
+            "decides no setting differs, or the release of this library. Secrets "
+            "are not compared.\n"
+        )
     if not found:
         return "The settings are the same; secrets are not compared.\n"
     lines = []
