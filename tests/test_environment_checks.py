@@ -290,6 +290,17 @@ def test_paths_that_a_mode_looks_at_are_not(sslmode):
     assert check_unused_paths(env) == []
 
 
+def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
+    path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
+
+    assert check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
+    assert lines(check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
+        "NAUTOBOT_REDIS_SSL_CA_CERTS: UNDERSTACK_REDIS_MTLS is off, so this file is "
+        "not looked at; over TLS, the system's CAs verify the server. Unset "
+        "UNDERSTACK_REDIS_MTLS, or unset this."
+    ]
+
+
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 NO_NAME = (

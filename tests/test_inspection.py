@@ -7,6 +7,11 @@ from tests.lab.certificates import write_mount
 from understack_nautobot_settings.inspection import inspect_environment
 
 KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+REDIS_PATHS = {
+    "NAUTOBOT_REDIS_SSL_CA_CERTS",
+    "NAUTOBOT_REDIS_SSL_CERTFILE",
+    "NAUTOBOT_REDIS_SSL_KEYFILE",
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +111,25 @@ def test_an_expired_certificate_is_an_error(mounted):
 
     assert {problem.severity for problem in found.problems} >= {"error"}
     assert found.certificates[0].days_left < 0
+
+
+def test_a_ca_file_to_be_replaced_need_not_lose_anything_first(tmp_path, mounted):
+    """One remedy at a time: with the right CA in its place the warning is gone."""
+    leaf = Authority().client()
+    mount = write_mount(tmp_path, leaf, leaf.cert_pem)
+    env = {
+        **mounted,
+        "UNDERSTACK_REDIS_MTLS": "off",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **dict.fromkeys(mounted.keys() & REDIS_PATHS, ""),
+    }
+
+    assert codes(inspect_environment(env)) == [
+        "ca-is-client-certificate",
+        "certificate-issuer-unknown",
+    ]
 
 
 def test_a_user_that_is_not_the_common_name_is_told(mounted):

@@ -97,6 +97,12 @@ _OWN_VARIABLES: dict[str, Variable[Any]] = {
     "sslrootcert": variables.DB_SSLROOTCERT,
     "user": variables.DB_USER,
 }
+_DB_PATHS = (variables.DB_SSLCERT, variables.DB_SSLKEY, variables.DB_SSLROOTCERT)
+_REDIS_PATHS = (
+    variables.REDIS_SSL_CA_CERTS,
+    variables.REDIS_SSL_CERTFILE,
+    variables.REDIS_SSL_KEYFILE,
+)
 _DJANGO_KEYS = {
     "dbname": "NAME",
     "host": "HOST",
@@ -320,24 +326,32 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
 
 
 def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which certificate paths for the database no sslmode looks at."""
+    """Tell which certificate paths no mode looks at."""
+    problems: list[Problem] = []
     sslmode = raw(variables.DB_SSLMODE, env)
-    if sslmode not in (None, "disable", "require"):
-        return []
-    return [
-        problem_codes.DB_PATH_UNUSED.problem(
-            variable.name,
-            f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody presents "
-            "or verifies a certificate.",
-            f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
-        )
-        for variable in (
-            variables.DB_SSLCERT,
-            variables.DB_SSLKEY,
-            variables.DB_SSLROOTCERT,
-        )
-        if raw(variable, env) is not None
-    ]
+    if sslmode in (None, "disable", "require"):
+        problems += [
+            problem_codes.DB_PATH_UNUSED.problem(
+                variable.name,
+                f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody "
+                "presents or verifies a certificate.",
+                f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
+            )
+            for variable in _DB_PATHS
+            if raw(variable, env) is not None
+        ]
+    if raw(variables.REDIS_MTLS, env) == "off":
+        problems += [
+            problem_codes.REDIS_PATH_UNUSED.problem(
+                variable.name,
+                f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; "
+                "over TLS, the system's CAs verify the server.",
+                f"Unset {variables.REDIS_MTLS.name}, or unset this.",
+            )
+            for variable in _REDIS_PATHS
+            if raw(variable, env) is not None
+        ]
+    return problems
 
 
 def check_gateway(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
 
+from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.certificate_warnings import inspect_certificates
 from understack_nautobot_settings.certificates import Certificate
@@ -26,6 +27,13 @@ from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.nautobot_base import nautobot_settings
 from understack_nautobot_settings.openssl import present
+
+# Who has to replace a file need not remove anything from it.
+_REPLACE_THE_FILE = (problem_codes.CA_IS_CERTIFICATE.id, problem_codes.CA_NONE.id)
+_REMOVE_FROM_IT = (
+    problem_codes.CA_HOLDS_CERTIFICATE.id,
+    problem_codes.CA_HOLDS_OTHER.id,
+)
 
 
 class Inspection(NamedTuple):
@@ -76,13 +84,19 @@ def inspect_environment(
     problems += evaluation.problems
     certificates: list[Certificate] = []
     for files in client_files(settings):
-        problems += inspect_certificates(
+        warnings = inspect_certificates(
             files,
             clock=clock,
             expiry_warning_days=(
                 days if expiry_warning_days is None else expiry_warning_days
             ),
             database_user=_database_user(files, settings),
+        )
+        replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
+        problems += (
+            one
+            for one in warnings
+            if not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
         certificates += describe_certificates(files, clock=clock)
     ordered = sorted(settled(problems), key=lambda one: one.severity != ERROR)

@@ -63,7 +63,7 @@ VALUE_NOT_UTF8 = Code(
 PATH_IS_PEM = Code(
     "path-is-pem",
     ERROR,
-    "A variable that takes a path holds the certificate or key itself.",
+    "A variable that takes a path holds the certificate, key or JSON itself.",
     "Mount the file and set the variable to its path.",
 )
 FILE_AND_VALUE = Code(
@@ -1146,6 +1146,13 @@ DB_PATH_UNUSED = Code(
     WARNING,
     "Paths of certificates are set for the database, and the sslmode uses none.",
     "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, or unset the paths.",
+)
+REDIS_PATH_UNUSED = Code(
+    "redis-path-unused",
+    WARNING,
+    "Paths of certificates are set for Redis, and `UNDERSTACK_REDIS_MTLS=off` uses "
+    "none.",
+    "Unset `UNDERSTACK_REDIS_MTLS`, or unset the paths.",
 )
 GATEWAY_ADDRESS = Code(
     "gateway-address",
