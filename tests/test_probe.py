@@ -194,6 +194,15 @@ def test_direct_negotiation_starts_with_tls(mount):
     assert outcome(journey) == (ALL_STAGES, None)
 
 
+def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
+    """Redis behind the route of the database, say: TLS, and no answer ever after."""
+    with ScriptedServer(secured(silence)) as server:
+        settings = database(server.port, mount, sslnegotiation="direct")
+        journey = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert outcome(journey) == (ALL_STAGES[:5], "probe-not-postgresql")
+
+
 def test_the_driver_gets_what_django_gives_it(mount):
     given = []
 
@@ -1308,15 +1317,26 @@ def test_a_worker_is_looked_at(mount, tmp_path):
     assert probe.ok
 
 
-@pytest.mark.parametrize("destination", ["", "celery@elsewhere"])
+@pytest.mark.parametrize("destination", ["", f"second@{socket.gethostname()}"])
 def test_a_worker_can_be_asked_as_well(mount, tmp_path, destination):
     file = tmp_path / "heartbeat"
     file.touch()
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
     (probe,) = probe_targets(["worker"], env, ping=Ping(destination), timeout=3)
 
-    assert probe.stages[-1].stage == "ping"
+    assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
+    assert probe.stages[0].detail == f"{file}, 0 s old"
     assert not probe.ok
+
+
+def test_a_worker_on_another_host_is_asked_without_its_heartbeat(mount, tmp_path):
+    file = tmp_path / "not-here"
+    env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
+    (probe,) = probe_targets(["worker"], env, ping=Ping("celery@there"), timeout=3)
+
+    assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
+    assert probe.stages[0].ok
+    assert probe.stages[0].detail == "not looked at: celery@there is on another host"
 
 
 def test_what_does_not_end_is_given_up(mount):
@@ -1342,6 +1362,23 @@ def test_what_does_not_end_is_given_up(mount):
 def test_a_target_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match=r"^everything is none of database, cache, "):
         probe_targets(["everything"], {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://", "https://:443/", "https://h:port/", "https://h:0/", "https://[::1"],
+)
+@pytest.mark.parametrize("user", ["", "me:canary@"])
+def test_a_url_that_leads_nowhere_is_refused(url, user):
+    """Without showing it."""
+    with pytest.raises(ValueError, match=r"^A URL is https://[^@]*, no user\.$"):
+        probe_targets([url.replace("//", f"//{user}")], {})
+
+
+def test_a_url_with_a_password_is_refused():
+    """No probe would send it, and the report would show it."""
+    with pytest.raises(ValueError, match=r"no user\.$"):
+        probe_targets(["https://me:canary@localhost/"], {})
 
 
 def test_the_json_has_the_documented_shape():

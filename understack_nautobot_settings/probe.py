@@ -164,7 +164,7 @@ def probe_targets(
         One result for each target, in the order they were named.
 
     Raises:
-        ValueError: A target is none of those.
+        ValueError: A target is none of those, or a URL without a host.
     """
     ways = {
         **_ways(env, ping, heartbeat_seconds, network or Network()),
@@ -174,6 +174,7 @@ def probe_targets(
     for target in dict.fromkeys(targets):
         way = ways.get(target)
         if way is None and target.startswith(_HTTPS):
+            _refuse_unusable(target)
             way = partial(_reach_url, target, env, tls_prefix, network or Network())
         if way is None:
             raise ValueError(
@@ -253,11 +254,15 @@ def _ways(
 
         oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
         settings = _unjudged_settings(env)
-        worker_probe.probe_heartbeat(journey, env, oldest=oldest)
+        here = socket.gethostname()
+        name = ping.destination if ping else ""
+        if name.endswith(f"@{here}") or not name:
+            worker_probe.probe_heartbeat(journey, env, oldest=oldest)
+        else:
+            journey.skip("heartbeat", f"not looked at: {name} is on another host")
         worker_probe.probe_certificates(journey, settings)
         if ping is not None:
-            name = ping.destination or f"celery@{socket.gethostname()}"
-            worker_probe.probe_ping(journey, settings, name)
+            worker_probe.probe_ping(journey, settings, name or f"celery@{here}")
 
     return {"database": database, "cache": cache, "broker": broker, "worker": worker}
 
@@ -273,6 +278,21 @@ def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
         base, env, check_files=lambda _files, **_options: [], libpq=lambda: None
     )
     return {**base, **evaluation.settings}
+
+
+def _refuse_unusable(url: str) -> None:
+    """Refuse a URL that leads nowhere; it is not shown, for it may hold a password."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "A URL is https://HOST:PORT/PATH, port and path optional, no user."
+        )
 
 
 def _reach_url(

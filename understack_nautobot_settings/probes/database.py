@@ -478,6 +478,10 @@ def _login_problem(
                     _ask_for_tls(plain, explain, target)
                 name = target.endpoint.host if tls.names_host else None
                 connection = tls.context().wrap_socket(plain, server_hostname=name)
+                # libpq goes no further either: with direct negotiation it is a must.
+                if target.direct and connection.selected_alpn_protocol() != ALPN:
+                    connection.close()
+                    return explain.not_tls()
             with connection:
                 kind, answered = first_answer(connection, target.parameters)
     except Failed as failed:

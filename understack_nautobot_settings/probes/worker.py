@@ -205,6 +205,8 @@ def ping(
         transport=settings.get("CELERY_BROKER_TRANSPORT"),
         transport_options=dict(settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}),
     ) as connection:
+        # Left to itself, kombu tries again for ever.
+        connection.ensure_connection(max_retries=1, interval_start=0)
         # Answering at the first reply: one worker was asked.
         answers = mailbox(connection)._broadcast(
             "ping", {}, destination=[destination], reply=True, timeout=seconds, limit=1
