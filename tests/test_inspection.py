@@ -54,6 +54,26 @@ def test_good_files_are_described_for_each_client(mounted):
     ]
 
 
+def test_who_issued_a_certificate_is_seen_with_an_encrypted_key_as_well(
+    mounted, tmp_path
+):
+    """Given sslpassword, an encrypted key hides nothing that a plain one shows."""
+    leaf = Authority("foreign").client(password="canary")
+    foreign = write_mount(tmp_path, leaf, Authority().ca_pem)
+    found = inspect_environment(
+        {
+            **mounted,
+            "NAUTOBOT_DB_SSLCERT": foreign.certificate,
+            "NAUTOBOT_DB_SSLKEY": foreign.key,
+            "NAUTOBOT_DB_SSLROOTCERT": foreign.ca,
+            "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "canary"}',
+        }
+    )
+
+    assert codes(found) == ["certificate-issuer-unknown"]
+    assert "canary" not in str(found)
+
+
 def test_errors_come_before_warnings():
     found = inspect_environment({"PGHOSTADDR": "10.0.0.1"})
 

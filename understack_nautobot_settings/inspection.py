@@ -10,12 +10,14 @@ from functools import partial
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.certificate_files import POSTGRESQL
 from understack_nautobot_settings.certificate_warnings import inspect_certificates
 from understack_nautobot_settings.certificates import Certificate
 from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.certificates import check_certificates
 from understack_nautobot_settings.certificates import describe_certificates
 from understack_nautobot_settings.client_files import client_files
+from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment_checks import check_environment
@@ -86,6 +88,7 @@ def inspect_environment(
     for files in client_files(settings):
         warnings = inspect_certificates(
             files,
+            key_password=_key_password(files, settings),
             clock=clock,
             expiry_warning_days=(
                 days if expiry_warning_days is None else expiry_warning_days
@@ -118,7 +121,13 @@ def _judged(
     return check_certificates(files, clock=clock, key_password=key_password)
 
 
+def _key_password(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
+    if files.use != POSTGRESQL:
+        return None
+    return postgresql_options(settings).get("sslpassword")
+
+
 def _database_user(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
-    if files.use != "PostgreSQL":
+    if files.use != POSTGRESQL:
         return None
     return settings["DATABASES"]["default"].get("USER") or None

@@ -75,6 +75,18 @@ def test_each_driver_is_used_where_it_is_the_only_one(
     assert details(found)["login"].startswith(f"accepted from {driver}, libpq ")
 
 
+def test_an_encrypted_key_is_opened_as_libpq_opens_it(postgres18, authority, tmp_path):
+    leaf = authority.client(password="open sesame")
+    mount = write_mount(tmp_path, leaf, authority.ca_pem)
+    options = {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "open sesame"}'}
+    found = probe(
+        "database",
+        database_environment(postgres18.port, mount, "verify-full", **options),
+    )
+
+    assert found.ok, found.problem
+
+
 def test_without_a_driver_that_is_what_is_said(postgres18, mount, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.setitem(sys.modules, "psycopg2", None)

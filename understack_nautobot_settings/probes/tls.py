@@ -82,6 +82,7 @@ class Tls(NamedTuple):
         protocol: What ALPN offers, None for nothing.
         ca_variable: The variable that names the CA file.
         cert_variable: The variable that names the certificate file.
+        key_password: Password of the key, empty for none.
     """
 
     ca: str | None
@@ -94,6 +95,7 @@ class Tls(NamedTuple):
     protocol: str | None
     ca_variable: str
     cert_variable: str
+    key_password: str = ""
 
     def context(self, *, verify: bool = True) -> ssl.SSLContext:
         """Return the context; unverified ones present no certificate.
@@ -119,7 +121,7 @@ class Tls(NamedTuple):
             context.verify_mode = ssl.CERT_NONE
         if verify and self.cert:
             # Without any password, OpenSSL asks the terminal for one.
-            context.load_cert_chain(self.cert, self.key, password="")
+            context.load_cert_chain(self.cert, self.key, self.key_password)
         if self.protocol:
             context.set_alpn_protocols([self.protocol])
         return context
