@@ -28,6 +28,7 @@ from understack_nautobot_settings.probes.gateway import closed_problem
 from understack_nautobot_settings.probes.gateway import gateway_problem
 from understack_nautobot_settings.probes.gateway import greeting
 from understack_nautobot_settings.probes.gateway import hangs_up_unasked
+from understack_nautobot_settings.probes.gateway import silent_problem
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
@@ -320,14 +321,6 @@ def _explain(route: Route, target: _Target, tls: Tls) -> Explain:
     def hung_up() -> Problem:
         return _hung_up(route, target, tls)
 
-    def silent() -> Problem:
-        return problem_codes.PROBE_SILENT.problem(
-            variable,
-            f"{place} accepts the connection and says nothing.",
-            "Look at the server and at the load on it; something in between may hold "
-            "connections that lead nowhere.",
-        )
-
     def not_tls() -> Problem:
         return problem_codes.PROBE_NOT_POSTGRESQL.problem(
             variable,
@@ -335,7 +328,13 @@ def _explain(route: Route, target: _Target, tls: Tls) -> Explain:
             "Correct host and port.",
         )
 
-    explain = Explain(at_tls, hung_up, silent, not_tls, lambda: closed_problem(route))
+    explain = Explain(
+        at_tls,
+        hung_up,
+        lambda: silent_problem(route),
+        not_tls,
+        lambda: closed_problem(route),
+    )
     return explain
 
 

@@ -88,6 +88,17 @@ def closed_problem(route: Route) -> Problem:
     )
 
 
+def silent_problem(route: Route) -> Problem:
+    """Return the problem of a server that takes a connection and nothing else."""
+    endpoint = route.endpoint
+    return problem_codes.PROBE_SILENT.problem(
+        endpoint.variable,
+        f"{endpoint.place} accepts the connection and says nothing.",
+        "Look at the server and at the load on it; something in between may hold "
+        "connections that lead nowhere.",
+    )
+
+
 def hang_up_problem(route: Route, tls: Tls) -> Problem:
     """Return why a server, or the gateway in front of it, hangs up on a ClientHello."""
     if hangs_up_unasked(route):

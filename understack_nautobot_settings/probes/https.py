@@ -11,6 +11,7 @@ from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.probes.gateway import closed_problem
 from understack_nautobot_settings.probes.gateway import hang_up_problem
+from understack_nautobot_settings.probes.gateway import silent_problem
 from understack_nautobot_settings.probes.journey import Failed
 from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
@@ -77,13 +78,6 @@ def probe_https(
     )
     route, connection = reach(journey, network, endpoint)
 
-    def silent() -> Problem:
-        return problem_codes.PROBE_SILENT.problem(
-            URL_NAME,
-            f"{endpoint.place} accepts the connection and says nothing.",
-            "Look at the server and at the load on it.",
-        )
-
     def not_tls() -> Problem:
         return problem_codes.PROBE_NOT_TLS.problem(
             URL_NAME,
@@ -94,7 +88,7 @@ def probe_https(
     explain = Explain(
         route.connect,
         lambda: hang_up_problem(route, tls),
-        silent,
+        lambda: silent_problem(route),
         not_tls,
         lambda: closed_problem(route),
     )
@@ -123,7 +117,7 @@ def probe_https(
                     if status == 0 or status >= _CLIENT_ERROR:
                         raise Failed(_http_problem(status, endpoint, path))
             except TimeoutError:
-                journey.break_off(silent())
+                journey.break_off(silent_problem(route))
             except OSError as error:
                 journey.break_off(lost_problem(error, tls, endpoint, explain, clock()))
 

@@ -20,6 +20,7 @@ from understack_nautobot_settings.probes.gateway import answer
 from understack_nautobot_settings.probes.gateway import closed_problem
 from understack_nautobot_settings.probes.gateway import greeting
 from understack_nautobot_settings.probes.gateway import hang_up_problem
+from understack_nautobot_settings.probes.gateway import silent_problem
 from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
@@ -309,12 +310,7 @@ def _explain(route: Route, tls: Tls | None) -> Explain:
     def silent() -> Problem:
         if tls is not None and _answers_in_plain_text(route):
             return not_tls()
-        return problem_codes.PROBE_SILENT.problem(
-            endpoint.variable,
-            f"{endpoint.place} accepts the connection and says nothing.",
-            "Look at the server and at the load on it; something in between may hold "
-            "connections that lead nowhere.",
-        )
+        return silent_problem(route)
 
     def not_tls() -> Problem:
         return problem_codes.PROBE_NOT_TLS.problem(
