@@ -33,9 +33,10 @@ def test_the_lifetime_of_hsts_can_be_chosen():
     assert hardening_settings(False, [], env) == {**ON, "SECURE_HSTS_SECONDS": 300}
 
 
-def test_debug_and_any_host_are_both_refused():
+@pytest.mark.parametrize("hosts", [["*"], ["nautobot.example.org", "*"]])
+def test_debug_and_any_host_are_both_refused(hosts):
     with pytest.raises(SettingsError) as caught:
-        hardening_settings(True, ["*"], {"UNDERSTACK_HARDENING": "on"})
+        hardening_settings(True, hosts, {"UNDERSTACK_HARDENING": "on"})
 
     assert str(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
