@@ -306,6 +306,29 @@ def test_blanks_around_a_broker_url_are_stripped(url, kept):
     assert found["CELERY_BROKER_URL"] == kept
 
 
+def test_a_password_may_look_like_another_broker():
+    env = {"NAUTOBOT_REDIS_PASSWORD": ";sentinel://s"}
+    broker = "redis://:;sentinel://s@localhost:6379/0"
+
+    found = settings(env, broker=broker)
+
+    assert found["CELERY_BROKER_URL"] == (
+        "rediss://:%3Bsentinel%3A%2F%2Fs@localhost:6379/0"
+    )
+
+
+def test_a_broker_url_has_a_scheme():
+    url = "redis-master:6379/0"
+
+    with pytest.raises(SettingsError) as caught:
+        settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
+
+    assert str(caught.value) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL has no scheme, so Celery takes it for the "
+        "host of a RabbitMQ. Begin it with redis:// or rediss://."
+    )
+
+
 @pytest.mark.parametrize(
     ("location", "secured"),
     [

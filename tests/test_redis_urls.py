@@ -79,6 +79,38 @@ def test_the_url_built_again(env, url):
     assert problems == []
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "redis:6380",
+        "fade:6380",
+        "[fd00::1]:6379",
+        "redis://redis",
+        "u:canary@redis",
+        "canary/x@redis",
+        "redis#x",
+        "red is",
+    ],
+)
+def test_a_host_is_a_host_and_nothing_else(host):
+    found, problems = address(HOST=host)
+
+    assert found.host == "localhost"
+    assert problems == [
+        "NAUTOBOT_REDIS_HOST: the value is no host name. Set it to the host alone; "
+        "scheme, port, user and password have variables of their own."
+    ]
+
+
+@pytest.mark.parametrize(
+    "host", ["redis", "r_1.example.org.", "10.0.0.1", "::1", "[fe80::1%eth0]", "bücher"]
+)
+def test_names_and_addresses_are_hosts(host):
+    found, problems = address(HOST=host)
+
+    assert (found.host, problems) == (host, [])
+
+
 def test_a_service_link_in_place_of_the_port_is_named():
     _, problems = address(PORT="tcp://10.0.0.1:6379")
 

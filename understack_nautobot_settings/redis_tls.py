@@ -112,6 +112,7 @@ def redis_tls_settings(
         caches_redis = _redis_caches(caches)
         if broker_url is not None:
             broker_url = broker_url.strip()
+            _refuse_without_scheme(read, broker_url)
         broker_redis = _is_redis(broker_url)
         settings = _given(
             CACHES=caches,
@@ -124,7 +125,8 @@ def redis_tls_settings(
         nautobots = nautobot_url_start(env)
         tls = _tls(read, exists, check_files)
         if tls.mutual:
-            _refuse_sentinel(read, caches_redis, broker_url)
+            ours = nautobot_database(broker_url, nautobots) is not None
+            _refuse_sentinel(read, caches_redis, "" if ours else broker_url)
         schemes: list[str] = []
         rebuilt: dict[str, Any] = {}
         for alias, cache in caches_redis.items():
@@ -177,6 +179,17 @@ def _is_redis(broker_url: str | None) -> bool:
         return True
     schemes = {scheme_of(url) for url in broker_url.split(";")}
     return bool(schemes & {*_TCP_SCHEMES, "sentinel", "unix", "redis+socket"})
+
+
+def _refuse_without_scheme(read: Reader, broker_url: str) -> None:
+    if broker_url and "://" not in broker_url:
+        read.problems.append(
+            problem_codes.REDIS_URL_MALFORMED.problem(
+                _broker_place(read),
+                "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
+                "Begin it with redis:// or rediss://.",
+            )
+        )
 
 
 def _tls(

@@ -83,13 +83,33 @@ def redis_address(read: Reader) -> RedisAddress:
     scheme = read(variables.REDIS_SCHEME)
     if scheme is None:
         scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
+    host = read(variables.REDIS_HOST)
+    if scheme != "unix" and not _is_host(host):
+        # Not repeated: whoever writes a whole URL there writes a password as well.
+        read.problems.append(
+            problem_codes.REDIS_HOST_INVALID.problem(
+                variables.REDIS_HOST.name,
+                "the value is no host name.",
+                "Set it to the host alone; scheme, port, user and password have "
+                "variables of their own.",
+            )
+        )
+        host = variables.REDIS_HOST.default
     return RedisAddress(
         scheme=scheme,
-        host=read(variables.REDIS_HOST),
+        host=host,
         port=read(variables.REDIS_PORT),
         username=username,
         password=password,
     )
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text is a host and nothing else in a URL."""
+    if ":" in text:
+        address = text.removeprefix("[").removesuffix("]").partition("%")[0]
+        return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
+    return not any(one in "/?#@[]\\%" or one.isspace() for one in text)
 
 
 def _decoded(password: str, read: Reader) -> str:
