@@ -15,6 +15,7 @@ from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
 from understack_nautobot_settings.expansion import expanded
+from understack_nautobot_settings.expansion import expanded_object
 from understack_nautobot_settings.json_objects import read_json_object
 
 ROUNDS = 11
@@ -79,10 +80,11 @@ def dense_document(size: int, *, references: bool) -> str:
 
 def ours(text: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Read and expand as the fragment does."""
-    config = read_json_object("CONFIG", text, [])
-    assert config is not None
     if "$" in text:
-        return expanded(config, env, in_place=True)
+        config = expanded_object(text, env)
+    else:
+        config = read_json_object("CONFIG", text, [])
+    assert config is not None
     return config
 
 

@@ -1,4 +1,5 @@
 import copy
+import json
 import string
 import traceback
 import types
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from understack_nautobot_settings.errors import SettingsError
 from understack_nautobot_settings.expansion import expanded
+from understack_nautobot_settings.expansion import expanded_object
+from understack_nautobot_settings.json_objects import read_json_object
 
 ENV = {"TOKEN": "s3cret", "HOST": "h.example", "EMPTY": "", "_a1": "under"}
 BCRYPT = "$2b$12$LJ3m4ys3Lk0TSwHlvWzZ9eQ0rZ7m5Q1vGmYV6dZJ0hZ2VwJm6Qf3a"
@@ -235,6 +238,108 @@ def test_in_place_gives_the_same(value):
     assert same_problems == problems
     if isinstance(value, (dict, list)):
         assert private == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": "${TOKEN}"}', {"a": "s3cret"}),
+        ('{"a": ["${TOKEN}" ,"${HOST}"\n ]}', {"a": ["s3cret", "h.example"]}),
+        (
+            '{"a": "${TOKEN}", "b": {"c": "${TOKEN}"}}',
+            {"a": "s3cret", "b": {"c": "s3cret"}},
+        ),
+        ('{"a": "${QUOTED}"}', {"a": 'q"\\\n${TOKEN}'}),
+    ],
+    ids=["one", "blanks", "again", "has to be encoded"],
+)
+def test_plain_references_are_replaced_in_the_text(text, expected):
+    assert expanded_object(text, {**ENV, "QUOTED": 'q"\\\n${TOKEN}'}) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "${MISSING}"}',
+        '{"a": "${EMPTY}"}',
+        '{"a": "${1}"}',
+        '{"a": "${TÖKEN}"}',
+        '{"a": "${TOKEN:-default}"}',
+        '{"a": "to ${HOST}"}',
+        '{"a": "${HOST}:80"}',
+        '{"a": "$<TOKEN>"}',
+        '{"a": "$${TOKEN}"}',
+        '{"a": "${TOKEN"}',
+        '{"a": "${TOKEN}',
+        '{"a": "${TOKEN}", "b": "$"}',
+        '{"a": "${TOKEN}", "b": "\\n"}',
+        '{"${TOKEN}": 1}',
+        '{"${TOKEN}" : 1}',
+        '{"a": "${TOKEN}"' + " " * 100 + "}",
+        '{"a": "${TOKEN}", "a": 1}',
+        '["${TOKEN}"]',
+    ],
+)
+def test_what_is_no_plain_reference_takes_a_closer_look(text):
+    assert expanded_object(text, {**ENV, "TÖKEN": "x"}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a"${X}"b": 1}', ":1,"),
+        ('{"a": 1"${X}", "b": 1}', ', "c": "'),
+        ('{"a": "b", "${X}", "c": 1}', '": "'),
+        ('{"a": "", "${X}"}', '": "'),
+    ],
+)
+def test_a_value_cannot_make_json_of_a_text_that_is_none(text, value):
+    assert expanded_object(text, {"X": value}) is None
+
+
+def test_plain_references_have_the_same_limit():
+    env = {"S": "s" * 14}
+
+    assert expanded_object('{"a": "${S}"}', env, 16) == {"a": env["S"]}
+    assert expanded_object('{"a": "${S}"}', env, 15) is None
+    assert expanded_object('{"a": "${S}", "b": "${S}"}', env, 31) is None
+
+
+PIECES = [
+    '"${A}"',
+    "${A}",
+    "${B}",
+    '"',
+    ":",
+    ",",
+    "{",
+    "}",
+    " ",
+    "\\",
+    "$",
+    '"a":',
+    "1",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES)).map("".join)
+    | st.dictionaries(
+        st.text("ab:"), st.sampled_from(["${A}", "${B}", "x", ["${A}"]])
+    ).map(json.dumps),
+    st.text(min_size=1) | st.lists(st.sampled_from(PIECES), min_size=1).map("".join),
+    st.text('":,1{} \\'),
+)
+def test_replaced_in_the_text_or_in_the_value_is_the_same(text, first, second):
+    env = {"A": first, "B": second}
+
+    at_once = expanded_object(text, env)
+
+    if at_once is not None:
+        problems = []
+        value = read_json_object("CONFIG", text, problems)
+        assert at_once == expanded(value, env, problems=problems)
+        assert problems == []
 
 
 def test_a_copy_shares_nothing_with_the_value():

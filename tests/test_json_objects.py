@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from understack_nautobot_settings.json_objects import line_and_column
 from understack_nautobot_settings.json_objects import read_json_object
+from understack_nautobot_settings.json_objects import sound_object
 
 MEND = "Correct the JSON there."
 CANARY = "s3cr3t-c4n4ry"
@@ -52,6 +53,63 @@ def test_an_object_is_read_as_the_standard_parser_reads_it(text):
 
     assert read_json_object("CONFIG", text, problems) == json.loads(text.strip())
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ('{"a": ":8080"}', {"a": ":8080"}),
+        ('{"a": ["::1", ":"]}', {"a": ["::1", ":"]}),
+        (r'{"a": "\": "}', {"a": '": '}),
+        ('{"a": "b", ":": 1}', {"a": "b", ":": 1}),
+    ],
+    ids=["colon first", "in a list", "escaped quote", "name"],
+)
+def test_a_string_that_looks_like_a_name_is_none(text, members):
+    problems = []
+
+    assert read_json_object("CONFIG", text, problems) == members
+    assert problems == []
+    assert sound_object(text) is None
+
+
+TOKENS = ['"', ":", '":', "{", "}", "[", "]", ",", " ", "\n", "a", "1", "\\", '"a":']
+
+
+def by_pairs(text):
+    """What the pairs of every object say: an object without any name given twice."""
+
+    def distinct(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    try:
+        return json.loads(text.strip(), object_pairs_hook=distinct)
+    except (AssertionError, ValueError):
+        return None
+
+
+@given(
+    st.lists(st.sampled_from(TOKENS)).map("".join)
+    | st.lists(st.sampled_from(['"a": 1', '"b": ":"', '"a" :{}', '":": {"a":1}']))
+    .map(", ".join)
+    .map("{{{}}}".format)
+)
+def test_what_is_read_at_once_is_what_the_pairs_say(text):
+    found = sound_object(text)
+
+    assert found is None or found == by_pairs(text)
+
+
+@given(json_objects, st.sampled_from([None, 1, "\t"]), st.sampled_from([":", " : "]))
+def test_names_are_counted_however_the_text_is_laid_out(value, indent, colon):
+    text = json.dumps(value, indent=indent, separators=(",", colon))
+
+    found = sound_object(text)
+
+    assert found in (value, None)
+    if ":" not in json.dumps(value, separators=(",", ",")) and "\\" not in text:
+        assert found == value
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import LONGEST_ECHO
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.json_objects import sound_object
 from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problem_codes import Code
@@ -39,6 +40,9 @@ MOST_CHARACTERS = 16 * 2**20
 """How many characters longer than written all strings together may become."""
 
 _LONGEST_PATH = 64
+_MOST_BLANKS = 64
+_AFTER_VALUE = frozenset(",}]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _DOLLAR = re.compile(
     r"""
@@ -97,6 +101,57 @@ def expanded(
             found.extend(expansion.problems(variable))
             # Holds what was expanded, and this frame is part of a traceback.
             del expansion
+
+
+def expanded_object(
+    text: str, env: Mapping[str, str], most: int = MOST_CHARACTERS
+) -> dict[str, Any] | None:
+    """Return the JSON object of a text with its references replaced, at least cost.
+
+    Strings that are one ``${NAME}``, as most are, are replaced in the text itself
+    before it is read: to walk through what was read takes as long as reading it.
+
+    Args:
+        text: The text.
+        env: The environment that references name.
+        most: How many characters all values together may have, encoded.
+
+    Returns:
+        What `read_json_object` and then `expanded` make of it; None where they have
+        to look themselves: at other references, at escapes, at anything wrong.
+    """
+    replaced = _replaced_in_text(text, env, most)
+    return None if replaced is None else sound_object(replaced)
+
+
+def _replaced_in_text(text: str, env: Mapping[str, str], most: int) -> str | None:
+    """Return a JSON text with other strings in the place of references.
+
+    Without a backslash every quote begins or ends a string, whether the text is JSON
+    or not. So a string, encoded as one, is all that a value can become.
+    """
+    first, *pieces = text.split('"${')
+    if "\\" in text or text.count("$") != len(pieces) or first.count('"') % 2:
+        return None
+    result = [first]
+    encoded: dict[str, str] = {}
+    for piece in pieces:
+        name, closed, rest = piece.partition('}"')
+        value = encoded.get(name)
+        if value is None:
+            found = env.get(name) if name.isidentifier() and name.isascii() else None
+            if not found:
+                return None
+            value = encoded[name] = _encode(found)
+        most -= len(value)
+        if not closed or most < 0 or rest.count('"') % 2:
+            return None
+        # The name of a member, which stays as it is, has a colon there.
+        following = rest[:1].strip() or rest[:_MOST_BLANKS].lstrip()[:1]
+        if following not in _AFTER_VALUE:
+            return None
+        result += (value, rest)
+    return "".join(result)
 
 
 def _has_dollar(value: Any) -> bool:
@@ -189,8 +244,9 @@ class _Expansion:
                     if self._left < 0:
                         return False
                 elif kind is dict or kind is list:
-                    inner = item if in_place else item.copy()
-                    container[key] = inner
+                    inner = item
+                    if not in_place:
+                        container[key] = inner = item.copy()
                     todo.append(inner)
         return True
 

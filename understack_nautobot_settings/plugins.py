@@ -17,6 +17,7 @@ from understack_nautobot_settings.environment import echo
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.expansion import expanded
+from understack_nautobot_settings.expansion import expanded_object
 from understack_nautobot_settings.json_objects import line_and_column
 from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.layers import layered
@@ -137,7 +138,7 @@ def plugin_settings(
     replaced: the defaults of the plugins that load, the base, and the JSON of
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG`` (or of the file that
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE`` names), in which references to
-    environment variables are expanded after it has been parsed.
+    environment variables are expanded: values are text there, whatever they hold.
 
     An exception raised from here holds none of the JSON and no expanded value;
     its traceback leads to frames that hold the arguments, `env` among them.
@@ -293,12 +294,16 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         source, text = by_value.name, read.given(by_value) and env[by_value.name]
     if text is None:
         return source, {}
+    # Escaped or not, a dollar sign shows in the text, which is faster to search.
+    dollar = "$" in text
+    config = expanded_object(text, env) if dollar else None
+    if config is not None:
+        return source, _objects(config, source, read)
     config = read_json_object(source, text, read.problems)
     if config is None:
         return source, {}
     objects = _objects(config, source, read)
-    # Escaped or not, a dollar sign shows in the text, which is faster to search.
-    if "$" in text or r"\u0024" in text:
+    if dollar or r"\u0024" in text:
         objects = expanded(
             objects, env, variable=source, problems=read.problems, in_place=True
         )
