@@ -72,7 +72,7 @@ def test_what_is_stale_is_named(secrets):
     nautobot = InMemory({"gone": User(groups=[CREATED])})
     status, printed, complaints = run(secrets, local=lambda: nautobot)
     assert (status, complaints) == (0, [])
-    assert printed[-2] == "gone: in no secret, kept"
+    assert printed[-2] == "gone: in no usable secret, kept"
 
 
 def test_a_problem_is_status_1(secrets):

@@ -42,6 +42,14 @@ class SSLError(Exception):
     pass
 
 
+class RequestException(OSError):
+    """Like that of requests, of which everything there is one."""
+
+
+class MissingSchema(RequestException, ValueError):
+    pass
+
+
 class ConnectTimeout(ConnectionError, Timeout):
     pass
 
@@ -124,6 +132,16 @@ def remote(answer, **options):
             "the server's certificate is not trusted; name its CA with --ca-file",
         ),
         (OSError(CANARY), Unreachable, "the CA file cannot be read"),
+        (
+            MissingSchema(CANARY),
+            Unreachable,
+            "there is no such URL; it has to be https://HOST",
+        ),
+        (
+            RequestException(CANARY),
+            Unreachable,
+            "the request failed with RequestException",
+        ),
         (KeyError(CANARY), Unreachable, "the request failed with KeyError"),
     ],
 )
@@ -261,7 +279,10 @@ def test_without_pynautobot_it_says_what_to_install(monkeypatch):
 
 
 def test_every_request_has_a_time_limit_and_a_connection_of_its_own():
-    """uWSGI closes a connection after each answer, and does not say so."""
+    """uWSGI closes a connection after each answer, and does not say so.
+
+    And the CA is part of it: what the session has, REQUESTS_CA_BUNDLE beats.
+    """
     sent = []
     made = []
 
@@ -274,8 +295,10 @@ def test_every_request_has_a_time_limit_and_a_connection_of_its_own():
         made.append(api)
         return api
 
-    RemoteAccounts("https://nautobot", Secret("b" * 40), connect=connect)
+    RemoteAccounts(
+        "https://nautobot", Secret("b" * 40), ca_file="/ca.crt", connect=connect
+    )
     made[0].http_session.request("GET", "https://nautobot", json=1)
-    assert sent == ["close", {"json": 1, "timeout": 30.0}]
+    assert sent == ["close", {"json": 1, "timeout": 30.0, "verify": "/ca.crt"}]
     # What stands in for netrc leaves a request as it is.
     assert made[0].http_session.auth(sent) is sent

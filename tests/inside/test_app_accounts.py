@@ -220,7 +220,7 @@ def test_a_stale_account_goes_with_its_tokens_when_pruned(secrets):
     run(secrets)
     (secrets / "b.json").unlink()
     status, printed, _ = run(secrets)
-    assert (status, printed[0]) == (0, "svc-b: in no secret, kept")
+    assert (status, printed[0]) == (0, "svc-b: in no usable secret, kept")
     status, printed, _ = run(secrets, "--prune")
     assert (status, printed[0]) == (0, "svc-b: remove user")
     assert "svc-b" not in users()

@@ -239,7 +239,7 @@ def test_a_stale_account_goes_with_its_token_when_pruned(run, secrets):
     for file in (secrets / "b").iterdir():
         file.unlink()
     (secrets / "b").rmdir()
-    assert run()[1][0] == "svc-b: in no secret, kept"
+    assert run()[1][0] == "svc-b: in no usable secret, kept"
     assert run("--prune")[1][0] == "svc-b: remove user"
     assert {*tokens()} == {"bootstrap", "svc-a"}
 

@@ -149,7 +149,7 @@ def run_account_command(
         complain(f"Nautobot could not be asked: {unreachable}.")
         return COULD_NOT
     for username in summary.stale:
-        write(f"{username}: in no secret, kept")
+        write(f"{username}: in no usable secret, kept")
     for problem in summary.problems:
         complain(str(problem))
     write(f"{summary}{' (dry run)' if options.dry_run else ''}")

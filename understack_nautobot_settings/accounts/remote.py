@@ -36,6 +36,7 @@ OWN_TOKENS = {
 Connect = Callable[..., Any]
 
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_NO_URL = {"InvalidURL", "InvalidSchema", "MissingSchema"}
 _ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 
 
@@ -244,7 +245,9 @@ def _session(connect: Connect, url: str, ca_file: str | None) -> Any:
         # uWSGI as the Nautobot image runs it closes each connection after an answer
         # and does not say so: a second request on it would be lost now and then.
         session.close()
-        return ask(*args, **{"timeout": ANSWER_SECONDS, **kwargs})
+        # Left to the session, REQUESTS_CA_BUNDLE would beat it.
+        always = {"timeout": ANSWER_SECONDS, "verify": session.verify}
+        return ask(*args, **{**always, **kwargs})
 
     session.request = request
     return api
@@ -394,7 +397,9 @@ def _connection_reason(error: Exception) -> str:
         return f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
     if "ConnectionError" in names:
         return "no connection to Nautobot"
-    if "OSError" in names:
+    if names & _NO_URL:
+        return "there is no such URL; it has to be https://HOST"
+    if "OSError" in names and "RequestException" not in names:
         return "the CA file cannot be read"
     return f"the request failed with {type(error).__name__}"
 
