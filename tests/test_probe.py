@@ -336,8 +336,10 @@ def test_a_socket_has_no_name_and_no_tls(mount, tmp_path):
             ["dns", "tcp", "tls"],
         ),
         ({"CACHES": {"default": {"BACKEND": "a.LocMemCache"}}}, ["dns"]),
+        ({"CELERY_BROKER_URL": "sqs://"}, ["dns"]),
+        ({"CELERY_BROKER_URL": "sqs://key:sec/ret@"}, ["dns"]),
     ],
-    ids=["another broker", "sentinel", "another cache"],
+    ids=["another broker", "sentinel", "another cache", "no place", "no port"],
 )
 def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
     with ScriptedServer(silence) as server:
@@ -351,6 +353,25 @@ def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
             journey = walk(probe_cache, settings, Names())
 
     assert outcome(journey) == (stages, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "server"),
+    [
+        ("redis://b.example/0", "b.example:6379", "Redis"),
+        ("amqps://b.example//", "b.example:5671", "the broker"),
+        ("sentinel://b.example/0", "b.example:26379", "the broker"),
+    ],
+)
+def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place, server):
+    gone = Failing(ConnectionRefusedError())
+    journey = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
+
+    assert str(journey.problem) == (
+        f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection: nothing "
+        f"listens there. Start {server} or the gateway in front of it, or correct host "
+        "and port."
+    )
 
 
 def test_another_database_is_reached_and_no_more():

@@ -30,8 +30,12 @@ from understack_nautobot_settings.probes.tls import Explain
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import lost_problem
 from understack_nautobot_settings.probes.tls import secure
+from understack_nautobot_settings.redis_urls import scheme_of
 
 PORT = 6379
+OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}
+"""Ports by scheme, of brokers that are reached for and not spoken with."""
+
 LONGEST_REPLY = 65536
 
 _LOOK_SECONDS = 2.0
@@ -116,6 +120,11 @@ def probe_broker(
         clock: Seconds since the epoch.
     """
     url = str(settings.get("CELERY_BROKER_URL") or "").split(";")[0]
+    scheme = scheme_of(url)
+    if scheme not in _SCHEMES and scheme not in OTHER_PORTS:
+        # Its URL need not hold a place, and may hold a key where others have a port.
+        journey.skip("dns", f"not looked at for {scheme}://")
+        return
     ssl_options = settings.get("CELERY_BROKER_USE_SSL")
     options = ssl_options if isinstance(ssl_options, Mapping) else {}
     variable = variables.CELERY_BROKER_URL.name if own_url else ""
@@ -271,9 +280,10 @@ def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
     else:
         host = unquote(parts.hostname or "localhost")
         number = path.strip("/")
-        port = parts.port or PORT
+        port = parts.port or OTHER_PORTS.get(scheme, PORT)
+    server = "Redis" if scheme in _SCHEMES else "the broker"
     return Login(
-        endpoint=Endpoint("Redis", host, port, variable or variables.REDIS_HOST.name),
+        endpoint=Endpoint(server, host, port, variable or variables.REDIS_HOST.name),
         scheme=scheme,
         username=unquote(parts.username or "") or credentials.get("username") or "",
         password=unquote(parts.password or "") or credentials.get("password") or "",
