@@ -317,13 +317,35 @@ def test_a_password_may_look_like_another_broker():
     )
 
 
+@pytest.mark.parametrize(
+    "urls", ["redis://a/0;rediss://b/0", "rediss://a/0;redis://b/0"]
+)
+def test_brokers_over_tls_and_in_plain_text_are_not_mixed(urls):
+    """kombu would verify nothing after a failover from the plain one."""
+    env = {"NAUTOBOT_CELERY_BROKER_URL": urls}
+
+    assert refusal(env, broker=urls, mounted=False) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URLs mix redis:// and rediss://, and share "
+        "one set of TLS options. Use rediss:// for all of them."
+    )
+    assert settings(env, broker=urls)["CELERY_BROKER_URL"] == (
+        "rediss://a/0;rediss://b/0"
+    )
+
+
+def test_caches_over_tls_and_in_plain_text_are_not_mixed():
+    urls = ["rediss://a/1", "redis://b/1"]
+
+    assert refusal({}, cache=urls, mounted=False) == (
+        "CACHES.LOCATION: the URLs mix redis:// and rediss://, and share one set of "
+        "TLS options. Use rediss:// for all of them."
+    )
+
+
 def test_a_broker_url_has_a_scheme():
     url = "redis-master:6379/0"
 
-    with pytest.raises(SettingsError) as caught:
-        settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
-
-    assert str(caught.value) == (
+    assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
         "NAUTOBOT_CELERY_BROKER_URL: the URL has no scheme, so Celery takes it for the "
         "host of a RabbitMQ. Begin it with redis:// or rediss://."
     )

@@ -603,6 +603,13 @@ REDIS_URL_MALFORMED = Code(
     "Percent-encode the password in the URL, or unset the URL and use the "
     "`NAUTOBOT_REDIS_*` variables, which take every password.",
 )
+REDIS_URLS_MIXED = Code(
+    "redis-urls-mixed",
+    ERROR,
+    "Of several Redis URLs some are `redis://` and some `rediss://`; after a failover "
+    "Celery would not verify the server.",
+    "Use `rediss://` for all of them.",
+)
 REDIS_SENTINEL_TLS = Code(
     "redis-sentinel-tls",
     ERROR,

@@ -277,6 +277,7 @@ def _cache(
             _refuse_ssl_options(read, "CACHES.LOCATION", url)
         if tls.mutual:
             urls = [over_tls(url) for url in urls]
+        _refuse_mixture(read, "CACHES.LOCATION", urls)
         settings["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
         scheme = scheme_of(urls[0]) if urls else ""
     pool |= tls.options(scheme)
@@ -322,7 +323,10 @@ def _broker_url(
         if _is_redis(url):
             _refuse_ssl_options(read, _broker_place(read), url)
             _refuse_malformed(read, _broker_place(read), url)
-    return ";".join(over_tls(url) for url in urls) if tls.mutual else broker_url
+    if tls.mutual:
+        urls = [over_tls(url) for url in urls]
+    _refuse_mixture(read, _broker_place(read), urls)
+    return ";".join(urls)
 
 
 def _broker_place(read: Reader) -> str:
@@ -341,6 +345,22 @@ def _refuse_ssl_options(read: Reader, place: str, url: str) -> None:
         )
         for option in ssl_options(url)
     )
+
+
+def _refuse_mixture(read: Reader, place: str, urls: list[str]) -> None:
+    """Refuse servers that share options, and would need different ones.
+
+    After a failover from ``redis://`` to ``rediss://``, kombu verifies nothing.
+    """
+    if {scheme_of(url) for url in urls}.issuperset(_TCP_SCHEMES):
+        read.problems.append(
+            problem_codes.REDIS_URLS_MIXED.problem(
+                place,
+                "the URLs mix redis:// and rediss://, and share one set of TLS "
+                "options.",
+                "Use rediss:// for all of them.",
+            )
+        )
 
 
 def _refuse_malformed(read: Reader, place: str, url: str) -> None:
