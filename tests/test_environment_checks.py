@@ -41,6 +41,33 @@ def test_a_clean_environment_has_no_problem():
     assert check_environment(database(), env) == []
 
 
+def test_every_kind_of_trouble_is_looked_for():
+    env = {
+        "NAUTOBOT_EMAIL_PORT": "smtp",
+        "NAUTOBOT_DB_SSLMOD": "verify-full",
+        "PGSERVICE": "x",
+        "UNDERSTACK_REDIS_MTLS": "off",
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt",
+        "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+        "SSL_CERT_FILE": "/nowhere",
+    }
+
+    problems = check_environment(
+        database("10.0.0.1", sslmode="verify-ca"), env, role="site-worker"
+    )
+
+    assert [problem.code for problem in problems] == [
+        "nautobot-value-invalid",
+        "variable-misspelt",
+        "libpq-variable",
+        "db-verify-ca",
+        "redis-path-unused",
+        "gateway-address",
+        "ca-bundle-empty",
+        "site-partition-missing",
+    ]
+
+
 # --- what Nautobot stops at ----------------------------------------------------
 
 

@@ -93,6 +93,21 @@ def test_the_role_of_the_environment_is_the_default(mounted):
     )
 
 
+def test_a_role_that_is_given_is_the_role_of_the_connection():
+    partition = "p" * 45
+    env = {
+        **KEY,
+        "UNDERSTACK_PARTITION": partition,
+        "CELERY_TASK_QUEUES": partition,
+        "UNDERSTACK_CONNECTION_PROFILE": "wan",
+    }
+
+    assert "application-name-long" in codes(
+        inspect_environment(env, role="site-worker")
+    )
+    assert "application-name-long" not in codes(inspect_environment(env, role="web"))
+
+
 def test_a_role_that_does_not_exist_is_told(mounted):
     env = {**mounted, "UNDERSTACK_ROLE": "siteworker"}
 
