@@ -370,6 +370,19 @@ def test_an_extra_option_may_not_contradict_a_variable(extra, owner, sslmode):
     )
 
 
+def test_an_extra_option_is_not_given_by_its_own_variable_as_well():
+    env = {
+        "NAUTOBOT_DB_EXTRA_OPTIONS": '{"connect_timeout": 3, "keepalives_idle": 5}',
+        "UNDERSTACK_DB_CONNECT_TIMEOUT": "7",
+    }
+
+    assert refusal(env) == (
+        "NAUTOBOT_DB_EXTRA_OPTIONS: connect_timeout is decided by "
+        "UNDERSTACK_DB_CONNECT_TIMEOUT. Remove it here and use "
+        "UNDERSTACK_DB_CONNECT_TIMEOUT."
+    )
+
+
 @pytest.mark.parametrize("value", [True, None, 1.5, ["x"], {"a": 1}])
 def test_an_extra_option_is_text_or_a_whole_number(value):
     env = {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps({"keepalives": value})}

@@ -54,6 +54,23 @@ def sources(env, **options):
             "variable NAUTOBOT_DB_EXTRA_OPTIONS",
         ),
         (
+            {
+                "NAUTOBOT_DB_EXTRA_OPTIONS": '{"application_name": "mine"}',
+                "UNDERSTACK_CONNECTION_PROFILE": "wan",
+                "UNDERSTACK_ROLE": "worker",
+            },
+            f"{OPTIONS}.application_name",
+            "variable NAUTOBOT_DB_EXTRA_OPTIONS",
+        ),
+        (
+            {
+                "UNDERSTACK_CONNECTION_PROFILE": "wan",
+                "UNDERSTACK_ROLE": "worker",
+            },
+            f"{OPTIONS}.application_name",
+            "variable UNDERSTACK_ROLE",
+        ),
+        (
             {"NAUTOBOT_REDIS_HOST": "redis", "NAUTOBOT_REDIS_PORT": "6380"},
             "CACHES.default.LOCATION",
             "variable NAUTOBOT_REDIS_HOST, NAUTOBOT_REDIS_PORT",

@@ -47,6 +47,15 @@ _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "port": variables.DB_PORT,
 }
 
+# Those that the connections decide, where their variable is set.
+_DECIDED_WHERE_SET: dict[str, Variable[Any]] = {
+    "connect_timeout": variables.DB_CONNECT_TIMEOUT,
+    "tcp_user_timeout": variables.DB_TCP_USER_TIMEOUT,
+    "keepalives_idle": variables.DB_KEEPALIVES_IDLE,
+    "keepalives_interval": variables.DB_KEEPALIVES_INTERVAL,
+    "keepalives_count": variables.DB_KEEPALIVES_COUNT,
+}
+
 # Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
 _TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
     ("ENGINE", variables.DB_ENGINE, "django.db.backends.postgresql"),
@@ -243,6 +252,9 @@ def _extra_options(
     options: dict[str, Any] = {}
     for parameter, value in extra.items():
         owner = _DECIDED_ELSEWHERE.get(parameter)
+        rival = _DECIDED_WHERE_SET.get(parameter)
+        if rival is not None and read.is_set(rival):
+            owner = rival
         if owner is not None and decided.get(parameter) != value:
             read.problems.append(
                 problem_codes.DB_EXTRA_OPTION_CONFLICT.problem(

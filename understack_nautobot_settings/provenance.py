@@ -158,13 +158,23 @@ class _Origins:
 
     def of(self, trail: Trail, value: Any) -> str:
         """Return the origin of one value."""
-        by_variable = self._by_variable(trail)
+        by_variable = self._by_json(trail, value) or self._by_variable(trail)
         if by_variable:
             return by_variable
         by_file = self._by_file(trail[0])
         if by_file:
             return by_file
         return BASE if self._is_base(trail, value) else DEFAULT
+
+    def _by_json(self, trail: Trail, value: Any) -> str:
+        """Return the origin of what stands in the JSON as it is in force."""
+        if trail not in self._given or self._given[trail] != value:
+            return ""
+        return next(
+            self._json_origin(variable)
+            for root, variable in self._json.items()
+            if trail[: len(root)] == root
+        )
 
     def _by_variable(self, trail: Trail) -> str:
         for length in range(len(trail), 0, -1):
