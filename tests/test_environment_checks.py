@@ -11,11 +11,13 @@ from understack_nautobot_settings.environment_checks import check_nautobot_value
 from understack_nautobot_settings.environment_checks import check_role
 from understack_nautobot_settings.environment_checks import check_spelling
 from understack_nautobot_settings.environment_checks import check_unused_paths
+from understack_nautobot_settings.environment_checks import check_unused_values
 from understack_nautobot_settings.environment_checks import settled
 from understack_nautobot_settings.nautobot_variables import READINGS
 from understack_nautobot_settings.problem_codes import NAUTOBOT_VALUE_INVALID
 from understack_nautobot_settings.problem_codes import SERVICE_LINK
 from understack_nautobot_settings.problem_codes import VALUE_INVALID
+from understack_nautobot_settings.variables import VARIABLES
 
 
 def lines(problems):
@@ -48,6 +50,7 @@ def test_every_kind_of_trouble_is_looked_for():
         "PGSERVICE": "x",
         "UNDERSTACK_REDIS_MTLS": "off",
         "NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt",
+        "UNDERSTACK_REDIS_RETRIES": "5",
         "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
         "SSL_CERT_FILE": "/nowhere",
     }
@@ -62,6 +65,7 @@ def test_every_kind_of_trouble_is_looked_for():
         "libpq-variable",
         "db-verify-ca",
         "redis-path-unused",
+        "variable-unused",
         "gateway-address",
         "ca-bundle-empty",
         "site-partition-missing",
@@ -326,6 +330,36 @@ def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
         "not looked at; over TLS, the system's CAs verify the server. Unset "
         "UNDERSTACK_REDIS_MTLS, or unset this."
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "switch", "value"),
+    [
+        ("UNDERSTACK_DB_KEEPALIVES_IDLE", "UNDERSTACK_CONNECTION_PROFILE", "wan"),
+        ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", "wan"),
+        ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", "on"),
+    ],
+)
+def test_what_has_no_effect_is_warned_about(name, switch, value):
+    assert lines(check_unused_values({name: "60"})) == [
+        f"{name}: it has no effect unless {switch} is {value}. Set {switch} as well, "
+        "or unset this."
+    ]
+    assert check_unused_values({name: "60", switch: value}) == []
+    assert check_unused_values({name: " "}) == []
+
+
+def test_the_variables_of_the_profile_say_so():
+    """What the reference calls part of ``wan`` is warned about without it."""
+    names = {
+        one.name
+        for one in VARIABLES
+        if "profile `wan`" in one.help.replace("\n", " ") and one.settings
+    }
+
+    found = check_unused_values(dict.fromkeys(names, "60"))
+
+    assert {problem.variable for problem in found} == names
 
 
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}

@@ -103,6 +103,23 @@ _REDIS_PATHS = (
     variables.REDIS_SSL_CERTFILE,
     variables.REDIS_SSL_KEYFILE,
 )
+# Variables that nobody reads unless another has that value.
+_READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = (
+    (
+        variables.CONNECTION_PROFILE,
+        "wan",
+        (
+            variables.DB_TCP_USER_TIMEOUT,
+            variables.DB_KEEPALIVES_IDLE,
+            variables.DB_KEEPALIVES_INTERVAL,
+            variables.DB_KEEPALIVES_COUNT,
+            variables.REDIS_HEALTH_CHECK_INTERVAL,
+            variables.REDIS_RETRIES,
+            variables.JOB_RESULT_RETRIES,
+        ),
+    ),
+    (variables.HARDENING, True, (variables.HSTS_SECONDS,)),
+)
 _DJANGO_KEYS = {
     "dbname": "NAME",
     "host": "HOST",
@@ -144,6 +161,7 @@ def check_environment(
         *check_libpq_variables(settings, env),
         *check_database_identity(settings),
         *check_unused_paths(env),
+        *check_unused_values(env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env, system_bundles=system_bundles),
         *check_role(env, role=role),
@@ -352,6 +370,22 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
             if raw(variable, env) is not None
         ]
     return problems
+
+
+def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which variables are set and without effect, another being as it is."""
+    read = Reader(env, [])
+    return [
+        problem_codes.VARIABLE_UNUSED.problem(
+            variable.name,
+            f"it has no effect unless {switch.name} is "
+            f"{'on' if needed is True else needed}.",
+            f"Set {switch.name} as well, or unset this.",
+        )
+        for switch, needed, dependent in _READ_WHERE
+        for variable in dependent
+        if raw(variable, env) is not None and read(switch) != needed
+    ]
 
 
 def check_gateway(

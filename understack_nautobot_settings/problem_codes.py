@@ -1154,6 +1154,12 @@ DB_VERIFY_CA = Code(
     "`verify-ca` does not compare the server certificate with the host name.",
     "Use `verify-full`.",
 )
+VARIABLE_UNUSED = Code(
+    "variable-unused",
+    WARNING,
+    "A variable is set that has no effect while another is as it is.",
+    "Set the other one as well, or unset this one.",
+)
 DB_PATH_UNUSED = Code(
     "db-path-unused",
     WARNING,
