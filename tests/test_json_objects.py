@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understack_nautobot_settings.json_objects import LONG
 from understack_nautobot_settings.json_objects import line_and_column
 from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.json_objects import sound_object
@@ -68,7 +69,8 @@ def test_an_object_is_read_as_the_standard_parser_reads_it(text):
 def test_a_string_that_looks_like_a_name_is_none(text, members):
     problems = []
 
-    assert read_json_object("CONFIG", text, problems) == members
+    for written in (text, text.ljust(LONG)):
+        assert read_json_object("CONFIG", written, problems) == members
     assert problems == []
     assert sound_object(text) is None
 
@@ -251,6 +253,16 @@ def test_every_object_comes_back(value, indent, ascii_only):
 
     assert read_json_object("CONFIG", text, problems) == value
     assert problems == []
+
+
+@given(json_objects.map(json.dumps) | st.lists(st.sampled_from(TOKENS)).map("".join))
+def test_long_texts_are_read_as_short_ones(text):
+    problems, of_long = [], []
+
+    found = read_json_object("CONFIG", text, problems)
+
+    assert read_json_object("CONFIG", text.ljust(LONG), of_long) == found
+    assert of_long == problems
 
 
 @given(st.text() | json_values.map(json.dumps))

@@ -411,6 +411,21 @@ def test_references_are_expanded_in_the_extra_configuration_only():
     }
 
 
+@pytest.mark.parametrize("blanks", [0, 10_000], ids=["short", "long"])
+def test_a_text_is_expanded_the_same_however_long(blanks):
+    text = '{"mine": {"a": "${TOKEN}", "b": ["${TOKEN}", 1]}, "other": "${TOKEN}"}'
+    env = extra(text + " " * blanks, TOKEN='"s3cret')
+    problems = []
+
+    settings = plugin_settings(["mine"], {}, env, find=nothing, problems=problems)
+
+    assert settings["PLUGINS_CONFIG"] == {"mine": {"a": '"s3cret', "b": ['"s3cret', 1]}}
+    assert [str(problem) for problem in problems] == [
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG: the configuration of 'other' is not an object. "
+        "Write an object, {} for none."
+    ]
+
+
 def test_it_expands_escaped_dollars_alone():
     env = extra(r'{"mine": {"a": "\u0024{TOKEN}"}}', TOKEN="s3cret")
 

@@ -97,7 +97,7 @@ class Path(Kind[str]):
                 problem_codes.PATH_IS_PEM,
             )
         try:
-            named = "\0" not in text and bool(os.fsencode(text))
+            named = "\0" not in text and bool(text.isascii() or os.fsencode(text))
         except UnicodeEncodeError:
             named = False
         if not named:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 
+LONG = 2048
+"""How many characters make it worth while to prepare for a fast reading."""
+
 _BLANKS = b" \t\n\r"
 
 _KINDS = {
@@ -55,7 +58,7 @@ def read_json_object(
     Returns:
         The object, None where a problem was added.
     """
-    sound = sound_object(text)
+    sound = sound_object(text) if len(text) >= LONG else None
     if sound is not None:
         return sound
     text = text.rstrip()

@@ -18,6 +18,7 @@ from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.expansion import expanded
 from understack_nautobot_settings.expansion import expanded_object
+from understack_nautobot_settings.json_objects import LONG
 from understack_nautobot_settings.json_objects import line_and_column
 from understack_nautobot_settings.json_objects import read_json_object
 from understack_nautobot_settings.layers import layered
@@ -296,7 +297,7 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         return source, {}
     # Escaped or not, a dollar sign shows in the text, which is faster to search.
     dollar = "$" in text
-    config = expanded_object(text, env) if dollar else None
+    config = expanded_object(text, env) if dollar and len(text) >= LONG else None
     if config is not None:
         return source, _objects(config, source, read)
     config = read_json_object(source, text, read.problems)

@@ -216,8 +216,8 @@ def _tls(
     # would be a downgrade that nobody asked for.
     if not (
         mode == "on"
-        or exists(files["ssl_ca_certs"])
         or any(read.is_set(variable) for variable in paths.values())
+        or exists(files["ssl_ca_certs"])
     ):
         return _Tls(False, verification, {})
     ca, cert, key = (

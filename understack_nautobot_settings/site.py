@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 from understack_nautobot_settings import problem_codes
@@ -15,7 +14,7 @@ from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.light_typing import Any
 
-_FOREIGN = re.compile(r"[^A-Za-z0-9._-]")
+_TAKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 def site_settings(
@@ -49,7 +48,7 @@ def site_settings(
 
 def _name(variable: Variable[str], read: Reader) -> str:
     name = read(variable)
-    foreign = sorted(set(_FOREIGN.findall(name)))
+    foreign = sorted(set(name) - _TAKEN)
     if foreign:
         read.problems.append(
             problem_codes.SITE_NAME_INVALID.problem(
