@@ -21,6 +21,8 @@ FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
 QUOTES = ("'", '"')
+
+_CHUNK = 2**16
 # How a JSON object begins, and "-----BEGIN" in base64.
 _CONTENTS = ("{", "LS0tLS1CRUdJTi")
 
@@ -401,8 +403,7 @@ class Reader:
 
     def _read(self, variable: Variable[Any], path: str) -> str | None:
         try:
-            with open(path, "rb") as file:
-                content = file.read().decode()
+            content = _content(path).decode()
         except UnicodeDecodeError:
             fact = f"{path} does not hold UTF-8 text."
         except OSError as error:
@@ -435,6 +436,15 @@ def _refuse_quotes(text: str) -> None:
             "Remove the quotes; they are part of the value.",
             problem_codes.VALUE_QUOTED,
         )
+
+
+def _content(path: str) -> bytes:
+    """Return the content of a small file; a file object would take twice as long."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, _CHUNK), b""))
+    finally:
+        os.close(descriptor)
 
 
 def raw(variable: Variable[Any], env: Mapping[str, str]) -> str | None:

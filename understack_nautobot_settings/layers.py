@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from collections.abc import Mapping
 
 from understack_nautobot_settings.light_typing import Any
@@ -37,7 +36,9 @@ def _copy(value: Any) -> Any:
     todo: list[Any] = [root]
     tuples = []
     for container in todo:
-        for key, item in _pairs(container):
+        for key, item in (
+            container.items() if isinstance(container, dict) else enumerate(container)
+        ):
             copy: Any
             if type(item) in _PLAIN:
                 continue
@@ -56,7 +57,3 @@ def _copy(value: Any) -> Any:
     for container, key in reversed(tuples):
         container[key] = tuple(container[key])
     return root[0]
-
-
-def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
-    return container.items() if isinstance(container, dict) else enumerate(container)
