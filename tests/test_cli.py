@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import io
 import json
 import os
@@ -552,6 +553,21 @@ def test_streams_that_take_nothing_give_no_traceback(redirection, status, said):
     )
 
     assert (process.returncode, process.stderr) == (status, said)
+
+
+class FullStream(io.StringIO):
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "ignored")
+
+
+def test_a_result_that_cannot_be_written_is_status_2():
+    stderr = io.StringIO()
+
+    assert main(["check"], KEY, stdout=FullStream(), stderr=stderr) == 2
+    assert stderr.getvalue() == (
+        "understack-nautobot-settings: standard output: No space left on device\n"
+    )
+    assert main(["check"], KEY, stdout=FullStream(), stderr=FullStream()) == 2
 
 
 def test_the_process_is_looked_at_by_default(monkeypatch, capsys):
