@@ -53,7 +53,10 @@ print(answer.data.decode())
 
 
 def test_metrics_may_be_the_first_thing_that_a_process_is_asked_for():
-    """A scrape that comes before any other request is answered, with our gauges."""
+    """A scrape that comes before any other request is answered, with our gauges.
+
+    Without a directory for metrics that processes share, as outside of the image.
+    """
     done = subprocess.run(
         [sys.executable, "-c", FIRST_SCRAPE],
         env={**os.environ, "NAUTOBOT_METRICS_ENABLED": "true"},

@@ -159,8 +159,6 @@ def demonstrate(say: Say) -> list[Row]:
             RedisServer(authority=authority, password=REDIS_PASSWORD)
         )
         metrics_port = free_port()
-        shared = directory / "prometheus"
-        shared.mkdir()
         nautobot = nautobot_for(
             directory,
             mount,
@@ -183,13 +181,13 @@ def demonstrate(say: Say) -> list[Row]:
         say("Nautobot's web server")
         keys = {name: secrets.token_hex(20) for name in (OPERATOR, REMOTE_SITE)}
         nautobot.call(bootstrap, keys=keys)
-        web = nautobot.having(UNDERSTACK_ROLE="web")
+        web = nautobot.having(
+            UNDERSTACK_ROLE="web", **sharing_metrics(directory / "web-metrics")
+        )
         worker = nautobot.having(
             UNDERSTACK_ROLE="site-worker",
             NAUTOBOT_CELERY_WORKER_PROMETHEUS_PORTS=str(metrics_port),
-            # Nautobot reads the one, prometheus-client warns without the other.
-            prometheus_multiproc_dir=str(shared),
-            PROMETHEUS_MULTIPROC_DIR=str(shared),
+            **sharing_metrics(directory / "worker-metrics"),
         )
         _, port = stack.enter_context(web.web())
         url = f"http://127.0.0.1:{port}"
@@ -217,6 +215,16 @@ def demonstrate(say: Say) -> list[Row]:
         rows += neighbours(authority, mount)
         say("ending everything")
     return rows
+
+
+def sharing_metrics(directory: Path) -> dict[str, str]:
+    """Return what lets the processes of one pod share metrics, as in the image."""
+    directory.mkdir()
+    # Nautobot reads the one, prometheus-client warns without the other.
+    return {
+        "prometheus_multiproc_dir": str(directory),
+        "PROMETHEUS_MULTIPROC_DIR": str(directory),
+    }
 
 
 def renew(mount: KubernetesMount, authority: Authority, *, days: int) -> None:

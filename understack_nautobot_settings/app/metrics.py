@@ -30,9 +30,9 @@ def import_cache_backend() -> None:
     """Import the cache back end before anybody asks for metrics.
 
     With metrics on it is django-prometheus', which registers gauges of its own when
-    it is imported. Nautobot's ``/metrics`` asks the cache while it holds the lock of
-    that very registry: a web process that nobody has asked for anything else yet
-    would wait for itself for ever.
+    it is imported. Where processes share no directory for metrics, Nautobot's
+    ``/metrics`` asks the cache while it holds the lock of that very registry: a web
+    process that nobody has asked for anything else yet would wait for itself for ever.
     """
     import_string(settings.CACHES["default"]["BACKEND"])
 
