@@ -1,8 +1,11 @@
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
+from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +33,7 @@ from understack_nautobot_settings.probe import probe_targets
 from understack_nautobot_settings.probe import probes_as_json
 from understack_nautobot_settings.probes.database import DriverError
 from understack_nautobot_settings.probes.database import NoDriver
+from understack_nautobot_settings.probes.database import connect
 from understack_nautobot_settings.probes.database import probe_database
 from understack_nautobot_settings.probes.gateway import answer
 from understack_nautobot_settings.probes.gateway import is_slower
@@ -201,6 +205,36 @@ def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
         journey = walk(probe_database, settings, Names(), driver=refusing)
 
     assert outcome(journey) == (ALL_STAGES[:5], "probe-not-postgresql")
+
+
+def driver_module(name, version):
+    """A driver that connects, loaded with a libpq of that version."""
+    module = ModuleType(name)
+    module.Error = OSError
+    module.connect = lambda **_parameters: SimpleNamespace(close=lambda: None)
+    module.pq = SimpleNamespace(version=lambda: version)
+    module.extensions = ModuleType(f"{name}.extensions")
+    module.extensions.libpq_version = lambda: version
+    return module
+
+
+@pytest.mark.parametrize(
+    ("parameters", "taken"),
+    [
+        ({}, "psycopg2, libpq 15.2"),
+        ({"sslmode": "verify-full"}, "psycopg2, libpq 15.2"),
+        ({"sslnegotiation": "direct"}, "psycopg, libpq 18.1"),
+        ({"sslcertmode": "disable"}, "psycopg, libpq 18.1"),
+    ],
+    ids=["nothing", "verify-full", "direct", "require"],
+)
+def test_a_driver_that_knows_the_parameters_is_taken(monkeypatch, parameters, taken):
+    """Settings are made for Django's driver, which may be the other of the two."""
+    for module in (driver_module("psycopg2", 150002), driver_module("psycopg", 180001)):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(sys.modules, module.extensions.__name__, module.extensions)
+
+    assert connect(parameters).driver == taken
 
 
 def test_the_driver_gets_what_django_gives_it(mount):

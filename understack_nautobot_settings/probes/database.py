@@ -58,7 +58,9 @@ _AUTHENTICATED = b"\0\0\0\0"
 _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _ENCRYPTED = ("require", "verify-ca", "verify-full")
-_DIRECT_SINCE = 170000
+# A libpq that is older refuses to connect at all. Both are set for the driver that
+# Django takes, which need not be the one that imports faster.
+_KNOWN_SINCE = {"sslnegotiation": 170000, "sslcertmode": 160000}
 _SHORTEST_CONNECT = 2
 
 # Django takes these out of OPTIONS itself; they are no parameters of libpq.
@@ -145,8 +147,7 @@ def _psycopg2(parameters: Mapping[str, Any]) -> Session | None:
     except ImportError:
         return None
     version = libpq_version()
-    if "sslnegotiation" in parameters and version < _DIRECT_SINCE:
-        # Django would have taken the other driver.
+    if any(version < _KNOWN_SINCE.get(name, 0) for name in parameters):
         return None
     try:
         connection = psycopg2.connect(**parameters)
