@@ -72,7 +72,7 @@ def test_a_string_that_looks_like_a_name_is_none(text, members):
     for written in (text, text.ljust(LONG)):
         assert read_json_object("CONFIG", written, problems) == members
     assert problems == []
-    assert sound_object(text) is None
+    assert sound_object(text) in (members, None)
 
 
 TOKENS = ['"', ":", '":', "{", "}", "[", "]", ",", " ", "\n", "a", "1", "\\", '"a":']
@@ -98,20 +98,18 @@ def by_pairs(text):
     .map("{{{}}}".format)
 )
 def test_what_is_read_at_once_is_what_the_pairs_say(text):
-    found = sound_object(text)
+    expected = by_pairs(text)
 
-    assert found is None or found == by_pairs(text)
+    if type(expected) is not dict or "\\" in text:
+        expected = None
+    assert sound_object(text) == expected
 
 
 @given(json_objects, st.sampled_from([None, 1, "\t"]), st.sampled_from([":", " : "]))
 def test_names_are_counted_however_the_text_is_laid_out(value, indent, colon):
     text = json.dumps(value, indent=indent, separators=(",", colon))
 
-    found = sound_object(text)
-
-    assert found in (value, None)
-    if ":" not in json.dumps(value, separators=(",", ",")) and "\\" not in text:
-        assert found == value
+    assert sound_object(text) == (None if "\\" in text else value)
 
 
 @pytest.mark.parametrize(

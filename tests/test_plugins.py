@@ -411,15 +411,16 @@ def test_references_are_expanded_in_the_extra_configuration_only():
     }
 
 
+@pytest.mark.parametrize("secret", ["s3cret", '"s3cret', "${TOKEN}"])
 @pytest.mark.parametrize("blanks", [0, 10_000], ids=["short", "long"])
-def test_a_text_is_expanded_the_same_however_long(blanks):
+def test_a_text_is_expanded_the_same_however_long(blanks, secret):
     text = '{"mine": {"a": "${TOKEN}", "b": ["${TOKEN}", 1]}, "other": "${TOKEN}"}'
-    env = extra(text + " " * blanks, TOKEN='"s3cret')
+    env = extra(text + " " * blanks, TOKEN=secret)
     problems = []
 
     settings = plugin_settings(["mine"], {}, env, find=nothing, problems=problems)
 
-    assert settings["PLUGINS_CONFIG"] == {"mine": {"a": '"s3cret', "b": ['"s3cret', 1]}}
+    assert settings["PLUGINS_CONFIG"] == {"mine": {"a": secret, "b": [secret, 1]}}
     assert [str(problem) for problem in problems] == [
         "NAUTOBOT_EXTRA_PLUGINS_CONFIG: the configuration of 'other' is not an object. "
         "Write an object, {} for none."
