@@ -494,6 +494,26 @@ def test_check_starts_without_what_it_can_do_without():
     assert process.stdout == b"0 errors, 0 warnings\n"
 
 
+def test_who_ends_the_waiting_is_obeyed():
+    """As the first process of a container too, which only its own handlers reach."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "understack_nautobot_settings", "wait", "database"],
+        env={
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "NAUTOBOT_DB_HOST": "127.0.0.1",
+            "NAUTOBOT_DB_PORT": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert b"database: not up at tcp: " in process.stderr.readline()
+        process.terminate()
+        rest = process.communicate(timeout=60)
+
+    assert (process.returncode, rest) == (130, (b"", b""))
+
+
 def test_a_pipe_sees_no_colour_and_no_table():
     process = command("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"})
 

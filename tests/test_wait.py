@@ -91,8 +91,9 @@ def test_the_waiting_ends_when_the_time_is_up():
     waited = time.wait(timeout=10)
 
     assert (waited.ok, waited.gave_up, waited.status) == (False, True, 2)
-    assert waited.seconds <= 10
-    assert time.slept == [0.5, 1.0, 2.0, 4.0]
+    assert time.slept == [0.5, 1.0, 2.0, 4.0, 1.5]
+    # The last attempt is made where it can still end in time.
+    assert (waited.seconds, time.given[-1]) == (9.0, 1.0)
 
 
 def test_an_attempt_gets_no_more_time_than_there_is():

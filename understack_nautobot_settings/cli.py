@@ -316,10 +316,16 @@ def _wait_arguments(parser: ArgumentParser) -> None:
 
 
 def _wait(arguments: SimpleNamespace, console: Console) -> Outcome:
+    from signal import SIGTERM
+    from signal import default_int_handler
+    from signal import signal
+
     from understack_nautobot_settings.wait import Progress
     from understack_nautobot_settings.wait import wait_until_up
 
     progress = Progress(console.stderr)
+    # The first process of a container is not ended by a signal that it does not handle.
+    before = signal(SIGTERM, default_int_handler)
     try:
         waited = wait_until_up(
             lambda seconds: _attempt(
@@ -330,6 +336,7 @@ def _wait(arguments: SimpleNamespace, console: Console) -> Outcome:
             report=progress,
         )
     finally:
+        signal(SIGTERM, before)
         progress.close()
     if not waited.ok:
         reason = "time is up" if waited.gave_up else "waiting does not mend this"

@@ -26,6 +26,9 @@ LONGEST_PAUSE = 10.0
 STABLE_PAUSE = 1.0
 """Seconds between attempts while everything is up and has to stay so."""
 
+LAST_ATTEMPT = 1.0
+"""Seconds that are left for the last attempt, however long the pause would be."""
+
 _SPINNER = "|/-\\"
 _WIDTH = 79
 
@@ -116,8 +119,8 @@ def wait_until_up(
             if up_since is not None:
                 backoff = pauses(chance)
             up_since = None
-            pause = next(backoff)
-        if now + pause > end:
+            pause = min(next(backoff), end - now - LAST_ATTEMPT)
+        if pause <= 0 or now + pause > end:
             return Waited(False, probes, attempts, now - started, True)
         sleep(pause)
 
