@@ -1239,19 +1239,30 @@ def test_an_https_server_that_does_not_answer(mount, script, code):
         ),
         (
             {"X_CA": "{ca}", "X_CLIENT_CERT": "{ca}"},
-            "X_CLIENT_CERT: the certificate files for the server cannot be loaded: "
-            "pem lib. Look at certificate, key and CA.",
+            "X_CLIENT_KEY: it is unset, and {ca} holds no private key. Set it to the "
+            "path of the key.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{ca}", "X_CLIENT_KEY": "/nowhere/key"},
+            "X_CLIENT_KEY: /nowhere/key for the server cannot be loaded: no such file "
+            "or directory. Mount it, or correct the path.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{key}", "X_CLIENT_KEY": "{cert}"},
+            "X_CLIENT_CERT: {key} holds the private key, and {cert} the certificate. "
+            "Swap X_CLIENT_CERT and X_CLIENT_KEY, or the two keys of the secret.",
         ),
     ],
-    ids=["no CA", "no certificate", "no such CA", "no key"],
+    ids=["no CA", "no certificate", "no such CA", "no key", "no such key", "swapped"],
 )
 def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line):
-    env = {name: value.format(ca=mount.ca) for name, value in env.items()}
+    files = {"ca": mount.ca, "cert": mount.certificate, "key": mount.key}
+    env = {name: value.format(**files) for name, value in env.items()}
     with ScriptedServer(secured(silence)) as server:
         place = f"localhost:{server.port}"
         journey = walk(probe_https, f"https://{place}", env, Names(), prefix="X_")
 
-    assert str(journey.problem) == line.format(place=place)
+    assert str(journey.problem) == line.format(place=place, **files)
 
 
 # --- all targets at once -------------------------------------------------------

@@ -259,6 +259,7 @@ def _target(
             protocol=ALPN if direct else None,
             ca_variable=variables.DB_SSLROOTCERT.name,
             cert_variable=variables.DB_SSLCERT.name,
+            key_variable=variables.DB_SSLKEY.name,
             key_password=str(options.get("sslpassword") or ""),
         )
     port = int(str(parameters.get("port") or PORT).split(",")[0])

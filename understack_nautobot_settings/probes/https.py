@@ -72,6 +72,7 @@ def probe_https(
         protocol="http/1.1",
         ca_variable=names["CA"],
         cert_variable=names["CLIENT_CERT"],
+        key_variable=names["CLIENT_KEY"],
     )
     endpoint = Endpoint(
         "the server", parts.hostname or "", parts.port or PORT, URL_NAME

@@ -306,6 +306,7 @@ def _tls(scheme: str, options: Mapping[str, Any]) -> Tls | None:
         protocol=None,
         ca_variable=variables.REDIS_SSL_CA_CERTS.name,
         cert_variable=variables.REDIS_SSL_CERTFILE.name,
+        key_variable=variables.REDIS_SSL_KEYFILE.name,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates import CertificateFile
 from understack_nautobot_settings.certificates import ClientFiles
+from understack_nautobot_settings.certificates import check_certificates
 from understack_nautobot_settings.certificates import describe_certificates
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.light_typing import Any
@@ -82,6 +83,7 @@ class Tls(NamedTuple):
         protocol: What ALPN offers, None for nothing.
         ca_variable: The variable that names the CA file.
         cert_variable: The variable that names the certificate file.
+        key_variable: The variable that names the key file.
         key_password: Password of the key, empty for none.
     """
 
@@ -95,6 +97,7 @@ class Tls(NamedTuple):
     protocol: str | None
     ca_variable: str
     cert_variable: str
+    key_variable: str
     key_password: str = ""
 
     def context(self, *, verify: bool = True) -> ssl.SSLContext:
@@ -125,6 +128,18 @@ class Tls(NamedTuple):
         if self.protocol:
             context.set_alpn_protocols([self.protocol])
         return context
+
+    def files(self, use: str) -> ClientFiles:
+        """Return the files, and the variables to change."""
+        named = (
+            (self.cert, self.cert_variable),
+            (self.key, self.key_variable),
+            (self.ca, self.ca_variable),
+        )
+        return ClientFiles(
+            use,
+            *(CertificateFile(path, name) if path else None for path, name in named),
+        )
 
 
 class Seen(NamedTuple):
@@ -402,10 +417,7 @@ def _verdict_on_client(
 
 def own_certificate(tls: Tls) -> Any:
     """Return the certificate that we present, None where there is none."""
-    if not tls.cert:
-        return None
-    file = CertificateFile(tls.cert, tls.cert_variable)
-    described = describe_certificates(ClientFiles("", file, None, None))
+    described = describe_certificates(tls.files("")._replace(key=None, ca=None))
     return described[0] if described else None
 
 
@@ -440,20 +452,32 @@ def _context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
         words = getattr(error, "reason", None) or error.strerror or "unreadable"
         # "[SSL] PEM lib (_ssl.c:4149)" where OpenSSL names no reason.
         words = words.removeprefix("[SSL] ").partition(" (_ssl.c")[0]
-        files = ((tls.ca, tls.ca_variable), (tls.cert, tls.cert_variable))
-        absent = [one for one in files if one[0] and not os.path.exists(one[0])]
-        what, variable = (*absent, ("the certificate files", tls.cert_variable))[0]
-        raise Failed(
-            problem_codes.PROBE_CLIENT_FILES.problem(
-                variable,
-                f"{what} for {endpoint.server} cannot be loaded: {_words(words)}.",
-                "Mount it, or correct the path."
-                if absent
-                else "Run `check` for the details."
-                if endpoint.server in _CLIENT_CA
-                else "Look at certificate, key and CA.",
-            )
-        ) from None
+        raise Failed(_unloaded_problem(tls, endpoint, _words(words))) from None
+
+
+def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
+    """Return why files that TLS needs cannot be loaded."""
+    files = tls.files(endpoint.server)
+    absent = [one for one in files.present() if not os.path.exists(one.path)]
+    if absent:
+        what, variable = absent[0]
+        remedy = "Mount it, or correct the path."
+    elif tls.cert and not tls.key:
+        return problem_codes.PROBE_CLIENT_FILES.problem(
+            tls.key_variable,
+            f"it is unset, and {tls.cert} holds no private key.",
+            "Set it to the path of the key.",
+        )
+    else:
+        # What `check` knows nothing of is judged here.
+        refused = [] if endpoint.server in _CLIENT_CA else check_certificates(files)
+        if refused:
+            return refused[0]
+        what, variable = "the certificate files", tls.cert_variable
+        remedy = "Run `check` for the details."
+    return problem_codes.PROBE_CLIENT_FILES.problem(
+        variable, f"{what} for {endpoint.server} cannot be loaded: {words}.", remedy
+    )
 
 
 def _shown_certificate(tls: Tls, endpoint: Endpoint, explain: Explain) -> bytes:
