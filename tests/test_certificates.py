@@ -991,7 +991,6 @@ MUTATIONS = st.one_of(
 )
 @settings(
     max_examples=250,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_mutated_files_give_problems_and_nothing_else(

@@ -731,7 +731,7 @@ def hidden(name, value, directory):
         ]
     ),
 )
-@hypothesis_settings(deadline=None, max_examples=300)
+@hypothesis_settings(max_examples=300)
 def test_no_environment_breaks_it_or_lets_a_secret_out(env, argv):
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "secret")

@@ -991,7 +991,7 @@ def test_files_that_cannot_be_loaded_are_named(mount):
 def test_a_server_that_does_not_start_tls(mount, script, options, code):
     with ScriptedServer(script) as server:
         settings = database(server.port, mount, **options)
-        seconds = 0.7 if code == "probe-silent" else 5
+        seconds = 2 if code == "probe-silent" else 5
         journey = walk(probe_database, settings, Names(), seconds=seconds)
 
     assert outcome(journey) == (["dns", "tcp", "tls"], code)
@@ -1211,7 +1211,7 @@ def test_an_https_server_that_does_not_answer(mount, script, code):
     env = {"X_CA": mount.ca}
     with ScriptedServer(script) as server:
         url = f"https://localhost:{server.port}"
-        seconds = 0.7 if code == "probe-silent" else 8
+        seconds = 2 if code == "probe-silent" else 8
         journey = walk(probe_https, url, env, Names(), prefix="X_", seconds=seconds)
 
     assert outcome(journey)[1] == code

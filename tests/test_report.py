@@ -2,7 +2,6 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from understack_nautobot_settings.certificates import Certificate
@@ -204,7 +203,6 @@ secrets = st.text(
 
 
 @given(secret=secrets, extra=st.text(st.characters(exclude_categories=["Cs"])))
-@hypothesis_settings(deadline=None)
 def test_no_secret_gets_out_whatever_it_is(secret, extra):
     env = {
         "NAUTOBOT_SECRET_KEY": secret,

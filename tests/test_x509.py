@@ -148,7 +148,7 @@ def test_names_in_two_byte_characters() -> None:
         datetime.datetime(1950, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59)
     )
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_date(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     leaf = ROOT.issue(
@@ -166,7 +166,7 @@ def test_any_date(moment: datetime.datetime) -> None:
 
 
 @given(serial=st.integers(1, 2**159 - 1))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_any_serial(serial: int) -> None:
     leaf = ROOT.issue(key=KEY, serial=serial)
     text = read_x509(der(leaf.certificate)).serial

@@ -196,7 +196,6 @@ PASSWORDS = st.text(
 
 
 @hypothesis_settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
