@@ -333,19 +333,21 @@ def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
 
 
 @pytest.mark.parametrize(
-    ("name", "switch", "value"),
+    ("name", "switch", "values"),
     [
-        ("UNDERSTACK_DB_KEEPALIVES_IDLE", "UNDERSTACK_CONNECTION_PROFILE", "wan"),
-        ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", "wan"),
-        ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", "on"),
+        ("UNDERSTACK_DB_KEEPALIVES_IDLE", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
+        ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
+        ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", ["on"]),
+        ("NAUTOBOT_LOG_LEVEL", "UNDERSTACK_LOG_FORMAT", ["json", "plain"]),
     ],
 )
-def test_what_has_no_effect_is_warned_about(name, switch, value):
+def test_what_has_no_effect_is_warned_about(name, switch, values):
     assert lines(check_unused_values({name: "60"})) == [
-        f"{name}: it has no effect unless {switch} is {value}. Set {switch} as well, "
-        "or unset this."
+        f"{name}: it has no effect unless {switch} is {' or '.join(values)}. Set "
+        f"{switch} as well, or unset this."
     ]
-    assert check_unused_values({name: "60", switch: value}) == []
+    for value in values:
+        assert check_unused_values({name: "60", switch: value}) == []
     assert check_unused_values({name: " "}) == []
 
 

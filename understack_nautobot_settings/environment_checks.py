@@ -103,11 +103,11 @@ _REDIS_PATHS = (
     variables.REDIS_SSL_CERTFILE,
     variables.REDIS_SSL_KEYFILE,
 )
-# Variables that nobody reads unless another has that value.
+# Variables that nobody reads unless another has one of those values.
 _READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = (
     (
         variables.CONNECTION_PROFILE,
-        "wan",
+        ("wan",),
         (
             variables.DB_TCP_USER_TIMEOUT,
             variables.DB_KEEPALIVES_IDLE,
@@ -118,7 +118,8 @@ _READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = 
             variables.JOB_RESULT_RETRIES,
         ),
     ),
-    (variables.HARDENING, True, (variables.HSTS_SECONDS,)),
+    (variables.HARDENING, (True,), (variables.HSTS_SECONDS,)),
+    (variables.LOG_FORMAT, ("json", "plain"), (variables.LOG_LEVEL,)),
 )
 _DJANGO_KEYS = {
     "dbname": "NAME",
@@ -379,12 +380,12 @@ def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
         problem_codes.VARIABLE_UNUSED.problem(
             variable.name,
             f"it has no effect unless {switch.name} is "
-            f"{'on' if needed is True else needed}.",
+            f"{' or '.join('on' if one is True else one for one in needed)}.",
             f"Set {switch.name} as well, or unset this.",
         )
         for switch, needed, dependent in _READ_WHERE
         for variable in dependent
-        if raw(variable, env) is not None and read(switch) != needed
+        if raw(variable, env) is not None and read(switch) not in needed
     ]
 
 
