@@ -11,18 +11,9 @@ from understack_nautobot_settings.certificates import ClientFiles
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.light_typing import Any
 
-_Names = tuple[str, Variable[str]]
-
-_POSTGRESQL: tuple[_Names, _Names, _Names] = (
-    ("sslcert", variables.DB_SSLCERT),
-    ("sslkey", variables.DB_SSLKEY),
-    ("sslrootcert", variables.DB_SSLROOTCERT),
-)
-_REDIS: tuple[_Names, _Names, _Names] = (
-    ("ssl_certfile", variables.REDIS_SSL_CERTFILE),
-    ("ssl_keyfile", variables.REDIS_SSL_KEYFILE),
-    ("ssl_ca_certs", variables.REDIS_SSL_CA_CERTS),
-)
+# Certificate, key and CA.
+_POSTGRESQL = ("sslcert", "sslkey", "sslrootcert")
+_REDIS = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 
 
 def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
@@ -36,8 +27,10 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
         At most one entry for PostgreSQL and one for Redis.
     """
     found = (
-        _files("PostgreSQL", _POSTGRESQL, postgresql_options(settings)),
-        _files("Redis", _REDIS, redis_options(settings)),
+        _files(
+            "PostgreSQL", _POSTGRESQL, variables.DB_FILES, postgresql_options(settings)
+        ),
+        _files("Redis", _REDIS, variables.REDIS_FILES, redis_options(settings)),
     )
     return [files for files in found if files is not None]
 
@@ -63,11 +56,14 @@ def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _files(
-    use: str, names: tuple[_Names, _Names, _Names], options: Mapping[str, Any]
+    use: str,
+    names: tuple[str, str, str],
+    declared: Mapping[str, Variable[str]],
+    options: Mapping[str, Any],
 ) -> ClientFiles | None:
-    if not all(options.get(option) for option, _ in names):
+    if not all(options.get(name) for name in names):
         return None
     cert, key, ca = (
-        CertificateFile(options[option], variable.name) for option, variable in names
+        CertificateFile(options[name], declared[name].name) for name in names
     )
     return ClientFiles(use, cert, key, ca)

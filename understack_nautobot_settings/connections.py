@@ -9,6 +9,7 @@ from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.deferred import TcpConnection
 from understack_nautobot_settings.deferred import TlsConnection
+from understack_nautobot_settings.environment import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.errors import Collecting
@@ -23,13 +24,6 @@ LONGEST_APPLICATION_NAME = 63
 """Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1)."""
 
 _DB_ALWAYS = {"connect_timeout": variables.DB_CONNECT_TIMEOUT}
-_DB_WAN = {
-    **_DB_ALWAYS,
-    "keepalives_idle": variables.DB_KEEPALIVES_IDLE,
-    "keepalives_interval": variables.DB_KEEPALIVES_INTERVAL,
-    "keepalives_count": variables.DB_KEEPALIVES_COUNT,
-    "tcp_user_timeout": variables.DB_TCP_USER_TIMEOUT,
-}
 _REDIS_ALWAYS: dict[str, Variable[Any]] = {
     "socket_connect_timeout": variables.REDIS_CONNECT_TIMEOUT,
     "socket_timeout": variables.REDIS_SOCKET_TIMEOUT,
@@ -57,7 +51,7 @@ _RESULT_RETRIES = {
 _Given = dict[str, tuple[Any, Any]]
 """Options by name: the value that is given, None for none, and the default."""
 
-_ZONE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+/-")
+_ZONE = LETTERS_AND_DIGITS.union("_+/-")
 
 
 def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
@@ -160,7 +154,7 @@ def _databases(
     options = dict(default.get("OPTIONS") or {})
     if wan:
         options = {"keepalives": 1, **options}
-    options = _chosen(options, _given(read, _DB_WAN if wan else _DB_ALWAYS))
+    options = _chosen(options, _given(read, variables.DB_WAITS if wan else _DB_ALWAYS))
     if wan:
         options.setdefault("application_name", _application_name(read))
         options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")

@@ -21,6 +21,9 @@ FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
 QUOTES = ("'", '"')
+LETTERS_AND_DIGITS = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
 
 _CHUNK = 2**16
 # How a JSON object begins, and "-----BEGIN" in base64.

@@ -89,20 +89,12 @@ _OWN_VARIABLES: dict[str, Variable[Any]] = {
     "host": variables.DB_HOST,
     "password": variables.DB_PASSWORD,
     "port": variables.DB_PORT,
-    "sslcert": variables.DB_SSLCERT,
     "sslcertmode": variables.DB_SSLMODE,
-    "sslkey": variables.DB_SSLKEY,
     "sslmode": variables.DB_SSLMODE,
     "sslnegotiation": variables.DB_SSLNEGOTIATION,
-    "sslrootcert": variables.DB_SSLROOTCERT,
     "user": variables.DB_USER,
+    **variables.DB_FILES,
 }
-_DB_PATHS = (variables.DB_SSLCERT, variables.DB_SSLKEY, variables.DB_SSLROOTCERT)
-_REDIS_PATHS = (
-    variables.REDIS_SSL_CA_CERTS,
-    variables.REDIS_SSL_CERTFILE,
-    variables.REDIS_SSL_KEYFILE,
-)
 # Variables that nobody reads unless another has one of those values.
 _READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = (
     (
@@ -356,7 +348,7 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
                 "presents or verifies a certificate.",
                 f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
             )
-            for variable in _DB_PATHS
+            for variable in variables.DB_FILES.values()
             if raw(variable, env) is not None
         ]
     if raw(variables.REDIS_MTLS, env) == "off":
@@ -367,7 +359,7 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
                 "over TLS, the system's CAs verify the server.",
                 f"Unset {variables.REDIS_MTLS.name}, or unset this.",
             )
-            for variable in _REDIS_PATHS
+            for variable in variables.REDIS_FILES.values()
             if raw(variable, env) is not None
         ]
     return problems

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from understack_nautobot_settings.light_typing import Any
 
 DIRECT_SINCE = 170000
-"""The libpq that knows ``sslnegotiation=direct``."""
+"""The libpq that knows ``sslnegotiation``."""
+
+SSLCERTMODE_SINCE = 160000
+"""The libpq that knows ``sslcertmode``."""
 
 
 def is_postgresql(database: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from understack_nautobot_settings.environment import one_of
 from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.libpq import DIRECT_SINCE
+from understack_nautobot_settings.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.libpq import libpq_version
@@ -27,15 +28,12 @@ from understack_nautobot_settings.light_typing import Any
 MUTUAL_MODES = ("verify-full", "verify-ca")
 """The sslmodes in which a client certificate is presented."""
 
-_SSLCERTMODE_SINCE = 160000
 
 # libpq parameters that have a variable of their own, and those that Django
 # fills from the other keys of DATABASES.
 _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "sslmode": variables.DB_SSLMODE,
-    "sslcert": variables.DB_SSLCERT,
-    "sslkey": variables.DB_SSLKEY,
-    "sslrootcert": variables.DB_SSLROOTCERT,
+    **variables.DB_FILES,
     "sslnegotiation": variables.DB_SSLNEGOTIATION,
     "sslcertmode": variables.DB_SSLMODE,
     # libpq takes 0 for 'sslmode=prefer'.
@@ -45,15 +43,6 @@ _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "password": variables.DB_PASSWORD,
     "host": variables.DB_HOST,
     "port": variables.DB_PORT,
-}
-
-# Those that the connections decide, where their variable is set.
-_DECIDED_WHERE_SET: dict[str, Variable[Any]] = {
-    "connect_timeout": variables.DB_CONNECT_TIMEOUT,
-    "tcp_user_timeout": variables.DB_TCP_USER_TIMEOUT,
-    "keepalives_idle": variables.DB_KEEPALIVES_IDLE,
-    "keepalives_interval": variables.DB_KEEPALIVES_INTERVAL,
-    "keepalives_count": variables.DB_KEEPALIVES_COUNT,
 }
 
 # Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
@@ -167,7 +156,7 @@ def _tls_options(
         options["sslmode"] = sslmode
     if sslmode in MUTUAL_MODES:
         options |= _client_certificate(read, check_files)
-    if sslmode == "require" and (libpq() or 0) >= _SSLCERTMODE_SINCE:
+    if sslmode == "require" and (libpq() or 0) >= SSLCERTMODE_SINCE:
         # No certificate is presented, so a ~/.postgresql that cannot be read
         # is none of libpq's business.
         options["sslcertmode"] = "disable"
@@ -178,11 +167,7 @@ def _tls_options(
 def _client_certificate(
     read: Reader, check_files: Callable[[ClientFiles], list[Problem]]
 ) -> dict[str, str]:
-    paths = {
-        "sslcert": variables.DB_SSLCERT,
-        "sslkey": variables.DB_SSLKEY,
-        "sslrootcert": variables.DB_SSLROOTCERT,
-    }
+    paths = variables.DB_FILES
     options = {parameter: read(variable) for parameter, variable in paths.items()}
     cert, key, ca = (
         CertificateFile(options[parameter], variable.name)
@@ -252,7 +237,8 @@ def _extra_options(
     options: dict[str, Any] = {}
     for parameter, value in extra.items():
         owner = _DECIDED_ELSEWHERE.get(parameter)
-        rival = _DECIDED_WHERE_SET.get(parameter)
+        # The connections decide it where its variable is set.
+        rival = variables.DB_WAITS.get(parameter)
         if rival is not None and read.is_set(rival):
             owner = rival
         if owner is not None and decided.get(parameter) != value:

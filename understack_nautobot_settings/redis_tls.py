@@ -206,11 +206,7 @@ def _tls(
     mode = read(variables.REDIS_MTLS)
     if mode == "off":
         return _Tls(False, verification, {})
-    paths: dict[str, Variable[str]] = {
-        "ssl_ca_certs": variables.REDIS_SSL_CA_CERTS,
-        "ssl_certfile": variables.REDIS_SSL_CERTFILE,
-        "ssl_keyfile": variables.REDIS_SSL_KEYFILE,
-    }
+    paths = variables.REDIS_FILES
     files = {argument: read(variable) for argument, variable in paths.items()}
     # A path that somebody wrote down announces mutual TLS: going on without it
     # would be a downgrade that nobody asked for.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
+from understack_nautobot_settings.environment import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment import Reader
 from understack_nautobot_settings.environment import Variable
 from understack_nautobot_settings.environment import echo
@@ -14,7 +15,7 @@ from understack_nautobot_settings.errors import Collecting
 from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.light_typing import Any
 
-_TAKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_TAKEN = LETTERS_AND_DIGITS.union("._-")
 
 
 def site_settings(

@@ -716,6 +716,29 @@ EXPIRY_WARNING: Variable[int] = Variable(
     concern="certificates",
 )
 
+DB_FILES: dict[str, Variable[str]] = {
+    "sslcert": DB_SSLCERT,
+    "sslkey": DB_SSLKEY,
+    "sslrootcert": DB_SSLROOTCERT,
+}
+"""The files of libpq by their parameters."""
+
+REDIS_FILES: dict[str, Variable[str]] = {
+    "ssl_ca_certs": REDIS_SSL_CA_CERTS,
+    "ssl_certfile": REDIS_SSL_CERTFILE,
+    "ssl_keyfile": REDIS_SSL_KEYFILE,
+}
+"""The files of redis-py by their arguments."""
+
+DB_WAITS: dict[str, Variable[Any]] = {
+    "connect_timeout": DB_CONNECT_TIMEOUT,
+    "keepalives_idle": DB_KEEPALIVES_IDLE,
+    "keepalives_interval": DB_KEEPALIVES_INTERVAL,
+    "keepalives_count": DB_KEEPALIVES_COUNT,
+    "tcp_user_timeout": DB_TCP_USER_TIMEOUT,
+}
+"""How long libpq waits, by its parameters."""
+
 VARIABLES: tuple[Variable[Any], ...] = tuple(
     declared for declared in list(vars().values()) if isinstance(declared, Variable)
 )

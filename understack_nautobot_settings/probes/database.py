@@ -18,6 +18,8 @@ from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings import variables
 from understack_nautobot_settings.client_files import postgresql_options
 from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.libpq import DIRECT_SINCE
+from understack_nautobot_settings.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.libpq import is_postgresql
 from understack_nautobot_settings.libpq import libpq_release
 from understack_nautobot_settings.light_typing import Any
@@ -60,7 +62,7 @@ _LONGEST_MESSAGE = 65536
 _ENCRYPTED = ("require", "verify-ca", "verify-full")
 # A libpq that is older refuses to connect at all. Both are set for the driver that
 # Django takes, which need not be the one that imports faster.
-_KNOWN_SINCE = {"sslnegotiation": 170000, "sslcertmode": 160000}
+_KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE}
 _SHORTEST_CONNECT = 2
 
 # Django takes these out of OPTIONS itself; they are no parameters of libpq.
