@@ -396,16 +396,11 @@ def _accounts_arguments(parser: ArgumentParser) -> None:
 
 
 def _reconcile_accounts(arguments: SimpleNamespace, console: Console) -> Outcome:
-    from argparse import Namespace
-
     from understack_nautobot_settings.accounts.command import run_account_command
 
     lines: list[str] = []
     status = run_account_command(
-        Namespace(**vars(arguments)),
-        local=None,
-        write=lines.append,
-        complain=console.say,
+        arguments, local=None, write=lines.append, complain=console.say
     )
     return Outcome(status, "".join(f"{line}\n" for line in lines))
 

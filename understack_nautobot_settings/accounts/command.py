@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import Credential
@@ -101,7 +102,7 @@ def add_account_arguments(
 
 
 def run_account_command(
-    options: argparse.Namespace,
+    options: SimpleNamespace,
     *,
     local: Callable[[], Backend] | None,
     write: Write,
@@ -161,7 +162,7 @@ class _Misused(Exception):
 
 
 def _backend(
-    options: argparse.Namespace,
+    options: SimpleNamespace,
     local: Callable[[], Backend] | None,
     connect: Connect | None,
     credentials: list[Credential],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         """Reconcile, and leave with the status."""
         del args
         status = command.run_account_command(
-            argparse.Namespace(**options),
+            SimpleNamespace(**options),
             local=_database,
             write=self.stdout.write,
             complain=self.stderr.write,
