@@ -34,12 +34,10 @@ def document(size: int, *, references: bool) -> str:
     Strings are as long as they usually are; with references, a tenth of them
     has one.
     """
-    plugins: dict[str, Any] = {}
-    text = 0
-    number = 0
-    while text < size:
-        token = f"${{SECRET_{number % len(SECRETS)}}}" if references else "0123456789"
-        plugins[f"plugin_{number}"] = plugin = {
+    return _plugins(
+        size,
+        references,
+        lambda number, token: {
             "url": f"https://device-{number}.example.com/api/v1/",
             "token": token,
             "timeout": 30,
@@ -51,10 +49,8 @@ def document(size: int, *, references: bool) -> str:
             "ratio": 0.25,
             "template": "{{ obj.name }}.{{ obj.site.slug }}.cfg",
             "agent": "nautobot/3.2 (+https://nautobot.example.com/)",
-        }
-        text += len(json.dumps({f"plugin_{number}": plugin}))
-        number += 1
-    return json.dumps(plugins)
+        },
+    )
 
 
 def dense_document(size: int, *, references: bool) -> str:
@@ -62,19 +58,29 @@ def dense_document(size: int, *, references: bool) -> str:
 
     What `json.loads` is quickest at: an object costs us as much as a long string.
     """
-    plugins: dict[str, Any] = {}
-    text = 0
-    number = 0
-    while text < size:
-        token = f"${{SECRET_{number % len(SECRETS)}}}" if references else "0123456789"
-        plugins[f"plugin_{number}"] = plugin = {
+    return _plugins(
+        size,
+        references,
+        lambda number, token: {
             "api": {"url": "https://device.example.com", "verify": True},
             "auth": {"user": "svc-nautobot", "token": token, "realm": "dfw3"},
             "queue": {"name": "default", "priority": 5},
             "site": {"name": f"site-{number}", "region": "dfw", "role": "lab"},
             "tags": ["production", "managed"],
-        }
-        text += len(json.dumps({f"plugin_{number}": plugin}))
+        },
+    )
+
+
+def _plugins(
+    size: int, references: bool, plugin: Callable[[int, str], dict[str, Any]]
+) -> str:
+    plugins: dict[str, Any] = {}
+    text = 0
+    number = 0
+    while text < size:
+        token = f"${{SECRET_{number % len(SECRETS)}}}" if references else "0123456789"
+        plugins[f"plugin_{number}"] = one = plugin(number, token)
+        text += len(json.dumps({f"plugin_{number}": one}))
         number += 1
     return json.dumps(plugins)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from benchmarks.deployment import mounted
@@ -75,12 +74,7 @@ class Stand:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Let it end."""
         self._process.communicate()
 

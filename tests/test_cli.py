@@ -433,15 +433,19 @@ def test_an_interrupt_ends_quietly():
 # --- as a process --------------------------------------------------------------
 
 
-def command(*argv, env, **options):
+def python(*words, env, **options):
     return subprocess.run(
-        [sys.executable, "-m", "understack_nautobot_settings", *argv],
+        [sys.executable, *words],
         env={"PYTHONPATH": os.pathsep.join(sys.path), **env},
         capture_output=True,
         check=False,
         timeout=60,
         **options,
     )
+
+
+def command(*argv, env, **options):
+    return python("-m", "understack_nautobot_settings", *argv, env=env, **options)
 
 
 def test_the_process_needs_neither_nautobot_nor_django():
@@ -454,18 +458,8 @@ def test_the_process_needs_neither_nautobot_nor_django():
         "sys.exit(main(sys.argv[1:]))\n"
     )
 
-    process = subprocess.run(
-        [sys.executable, "-c", script, "check"],
-        env={
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "UNDERSTACK_LOG_FORMAT": "json",
-            "UNDERSTACK_APP": "true",
-            **KEY,
-        },
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    env = {"UNDERSTACK_LOG_FORMAT": "json", "UNDERSTACK_APP": "true", **KEY}
+    process = python("-c", script, "check", env=env)
 
     assert (process.returncode, process.stderr) == (0, b"")
     assert process.stdout == b"0 errors, 0 warnings\n"
@@ -482,13 +476,7 @@ def test_check_starts_without_what_it_can_do_without():
     )
 
     # Without site: what is installed here may import anything at the start.
-    process = subprocess.run(
-        [sys.executable, "-S", "-c", script, "check"],
-        env={"PYTHONPATH": os.pathsep.join(sys.path), **KEY},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    process = python("-S", "-c", script, "check", env=KEY)
 
     assert (process.returncode, process.stderr) == (0, b"")
     assert process.stdout == b"0 errors, 0 warnings\n"

@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Iterable
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.lab import installation
@@ -81,12 +80,7 @@ class Gateway:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """End the gateway and remove its files."""
         self._remove()
 

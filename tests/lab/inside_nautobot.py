@@ -39,6 +39,21 @@ def create_queue(name: str) -> None:
     JobQueue.objects.get_or_create(name=name, defaults={"queue_type": "celery"})
 
 
+def give_to_queue(job: Any, queue: str) -> Any:
+    """Enable a job on this queue alone; return the queue, created if need be."""
+    from nautobot.extras.models import JobQueue
+
+    create_queue(queue)
+    job_queue = JobQueue.objects.get(name=queue)
+    job.enabled = True
+    job.default_job_queue_override = True
+    job.default_job_queue = job_queue
+    job.job_queues_override = True
+    job.validated_save()
+    job.job_queues.set([job_queue])
+    return job_queue
+
+
 def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
     """Enable Nautobot's LogsCleanup, run it on the queue and wait for its end.
 
@@ -58,19 +73,11 @@ def run_job(queue: str, count: int = 1, seconds: float = 120) -> dict[str, Any]:
     from django.conf import settings
     from django.contrib.auth import get_user_model
     from nautobot.extras.models import Job
-    from nautobot.extras.models import JobQueue
     from nautobot.extras.models import JobResult
 
-    create_queue(queue)
-    job_queue = JobQueue.objects.get(name=queue)
     module, name = LOGS_CLEANUP
     job = Job.objects.get(module_name=module, job_class_name=name)
-    job.enabled = True
-    job.default_job_queue_override = True
-    job.default_job_queue = job_queue
-    job.job_queues_override = True
-    job.validated_save()
-    job.job_queues.set([job_queue])
+    job_queue = give_to_queue(job, queue)
     user, _ = get_user_model().objects.get_or_create(
         username="lab", defaults={"is_superuser": True, "is_staff": True}
     )

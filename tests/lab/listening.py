@@ -9,7 +9,6 @@ import ssl
 import tempfile
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from typing import TypeVar
 
@@ -59,12 +58,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         self._loop.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Hang up and wait for the threads."""
         self.shutdown()
         self._loop.join()

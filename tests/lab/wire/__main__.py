@@ -12,18 +12,18 @@ import json
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tests.lab.demo import end_in_order
+from tests.lab.demo import progress
+from tests.lab.demo import tell
 from tests.lab.installation import MissingProgram
 from tests.lab.wire import promises
-from tests.lab.wire.deployment import Say
 from tests.lab.wire.promises import Promise
 from tests.lab.wire.run import SECTIONS
 from tests.lab.wire.run import everything
@@ -46,16 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"show one section, or several: {', '.join(SECTIONS)}",
     )
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _end_in_order)
+    signal.signal(signal.SIGTERM, end_in_order)
     if importlib.util.find_spec("nautobot") is None:
-        _tell("Nautobot is not installed. Run: tox run -e wire")
+        tell("Nautobot is not installed. Run: tox run -e wire")
         return 2
-    say = _progress()
+    say = progress()
     try:
         with tempfile.TemporaryDirectory(prefix="understack-wire-") as directory:
             shown = everything(Path(directory), say, arguments.only or SECTIONS)
     except MissingProgram as error:
-        _tell(str(error))
+        tell(str(error))
         return 2
     say("everything ended and removed")
     show(shown)
@@ -83,24 +83,6 @@ def show(shown: Sequence[Promise]) -> None:
             )
         table.add_section()
     console.print(table)
-
-
-def _progress() -> Say:
-    start = time.monotonic()
-
-    def say(text: str) -> None:
-        _tell(f"{time.monotonic() - start:6.1f} s  {text}")
-
-    return say
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def _end_in_order(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

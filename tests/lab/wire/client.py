@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.lab.processes import dying_with_us
@@ -112,12 +111,7 @@ class Client:
         assert ready["ok"], ready
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """End it."""
         self._popen.terminate()
         self._popen.wait(30)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.lab.certificates import Authority
@@ -70,12 +69,7 @@ class BlackHole:
             self._waiting.append(one)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         for one in (*self._waiting, self._listener):
             one.close()
 

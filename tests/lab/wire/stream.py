@@ -112,20 +112,12 @@ def record_ends(postgres: PostgresServer) -> None:
 def prepare(queue: str) -> None:
     """Enable the job of the stream on a queue; runs inside Nautobot."""
     from nautobot.extras.models import Job
-    from nautobot.extras.models import JobQueue
 
-    from tests.lab.inside_nautobot import create_queue
+    from tests.lab.inside_nautobot import give_to_queue
 
-    create_queue(queue)
-    job_queue = JobQueue.objects.get(name=queue)
     module, name = JOB
     job = Job.objects.get(module_name__endswith=module, job_class_name=name)
-    job.enabled = True
-    job.default_job_queue_override = True
-    job.default_job_queue = job_queue
-    job.job_queues_override = True
-    job.validated_save()
-    job.job_queues.set([job_queue])
+    give_to_queue(job, queue)
 
 
 def send(
