@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -120,6 +121,9 @@ class Process:
 
     def end(self, number: signal.Signals | None = None) -> int:
         """End it and everything it started, and return the exit status."""
+        # PostgreSQL's children have sessions of their own, outlive a crash for a
+        # moment, and keep the next server from starting.
+        children = _handles(_family(self.pid)[1:])
         self.send(number or self.end_signal)
         try:
             self._popen.wait(END_SECONDS)
@@ -128,6 +132,11 @@ class Process:
         # Whatever is left of its session, the program included.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        for handle in children:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], END_SECONDS)
+            os.close(handle)
         return self._popen.wait(END_SECONDS)
 
     def pause(self) -> None:
@@ -159,6 +168,15 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
         # A child may end between being found and being told.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def _handles(pids: Iterable[int]) -> list[int]:
+    """Return descriptors of processes, which no later process can inherit."""
+    handles = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(pid))
+    return handles
 
 
 def free_port() -> int:

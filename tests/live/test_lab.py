@@ -144,6 +144,20 @@ def test_a_server_that_does_not_start_says_why():
         PostgresServer(settings={"no_such_setting": "1"}).__enter__()
 
 
+def test_nothing_of_a_killed_server_is_left(authority, mount):
+    """Its children have sessions of their own, and hold what the next one needs."""
+    with PostgresServer(authority=authority) as server, contextlib.ExitStack() as open_:
+        for _ in range(5):
+            connection = connect(server, mount)
+            open_.callback(connection.close)
+        children = [row["pid"] for row in server.sessions()]
+        server.kill()
+
+        assert len(children) == 5
+        assert not any(_runs(pid) for pid in children)
+        server.start()
+
+
 def test_servers_die_with_whoever_started_them():
     """Killed without a chance to clean up, the starter takes its server along."""
     script = (
