@@ -13,14 +13,14 @@ from benchmarks.measuring import warm_medians
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import within
-from tests.lab.corpus import POSTGRESQL
-from tests.lab.corpus import REDIS
-from tests.lab.corpus import Pki
-from tests.lab.corpus import client_files
-from tests.lab.corpus import situations
-from understack_nautobot_settings.certificates import ClientFiles
-from understack_nautobot_settings.certificates import check_certificates
-from understack_nautobot_settings.certificates import describe_certificates
+from lab.corpus import POSTGRESQL
+from lab.corpus import REDIS
+from lab.corpus import Pki
+from lab.corpus import client_files
+from lab.corpus import situations
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.judging import describe_certificates
 
 ROUNDS = 21
 BUDGET = Figure(0.005, "s")

@@ -22,7 +22,8 @@ from benchmarks.table import within
 COMMAND = (
     sys.executable,
     "-c",
-    "import sys; from understack_nautobot_settings.cli import run; sys.exit(run())",
+    "import sys; from understack_nautobot_settings.commands.main import run; "
+    "sys.exit(run())",
 )
 NOTHING = (sys.executable, "-c", "pass")
 ROUNDS = 25

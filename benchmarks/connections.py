@@ -15,13 +15,13 @@ from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
 from benchmarks.table import within
-from tests.lab.certificates import Authority
-from tests.lab.certificates import Mount
-from tests.lab.delay_proxy import DelayProxy
-from tests.lab.gateway import Gateway
-from tests.lab.gateway import Route
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
+from lab.certificates import Authority
+from lab.certificates import Mount
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
+from lab.servers.delay_proxy import DelayProxy
+from lab.servers.gateway import Gateway
+from lab.servers.gateway import Route
 
 DISTANCE = 0.05
 ROUNDS = 5

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import Mount
-from tests.lab.certificates import write_mount
-from tests.lab.nautobot import nautobot_environment
+from lab.certificates import Authority
+from lab.certificates import Mount
+from lab.certificates import write_mount
+from lab.nautobot.deployment import nautobot_environment
 
 # Of the standard library: installed everywhere, and nobody imports them for us.
 EXTRA_PLUGINS = ("json", "wsgiref")

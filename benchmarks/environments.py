@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from tests.lab.installation import cache_directory
+from lab.installation import cache_directory
 
 PEERS = ("environs", "django-environ", "pydantic-settings", "dj-database-url")
 

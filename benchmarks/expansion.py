@@ -14,10 +14,10 @@ from benchmarks.measuring import warm_medians
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
-from understack_nautobot_settings.expansion import expanded
-from understack_nautobot_settings.expansion import expanded_object
-from understack_nautobot_settings.json_objects import LONG
-from understack_nautobot_settings.json_objects import read_json_object
+from understack_nautobot_settings.environment.expansion import expanded
+from understack_nautobot_settings.environment.expansion import expanded_object
+from understack_nautobot_settings.environment.json_objects import LONG
+from understack_nautobot_settings.environment.json_objects import read_json_object
 
 ROUNDS = 11
 NOTHING = 1.6

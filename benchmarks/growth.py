@@ -25,13 +25,13 @@ from benchmarks.measuring import warm_medians
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
-from tests.lab.certificates import Authority
-from tests.lab.corpus import POSTGRESQL
-from tests.lab.corpus import client_files
-from understack_nautobot_settings.certificates import check_certificates
-from understack_nautobot_settings.certificates import check_files
-from understack_nautobot_settings.configuration import evaluate
-from understack_nautobot_settings.nautobot_base import nautobot_settings
+from lab.certificates import Authority
+from lab.corpus import POSTGRESQL
+from lab.corpus import client_files
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.judging import check_files
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import evaluate
 
 ROUNDS = 5
 PLUGINS = (1, 10, 100, 1000)

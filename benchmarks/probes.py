@@ -19,10 +19,10 @@ from benchmarks.measuring import usages
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
-from tests.lab.certificates import Authority
-from tests.lab.nautobot import nautobot_for
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
+from lab.certificates import Authority
+from lab.nautobot.deployment import nautobot_for
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
 
 ROUNDS = 9
 THEIR_ROUNDS = 3

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from understack_nautobot_settings.cli import PROGRAM
-from understack_nautobot_settings.cli import main
+from understack_nautobot_settings.commands.main import PROGRAM
+from understack_nautobot_settings.commands.main import main
 
 ROOT = Path(__file__).parent.parent
 

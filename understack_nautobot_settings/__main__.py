@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from understack_nautobot_settings.cli import run
+from understack_nautobot_settings.commands.main import run
 
 if __name__ == "__main__":
     run()

@@ -6,11 +6,11 @@ the documentation is generated from this module.
 
 from __future__ import annotations
 
-from understack_nautobot_settings.errors import ERROR
-from understack_nautobot_settings.errors import WARNING
-from understack_nautobot_settings.errors import MissingFile
-from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import WARNING
+from understack_nautobot_settings.problems import MissingFile
+from understack_nautobot_settings.problems import Problem
 
 
 class Code(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
-BROKER_TRANSPORT = "understack_nautobot_settings.redis_broker:Transport"
-RESULT_BACKEND = "understack_nautobot_settings.job_results.JobResultBackend"
+BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
+RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
 MUTUAL = ("verify-full", "verify-ca")
 PARTITION = re.compile(r"[A-Za-z0-9._-]*")
 DEFAULT_PLUGINS: dict[str, dict[str, Any]] = {
@@ -108,8 +108,8 @@ def _redis(
     namespace: dict[str, Any], values: dict[str, Any], wan: bool
 ) -> dict[str, Any]:
     # Imports nothing of redis-py: the settings name the class, nobody connects.
-    from understack_nautobot_settings.deferred import TcpConnection
-    from understack_nautobot_settings.deferred import TlsConnection
+    from understack_nautobot_settings.fragments.deferred import TcpConnection
+    from understack_nautobot_settings.fragments.deferred import TlsConnection
 
     mutual = values["redis_mtls"] != "off" and os.path.exists(values["ssl_ca_certs"])
     tls = {}

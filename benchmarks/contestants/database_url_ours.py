@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from understack_nautobot_settings.postgresql_tls import postgresql_tls_settings
+from understack_nautobot_settings.fragments.postgresql_tls import (
+    postgresql_tls_settings,
+)
 
 KEYS = ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from understack_nautobot_settings.plugins import DEFAULTS
-from understack_nautobot_settings.plugins import is_installed
+from understack_nautobot_settings.fragments.plugins import DEFAULTS
+from understack_nautobot_settings.fragments.plugins import is_installed
 
 
 def configure(namespace: dict[str, Any]) -> None:

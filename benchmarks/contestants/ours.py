@@ -9,8 +9,8 @@ from typing import Any
 from understack_nautobot_settings import configure as configure_all
 
 if TYPE_CHECKING:
-    from understack_nautobot_settings.certificates import ClientFiles
-    from understack_nautobot_settings.errors import Problem
+    from understack_nautobot_settings.certificates.judging import ClientFiles
+    from understack_nautobot_settings.problems import Problem
 
 
 def configure(namespace: dict[str, Any]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import Mount
-from tests.lab.certificates import write_mount
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
+from lab.certificates import Authority
+from lab.certificates import Mount
+from lab.certificates import write_mount
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from django.conf import settings as django_settings
 from django.core.cache import CacheHandler
 from django.db.utils import ConnectionHandler
 
-from tests.lab.certificates import Mount
+from lab.certificates import Mount
 from understack_nautobot_settings import configure
-from understack_nautobot_settings.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 
 if not django_settings.configured:
     django_settings.configure(USE_TZ=True)

@@ -5,8 +5,8 @@ import contextlib
 import kombu
 import pytest
 
-from tests.lab.gateway import Gateway
-from tests.lab.gateway import Route
+from lab.servers.gateway import Gateway
+from lab.servers.gateway import Route
 from tests.live.deployment import broker
 from tests.live.deployment import configured
 from tests.live.deployment import redis_environment

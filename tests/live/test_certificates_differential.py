@@ -15,24 +15,24 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.lab.certificates import write_mount
-from tests.lab.corpus import POSTGRESQL
-from tests.lab.corpus import REDIS
-from tests.lab.corpus import Pki
-from tests.lab.corpus import Situation
-from tests.lab.corpus import client_files
-from tests.lab.corpus import situations
-from tests.lab.servers import HOST
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
-from tests.lab.servers import driver
-from tests.lab.users import NOBODY
-from tests.lab.users import as_user
-from tests.lab.users import clients
-from understack_nautobot_settings.certificates import CertificateFile
-from understack_nautobot_settings.certificates import ClientFiles
-from understack_nautobot_settings.certificates import check_certificates
-from understack_nautobot_settings.redis_connections import TlsConnection
+from lab.certificates import write_mount
+from lab.corpus import POSTGRESQL
+from lab.corpus import REDIS
+from lab.corpus import Pki
+from lab.corpus import Situation
+from lab.corpus import client_files
+from lab.corpus import situations
+from lab.servers.databases import HOST
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
+from lab.servers.databases import driver
+from lab.users import NOBODY
+from lab.users import as_user
+from lab.users import clients
+from understack_nautobot_settings.certificates.judging import CertificateFile
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.runtime.redis_connections import TlsConnection
 
 OTHER = 4711
 MODE_BITS = ((0, 4, 6), range(8), range(8))

@@ -7,17 +7,17 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from tests.lab.delay_proxy import DelayProxy
-from tests.lab.recording import RecordingServer
+from lab.servers.delay_proxy import DelayProxy
+from lab.servers.recording import RecordingServer
 from tests.live.deployment import broker
 from tests.live.deployment import cache
 from tests.live.deployment import configured
 from tests.live.deployment import database
 from tests.live.deployment import database_environment
 from tests.live.deployment import redis_environment
-from understack_nautobot_settings.redis_connections import TcpConnection
-from understack_nautobot_settings.redis_connections import TlsConnection
-from understack_nautobot_settings.redis_connections import blocking_seconds
+from understack_nautobot_settings.runtime.redis_connections import TcpConnection
+from understack_nautobot_settings.runtime.redis_connections import TlsConnection
+from understack_nautobot_settings.runtime.redis_connections import blocking_seconds
 
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 LAN = {"UNDERSTACK_CONNECTION_PROFILE": "lan"}
@@ -94,7 +94,7 @@ def test_a_blocking_pop_may_take_longer_than_the_socket_timeout(
 
 
 def test_a_redis_that_stops_answering_a_blocking_pop_is_given_up(authority, mount):
-    from tests.lab.servers import RedisServer
+    from lab.servers.databases import RedisServer
 
     with RedisServer(authority=authority, password="p") as server:
         env = redis_environment(
@@ -239,7 +239,7 @@ def test_the_session_is_in_utc_before_django_asks(postgres18, mount):
 
 
 def test_a_lost_connection_costs_a_request_nothing_under_wan(authority, mount):
-    from tests.lab.servers import RedisServer
+    from lab.servers.databases import RedisServer
 
     with RedisServer(authority=authority, password="p") as server:
         settings = configured(redis_environment(server.port, mount, "p", **WAN))

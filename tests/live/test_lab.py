@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import KubernetesMount
-from tests.lab.certificates import Mount
-from tests.lab.certificates import write_mount
-from tests.lab.delay_proxy import DelayProxy
-from tests.lab.processes import NotStarted
-from tests.lab.recording import RecordingServer
-from tests.lab.scripted import ScriptedServer
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
-from tests.lab.servers import driver
+from lab.certificates import Authority
+from lab.certificates import KubernetesMount
+from lab.certificates import Mount
+from lab.certificates import write_mount
+from lab.processes import NotStarted
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
+from lab.servers.databases import driver
+from lab.servers.delay_proxy import DelayProxy
+from lab.servers.recording import RecordingServer
+from lab.servers.scripted import ScriptedServer
 
 OperationalError = driver().OperationalError
 
@@ -161,7 +161,7 @@ def test_nothing_of_a_killed_server_is_left(authority, mount):
 def test_servers_die_with_whoever_started_them():
     """Killed without a chance to clean up, the starter takes its server along."""
     script = (
-        "import sys, time; from tests.lab.servers import RedisServer\n"
+        "import sys, time; from lab.servers.databases import RedisServer\n"
         "with RedisServer() as server:\n"
         "    print(server.process.pid, server.directory, flush=True); time.sleep(60)"
     )

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.certificates import CLIENT
-from tests.lab.certificates import Authority
-from tests.lab.certificates import write_mount
-from tests.lab.gateway import Gateway
-from tests.lab.gateway import Route
-from tests.lab.processes import Process
-from tests.lab.processes import free_port
-from tests.lab.recording import RecordingServer
-from tests.lab.servers import PostgresServer
-from tests.lab.servers import RedisServer
+from lab.certificates import CLIENT
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from lab.processes import Process
+from lab.processes import free_port
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
+from lab.servers.gateway import Gateway
+from lab.servers.gateway import Route
+from lab.servers.recording import RecordingServer
 from tests.live.deployment import database_environment
 from tests.live.deployment import redis_environment
-from understack_nautobot_settings.probe import Ping
-from understack_nautobot_settings.probe import exit_status
-from understack_nautobot_settings.probe import probe_targets
+from understack_nautobot_settings.probes.targets import Ping
+from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.probes.targets import probe_targets
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = ["dns", "tcp", "tls", "identity", "login", "query"]
@@ -505,7 +505,7 @@ def test_a_worker_answers_for_itself(redis_server, mount, tmp_path):
         [
             sys.executable,
             "-m",
-            "tests.lab.celery_worker",
+            "lab.nautobot.celery_worker",
             "celery@lab",
             "lab-queue",
         ],
@@ -602,9 +602,9 @@ def test_waiting_sees_a_server_come_up(authority, mount):
 
 @pytest.mark.parametrize("usages", [CLIENT])
 def test_an_https_server_that_demands_a_certificate(authority, tmp_path, usages):
-    from tests.lab.listening import tls_context
-    from tests.lab.scripted import ScriptedServer
-    from tests.lab.scripted import over_tls
+    from lab.servers.listening import tls_context
+    from lab.servers.scripted import ScriptedServer
+    from lab.servers.scripted import over_tls
 
     mount = write_mount(tmp_path, authority.client(usages=usages), authority.ca_pem)
 

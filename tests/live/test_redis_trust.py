@@ -8,15 +8,15 @@ import sys
 import pytest
 import redis
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import KubernetesMount
-from tests.lab.recording import RecordingServer
-from tests.lab.servers import RedisServer
+from lab.certificates import Authority
+from lab.certificates import KubernetesMount
+from lab.servers.databases import RedisServer
+from lab.servers.recording import RecordingServer
 from tests.live.deployment import broker
 from tests.live.deployment import cache
 from tests.live.deployment import configured
 from tests.live.deployment import redis_environment
-from understack_nautobot_settings import redis_connections
+from understack_nautobot_settings.runtime import redis_connections
 
 CANARY = "canary-of-redis"
 
@@ -190,8 +190,9 @@ def test_a_new_connection_presents_the_renewed_certificate(authority, tmp_path, 
 def test_settings_name_the_class_without_importing_redis():
     code = (
         "import sys\n"
-        "from understack_nautobot_settings.configuration import evaluate\n"
-        "from understack_nautobot_settings.nautobot_base import nautobot_settings\n"
+        "from understack_nautobot_settings.configure import evaluate\n"
+        "from understack_nautobot_settings.checks.nautobot_base "
+        "import nautobot_settings\n"
         "env = {'UNDERSTACK_CONNECTION_PROFILE': 'wan'}\n"
         "evaluate(nautobot_settings(env), env)\n"
         "print(sorted({'redis', 'kombu', 'django'} & set(sys.modules)))\n"

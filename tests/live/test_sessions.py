@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.lab.certificates import Authority
-from tests.lab.certificates import write_mount
-from tests.lab.recording import RecordingServer
-from tests.lab.servers import PostgresServer
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from lab.servers.databases import PostgresServer
+from lab.servers.recording import RecordingServer
 from tests.live.deployment import broker
 from tests.live.deployment import cache
 from tests.live.deployment import configured

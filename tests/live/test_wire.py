@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.lab.wire import fleet
-from tests.lab.wire import promises
-from tests.lab.wire import swaps
-from tests.lab.wire.deployment import servers
-from tests.lab.wire.promises import Promise
+from lab.wire import fleet
+from lab.wire import promises
+from lab.wire import swaps
+from lab.wire.deployment import servers
+from lab.wire.promises import Promise
 
 
 def quietly(text):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.browser import Page
-from tests.lab.browser import page as browser_page
+from lab.browser import Page
+from lab.browser import page as browser_page
 
 ROOT = Path(__file__).parent.parent.parent
 

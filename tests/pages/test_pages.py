@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.lab.browser import Page
+from lab.browser import Page
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = sorted(

@@ -18,8 +18,8 @@ from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.reconcile import Backend
 from understack_nautobot_settings.accounts.reconcile import Unreachable
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
-from understack_nautobot_settings.errors import ERROR
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Problem
 
 FINE = 0
 WRONG = 1

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from typing import TypeVar
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.problems import Problem
 
 Found = TypeVar("Found")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import Secret
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.problems import Problem
 
 CREATE_USER = "create user"
 ADOPT_USER = "adopt user"

@@ -14,7 +14,7 @@ from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.problems import Problem
 
 
 class Refused(Exception):

@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.errors import Problem
 from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.problems import Problem
 
 ANSWERS = "answers"
 HANGS_UP = "hangs up"

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import closed_problem
 from understack_nautobot_settings.probes.gateway import hang_up_problem
 from understack_nautobot_settings.probes.gateway import silent_problem
-from understack_nautobot_settings.probes.journey import Failed
-from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import reach
@@ -21,6 +20,7 @@ from understack_nautobot_settings.probes.tls import Explain
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import lost_problem
 from understack_nautobot_settings.probes.tls import secure
+from understack_nautobot_settings.problems import Problem
 
 PORT = 443
 URL_NAME = "URL"

@@ -8,8 +8,8 @@ import socket
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
-from understack_nautobot_settings.probes.journey import Failed
-from understack_nautobot_settings.probes.journey import Journey
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Journey
 
 Address = tuple[int, Any]
 """Address family and socket address."""

@@ -11,17 +11,17 @@ from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings import variables
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer
 from understack_nautobot_settings.probes.gateway import closed_problem
 from understack_nautobot_settings.probes.gateway import greeting
 from understack_nautobot_settings.probes.gateway import hang_up_problem
 from understack_nautobot_settings.probes.gateway import silent_problem
-from understack_nautobot_settings.probes.journey import Journey
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import Route
@@ -30,7 +30,7 @@ from understack_nautobot_settings.probes.tls import Explain
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import lost_problem
 from understack_nautobot_settings.probes.tls import secure
-from understack_nautobot_settings.redis_urls import scheme_of
+from understack_nautobot_settings.problems import Problem
 
 PORT = 6379
 OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}

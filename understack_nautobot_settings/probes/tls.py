@@ -13,21 +13,21 @@ import time
 from collections.abc import Callable
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.certificates import CertificateFile
-from understack_nautobot_settings.certificates import ClientFiles
-from understack_nautobot_settings.certificates import check_certificates
-from understack_nautobot_settings.certificates import describe_certificates
-from understack_nautobot_settings.errors import Problem
+from understack_nautobot_settings.certificates.judging import CertificateFile
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.reading import X509
+from understack_nautobot_settings.certificates.reading import alternative_names
+from understack_nautobot_settings.certificates.reading import read_x509
+from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.light_typing import NamedTuple
-from understack_nautobot_settings.probes.journey import Failed
-from understack_nautobot_settings.probes.journey import Journey
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Route
-from understack_nautobot_settings.x509 import X509
-from understack_nautobot_settings.x509 import alternative_names
-from understack_nautobot_settings.x509 import read_x509
-from understack_nautobot_settings.x509 import utc
+from understack_nautobot_settings.problems import Problem
 
 HUNG_UP = (
     ssl.SSLEOFError,

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from collections.abc import Mapping
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings import variables
-from understack_nautobot_settings.certificates import describe_certificates
-from understack_nautobot_settings.client_files import client_files
-from understack_nautobot_settings.environment import Reader
+from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import client_files
+from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.probes.journey import Failed
-from understack_nautobot_settings.probes.journey import Journey
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Journey
 
 HEARTBEAT_SECONDS = 30.0
 """Age at which a heartbeat is too old; a worker touches its file every second."""

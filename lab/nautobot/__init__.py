@@ -1,0 +1,1 @@
+"""A Nautobot of the lab: deployment, worker, and what runs inside."""

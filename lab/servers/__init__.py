@@ -1,0 +1,1 @@
+"""Servers that the lab starts: real ones, and those that misbehave."""

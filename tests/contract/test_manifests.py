@@ -1,0 +1,663 @@
+"""The Kubernetes examples agree with the library, with each other, and hold what
+experience has put into them.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from tests.kubernetes_examples import EXAMPLES
+from tests.kubernetes_examples import KUSTOMIZATIONS
+from tests.kubernetes_examples import SITE
+from tests.kubernetes_examples import deployments
+from tests.kubernetes_examples import documents
+from tests.kubernetes_examples import environment
+from tests.kubernetes_examples import manifest_files
+from tests.kubernetes_examples import manifests
+from tests.kubernetes_examples import one
+from tests.kubernetes_examples import values
+from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.commands.main import COMMANDS
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
+from understack_nautobot_settings.environment.reader import Reader
+
+PODS = [
+    ("global", "web"),
+    ("global", "worker"),
+    ("global", "beat"),
+    ("site", "worker"),
+]
+MOUNT = "/etc/nautobot/mtls"
+DEPLOYMENTS = {
+    name: deployment
+    for place in ("global", "site")
+    for name, deployment in deployments(place)
+}
+
+
+def certificate(name):
+    return one("Certificate", name)["spec"]
+
+
+# --- variables -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "component"), PODS)
+def test_every_variable_is_one_that_somebody_reads(place, component):
+    declared = {name for one in variables.VARIABLES for name in one.names}
+    assert {*environment(place, component)} <= declared | NAUTOBOT_NAMES
+
+
+@pytest.mark.parametrize(("place", "component"), PODS)
+def test_every_value_is_one_that_its_variable_takes(place, component):
+    env = environment(place, component)
+    problems = []
+    for variable in variables.VARIABLES:
+        Reader(env, problems)(variable)
+    assert problems == []
+    assert all(isinstance(value, str) for value in env.values())
+
+
+def test_the_paths_of_a_site_are_the_defaults():
+    env = environment("site", "worker")
+    paths = {
+        variable.name: env[variable.name]
+        for variable in (
+            variables.REDIS_SSL_CA_CERTS,
+            variables.REDIS_SSL_CERTFILE,
+            variables.REDIS_SSL_KEYFILE,
+        )
+    }
+    assert paths == {
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": f"{MOUNT}/ca.crt",
+        "NAUTOBOT_REDIS_SSL_CERTFILE": f"{MOUNT}/tls.crt",
+        "NAUTOBOT_REDIS_SSL_KEYFILE": f"{MOUNT}/tls.key",
+    }
+    assert {variable.default for variable in variables.VARIABLES} > {*paths.values()}
+
+
+def test_a_site_takes_tasks_from_the_queue_of_its_partition():
+    partition = environment("site", "worker")["UNDERSTACK_PARTITION"]
+    assert values("site")["workers"]["default"]["taskQueues"] == partition
+
+
+def chart_environment(place, component, directory):
+    """Return what a pod is given: our variables, the chart's, and secrets."""
+    chart = values(place)
+    nautobot = chart["nautobot"]
+    env = environment(place, component) | {
+        "NAUTOBOT_ALLOWED_HOSTS": nautobot.get("allowedHosts", "*"),
+        "NAUTOBOT_DB_ENGINE": nautobot["db"]["engine"],
+        "NAUTOBOT_DB_HOST": nautobot["db"]["host"],
+        "NAUTOBOT_DB_NAME": nautobot["db"]["name"],
+        "NAUTOBOT_DB_PORT": str(nautobot["db"]["port"]),
+        "NAUTOBOT_DB_USER": nautobot["db"]["user"],
+        "NAUTOBOT_DB_PASSWORD": "p/a#s:s",
+        "NAUTOBOT_REDIS_HOST": nautobot["redis"].get("host", "nautobot-redis-master"),
+        "NAUTOBOT_REDIS_PORT": str(nautobot["redis"].get("port", 6379)),
+        "NAUTOBOT_REDIS_SSL": str(nautobot["redis"].get("ssl", False)),
+        "NAUTOBOT_REDIS_USERNAME": "",
+        "NAUTOBOT_REDIS_PASSWORD": "p/a#s:s",
+        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "CELERY_TASK_QUEUES": chart["workers"]["default"]["taskQueues"],
+    }
+    defaults = {
+        variable.name: variable.default
+        for variable in variables.VARIABLES
+        if str(variable.default).startswith(MOUNT)
+    }
+    paths = {name: f"{directory}/{Path(path).name}" for name, path in defaults.items()}
+    return {**env, **paths}
+
+
+@pytest.mark.parametrize(("place", "component"), PODS)
+def test_check_finds_nothing_in_what_a_pod_is_given(place, component, tmp_path):
+    authority = Authority("understack-mtls-ca")
+    write_mount(tmp_path, authority.client(), authority.ca_pem)
+    env = chart_environment(place, component, tmp_path)
+    role = env["UNDERSTACK_ROLE"]
+    problems = inspect_environment(env, role=role).problems
+    # Where these tests run there may be no driver to ask.
+    assert [one for one in problems if one.code != "db-libpq-unknown"] == []
+
+
+def test_no_private_bundle_replaces_the_public_authorities():
+    for place, component in PODS:
+        assert not {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"} & {
+            *environment(place, component)
+        }
+
+
+def test_the_gateway_gets_the_negotiation_and_the_names_that_it_routes_by():
+    chart = values("site")["nautobot"]
+    routes = {
+        route: one("TLSRoute", route)["spec"]["hostnames"]
+        for route in ("nautobot-db", "nautobot-redis")
+    }
+    assert routes == {
+        "nautobot-db": [chart["db"]["host"]],
+        "nautobot-redis": [chart["redis"]["host"]],
+    }
+    assert environment("site", "worker")["NAUTOBOT_DB_SSLNEGOTIATION"] == "direct"
+
+
+def test_hardened_pods_are_asked_by_a_name_that_they_allow():
+    chart = values("global")["nautobot"]
+    assert environment("global", "web")["UNDERSTACK_HARDENING"] == "on"
+    for probe in ("livenessProbe", "readinessProbe"):
+        (header,) = chart[probe]["httpGet"]["httpHeaders"]
+        assert header == {"name": "Host", "value": chart["allowedHosts"]}
+
+
+# --- volumes, probes, init containers ------------------------------------------
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_certificates_are_mounted_where_the_defaults_look(name):
+    pod = DEPLOYMENTS[name]["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["mtls-certs"]["secret"] == {
+        "secretName": "nautobot-mtls-client",
+        "defaultMode": 0o400,
+    }
+    assert pod["securityContext"]["fsGroup"] == 999
+    for container in [*pod["containers"], *pod["initContainers"]]:
+        mounts = {one["name"]: one for one in container["volumeMounts"]}
+        assert mounts["mtls-certs"] == {
+            "name": "mtls-certs",
+            "mountPath": MOUNT,
+            "readOnly": True,
+        }
+
+
+def test_no_secret_is_mounted_by_sub_path():
+    for path in EXAMPLES.rglob("*.yaml"):
+        assert "subPath:" not in path.read_text()
+
+
+def test_modes_are_written_in_decimal():
+    text = (SITE / "nautobot-worker" / "values.yaml").read_text()
+    assert "defaultMode: 256\n" in text
+    for path in EXAMPLES.rglob("*.yaml"):
+        assert "defaultMode: 0" not in path.read_text()
+
+
+def test_lists_of_the_base_values_are_repeated():
+    chart = values("global")
+    nautobot = chart["nautobot"]
+    assert [one["name"] for one in nautobot["extraVolumes"]] == [
+        "nautobot-sso",
+        "mtls-certs",
+    ]
+    assert nautobot["extraVolumeMounts"][0]["mountPath"] == "/opt/nautobot/sso/"
+    assert nautobot["extraEnvVarsCM"] == ["nautobot-sso"]
+    assert "nautobot-custom-env" in nautobot["extraEnvVarsSecret"]
+    assert "nautobot-custom-env" in chart["celery"]["extraEnvVarsSecret"]
+    assert values("site")["celery"]["extraEnvVarsSecret"] == ["nautobot-django"]
+
+
+def commands():
+    for name, deployment in DEPLOYMENTS.items():
+        pod = deployment["spec"]["template"]["spec"]
+        for container in pod["initContainers"]:
+            yield f"{name}:{container['name']}", container["command"]
+        (container,) = pod["containers"]
+        for probe in ("livenessProbe", "readinessProbe"):
+            if "exec" in container.get(probe, {}):
+                yield f"{name}:{probe}", container[probe]["exec"]["command"]
+    for trigger in one("Sensor", "nautobot-token")["spec"]["triggers"]:
+        job = trigger["template"]["k8s"]["source"]["resource"]
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        yield "sensor", container["command"]
+
+
+@pytest.mark.parametrize("words", [pytest.param(c, id=n) for n, c in commands()])
+def test_every_command_is_one_that_the_command_line_takes(words):
+    program, name, *arguments = words
+    assert program == "understack-nautobot-settings"
+    (command,) = (one for one in COMMANDS if one.name == name)
+    parser = argument_parser()
+    command.add_arguments(parser)
+    parser.parse_args(arguments)
+
+
+def argument_parser():
+    from argparse import ArgumentParser
+
+    return ArgumentParser(exit_on_error=False)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_kubelet_waits_longer_than_a_probe_takes(name):
+    (container,) = DEPLOYMENTS[name]["spec"]["template"]["spec"]["containers"]
+    for probe in ("livenessProbe", "readinessProbe"):
+        words = container.get(probe, {}).get("exec", {}).get("command")
+        if words:
+            (command,) = (one for one in COMMANDS if one.name == words[1])
+            parser = argument_parser()
+            command.add_arguments(parser)
+            seconds = parser.parse_args(words[2:]).attempt_timeout
+            assert container[probe]["timeoutSeconds"] > seconds
+
+
+# --- certificates --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mtls-ca", {"commonName": "understack-mtls-ca", "isCA": True}),
+        ("mtls-ca", {"secretName": "mtls-ca-key-pair", "duration": "87600h"}),
+        ("mtls-ca-cert", {"secretName": "mtls-ca-cert"}),
+        (
+            "nautobot-cluster-server-tls",
+            {"commonName": "nautobot-cluster-rw.nautobot.svc", "duration": "8760h"},
+        ),
+        (
+            "nautobot-cluster-replication",
+            {"commonName": "streaming_replica", "usages": ["client auth"]},
+        ),
+        (
+            "nautobot-redis-server-tls",
+            {"commonName": "nautobot-redis-master.nautobot.svc", "duration": "8760h"},
+        ),
+        (
+            "nautobot-mtls-client",
+            {"commonName": "app", "usages": ["client auth"], "duration": "26280h"},
+        ),
+        (
+            "nautobot-mtls-client-example-site",
+            {"commonName": "app", "usages": ["client auth"], "duration": "26280h"},
+        ),
+    ],
+)
+def test_the_certificates_are_those_of_the_documents(name, expected):
+    spec = certificate(name)
+    assert {key: spec[key] for key in expected} == expected
+    assert spec["privateKey"]["algorithm"] == "ECDSA"
+    assert spec["privateKey"]["size"] == 256
+
+
+def test_every_certificate_but_the_authority_is_issued_by_the_authority():
+    issuers = {
+        manifest["metadata"]["name"]: manifest["spec"]["issuerRef"]["name"]
+        for _, manifest in manifests()
+        if manifest["kind"] == "Certificate"
+    }
+    assert issuers.pop("mtls-ca") == "mtls-selfsigned"
+    assert {*issuers.values()} == {"mtls-ca-issuer"}
+    assert one("Issuer", "mtls-selfsigned")["spec"] == {"selfSigned": {}}
+    assert one("Issuer", "mtls-ca-issuer")["spec"] == {
+        "ca": {"secretName": "mtls-ca-key-pair"}
+    }
+
+
+def test_a_renewed_authority_keeps_its_key():
+    assert certificate("mtls-ca")["privateKey"]["rotationPolicy"] == "Never"
+
+
+def test_cnpg_reloads_when_a_secret_changes():
+    label = {"cnpg.io/reload": "true"}
+    assert one("Certificate", "mtls-ca-cert")["metadata"]["labels"] == label
+    secrets = one("Cluster", "nautobot-cluster")["spec"]["certificates"]
+    for name in {*secrets.values()}:
+        assert certificate(name)["secretTemplate"]["labels"] == label
+
+
+def test_cnpg_has_all_four_certificate_fields_and_one_rule():
+    spec = one("Cluster", "nautobot-cluster")["spec"]
+    assert spec["certificates"] == {
+        "serverTLSSecret": "nautobot-cluster-server-tls",
+        "serverCASecret": "mtls-ca-cert",
+        "clientCASecret": "mtls-ca-cert",
+        "replicationTLSSecret": "nautobot-cluster-replication",
+    }
+    assert spec["postgresql"]["pg_hba"] == ["hostssl all all 0.0.0.0/0 cert"]
+    assert (
+        spec["bootstrap"]["initdb"]["owner"]
+        == certificate("nautobot-mtls-client")["commonName"]
+    )
+
+
+def test_redis_asks_every_client_for_a_certificate():
+    assert values("global")["redis"]["tls"] == {
+        "enabled": True,
+        "authClients": True,
+        "existingSecret": certificate("nautobot-redis-server-tls")["secretName"],
+        "certFilename": "tls.crt",
+        "certKeyFilename": "tls.key",
+        "certCAFilename": "ca.crt",
+    }
+    # The probes of the chart present the server's certificate as a client.
+    assert "usages" not in certificate("nautobot-redis-server-tls")
+
+
+def test_servers_carry_the_names_that_clients_compare():
+    database = certificate("nautobot-cluster-server-tls")["dnsNames"]
+    redis = certificate("nautobot-redis-server-tls")["dnsNames"]
+    for place in ("global", "site"):
+        assert values(place)["nautobot"]["db"]["host"] in database
+    assert values("site")["nautobot"]["redis"]["host"] in redis
+    # Where the chart brings Redis, this is the host it writes down.
+    assert "nautobot-redis-master" in redis
+
+
+# --- secrets -------------------------------------------------------------------
+
+
+def external_secret(name):
+    return one("ExternalSecret", name)["spec"]
+
+
+def test_a_site_has_the_five_secrets():
+    (kustomization,) = documents(SITE / "nautobot-worker" / "kustomization.yaml")
+    targets = {}
+    for resource in kustomization["resources"]:
+        (manifest,) = documents(SITE / "nautobot-worker" / resource)
+        targets[resource] = manifest["spec"]["target"]["name"]
+    assert targets == {
+        "externalsecret-nautobot-django.yaml": "nautobot-django",
+        "externalsecret-nautobot-db.yaml": "nautobot-db",
+        "externalsecret-nautobot-worker-redis.yaml": "nautobot-redis",
+        "externalsecret-dockerconfigjson-github-com.yaml": (
+            "dockerconfigjson-github-com"
+        ),
+        "externalsecret-nautobot-mtls-client.yaml": "nautobot-mtls-client",
+    }
+
+
+def test_the_site_secret_takes_certificate_key_and_authority_apart():
+    template = external_secret("nautobot-mtls-client")["target"]["template"]
+    assert template["type"] == "kubernetes.io/tls"
+    assert template["data"] == {
+        "tls.crt": '{{ .client_password | filterPEM "CERTIFICATE" }}',
+        "tls.key": '{{ .client_password | filterPEM "EC PRIVATE KEY" }}',
+        "ca.crt": '{{ .ca_password | filterPEM "CERTIFICATE" }}',
+    }
+
+
+def test_what_is_pushed_is_what_is_pulled():
+    pushed = {}
+    for name in ("mtls-ca-cert", "nautobot-mtls-client-example-site"):
+        spec = one("PushSecret", name)["spec"]
+        assert spec["selector"]["secret"]["name"] == certificate(name)["secretName"]
+        (entry,) = spec["data"]
+        remote = entry["match"]["remoteRef"]
+        pushed[remote["remoteKey"]] = remote["property"]
+    pulled = {
+        source["extract"]["key"]
+        for source in external_secret("nautobot-mtls-client")["dataFrom"]
+    }
+    assert {*pushed} == pulled
+    assert {*pushed.values()} == {"password"}
+
+
+def test_the_key_of_the_authority_is_pushed_nowhere():
+    for path in manifest_files():
+        for manifest in documents(path):
+            if manifest["kind"] == "PushSecret":
+                assert "mtls-ca-key-pair" not in json.dumps(manifest)
+    (entry,) = one("PushSecret", "mtls-ca-cert")["spec"]["data"]
+    assert entry["match"]["secretKey"] == "ca.crt"
+
+
+def test_every_mounted_or_named_secret_of_a_site_exists():
+    text = (SITE / "nautobot-worker" / "values.yaml").read_text()
+    targets = {
+        manifest["spec"]["target"]["name"]
+        for _, manifest in manifests()
+        if manifest["kind"] == "ExternalSecret"
+    }
+    chart = yaml.safe_load(text)
+    nautobot, celery = chart["nautobot"], chart["celery"]
+    named = {
+        *nautobot["image"]["pullSecrets"],
+        nautobot["db"]["existingSecret"],
+        nautobot["redis"]["existingSecret"],
+        nautobot["django"]["existingSecret"],
+        *celery["extraEnvVarsSecret"],
+        *(volume["secret"]["secretName"] for volume in celery["extraVolumes"]),
+        *(
+            source["secretRef"]["name"]
+            for container in celery["initContainers"]
+            for source in container["envFrom"]
+            if "secretRef" in source
+        ),
+    }
+    assert named <= targets
+
+
+# --- accounts ------------------------------------------------------------------
+
+
+def test_the_event_source_watches_for_the_label_that_the_secret_carries():
+    source = one("EventSource", "nautobot-token")["spec"]
+    (event,) = source["resource"].values()
+    (wanted,) = event["filter"]["labels"]
+    metadata = external_secret("nautobot-token")["target"]["template"]["metadata"]
+    assert metadata["labels"] == {wanted["key"]: wanted["value"]}
+    assert event["eventTypes"] == ["ADD", "UPDATE"]
+
+
+def test_the_bootstrap_secret_starts_no_job():
+    template = external_secret("nautobot-superuser")["target"]["template"]
+    assert "metadata" not in template
+    assert [*template["data"]] == ["token"]
+
+
+def test_the_secret_has_the_fields_that_the_job_reads():
+    from understack_nautobot_settings.accounts.credentials import FIELDS
+
+    template = external_secret("nautobot-token")["target"]["template"]
+    assert [*template["data"]] == [*FIELDS]
+
+
+def test_the_job_mounts_the_secret_that_the_event_is_about():
+    (trigger,) = one("Sensor", "nautobot-token")["spec"]["triggers"]
+    template = trigger["template"]["k8s"]
+    (parameter,) = template["parameters"]
+    assert parameter["src"]["dataKey"] == "body.metadata.name"
+    place = template["source"]["resource"]
+    for part in parameter["dest"].split("."):
+        place = place[int(part) if part.isdigit() else part]
+    assert place == "nautobot-token"
+
+
+def test_the_sensor_hears_what_the_event_source_says():
+    sensor = one("Sensor", "nautobot-token")["spec"]
+    source = one("EventSource", "nautobot-token")
+    (dependency,) = sensor["dependencies"]
+    assert dependency["eventSourceName"] == source["metadata"]["name"]
+    assert dependency["eventName"] in source["spec"]["resource"]
+    bus = one("EventBus", "nautobot-token")["metadata"]["name"]
+    assert sensor["eventBusName"] == source["spec"]["eventBusName"] == bus
+    account = sensor["template"]["serviceAccountName"]
+    assert one("ServiceAccount", account)
+    assert source["spec"]["template"]["serviceAccountName"] == account
+
+
+# --- kustomizations and the new site -------------------------------------------
+
+
+def test_every_manifest_is_in_one_kustomization():
+    listed = [
+        directory / resource
+        for directory in KUSTOMIZATIONS
+        for resource in documents(directory / "kustomization.yaml")[0]["resources"]
+    ]
+    assert sorted(listed) == manifest_files()
+
+
+def new_site(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / "new-site"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_a_new_site_has_its_names_everywhere(tmp_path):
+    done = new_site("rxdb-lab", "rxdb.lab", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    files = {
+        str(path.relative_to(tmp_path)): path.read_text()
+        for path in tmp_path.rglob("*.yaml")
+    }
+    assert sorted(files) == [
+        "rxdb-lab/global/certificate-nautobot-mtls-client-rxdb-lab.yaml",
+        "rxdb-lab/global/kustomization.yaml",
+        "rxdb-lab/global/pushsecret-nautobot-mtls-client-rxdb-lab.yaml",
+        "rxdb-lab/nautobot-worker/externalsecret-dockerconfigjson-github-com.yaml",
+        "rxdb-lab/nautobot-worker/externalsecret-nautobot-db.yaml",
+        "rxdb-lab/nautobot-worker/externalsecret-nautobot-django.yaml",
+        "rxdb-lab/nautobot-worker/externalsecret-nautobot-mtls-client.yaml",
+        "rxdb-lab/nautobot-worker/externalsecret-nautobot-worker-redis.yaml",
+        "rxdb-lab/nautobot-worker/kustomization.yaml",
+        "rxdb-lab/nautobot-worker/values.yaml",
+    ]
+    assert not any("example-site" in text for text in files.values())
+    assert not any("example-partition" in text for text in files.values())
+    chart = yaml.safe_load(files["rxdb-lab/nautobot-worker/values.yaml"])
+    env = {entry["name"]: entry["value"] for entry in chart["nautobot"]["extraVars"]}
+    assert env["UNDERSTACK_SITE"] == "rxdb-lab"
+    assert env["UNDERSTACK_PARTITION"] == "rxdb.lab"
+    assert chart["workers"]["default"]["taskQueues"] == "rxdb.lab"
+    for path in [*files][:-1]:
+        if path.endswith("kustomization.yaml"):
+            directory = (tmp_path / path).parent
+            for resource in yaml.safe_load(files[path])["resources"]:
+                assert (directory / resource).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "status"),
+    [
+        (
+            ("Rxdb_Lab", "rxdb"),
+            "'Rxdb_Lab' cannot be part of a Kubernetes name\n",
+            1,
+        ),
+        (("rxdb-lab", "rxdb lab"), "'rxdb lab' cannot be the name of a queue\n", 1),
+        (("taken", "rxdb"), "taken exists already\n", 1),
+        (
+            ("rxdb-lab",),
+            "Write the directory of a new site: new-site SITE PARTITION [DIRECTORY].\n",
+            2,
+        ),
+    ],
+    ids=["site", "partition", "exists", "usage"],
+)
+def test_a_new_site_is_refused_in_words(tmp_path, arguments, said, status):
+    (tmp_path / "taken").mkdir()
+    done = new_site(*arguments, cwd=tmp_path)
+    assert (done.stderr, done.returncode, done.stdout) == (said, status, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+# --- renewal without the operator ----------------------------------------------
+
+
+class Vault(BaseHTTPRequestHandler):
+    """Vault's KV version 2 with Kubernetes logins, as far as the script uses it."""
+
+    def do_GET(self):
+        assert self.headers["X-Vault-Token"] == "vault-token"
+        held = self.server.held.get(self.path)
+        self.answer(200 if held else 404, {"data": held} if held else {"errors": []})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/v1/auth/kubernetes/login":
+            assert body == {"role": "nautobot-mtls", "jwt": "identity"}
+            self.answer(200, {"auth": {"client_token": "vault-token"}})
+            return
+        assert self.headers["X-Vault-Token"] == "vault-token"
+        self.server.held[self.path] = body
+        self.server.stored.append(body["data"])
+        self.answer(200, {"data": {"version": 1}})
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@pytest.fixture
+def vault():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Vault) as server:
+        server.held, server.stored = {}, []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def push(vault, directory):
+    return subprocess.run(
+        [
+            sys.executable,
+            str(EXAMPLES / "renewal-cronjob" / "push_certificate.py"),
+            str(directory),
+            "nautobot-mtls-client-example-site",
+        ],
+        env={
+            "VAULT_ADDR": f"http://127.0.0.1:{vault.server_port}",
+            "VAULT_ROLE": "nautobot-mtls",
+            "IDENTITY_FILE": str(directory / "token"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_cronjob_stores_a_certificate_when_it_changes(vault, tmp_path):
+    (tmp_path / "token").write_text("identity\n")
+    (tmp_path / "tls.crt").write_text("certificate\n")
+    (tmp_path / "tls.key").write_text("key\n")
+    name = "nautobot-mtls-client-example-site"
+    assert push(vault, tmp_path) == f"{name}: stored\n"
+    assert push(vault, tmp_path) == f"{name}: unchanged\n"
+    (tmp_path / "tls.crt").write_text("renewed\n")
+    assert push(vault, tmp_path) == f"{name}: stored\n"
+    assert vault.stored == [
+        {"password": "certificate\nkey\n"},
+        {"password": "renewed\nkey\n"},
+    ]
+
+
+def test_the_cronjob_runs_the_script_that_is_there():
+    directory = EXAMPLES / "renewal-cronjob"
+    (kustomization,) = documents(directory / "kustomization.yaml")
+    (generated,) = kustomization["configMapGenerator"]
+    assert all((directory / name).is_file() for name in generated["files"])
+    spec = one("CronJob", "push-certificate")["spec"]["jobTemplate"]["spec"]["template"]
+    (container,) = spec["spec"]["containers"]
+    volumes = {volume["name"]: volume for volume in spec["spec"]["volumes"]}
+    assert volumes["script"]["configMap"]["name"] == generated["name"]
+    assert container["command"][1] == f"/opt/push/{generated['files'][0]}"
+    assert container["command"][2:] == [MOUNT, "nautobot-mtls-client-example-site"]
+
+
+def test_new_site_can_be_started_as_a_program(tmp_path):
+    copy = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, copy)
+    assert (copy / "new-site").stat().st_mode & 0o111
+    assert (copy / "new-site").read_text().startswith("#!/usr/bin/env python3\n")

@@ -1,1 +1,0 @@
-"""The Kubernetes examples against the schemas of what reads them."""

@@ -1,0 +1,315 @@
+"""Users and tokens in a real Nautobot's database, by the management command."""
+
+import io
+import json
+import traceback
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import IntegrityError
+from django.db import OperationalError
+from django.db import connection
+from nautobot.users.models import Token
+
+from understack_nautobot_settings.accounts import plan
+from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.plan import Policy
+from understack_nautobot_settings.accounts.plan import Step
+from understack_nautobot_settings.accounts.reconcile import Refused
+from understack_nautobot_settings.accounts.records import DatabaseAccounts
+
+pytestmark = pytest.mark.django_db
+
+User = get_user_model()
+PASSWORD = "Pässwörd: $x"
+KEYS = {name: f"{name}-token-".ljust(40, "0") for name in ("svc-a", "svc-b", "new")}
+
+
+def write_secret(directory, username, token=None, password=PASSWORD):
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "username").write_text(username)
+    (directory / "password").write_text(password)
+    (directory / "token").write_text(token or KEYS[username])
+
+
+@pytest.fixture
+def secrets(tmp_path):
+    write_secret(tmp_path / "a", "svc-a")
+    inner = json.dumps({"password": PASSWORD, "token": KEYS["svc-b"]})
+    document = {"credential": {"username": "svc-b", "password": inner}}
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def run(*arguments):
+    printed, complaints = io.StringIO(), io.StringIO()
+    status = 0
+    try:
+        call_command(
+            "reconcile_accounts",
+            *map(str, arguments),
+            stdout=printed,
+            stderr=complaints,
+        )
+    except SystemExit as end:
+        status = end.code
+    everything = printed.getvalue() + complaints.getvalue()
+    for secret in (PASSWORD, *KEYS.values()):
+        assert secret not in everything
+    return status, printed.getvalue().splitlines(), complaints.getvalue().splitlines()
+
+
+def tokens():
+    """Every token, with what could change about it."""
+    records = Token.objects.order_by("pk")
+    if hasattr(records, "with_sensitive_fields"):
+        records = records.with_sensitive_fields("key")
+    return {
+        record.pk: (
+            record.user.username,
+            record.key,
+            record.description,
+            record.write_enabled,
+            record.expires,
+            record.created,
+        )
+        for record in records
+    }
+
+
+def users():
+    return {
+        user.username: (user.password, user.is_active, user.is_superuser)
+        for user in User.objects.all()
+    }
+
+
+def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+    secrets, client
+):
+    assert run(secrets) == (
+        0,
+        [
+            "create group 'accounts created by understack'",
+            "create group 'accounts adopted by understack'",
+            "svc-a: create user",
+            "svc-a: create token",
+            "svc-b: create user",
+            "svc-b: create token",
+            "accounts: 2 created, 0 updated, 0 unchanged, 0 removed, 0 stale, "
+            "0 problems",
+        ],
+        [],
+    )
+    before = tokens(), users()
+    assert run(secrets) == (
+        0,
+        ["accounts: 0 created, 0 updated, 2 unchanged, 0 removed, 0 stale, 0 problems"],
+        [],
+    )
+    assert (tokens(), users()) == before
+
+    (secrets / "a" / "token").write_text(KEYS["new"])
+    status, printed, _ = run(secrets)
+    assert (status, printed[0]) == (0, "svc-a: rotate token")
+    after = tokens()
+    changed = {key for key in after if after[key] != before[0][key]}
+    assert len(changed) == 1
+    (key,) = changed
+    assert after[key] == (
+        "svc-a",
+        KEYS["new"],
+        "kept by understack",
+        *before[0][key][3:],
+    )
+    assert users() == before[1]
+
+    def status_with(token):
+        header = f"Token {token}"
+        return client.options("/api/", HTTP_AUTHORIZATION=header).status_code
+
+    assert [status_with(KEYS[name]) for name in ("new", "svc-a")] == [200, 403]
+    assert authenticate(username="svc-a", password=PASSWORD).username == "svc-a"
+
+
+def test_a_dry_run_writes_nothing(secrets):
+    status, printed, _ = run(secrets, "--dry-run")
+    assert status == 0
+    assert "would svc-a: create user" in printed
+    assert not User.objects.filter(username__startswith="svc-").exists()
+    assert not Group.objects.filter(name__contains="understack").exists()
+
+
+def test_everything_that_differs_is_made_right(secrets):
+    run(secrets)
+    Group.objects.create(name="readers")
+    user = User.objects.get(username="svc-a")
+    user.set_password("other")
+    user.is_active = False
+    user.save()
+    token = Token.objects.get(user=user)
+    token.key = KEYS["svc-a"]
+    token.write_enabled = False
+    token.validated_save()
+    status, printed, _ = run(secrets, "--superuser", "--group", "readers")
+    assert status == 0
+    assert [line for line in printed if line.startswith("svc-a")] == [
+        "svc-a: activate user",
+        "svc-a: set password",
+        "svc-a: make superuser",
+        "svc-a: join group 'readers'",
+        "svc-a: renew token",
+    ]
+    user.refresh_from_db()
+    assert (user.is_active, user.is_superuser, user.is_staff) == (True, True, True)
+    assert user.check_password(PASSWORD)
+    assert {group.name for group in user.groups.all()} == {
+        "accounts created by understack",
+        "readers",
+    }
+    status, printed, _ = run(secrets, "--superuser", "--group", "readers")
+    assert (status, len(printed)) == (0, 1)
+
+
+def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets):
+    admin = User.objects.create_superuser("admin", "", "admin-password")
+    own = Token(user=admin, key="o" * 40, description="mine")
+    own.validated_save()
+    write_secret(secrets / "admin", "admin", KEYS["new"], "admin-password")
+    status, _, complaints = run(secrets)
+    assert status == 1
+    assert complaints == [
+        f"{secrets}/admin: the user 'admin' exists and was not created by "
+        "'understack'. Run once with --adopt to take it over, or choose another "
+        "username."
+    ]
+    status, printed, _ = run(secrets, "--adopt")
+    assert status == 0
+    assert printed[:2] == ["admin: adopt user", "admin: create token"]
+    (secrets / "admin" / "token").unlink()
+    (secrets / "admin" / "username").unlink()
+    (secrets / "admin" / "password").unlink()
+    (secrets / "admin").rmdir()
+    status, printed, _ = run(secrets, "--prune")
+    assert status == 0
+    assert printed[:2] == [
+        "admin: remove token",
+        "admin: release user 'accounts adopted by understack'",
+    ]
+    admin.refresh_from_db()
+    assert not admin.groups.exists()
+    assert [token.description for token in Token.objects.filter(user=admin)] == ["mine"]
+
+
+def test_a_token_made_by_hand_that_is_right_gets_the_mark(secrets):
+    """So tokens that an earlier automation created are taken over."""
+    user = User.objects.create_user("svc-a", "", PASSWORD)
+    Token(user=user, key=KEYS["svc-a"]).validated_save()
+    status, printed, _ = run(secrets / "a", "--adopt")
+    assert status == 0
+    assert "svc-a: adopt token" in printed
+    ((_, key, description, *_),) = tokens().values()
+    assert (key, description) == (KEYS["svc-a"], "kept by understack")
+
+
+def test_a_stale_account_goes_with_its_tokens_when_pruned(secrets):
+    run(secrets)
+    (secrets / "b.json").unlink()
+    status, printed, _ = run(secrets)
+    assert (status, printed[0]) == (0, "svc-b: in no usable secret, kept")
+    status, printed, _ = run(secrets, "--prune")
+    assert (status, printed[0]) == (0, "svc-b: remove user")
+    assert "svc-b" not in users()
+    assert {owner for owner, *_ in tokens().values()} == {"svc-a"}
+
+
+def test_a_stale_token_goes_when_pruned(secrets):
+    run(secrets)
+    user = User.objects.get(username="svc-a")
+    Token(user=user, key="o" * 40, description="kept by understack").validated_save()
+    assert len(run(secrets)[1]) == 1
+    assert run(secrets, "--prune")[1][0] == "svc-a: remove token"
+    assert Token.objects.filter(user=user).count() == 1
+
+
+def test_the_token_of_another_user_is_refused(secrets):
+    other = User.objects.create_user("other", "", "x")
+    Token(user=other, key=KEYS["svc-a"]).validated_save()
+    status, _, complaints = run(secrets)
+    assert status == 1
+    assert complaints == [
+        f"{secrets}/a: the token for 'svc-a' belongs to another user. Store a new "
+        "token in the secret."
+    ]
+    assert not User.objects.filter(username="svc-a").exists()
+
+
+def test_a_group_that_is_not_there_is_status_1(secrets):
+    status, _, complaints = run(secrets, "--group", "nobody")
+    assert status == 1
+    assert complaints == [
+        "--group: there is no group 'nobody'. Create it with the permissions that the "
+        "accounts need."
+    ]
+
+
+def test_a_password_that_nautobot_refuses_is_named_by_rule(secrets, settings):
+    settings.AUTH_PASSWORD_VALIDATORS = [
+        {
+            "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+            "OPTIONS": {"min_length": 100},
+        }
+    ]
+    status, _, complaints = run(secrets / "a")
+    assert status == 1
+    assert complaints == [
+        f"{secrets}/a: Nautobot refused a change: create user: password "
+        "(password_too_short). Correct the secret, or the permissions of the account "
+        "that this runs as."
+    ]
+
+
+def credential():
+    return Credential("/s", "", "svc-a", Secret(PASSWORD), Secret(KEYS["svc-a"]))
+
+
+def test_a_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
+    run(secrets / "a")
+    other = User.objects.create_user("other", "", "x")
+    backend = DatabaseAccounts()
+    taken = credential()._replace(username=other.username)
+    with pytest.raises(Refused) as raised:
+        backend.apply(Step(plan.CREATE_TOKEN, "other"), taken, Policy())
+    assert str(raised.value) == "create token: key (unique)"
+
+
+def test_no_exception_holds_what_the_database_repeats(secrets):
+    def refuse(*_args):
+        raise IntegrityError(f"Key (key)=({KEYS['svc-a']}) already exists.")
+
+    with connection.execute_wrapper(refuse), pytest.raises(Refused) as raised:
+        DatabaseAccounts().apply(
+            Step(plan.ACTIVATE_USER, "svc-a"), credential(), Policy()
+        )
+    assert str(raised.value) == "activate user: IntegrityError"
+    assert raised.value.__context__ is None
+    assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_database_that_does_not_answer_is_status_2(secrets):
+    def refuse(*_args):
+        raise OperationalError("connection refused\n\tIs the server running?")
+
+    with connection.execute_wrapper(refuse):
+        assert run(secrets) == (
+            2,
+            [],
+            [
+                "Nautobot could not be asked: the database does not answer: "
+                "connection refused."
+            ],
+        )

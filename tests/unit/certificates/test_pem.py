@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import base64
+import textwrap
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from lab.certificates import Authority
+from understack_nautobot_settings.certificates import pem
+
+ROOT = Authority()
+LEAF = ROOT.issue()
+DER = LEAF.certificate.public_bytes(serialization.Encoding.DER)
+KEY = LEAF.key_pem
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (LEAF.cert_pem, pem.CERTIFICATE),
+        (ROOT.cert_pem + LEAF.cert_pem, pem.CERTIFICATE),
+        (b"text\n" + LEAF.cert_pem.replace(b"\n", b"\r\n"), pem.CERTIFICATE),
+        (b"\xef\xbb\xbf" + LEAF.cert_pem, pem.CERTIFICATE),
+        (KEY, pem.PRIVATE_KEY),
+        (LEAF.cert_pem + KEY, pem.PRIVATE_KEY),
+        (ROOT.issue(password="secret").key_pem, pem.PRIVATE_KEY),
+        (ROOT.issue(password="secret", key_format="pkcs8").key_pem, pem.PRIVATE_KEY),
+    ],
+)
+def test_nothing_is_found_where_the_form_is_right(content: bytes, wanted: str) -> None:
+    assert pem.pem_fault(content, wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (pem.armoured(DER, "CERTIFICATE"), "our own"),
+        (LEAF.cert_pem, "cryptography's"),
+        (LEAF.cert_pem.rstrip(), "no final line end"),
+        (LEAF.cert_pem.replace(b"\n", b"\r\n"), "CRLF"),
+        (LEAF.cert_pem.replace(b"\n", b" \n"), "trailing blanks"),
+        (b"\xef\xbb\xbf" + LEAF.cert_pem, "byte order mark"),
+        (LEAF.cert_pem.replace(b" CERT", b" X509 CERT"), "old label"),
+        (LEAF.cert_pem.replace(b" CERT", b" TRUSTED CERT"), "OpenSSL's label"),
+        (KEY + LEAF.cert_pem + KEY, "between keys"),
+        (
+            b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"
+            + LEAF.cert_pem,
+            "after a damaged one",
+        ),
+    ],
+)
+def test_certificates_are_found(content: bytes, form: str) -> None:
+    assert pem.certificates(content) == [DER], form
+
+
+def test_a_certificate_that_is_cut_off_is_left_out() -> None:
+    assert pem.certificates(pem.armoured(DER[:-3], "CERTIFICATE")) == []
+    assert pem.certificates(b"") == []
+
+
+def test_what_openssl_adds_to_a_certificate_is_left_off() -> None:
+    trusted = pem.armoured(DER + b"\x30\x00", "TRUSTED CERTIFICATE")
+
+    assert pem.certificates(trusted) == [DER]
+
+
+def test_armour_has_lines_of_64_characters() -> None:
+    text = base64.b64encode(DER).decode()
+
+    assert pem.armoured(DER, "CERTIFICATE").decode() == "\n".join(
+        [
+            "-----BEGIN CERTIFICATE-----",
+            *textwrap.wrap(text, 64),
+            "-----END CERTIFICATE-----",
+            "",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (DER, True),
+        (b"0\x03\x02\x01\x00", True),
+        (b"0", False),
+        (b"", False),
+        (b"0123456789", False),
+        (LEAF.cert_pem, False),
+    ],
+)
+def test_binary_is_told_from_text(content: bytes, expected: bool) -> None:
+    assert pem.is_der(content) is expected
+
+
+@given(st.binary(max_size=300), st.sampled_from([pem.CERTIFICATE, pem.PRIVATE_KEY]))
+@settings(max_examples=500)
+def test_any_content_has_a_fault_in_words(content: bytes, wanted: str) -> None:
+    fault = pem.pem_fault(content, wanted)
+
+    assert fault is not None
+    assert fault.fact.endswith(".")
+    assert fault.remedy.endswith(".")

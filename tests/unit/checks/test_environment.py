@@ -1,0 +1,606 @@
+import pytest
+
+from lab.certificates import Authority
+from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
+from understack_nautobot_settings.checks.environment import check_ca_bundles
+from understack_nautobot_settings.checks.environment import check_database_identity
+from understack_nautobot_settings.checks.environment import check_environment
+from understack_nautobot_settings.checks.environment import check_gateway
+from understack_nautobot_settings.checks.environment import check_libpq_variables
+from understack_nautobot_settings.checks.environment import check_nautobot_values
+from understack_nautobot_settings.checks.environment import check_role
+from understack_nautobot_settings.checks.environment import check_spelling
+from understack_nautobot_settings.checks.environment import check_unused_paths
+from understack_nautobot_settings.checks.environment import check_unused_values
+from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.environment.nautobot_variables import READINGS
+from understack_nautobot_settings.environment.variables import VARIABLES
+from understack_nautobot_settings.problem_codes import NAUTOBOT_VALUE_INVALID
+from understack_nautobot_settings.problem_codes import SERVICE_LINK
+from understack_nautobot_settings.problem_codes import VALUE_INVALID
+
+
+def lines(problems):
+    return [str(problem) for problem in problems]
+
+
+def database(host="db.example.org", *, engine="postgresql", **options):
+    return {
+        "DATABASES": {
+            "default": {
+                "ENGINE": f"django.db.backends.{engine}",
+                "HOST": host,
+                "NAME": "app",
+                "OPTIONS": options,
+            }
+        }
+    }
+
+
+def test_a_clean_environment_has_no_problem():
+    env = {"PATH": "/usr/bin", "NAUTOBOT_REDIS_PORT": "6379", "NAUTOBOT_ROOT": "/opt"}
+
+    assert check_environment(database(), env) == []
+
+
+def test_every_kind_of_trouble_is_looked_for():
+    env = {
+        "NAUTOBOT_EMAIL_PORT": "smtp",
+        "NAUTOBOT_DB_SSLMOD": "verify-full",
+        "PGSERVICE": "x",
+        "UNDERSTACK_REDIS_MTLS": "off",
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt",
+        "UNDERSTACK_REDIS_RETRIES": "5",
+        "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+        "SSL_CERT_FILE": "/nowhere",
+    }
+
+    problems = check_environment(
+        database("10.0.0.1", sslmode="verify-ca"), env, role="site-worker"
+    )
+
+    assert [problem.code for problem in problems] == [
+        "nautobot-value-invalid",
+        "variable-misspelt",
+        "libpq-variable",
+        "db-verify-ca",
+        "redis-path-unused",
+        "variable-unused",
+        "gateway-address",
+        "ca-bundle-empty",
+        "site-partition-missing",
+    ]
+
+
+# --- what Nautobot stops at ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        pytest.param(
+            "NAUTOBOT_REDIS_PORT",
+            "tcp://10.0.0.1:6379",
+            "'tcp://10.0.0.1:6379' is what Kubernetes writes for a Service called "
+            "nautobot-redis. Set 'enableServiceLinks: false' on the pod, or set the "
+            "variable to the port.",
+            id="service link of Redis",
+        ),
+        pytest.param(
+            "NAUTOBOT_DB_PORT",
+            "tcp://10.0.0.1:5432",
+            "'tcp://10.0.0.1:5432' is what Kubernetes writes for a Service called "
+            "nautobot-db. Set 'enableServiceLinks: false' on the pod, or set the "
+            "variable to the port.",
+            id="service link of the database",
+        ),
+        pytest.param(
+            "NAUTOBOT_REDIS_SSL",
+            "ture",
+            "'ture' is not a boolean, and Nautobot stops at it. Use true or false, "
+            "or remove the variable.",
+            id="untruthy",
+        ),
+        pytest.param(
+            "NAUTOBOT_REDIS_SSL",
+            " true",
+            "' true' is not a boolean, and Nautobot stops at it. Use true or false, "
+            "or remove the variable.",
+            id="true with a blank, which Nautobot does not strip",
+        ),
+        pytest.param(
+            "NAUTOBOT_REDIS_PORT",
+            "",
+            "an empty value is not a whole number, and Nautobot stops at it. Use "
+            "digits, or remove the variable.",
+            id="empty",
+        ),
+        pytest.param(
+            "NAUTOBOT_PER_PAGE_DEFAULTS",
+            "25,fifty",
+            "'25,fifty' is not whole numbers separated by commas, and Nautobot stops "
+            "at it. Use digits and commas, or remove the variable.",
+            id="a list of numbers",
+        ),
+        pytest.param(
+            "NAUTOBOT_NTC_SUPPORT_CONTRACT_EXPIRATION_DATE",
+            "tomorrow",
+            "'tomorrow' is not a date, and Nautobot stops at it. Use the form "
+            "2026-11-22, or remove the variable.",
+            id="a date",
+        ),
+        pytest.param(
+            "NAUTOBOT_KUBERNETES_JOB_MANIFEST",
+            "{token: x}",
+            "the value is not JSON, and Nautobot stops at it. Use JSON, or remove "
+            "the variable.",
+            id="JSON, whose content is not shown",
+        ),
+    ],
+)
+def test_what_nautobot_stops_at_is_named(name, value, sentence):
+    assert lines(check_nautobot_values({name: value})) == [f"{name}: {sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NAUTOBOT_REDIS_PORT", " 6379 "),
+        ("NAUTOBOT_REDIS_SSL", "YES"),
+        ("NAUTOBOT_DEBUG", "Off"),
+        ("NAUTOBOT_MAX_PAGE_SIZE", ""),
+        ("NAUTOBOT_REGEX_TIMEOUT", "0.5"),
+        ("NAUTOBOT_PER_PAGE_DEFAULTS", "25, 50"),
+        ("NAUTOBOT_NTC_SUPPORT_CONTRACT_EXPIRATION_DATE", "2026-11-22"),
+        ("NAUTOBOT_KUBERNETES_JOB_MANIFEST", "{}"),
+        ("NAUTOBOT_DB_PORT", "5432"),
+    ],
+)
+def test_what_nautobot_takes_is_no_problem(name, value):
+    assert check_nautobot_values({name: value}) == []
+
+
+def test_every_reading_refuses_something():
+    for reading in READINGS:
+        for name in reading.names:
+            assert len(check_nautobot_values({name: "?"})) == 1
+
+
+# --- misspelt names ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("NAUTOBOT_DB_SSL_MODE", "NAUTOBOT_DB_SSLMODE"),
+        ("NAUTOBOT_DB_SSLMOD", "NAUTOBOT_DB_SSLMODE"),
+        ("NATUOBOT_DB_SSLMODE", "NAUTOBOT_DB_SSLMODE"),
+        ("NAUTBOT_DB_SSLMODE", "NAUTOBOT_DB_SSLMODE"),
+        ("nautobot_db_sslmode", "NAUTOBOT_DB_SSLMODE"),
+        ("NAUTOBOT-DB-SSLMODE", "NAUTOBOT_DB_SSLMODE"),
+        ("NAUTOBOT_REDIS_SSL_CA_CERT", "NAUTOBOT_REDIS_SSL_CA_CERTS"),
+        ("UNDERSTACK_PARTITON", "UNDERSTACK_PARTITION"),
+        ("UNDERSTAK_PARTITION", "UNDERSTACK_PARTITION"),
+        ("SOCIAL_AUTH_OIDC_ENDPOINT", "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT"),
+        ("NAUTOBOT_SECRET_KEY_FIL", "NAUTOBOT_SECRET_KEY_FILE"),
+        ("NAUTOBOT_ALLOWED_HOST", "NAUTOBOT_ALLOWED_HOSTS"),
+    ],
+)
+def test_a_name_that_is_nearly_known_is_warned_about(name, nearest):
+    assert lines(check_spelling({name: "x"})) == [
+        f"{name}: nothing reads this variable; {nearest} is read. Correct the name, "
+        "or ignore this where a program of yours reads it."
+    ]
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param({"NAUTOBOT_URL": "x", "NAUTOBOT_TOKEN": "x"}, id="API clients"),
+        pytest.param({"NAUTOBOT_GOLDEN_GIT_TOKEN": "x"}, id="like nothing known"),
+        pytest.param({"NAUTOBOT_DB_SSLMODE": "x"}, id="known"),
+        pytest.param({"NAUTOBAT_DB_COLOUR": "x"}, id="like nothing after the prefix"),
+        pytest.param({"NAUTOBOT_BANNER_TOP": "x"}, id="known to Nautobot"),
+        pytest.param({"NAUTOBOT_DB_SSL_MODE": " "}, id="empty"),
+        pytest.param({"REDIS_PORT": "x", "DATABASE_URL": "x"}, id="other programs"),
+        pytest.param(
+            {
+                "NAUTOBOT_REDIS_SERVICE_HOST": "10.0.0.1",
+                "NAUTOBOT_REDIS_SERVICE_PORT": "6379",
+                "NAUTOBOT_REDIS_SERVICE_PORT_TCP_REDIS": "6379",
+                "NAUTOBOT_REDIS_PORT_6379_TCP": "tcp://10.0.0.1:6379",
+                "NAUTOBOT_REDIS_PORT_6379_TCP_ADDR": "10.0.0.1",
+            },
+            id="service links",
+        ),
+        pytest.param(
+            {
+                "NAUTOBOT_DB_PASSWORDS": "x",
+                "NAUTOBOT_EXTRA_PLUGINS_CONFIG": (
+                    '{"a": {"b": "${NAUTOBOT_DB_PASSWORDS}"}}'
+                ),
+            },
+            id="referred to by the plugin configuration",
+        ),
+    ],
+)
+def test_a_name_that_is_no_misspelling_is_left_alone(env):
+    assert check_spelling(env) == []
+
+
+def test_references_in_the_file_of_the_plugin_configuration_count(tmp_path):
+    path = tmp_path / "plugins.json"
+    path.write_text('{"a": {"b": "$<NAUTOBOT_DB_PASSWORDS>"}}')
+    env = {
+        "NAUTOBOT_DB_PASSWORDS": "x",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": str(path),
+    }
+
+    assert check_spelling(env) == []
+    assert (
+        len(check_spelling({**env, "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": "/no"})) == 1
+    )
+
+
+# --- libpq ---------------------------------------------------------------------
+
+
+def test_every_variable_of_libpq_is_named():
+    env = dict.fromkeys(LIBPQ_VARIABLES, "x")
+
+    problems = check_libpq_variables({}, env)
+
+    assert [problem.variable for problem in problems] == list(LIBPQ_VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "PGHOSTADDR",
+            "libpq takes hostaddr from this variable. Unset it; where it is wanted, "
+            "use NAUTOBOT_DB_EXTRA_OPTIONS.",
+        ),
+        (
+            "PGUSER",
+            "libpq takes user from this variable. Unset it; where it is wanted, use "
+            "NAUTOBOT_DB_USER.",
+        ),
+        (
+            "PGSSLMODE",
+            "the settings decide sslmode, and every other client takes it from this "
+            "variable. Unset it.",
+        ),
+        (
+            "PGHOST",
+            "the settings decide host, and every other client takes it from this "
+            "variable. Unset it.",
+        ),
+    ],
+)
+def test_a_variable_of_libpq_is_said_to_count_or_not(name, sentence):
+    settings = database(sslmode="verify-full")
+
+    assert lines(check_libpq_variables(settings, {name: "x"})) == [
+        f"{name}: {sentence}"
+    ]
+
+
+def test_variables_of_libpq_do_not_matter_to_mysql_or_when_empty():
+    assert check_libpq_variables(database(engine="mysql"), {"PGHOST": "x"}) == []
+    assert check_libpq_variables(database(), {"PGHOST": "", "PGDATA": "/x"}) == []
+
+
+# --- the server's identity, and gateways ---------------------------------------
+
+
+def test_verify_ca_is_advised_against():
+    assert lines(check_database_identity(database(sslmode="verify-ca"))) == [
+        "NAUTOBOT_DB_SSLMODE: 'verify-ca' takes any server certificate of the private "
+        "CA for the database, that of Redis included. Use verify-full once the server "
+        "certificate carries the name in NAUTOBOT_DB_HOST."
+    ]
+    assert check_database_identity(database(sslmode="verify-full")) == []
+    assert check_database_identity({}) == []
+
+
+@pytest.mark.parametrize(("sslmode", "said"), [("", "unset"), ("require", "require")])
+def test_paths_that_no_mode_looks_at_are_warned_about(sslmode, said):
+    env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
+
+    assert lines(check_unused_paths(env)) == [
+        f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so nobody presents or "
+        "verifies a certificate. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
+    ]
+
+
+@pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full", "verify_full"])
+def test_paths_that_a_mode_looks_at_are_not(sslmode):
+    env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
+
+    assert check_unused_paths(env) == []
+
+
+def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
+    path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
+
+    assert check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
+    assert lines(check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
+        "NAUTOBOT_REDIS_SSL_CA_CERTS: UNDERSTACK_REDIS_MTLS is off, so this file is "
+        "not looked at; over TLS, the system's CAs verify the server. Unset "
+        "UNDERSTACK_REDIS_MTLS, or unset this."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "switch", "values"),
+    [
+        ("UNDERSTACK_DB_KEEPALIVES_IDLE", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
+        ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
+        ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", ["on"]),
+        ("NAUTOBOT_LOG_LEVEL", "UNDERSTACK_LOG_FORMAT", ["json", "plain"]),
+    ],
+)
+def test_what_has_no_effect_is_warned_about(name, switch, values):
+    assert lines(check_unused_values({name: "60"})) == [
+        f"{name}: it has no effect unless {switch} is {' or '.join(values)}. Set "
+        f"{switch} as well, or unset this."
+    ]
+    for value in values:
+        assert check_unused_values({name: "60", switch: value}) == []
+    assert check_unused_values({name: " "}) == []
+
+
+def test_the_variables_of_the_profile_say_so():
+    """What the reference calls part of ``wan`` is warned about without it."""
+    names = {
+        one.name
+        for one in VARIABLES
+        if "profile `wan`" in one.help.replace("\n", " ") and one.settings
+    }
+
+    found = check_unused_values(dict.fromkeys(names, "60"))
+
+    assert {problem.variable for problem in found} == names
+
+
+DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
+WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
+NO_NAME = (
+    "is an address, and a TLS hello names no address. Use the host name that the "
+    "gateway routes by."
+)
+PLAIN_FIRST = (
+    "NAUTOBOT_DB_SSLNEGOTIATION: libpq asks for TLS in plain text first, which a "
+    "TLS-passthrough gateway does not pass on. Set it to direct (libpq 17, PostgreSQL "
+    "17), unless the gateway forwards by port alone."
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "env", "sentences"),
+    [
+        pytest.param("db.example.org", {}, DIRECT, [], id="a host name"),
+        pytest.param(
+            "10.0.0.1",
+            {},
+            DIRECT,
+            [f"NAUTOBOT_DB_HOST: '10.0.0.1' {NO_NAME}"],
+            id="IPv4",
+        ),
+        pytest.param(
+            "fd00::1", {}, DIRECT, [f"NAUTOBOT_DB_HOST: 'fd00::1' {NO_NAME}"], id="IPv6"
+        ),
+        pytest.param(
+            "a.example.org,10.0.0.1",
+            {},
+            DIRECT,
+            [f"NAUTOBOT_DB_HOST: '10.0.0.1' {NO_NAME}"],
+            id="one of two hosts",
+        ),
+        pytest.param(
+            "db.example.org.",
+            {},
+            DIRECT,
+            [
+                "NAUTOBOT_DB_HOST: 'db.example.org.' ends with a dot, and is compared "
+                "with the dot. Use 'db.example.org'."
+            ],
+            id="a trailing dot",
+        ),
+        pytest.param(
+            "db.example.org",
+            {"sslsni": 0},
+            DIRECT,
+            [
+                "NAUTOBOT_DB_EXTRA_OPTIONS: sslsni=0 keeps the host name out of the "
+                "TLS hello. Remove it: the gateway routes by that name."
+            ],
+            id="no SNI by option",
+        ),
+        pytest.param(
+            "db.example.org",
+            {},
+            {**DIRECT, "PGSSLSNI": "0"},
+            [
+                "PGSSLSNI: sslsni=0 keeps the host name out of the TLS hello. Remove "
+                "it: the gateway routes by that name."
+            ],
+            id="no SNI by libpq's variable",
+        ),
+        pytest.param(
+            "db.example.org",
+            {"sslsni": "1"},
+            {**DIRECT, "PGSSLSNI": "0"},
+            [],
+            id="an option beats libpq's variable",
+        ),
+        pytest.param("10.0.0.1", {}, {}, [], id="no sign of a gateway"),
+        pytest.param("db.example.org", {}, WAN, [PLAIN_FIRST], id="far, classic"),
+        pytest.param("db.example.org", {}, {**WAN, **DIRECT}, [], id="far, direct"),
+    ],
+)
+def test_what_no_gateway_can_route_is_warned_about(host, options, env, sentences):
+    settings = database(host, sslmode="verify-ca", **options)
+
+    assert lines(check_gateway(settings, env)) == sentences
+
+
+def test_verify_full_compares_the_dot_without_a_gateway_too():
+    settings = database("db.example.org.", sslmode="verify-full")
+
+    assert lines(check_gateway(settings, {})) == [
+        "NAUTOBOT_DB_HOST: 'db.example.org.' ends with a dot, and is compared with the "
+        "dot. Use 'db.example.org'."
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"sslmode": "disable"}])
+def test_without_tls_there_is_nothing_to_route(options):
+    assert check_gateway(database("10.0.0.1", **options), {**WAN, **DIRECT}) == []
+
+
+def test_a_site_worker_is_far_and_so_is_its_redis():
+    settings = {
+        **database(sslmode="verify-full"),
+        "CELERY_BROKER_USE_SSL": {"ssl_cert_reqs": "required"},
+    }
+    env = {"NAUTOBOT_REDIS_HOST": "10.0.0.2"}
+
+    assert lines(check_gateway(settings, env, role="site-worker")) == [
+        PLAIN_FIRST,
+        f"NAUTOBOT_REDIS_HOST: '10.0.0.2' {NO_NAME}",
+    ]
+    assert check_gateway(settings, env, role="worker") == []
+
+
+# --- CA bundles for HTTPS ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bundles")
+    private, public = Authority().ca_pem, Authority("public").ca_pem
+    contents = {
+        "private": private,
+        "public": public,
+        "both": public + b"\n" + private,
+        "empty": b"",
+    }
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    return directory
+
+
+PRIVATE = (
+    "holds private CAs only, and takes the place of the public ones: HTTPS to Git, "
+    "webhooks and single sign-on fails. Unset it, since PostgreSQL and Redis have "
+    "variables of their own, or name a bundle of the public CAs and yours."
+)
+NOTHING = (
+    "holds no certificate that can be read. Unset it, or name a bundle with the public "
+    "CAs."
+)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("private", PRIVATE), ("both", None), ("empty", NOTHING), ("missing", NOTHING)],
+)
+def test_a_bundle_without_public_cas_is_warned_about(bundles, variable, name, sentence):
+    env = {variable: f"{bundles}/{name}"}
+
+    problems = check_ca_bundles({}, env, system_bundles=[f"{bundles}/public"])
+
+    assert lines(problems) == (
+        [f"{variable}: {bundles}/{name} {sentence}"] if sentence else []
+    )
+
+
+def test_requests_takes_a_directory_of_hashed_certificates(bundles):
+    assert check_ca_bundles({}, {"REQUESTS_CA_BUNDLE": str(bundles)}) == []
+
+
+@pytest.mark.parametrize(("name", "count"), [("private", 1), ("both", 0)])
+def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count):
+    settings = database(sslmode="verify-full", sslrootcert=f"{bundles}/private")
+    env = {"SSL_CERT_FILE": f"{bundles}/{name}"}
+
+    problems = check_ca_bundles(settings, env, system_bundles=["/nowhere"])
+
+    assert len(problems) == count
+
+
+# --- roles ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "sentences"),
+    [
+        pytest.param(
+            {"UNDERSTACK_PARTITION": "dfw3", "CELERY_TASK_QUEUES": "dfw3"},
+            [],
+            id="good",
+        ),
+        pytest.param(
+            {"UNDERSTACK_PARTITION": "dfw3", "CELERY_TASK_QUEUES": "default,dfw3"},
+            [],
+            id="one of two queues",
+        ),
+        pytest.param(
+            {"CELERY_TASK_QUEUES": "dfw3"},
+            [
+                "UNDERSTACK_PARTITION: a site worker has to know its partition. Set it "
+                "to the partition of the site (cluster-data ConfigMap)."
+            ],
+            id="no partition",
+        ),
+        pytest.param(
+            {"UNDERSTACK_PARTITION": "dfw3"},
+            [
+                "CELERY_TASK_QUEUES: it does not have the queue dfw3 of the site. Add "
+                "dfw3 to taskQueues of the worker in the chart's values."
+            ],
+            id="no queues",
+        ),
+        pytest.param(
+            {"UNDERSTACK_PARTITION": "dfw3", "CELERY_TASK_QUEUES": "default"},
+            [
+                "CELERY_TASK_QUEUES: 'default' does not have the queue dfw3 of the "
+                "site. Add dfw3 to taskQueues of the worker in the chart's values."
+            ],
+            id="another queue",
+        ),
+        pytest.param(
+            {"UNDERSTACK_PARTITION": "dfw3", "CELERY_TASK_QUEUES": "default, dfw3"},
+            [
+                "CELERY_TASK_QUEUES: 'default, dfw3' has blanks, which Celery takes "
+                "for part of a queue's name. Write default,dfw3."
+            ],
+            id="a blank",
+        ),
+    ],
+)
+def test_a_site_worker_wants_its_partition_and_queue(env, sentences):
+    assert lines(check_role(env, role="site-worker")) == sentences
+
+
+@pytest.mark.parametrize("role", [None, "web", "worker", "beat"])
+def test_other_roles_want_neither(role):
+    assert check_role({}, role=role) == []
+
+
+# --- once each -----------------------------------------------------------------
+
+
+def test_what_nautobot_stops_at_is_not_reported_twice():
+    problems = [
+        SERVICE_LINK.problem("A", "a."),
+        VALUE_INVALID.problem("A", "not a number."),
+        VALUE_INVALID.problem("B", "not a number."),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c."),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c."),
+    ]
+
+    assert lines(settled(problems)) == ["A: a.", "B: not a number.", "C: c."]

@@ -1,0 +1,195 @@
+import datetime
+
+import pytest
+
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from understack_nautobot_settings.checks.inspection import inspect_environment
+
+KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+REDIS_PATHS = {
+    "NAUTOBOT_REDIS_SSL_CA_CERTS",
+    "NAUTOBOT_REDIS_SSL_CERTFILE",
+    "NAUTOBOT_REDIS_SSL_KEYFILE",
+}
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory):
+    authority = Authority()
+    mount = write_mount(
+        tmp_path_factory.mktemp("mtls"), authority.client(), authority.ca_pem
+    )
+    return {
+        **KEY,
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
+        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+    }
+
+
+def codes(inspection):
+    return [problem.code for problem in inspection.problems]
+
+
+def in_days(days):
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days)
+    return later.timestamp
+
+
+def test_good_files_are_described_for_each_client(mounted):
+    problems, certificates = inspect_environment(mounted)
+
+    assert problems == []
+    assert [(one.use, one.subject) for one in certificates] == [
+        ("PostgreSQL", "CN=app"),
+        ("PostgreSQL", "CN=understack-mtls-ca"),
+        ("Redis", "CN=app"),
+        ("Redis", "CN=understack-mtls-ca"),
+    ]
+
+
+def test_who_issued_a_certificate_is_seen_with_an_encrypted_key_as_well(
+    mounted, tmp_path
+):
+    """Given sslpassword, an encrypted key hides nothing that a plain one shows."""
+    leaf = Authority("foreign").client(password="canary")
+    foreign = write_mount(tmp_path, leaf, Authority().ca_pem)
+    found = inspect_environment(
+        {
+            **mounted,
+            "NAUTOBOT_DB_SSLCERT": foreign.certificate,
+            "NAUTOBOT_DB_SSLKEY": foreign.key,
+            "NAUTOBOT_DB_SSLROOTCERT": foreign.ca,
+            "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "canary"}',
+        }
+    )
+
+    assert codes(found) == ["certificate-issuer-unknown"]
+    assert "canary" not in str(found)
+
+
+def test_errors_come_before_warnings():
+    found = inspect_environment({"PGHOSTADDR": "10.0.0.1"})
+
+    assert codes(found) == ["secret-key-missing", "libpq-variable"]
+
+
+def test_the_role_of_the_environment_is_the_default(mounted):
+    env = {**mounted, "UNDERSTACK_ROLE": "site-worker"}
+
+    assert "site-partition-missing" in codes(inspect_environment(env))
+    assert "site-partition-missing" in codes(
+        inspect_environment(env, role="site-worker")
+    )
+    assert "site-partition-missing" not in codes(inspect_environment(env, role="web"))
+    assert "site-partition-missing" in codes(
+        inspect_environment(mounted, role="site-worker")
+    )
+
+
+def test_a_role_that_is_given_is_the_role_of_the_connection():
+    partition = "p" * 45
+    env = {
+        **KEY,
+        "UNDERSTACK_PARTITION": partition,
+        "CELERY_TASK_QUEUES": partition,
+        "UNDERSTACK_CONNECTION_PROFILE": "wan",
+    }
+
+    assert "application-name-long" in codes(
+        inspect_environment(env, role="site-worker")
+    )
+    assert "application-name-long" not in codes(inspect_environment(env, role="web"))
+
+
+def test_a_role_that_does_not_exist_is_told(mounted):
+    env = {**mounted, "UNDERSTACK_ROLE": "siteworker"}
+
+    assert [str(one) for one in inspect_environment(env).problems] == [
+        "UNDERSTACK_ROLE: 'siteworker' is not a role. Use site-worker, web, worker or "
+        "beat."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days_left", "env", "days", "warned"),
+    [
+        pytest.param(31, {}, None, False, id="before the default window"),
+        pytest.param(29, {}, None, True, id="within the default window"),
+        pytest.param(
+            29, {"UNDERSTACK_EXPIRY_WARNING": "10"}, None, False, id="by variable"
+        ),
+        pytest.param(29, {"UNDERSTACK_EXPIRY_WARNING": "10"}, 60, True, id="by option"),
+    ],
+)
+def test_expiry_is_warned_about_within_the_window(
+    mounted, days_left, env, days, warned
+):
+    lifetime = inspect_environment(mounted).certificates[0].days_left
+    clock = in_days(lifetime - days_left)
+
+    found = inspect_environment(
+        {**mounted, **env}, expiry_warning_days=days, clock=clock
+    )
+
+    assert bool(found.problems) is warned
+
+
+def test_an_expired_certificate_is_an_error(mounted):
+    found = inspect_environment(mounted, clock=in_days(4000))
+
+    assert {problem.severity for problem in found.problems} >= {"error"}
+    assert found.certificates[0].days_left < 0
+
+
+def test_a_ca_file_to_be_replaced_need_not_lose_anything_first(tmp_path, mounted):
+    """One remedy at a time: with the right CA in its place the warning is gone."""
+    leaf = Authority().client()
+    mount = write_mount(tmp_path, leaf, leaf.cert_pem)
+    env = {
+        **mounted,
+        "UNDERSTACK_REDIS_MTLS": "off",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **dict.fromkeys(mounted.keys() & REDIS_PATHS, ""),
+    }
+
+    assert codes(inspect_environment(env)) == [
+        "ca-is-client-certificate",
+        "certificate-issuer-unknown",
+    ]
+
+
+def test_a_user_that_is_not_the_common_name_is_told(mounted):
+    found = inspect_environment({**mounted, "NAUTOBOT_DB_USER": "nautobot"})
+
+    assert [str(problem) for problem in found.problems] == [
+        f"NAUTOBOT_DB_SSLCERT: {mounted['NAUTOBOT_DB_SSLCERT']} is CN=app, and the "
+        "database user is nautobot. Issue it with commonName nautobot; only an "
+        "identity map on the server makes another name work."
+    ]
+
+
+def test_a_namespace_of_ones_own_is_extended():
+    found = inspect_environment(KEY, namespace={"SECRET_KEY": "short"})
+
+    assert codes(found) == []
+    assert codes(inspect_environment({}, namespace={"SECRET_KEY": "short"})) == [
+        "secret-key-short"
+    ]
+
+
+def test_a_wrong_window_is_a_problem_like_any_other():
+    found = inspect_environment({**KEY, "UNDERSTACK_EXPIRY_WARNING": "a month"})
+
+    assert [str(problem) for problem in found.problems] == [
+        "UNDERSTACK_EXPIRY_WARNING: 'a month' is not a whole number. Use a whole "
+        "number from 0 to 2147483647 (days)."
+    ]

@@ -1,0 +1,737 @@
+import contextlib
+import errno
+import io
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from tests.contract import test_faults
+from understack_nautobot_settings.commands import main as cli
+from understack_nautobot_settings.commands.main import main
+from understack_nautobot_settings.commands.parser import parsed
+from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
+from understack_nautobot_settings.environment.variables import VARIABLES
+
+KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+COLOUR = "\x1b["
+
+
+def run(*argv, env=KEY):
+    stdout, stderr = io.StringIO(), io.StringIO()
+    status = main(argv, env, stdout=stdout, stderr=stderr)
+    return status, stdout.getvalue(), stderr.getvalue()
+
+
+# --- check ---------------------------------------------------------------------
+
+
+def test_nothing_wrong_is_status_0():
+    assert run("check") == (0, "0 errors, 0 warnings\n", "")
+
+
+def test_an_error_is_status_1():
+    assert run("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"}) == (
+        1,
+        "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
+        "Use verify-full, verify-ca or require, or leave it unset for no TLS.\n"
+        "1 error, 0 warnings\n",
+        "",
+    )
+
+
+def test_a_warning_is_status_0():
+    status, stdout, _ = run("check", env={**KEY, "PGSERVICE": "x"})
+
+    assert (status, stdout.splitlines()[-1]) == (0, "0 errors, 1 warning")
+
+
+def test_the_json_of_check_has_the_stable_shape(tmp_path):
+    authority = Authority()
+    mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
+    env = {
+        **KEY,
+        "PGSERVICE": "x",
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
+        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+    }
+
+    status, stdout, stderr = run("check", "--json", env=env)
+
+    found = json.loads(stdout)
+    assert (status, stderr, list(found)) == (0, "", ["problems", "certificates"])
+    assert found["problems"] == [
+        {
+            "code": "libpq-variable",
+            "severity": "warning",
+            "variable": "PGSERVICE",
+            "message": "libpq takes service from this variable.",
+            "hint": "Unset it; where it is wanted, use NAUTOBOT_DB_EXTRA_OPTIONS.",
+        }
+    ]
+    leaf, _ = found["certificates"]
+    assert list(leaf) == [
+        "path",
+        "use",
+        "subject",
+        "issuer",
+        "serial",
+        "not_before",
+        "not_after",
+        "days_left",
+    ]
+    assert (leaf["path"], leaf["use"], leaf["subject"], leaf["days_left"]) == (
+        mount.certificate,
+        "Redis",
+        "CN=app",
+        1094,
+    )
+
+
+def test_the_role_and_the_window_are_options():
+    status, stdout, _ = run("check", "--role", "site-worker", "--expiry-warning", "60")
+
+    assert status == 1
+    assert stdout.startswith("error site-partition-missing UNDERSTACK_PARTITION: ")
+
+
+# --- show ----------------------------------------------------------------------
+
+
+def test_the_json_of_show_has_the_stable_shape():
+    status, stdout, stderr = run("show", "--json")
+
+    found = json.loads(stdout)
+    assert (status, stderr) == (0, "")
+    assert list(found) == ["settings", "sources", "fingerprint"]
+    assert found["settings"]["SECRET_KEY"] == "***"
+    assert found["sources"]["SECRET_KEY"] == "variable NAUTOBOT_SECRET_KEY"
+    assert found["sources"]["NAUTOBOT_SECRET_KEY"] == "variable"
+    assert re.fullmatch(r"[0-9a-f]{16}", found["fingerprint"])
+
+
+def test_a_setting_named_after_its_variable_tells_where_it_comes_from(tmp_path):
+    (tmp_path / "issuer").write_text("https://sso.example.org")
+    (tmp_path / "client-secret").write_text("s")
+    env = {
+        **KEY,
+        "UNDERSTACK_PARTITION": "rxdb-lab",
+        "UNDERSTACK_SSO_DIR": str(tmp_path),
+    }
+
+    sources = json.loads(run("show", "--json", env=env)[1])["sources"]
+
+    assert sources["UNDERSTACK_PARTITION"] == "variable UNDERSTACK_PARTITION"
+    assert sources["UNDERSTACK_SITE"] == "default"
+    assert sources["SOCIAL_AUTH_OIDC_SECRET"] == f"file {tmp_path}/client-secret"
+    assert sources["UNDERSTACK_SSO_DIR"] == "variable"
+
+
+def test_what_nautobot_stops_at_is_told_beside_the_settings_that_lack_it():
+    """Nautobot takes no blank before a truth value, and makes no URL of it."""
+    env = {**KEY, "NAUTOBOT_REDIS_SSL": " true"}
+
+    status, stdout, stderr = run("show", env=env)
+
+    assert status == 1
+    assert "CELERY_BROKER_URL" not in stdout
+    assert stderr == (
+        "error nautobot-value-invalid NAUTOBOT_REDIS_SSL: ' true' is not a boolean, "
+        "and Nautobot stops at it. Use true or false, or remove the variable.\n"
+    )
+
+
+def test_problems_go_to_standard_error_beside_the_settings():
+    status, stdout, stderr = run("show", env={})
+
+    assert status == 1
+    assert "DATABASES.default.HOST\tlocalhost\tbase\n" in stdout
+    assert stderr.startswith("error secret-key-missing NAUTOBOT_SECRET_KEY: ")
+
+
+def test_two_pods_are_compared(tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text(run("show", "--json", env={**KEY, "NAUTOBOT_DB_HOST": "db"})[1])
+
+    assert run("show", "--diff", str(there)) == (
+        1,
+        "DATABASES.default.HOST\n  - db\n  + localhost\n",
+        "",
+    )
+    same = run("show", "--diff", str(there), env={**KEY, "NAUTOBOT_DB_HOST": "db"})
+    assert same == (0, "The settings are the same; secrets are not compared.\n", "")
+
+
+def test_two_pods_may_differ_in_what_no_setting_shows(tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text(run("show", "--json", env={**KEY, "UNDERSTACK_ROLE": "web"})[1])
+
+    assert run("show", "--diff", str(there)) == (
+        0,
+        "The settings are the same, the fingerprints are not: a variable that decides "
+        "no setting differs, or the release of this library. Secrets are not "
+        "compared.\n",
+        "",
+    )
+
+
+def test_the_comparison_comes_as_json_too(tmp_path):
+    there = tmp_path / "there.json"
+    theirs = run("show", "--json", env={**KEY, "NAUTOBOT_DB_HOST": "db"})[1]
+    there.write_text(theirs)
+
+    status, stdout, _ = run("show", "--json", "--diff", str(there))
+
+    assert status == 1
+    assert json.loads(stdout) == {
+        "differences": [
+            {"setting": "DATABASES.default.HOST", "here": "localhost", "there": "db"}
+        ],
+        "fingerprints": {
+            "here": json.loads(run("show", "--json")[1])["fingerprint"],
+            "there": json.loads(theirs)["fingerprint"],
+        },
+    }
+
+
+def test_what_cannot_be_compared_is_status_2(tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+
+    assert run("show", "--diff", f"{tmp_path}/missing") == (
+        2,
+        "",
+        f"understack-nautobot-settings: {tmp_path}/missing: No such file or "
+        "directory\n",
+    )
+    assert run("show", "--diff", str(other)) == (
+        2,
+        "",
+        f"understack-nautobot-settings: {other}: not the output of 'show --json'\n",
+    )
+
+
+def test_the_other_pod_may_come_through_a_pipe():
+    theirs = run("show", "--json")[1]
+
+    process = command("show", "--diff", "-", env=KEY, input=theirs.encode())
+
+    assert process.returncode == 0
+    assert process.stdout == b"The settings are the same; secrets are not compared.\n"
+
+
+def test_the_other_pod_may_come_through_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(run("show", "--json")[1]))
+
+    assert run("show", "--diff", "-")[0] == 0
+
+
+def settings_of_nautobot(monkeypatch, settings):
+    package, core = types.ModuleType("nautobot"), types.ModuleType("nautobot.core")
+    core.settings = settings
+    monkeypatch.setitem(sys.modules, "nautobot", package)
+    monkeypatch.setitem(sys.modules, "nautobot.core", core)
+    if settings is not None:
+        monkeypatch.setitem(sys.modules, "nautobot.core.settings", settings)
+
+
+def test_the_settings_of_nautobot_can_be_extended(monkeypatch):
+    settings = types.ModuleType("nautobot.core.settings")
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7200}
+    settings.parse = "no setting"
+    settings_of_nautobot(monkeypatch, settings)
+
+    status, stdout, _ = run("show", "--with-nautobot")
+
+    assert status == 0
+    assert "CELERY_BROKER_TRANSPORT_OPTIONS.visibility_timeout\t7200\tbase\n" in stdout
+    assert "parse" not in stdout
+
+
+def test_without_nautobot_its_settings_cannot_be_extended(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
+    monkeypatch.setitem(sys.modules, "nautobot.core", None)
+
+    assert run("show", "--with-nautobot") == (
+        2,
+        "",
+        "understack-nautobot-settings: Nautobot cannot be imported: import of "
+        "nautobot.core halted; None in sys.modules\n",
+    )
+
+
+def test_what_nautobot_raises_may_hold_a_secret(monkeypatch):
+    class Core(types.ModuleType):
+        def __getattr__(self, name):
+            raise ValueError("Invalid truthy value: `s3cret`")
+
+    monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
+    monkeypatch.setitem(sys.modules, "nautobot.core", Core("nautobot.core"))
+
+    assert run("show", "--with-nautobot") == (
+        2,
+        "",
+        "understack-nautobot-settings: Nautobot's own settings raise ValueError; "
+        "'check' tells why\n",
+    )
+
+
+# --- reference -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "start"),
+    [
+        (["reference"], "# Variables\n"),
+        (["reference", "variables", "--format", "markdown"], "# Variables\n"),
+        (["reference", "--format", "json-schema"], "{\n"),
+        (["reference", "--format", "env"], "# Remove the #"),
+        (["reference", "problems"], "# Problems\n"),
+    ],
+)
+def test_the_reference_is_printed(argv, start):
+    status, stdout, stderr = run(*argv)
+
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith(start)
+
+
+def test_problems_have_one_form():
+    assert run("reference", "problems", "--format", "env") == (
+        2,
+        "",
+        "understack-nautobot-settings: problems are printed as markdown only\n",
+    )
+
+
+# --- usage ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        pytest.param([], id="no command"),
+        pytest.param(["chekc"], id="unknown command"),
+        pytest.param(["check", "--jsno"], id="unknown option"),
+        pytest.param(["check", "--role", "king"], id="unknown role"),
+        pytest.param(["check", "--expiry-warning", "soon"], id="not a number"),
+        pytest.param(["check", "--expiry-warning", "-1"], id="negative"),
+        pytest.param(["--json", "check"], id="option before the command"),
+    ],
+)
+def test_wrong_usage_is_status_2(argv):
+    status, stdout, stderr = run(*argv)
+
+    assert (status, stdout) == (2, "")
+    assert stderr.startswith("usage: understack-nautobot-settings ")
+
+
+WORDS = [
+    *("--json", "--ping", "--with-nautobot", "--with_nautobot", "--js", "--json=true"),
+    *("--role", "web", "--timeout", "--stable", "--expiry-warning", "3", "--targets"),
+    *("--heartbeat", "worker", "database", "https://a.example", "", "-", "--", "-h"),
+    *("-1", "--help", "--run", "--diff", "a b"),
+]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+@given(words=st.lists(st.sampled_from(WORDS), max_size=4))
+def test_plain_arguments_are_what_argparse_makes_of_them(command, words):
+    plain = cli.plain_arguments(command, words)
+
+    if plain is not None:
+        console = cli.Console({}, io.StringIO(), io.StringIO())
+        assert plain == parsed(console, [command.name, *words])
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ("check", {}),
+        ("check --json", {"json": True}),
+        ("show --json --with-nautobot", {"json": True, "with_nautobot": True}),
+        ("probe worker", {"targets": ["worker"]}),
+        (
+            "probe database cache --ping",
+            {"targets": ["database", "cache"], "ping": True},
+        ),
+        ("wait", {}),
+    ],
+)
+def test_the_usual_arguments_need_no_argparse(argv, given):
+    name, *words = argv.split()
+    (command,) = (one for one in cli.COMMANDS if one.name == name)
+
+    assert vars(cli.plain_arguments(command, words)) == {
+        **command.defaults,
+        **given,
+        "run": command.run,
+    }
+
+
+@pytest.mark.parametrize("argv", [[], *([command.name] for command in cli.COMMANDS)])
+def test_help_is_a_result(argv):
+    status, stdout, stderr = run(*argv, "--help")
+
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith(
+        " ".join(["usage: understack-nautobot-settings", *argv, "[-h]"])
+    )
+    assert all(len(line) <= 80 for line in stdout.splitlines())
+
+
+def test_the_overview_names_every_command():
+    overview = run("--help")[1]
+
+    for command in cli.COMMANDS:
+        assert f"\n    {command.name} " in overview
+        assert command.help in " ".join(overview.split())
+
+
+def test_every_command_has_roles_that_the_variable_takes():
+    (role,) = (one for one in VARIABLES if one.name == "UNDERSTACK_ROLE")
+
+    assert role.kind.words == cli.ROLES
+
+
+def test_an_unexpected_error_is_told_without_its_text():
+    class Broken(dict):
+        def get(self, name, default=None):
+            raise RuntimeError("s3cret")
+
+    status, stdout, stderr = run("show", env=Broken())
+
+    assert (status, stdout) == (2, "")
+    assert re.fullmatch(
+        r"understack-nautobot-settings: RuntimeError in test_main.py, line \d+; please "
+        r"report this\n",
+        stderr,
+    )
+
+
+def test_an_interrupt_ends_quietly():
+    class Interrupted(dict):
+        def get(self, name, default=None):
+            raise KeyboardInterrupt
+
+    assert run("show", env=Interrupted()) == (130, "", "")
+
+
+# --- as a process --------------------------------------------------------------
+
+
+def python(*words, env, **options):
+    return subprocess.run(
+        [sys.executable, *words],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), **env},
+        capture_output=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+def command(*argv, env, **options):
+    return python("-m", "understack_nautobot_settings", *argv, env=env, **options)
+
+
+def test_the_process_needs_neither_nautobot_nor_django():
+    """Nor imports them, whatever is switched on."""
+    script = (
+        "import sys\n"
+        "for name in ('nautobot', 'django', 'redis', 'kombu', 'celery'):\n"
+        "    sys.modules[name] = None\n"
+        "from understack_nautobot_settings.commands.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+
+    env = {"UNDERSTACK_LOG_FORMAT": "json", "UNDERSTACK_APP": "true", **KEY}
+    process = python("-c", script, "check", env=env)
+
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert process.stdout == b"0 errors, 0 warnings\n"
+
+
+def test_check_starts_without_what_it_can_do_without():
+    """Each of them takes milliseconds to import, of a command that takes fifty."""
+    script = (
+        "import sys\n"
+        "for name in ('typing', 'argparse', 'dataclasses', 'importlib.metadata'):\n"
+        "    sys.modules[name] = None\n"
+        "from understack_nautobot_settings.commands.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+
+    # Without site: what is installed here may import anything at the start.
+    process = python("-S", "-c", script, "check", env=KEY)
+
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert process.stdout == b"0 errors, 0 warnings\n"
+
+
+def test_who_ends_the_waiting_is_obeyed():
+    """As the first process of a container too, which only its own handlers reach."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "understack_nautobot_settings", "wait", "database"],
+        env={
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "NAUTOBOT_DB_HOST": "127.0.0.1",
+            "NAUTOBOT_DB_PORT": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert b"database: not up at tcp: " in process.stderr.readline()
+        process.terminate()
+        rest = process.communicate(timeout=60)
+
+    assert (process.returncode, rest) == (130, (b"", b""))
+
+
+def test_a_pipe_sees_no_colour_and_no_table():
+    process = command("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"})
+
+    assert (process.returncode, process.stderr) == (1, b"")
+    assert COLOUR.encode() not in process.stdout
+    assert process.stdout.count(b"\n") == 2
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        process = subprocess.run(
+            [sys.executable, "-m", "understack_nautobot_settings", "reference"],
+            env={"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_reader_that_leaves_early_costs_no_more_than_the_output():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        assert main(["reference"], {}, stdout=closed) == 0
+        # What is written from now on goes nowhere, and is no error either.
+        print("more", file=closed)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        (">&-", 1, b""),
+        ("2>&-", 1, b""),
+        (">&- 2>&-", 1, b""),
+        (
+            "> /dev/full",
+            2,
+            b"understack-nautobot-settings: standard output: No space left on device\n",
+        ),
+        ("2> /dev/full", 1, b""),
+    ],
+)
+def test_streams_that_take_nothing_give_no_traceback(redirection, status, said):
+    line = f"exec {sys.executable} -m understack_nautobot_settings check {redirection}"
+
+    process = subprocess.run(
+        ["/bin/sh", "-c", line],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (process.returncode, process.stderr) == (status, said)
+
+
+class FullStream(io.StringIO):
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "ignored")
+
+
+def test_a_result_that_cannot_be_written_is_status_2():
+    stderr = io.StringIO()
+
+    assert main(["check"], KEY, stdout=FullStream(), stderr=stderr) == 2
+    assert stderr.getvalue() == (
+        "understack-nautobot-settings: standard output: No space left on device\n"
+    )
+    assert main(["check"], KEY, stdout=FullStream(), stderr=FullStream()) == 2
+
+
+def test_the_process_is_looked_at_by_default(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["understack-nautobot-settings", "reference"])
+
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("# Variables\n")
+
+
+def test_bytes_that_are_no_text_are_escaped():
+    env = {**KEY, "NAUTOBOT_DB_HOST": os.fsdecode(b"\xff"), "LC_ALL": "C"}
+
+    process = command("show", env=env)
+
+    assert process.returncode == 1
+    assert process.stderr == (
+        b"error value-not-utf8 NAUTOBOT_DB_HOST: the value holds bytes that are not "
+        b"UTF-8. Store it as UTF-8 text.\n"
+    )
+    assert b"DATABASES.default.HOST\t\\udcff\tvariable" in process.stdout
+
+
+def at_a_terminal(*argv, env):
+    """Run at a pseudo-terminal of 80 columns; return status and what it shows."""
+    process_id, terminal = pty.fork()
+    if not process_id:
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "understack_nautobot_settings", *argv],
+            {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "1", **env},
+        )
+    shown = b""
+    # Reading fails once the last process at the terminal has gone.
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    _, status = os.waitpid(process_id, 0)
+    return os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n")
+
+
+WRONG = {
+    **KEY,
+    "NAUTOBOT_DB_SSLMODE": "verify_full",
+    "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379",
+    "COLUMNS": "80",
+}
+
+
+def test_a_terminal_sees_a_coloured_table():
+    status, shown = at_a_terminal("check", env=WRONG)
+
+    assert status == 1
+    assert COLOUR in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "✗ NAUTOBOT_DB_SSLMODE" in plain
+    assert max(map(len, plain.splitlines())) == 80
+
+
+@pytest.mark.parametrize("argv", [["check"], ["show"]])
+def test_a_terminal_may_refuse_colour(argv):
+    _, shown = at_a_terminal(*argv, env={**WRONG, "NO_COLOR": "1"})
+
+    assert "─" * 80 in shown
+    assert COLOUR not in shown
+
+
+# --- secrets, and whatever an environment may hold -----------------------------
+
+CANARY = "c4n4ry"
+ROWS = [
+    pytest.param(row.values[0], id=row.id)
+    for row in [*test_faults.REFUSED, *test_faults.WARNED]
+]
+
+
+@pytest.mark.parametrize("env", ROWS)
+@pytest.mark.parametrize(
+    "argv", [["check"], ["check", "--json"], ["show"], ["show", "--json"]]
+)
+def test_no_fault_lets_a_secret_out(argv, env, tmp_path):
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(f"{CANARY} of the file")
+    env = {
+        "NAUTOBOT_SECRET_KEY": f"{CANARY}-of-the-key-{'x' * 50}",
+        "NAUTOBOT_DB_PASSWORD_FILE": str(secret_file),
+        "NAUTOBOT_REDIS_PASSWORD": f"{CANARY}/of#redis?[1]%41",
+        "SOCIAL_AUTH_OIDC_SECRET": f"{CANARY} of sign-on",
+        "PLUGIN_TOKEN": f"{CANARY}-of-a-plugin",
+        "UNDERSTACK_REDIS_MTLS": "off",
+        "PGPASSWORD": f"{CANARY} of libpq",
+        **{name: value.replace("canary", CANARY) for name, value in env.items()},
+    }
+
+    status, stdout, stderr = run(*argv, env=env)
+
+    assert status in (0, 1)
+    assert CANARY not in stdout + stderr
+
+
+names = st.sampled_from(
+    sorted(
+        {name for one in VARIABLES for name in one.names}
+        | NAUTOBOT_NAMES
+        | {"NAUTOBOT_DB_SSLMOD", "PGSSLSNI", "PGHOSTADDR", "COLUMNS"}
+    )
+)
+texts = st.one_of(
+    st.text(st.characters(exclude_characters="\x00"), max_size=40),
+    st.sampled_from(
+        [
+            *("true", "off", "verify-full", "direct", "wan", "site-worker", "6379"),
+            *("tcp://10.0.0.1:6379", "/nowhere", "/", "/dev/null", "a,b", "10.0.0.1"),
+            *('{"p": {"a": "${HOME}"}}', '{"p": {"a": [{}]}}', "{", "rediss://h/1"),
+            *("nautobot_golden_config", "mysql", "redis://:a@b@[::1]:1/?x=y#z"),
+        ]
+    ),
+)
+SECRET = {name for one in VARIABLES if one.secret for name in [one.name]}
+
+
+def hidden(name, value, directory):
+    """Put the canary where a secret goes, by value or by file."""
+    if name in SECRET:
+        if name.endswith("_CONFIG"):
+            return json.dumps({"p": {"password": f"{CANARY}{value}", "a": "${C4}"}})
+        return f"{CANARY}{value}"
+    if name.removesuffix("_FILE") in SECRET:
+        return os.path.join(directory, "secret")
+    return value
+
+
+@given(
+    env=st.dictionaries(names, texts, max_size=12),
+    argv=st.sampled_from(
+        [
+            ["check"],
+            ["check", "--json", "--role", "site-worker"],
+            ["show"],
+            ["show", "--json"],
+        ]
+    ),
+)
+@hypothesis_settings(max_examples=300)
+def test_no_environment_breaks_it_or_lets_a_secret_out(env, argv):
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "secret")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(CANARY)
+        os.chmod(path, stat.S_IRUSR)
+        env = {name: hidden(name, value, directory) for name, value in env.items()}
+
+        status, stdout, stderr = run(*argv, env={"C4": CANARY, **env})
+
+    assert status in (0, 1)
+    assert "please report" not in stderr
+    assert CANARY not in stdout + stderr
+    if "--json" in argv:
+        json.loads(stdout)

@@ -1,0 +1,241 @@
+import datetime
+import math
+
+import pytest
+
+from lab.certificates import Authority
+from lab.certificates import now
+from lab.certificates import write_mount
+from understack_nautobot_settings.django_app.expiry import ConnectionMode
+from understack_nautobot_settings.django_app.expiry import FileExpiry
+from understack_nautobot_settings.django_app.expiry import connection_modes
+from understack_nautobot_settings.django_app.expiry import file_expiries
+from understack_nautobot_settings.django_app.expiry import outlook
+from understack_nautobot_settings.django_app.expiry import unhealthy
+from understack_nautobot_settings.django_app.expiry import unhealthy_days
+from understack_nautobot_settings.django_app.measurements import READABLE
+from understack_nautobot_settings.django_app.measurements import SECONDS_LEFT
+from understack_nautobot_settings.django_app.measurements import TLS
+from understack_nautobot_settings.django_app.measurements import samples
+
+DAY = 86400.0
+END = datetime.datetime(2027, 1, 1, tzinfo=datetime.timezone.utc)
+CA_END = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)
+AT_END = END.timestamp()
+
+
+def settings_of(mount, *, redis=True):
+    pool = {
+        "ssl_cert_reqs": "required",
+        "ssl_certfile": mount.certificate,
+        "ssl_keyfile": mount.key,
+        "ssl_ca_certs": mount.ca,
+    }
+    database = {
+        "sslmode": "verify-full",
+        "sslcert": mount.certificate,
+        "sslkey": mount.key,
+        "sslrootcert": mount.ca,
+    }
+    return {
+        "DATABASES": {"default": {"OPTIONS": database}},
+        "CACHES": {
+            "default": {
+                "LOCATION": "rediss://redis:6379/1",
+                "OPTIONS": {"CONNECTION_POOL_KWARGS": pool if redis else {}},
+            }
+        },
+        "CELERY_BROKER_URL": "rediss://redis:6379/0",
+        "CELERY_BROKER_USE_SSL": pool if redis else None,
+    }
+
+
+@pytest.fixture
+def authority():
+    return Authority(not_after=CA_END)
+
+
+@pytest.fixture
+def mount(tmp_path, authority):
+    return write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
+
+
+def test_each_file_of_each_client_is_told(mount):
+    left = 90 * DAY
+    ca_left = CA_END.timestamp() - AT_END + left
+    assert file_expiries(settings_of(mount), clock=lambda: AT_END - left) == [
+        FileExpiry(mount.certificate, "PostgreSQL", "2027-01-01T00:00:00Z", left),
+        FileExpiry(mount.ca, "PostgreSQL", "2030-01-01T00:00:00Z", ca_left),
+        FileExpiry(mount.certificate, "Redis", "2027-01-01T00:00:00Z", left),
+        FileExpiry(mount.ca, "Redis", "2030-01-01T00:00:00Z", ca_left),
+    ]
+
+
+def test_a_change_of_the_ca_counts_the_longest_a_chain_the_shortest(tmp_path):
+    """The old CA may expire; an intermediate takes its leaf with it."""
+    old = Authority(not_after=END)
+    new = Authority(not_after=CA_END)
+    middle = new.intermediate(not_after=END)
+    leaf = middle.client(not_after=CA_END)
+    mount = write_mount(tmp_path, leaf, old.ca_pem + new.ca_pem)
+    (tmp_path / "tls.crt").write_bytes(leaf.chain_pem)
+    found = file_expiries(settings_of(mount, redis=False), clock=lambda: AT_END)
+    assert [one.seconds_left for one in found] == [0.0, CA_END.timestamp() - AT_END]
+
+
+def test_one_file_for_both_is_judged_as_a_certificate(tmp_path, authority):
+    mount = write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
+    settings = settings_of(mount, redis=False)
+    settings["DATABASES"]["default"]["OPTIONS"]["sslrootcert"] = mount.certificate
+    found = file_expiries(settings, clock=lambda: AT_END)
+    assert [one.seconds_left for one in found] == [0.0]
+
+
+def test_a_file_without_a_certificate_is_told_as_such(mount):
+    with open(mount.certificate, "w") as file:
+        file.write("gone")
+    first = file_expiries(settings_of(mount))[0]
+    assert first == FileExpiry(mount.certificate, "PostgreSQL", "", None)
+    assert unhealthy(first, 1.0) == (
+        f"{mount.certificate} (PostgreSQL) holds no certificate that can be read"
+    )
+
+
+def test_without_mutual_tls_there_is_nothing_to_tell():
+    assert file_expiries({}) == []
+    assert outlook([]) == "no certificates in use"
+
+
+def expiry(seconds_left):
+    return FileExpiry("/m/tls.crt", "Redis", "2027-01-01T00:00:00Z", seconds_left)
+
+
+@pytest.mark.parametrize(
+    ("left", "days", "reason"),
+    [
+        (90 * DAY, 1.0, ""),
+        (29 * DAY, 1.0, ""),
+        (DAY, 1.0, ""),
+        (
+            DAY - 1,
+            1.0,
+            "/m/tls.crt (Redis) expires on 2027-01-01T00:00:00Z, in 23 hours",
+        ),
+        (
+            29 * DAY,
+            30.0,
+            "/m/tls.crt (Redis) expires on 2027-01-01T00:00:00Z, in 29 days",
+        ),
+        (1.0, 0.0, ""),
+        (0.0, 0.0, "/m/tls.crt (Redis) expired on 2027-01-01T00:00:00Z"),
+        (-DAY, 1.0, "/m/tls.crt (Redis) expired on 2027-01-01T00:00:00Z"),
+    ],
+)
+def test_a_file_turns_its_process_unhealthy_late_and_says_when(left, days, reason):
+    assert unhealthy(expiry(left), days) == reason
+
+
+def test_the_health_page_tells_which_comes_first():
+    expiries = [
+        expiry(90 * DAY),
+        FileExpiry("/m/ca.crt", "Redis", "2026-12-24T00:00:00Z", 29 * DAY),
+        FileExpiry("/m/none", "Redis", "", None),
+    ]
+    assert outlook(expiries) == (
+        "working; /m/ca.crt (Redis) is the first to expire, on 2026-12-24T00:00:00Z, "
+        "in 29 days"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "days"), [({}, 1.0), ({"UNDERSTACK_EXPIRY_UNHEALTHY": 0.5}, 0.5)]
+)
+def test_the_threshold_is_a_setting(settings, days):
+    assert unhealthy_days(settings) == days
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [
+        ({}, ("unset", "none")),
+        ({"sslmode": "disable"}, ("off", "none")),
+        ({"sslmode": "require", "sslcertmode": "disable"}, ("server", "none")),
+        ({"sslmode": "verify-ca", "sslcert": "/m/tls.crt"}, ("mutual", "verify-ca")),
+        (
+            {"sslmode": "verify-full", "sslcert": "/m/tls.crt"},
+            ("mutual", "verify-full"),
+        ),
+    ],
+)
+def test_the_mode_of_the_database(options, mode):
+    settings = {"DATABASES": {"default": {"OPTIONS": options}}}
+    assert connection_modes(settings)[0] == ConnectionMode("database", *mode)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "mode"),
+    [
+        ("redis://redis:6379/0", None, ("off", "none")),
+        ("unix:///run/redis.sock", {}, ("off", "none")),
+        ("rediss://redis:6379/0", None, ("server", "default")),
+        ("amqps://broker//", None, ("server", "default")),
+        ("rediss://r/0", {"ssl_cert_reqs": "required"}, ("server", "required")),
+        (
+            "rediss://r/0",
+            {"ssl_cert_reqs": "none", "ssl_certfile": "/m/tls.crt"},
+            ("mutual", "none"),
+        ),
+    ],
+)
+def test_the_mode_of_cache_and_broker(url, options, mode):
+    settings = {
+        "CACHES": {
+            "default": {
+                "LOCATION": url,
+                "OPTIONS": {"CONNECTION_POOL_KWARGS": options},
+            }
+        },
+        "CELERY_BROKER_URL": url,
+        "CELERY_BROKER_USE_SSL": options,
+    }
+    assert connection_modes(settings)[1:] == [
+        ConnectionMode("cache", *mode),
+        ConnectionMode("broker", *mode),
+    ]
+
+
+def test_addresses_that_are_no_text_are_off():
+    settings = {"CACHES": {"default": {"LOCATION": ["a", "b"]}}}
+    assert connection_modes(settings)[1] == ConnectionMode("cache", "off", "none")
+
+
+def test_everything_is_measured_at_one_moment(mount):
+    settings = settings_of(mount, redis=False)
+    with open(mount.ca, "w") as file:
+        file.write("gone")
+    found = list(samples(settings, clock=lambda: AT_END + 5))
+    assert found[0] == (SECONDS_LEFT, (mount.certificate, "PostgreSQL"), -5.0)
+    assert found[1] == (READABLE, (mount.certificate, "PostgreSQL"), 1.0)
+    assert found[2][:2] == (SECONDS_LEFT, (mount.ca, "PostgreSQL"))
+    assert math.isnan(found[2][2])
+    assert found[3:] == [
+        (READABLE, (mount.ca, "PostgreSQL"), 0.0),
+        (TLS, ("database", "mutual", "verify-full"), 1.0),
+        (TLS, ("cache", "server", "default"), 1.0),
+        (TLS, ("broker", "server", "default"), 1.0),
+    ]
+
+
+def test_the_certificate_of_this_moment_is_read_each_time(tmp_path, authority):
+    """A renewal replaces the files under a running process."""
+    soon = now() + datetime.timedelta(days=29)
+    later = now() + datetime.timedelta(days=1094)
+    mount = write_mount(tmp_path, authority.client(not_after=soon), authority.ca_pem)
+    settings = settings_of(mount)
+    before = file_expiries(settings)[0]
+    write_mount(tmp_path, authority.client(not_after=later), authority.ca_pem)
+    after = file_expiries(settings)[0]
+    assert (int(before.seconds_left // DAY), int(after.seconds_left // DAY)) in (
+        (28, 1093),
+        (29, 1094),
+    )

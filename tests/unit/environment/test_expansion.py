@@ -1,0 +1,454 @@
+import copy
+import json
+import string
+import traceback
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.environment.expansion import expanded
+from understack_nautobot_settings.environment.expansion import expanded_object
+from understack_nautobot_settings.environment.json_objects import read_json_object
+from understack_nautobot_settings.problems import SettingsError
+
+ENV = {"TOKEN": "s3cret", "HOST": "h.example", "EMPTY": "", "_a1": "under"}
+BCRYPT = "$2b$12$LJ3m4ys3Lk0TSwHlvWzZ9eQ0rZ7m5Q1vGmYV6dZJ0hZ2VwJm6Qf3a"
+
+names = st.text(string.ascii_letters + "_", min_size=1).map(lambda name: name[:20])
+secrets = st.text(min_size=1)
+texts = st.text() | st.text("$<{}>:-$AB_ ", max_size=30)
+values = st.recursive(
+    texts | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+)
+dollarless = st.recursive(
+    st.none() | st.integers() | st.text(st.characters(exclude_characters="$")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${TOKEN}", "s3cret"),
+        ("$<TOKEN>", "s3cret"),
+        ("https://${HOST}/$<_a1>?t=${TOKEN}", "https://h.example/under?t=s3cret"),
+        ("${TOKEN}${TOKEN}", "s3crets3cret"),
+        ("${TOKEN:-other}", "s3cret"),
+        ("${MISSING:-other}", "other"),
+        ("${EMPTY:-other}", "other"),
+        ("${MISSING:-}", ""),
+        ("${MISSING:-a $b c:-d > \n}", "a $b c:-d > \n"),
+        ("${MISSING:-$2b$}", "$2b$"),
+        ("${MISSING:-$<TOKEN>}", "$<TOKEN>"),
+        ("$<MISSING:-other>", "other"),
+        ("$<TOKEN:-other>", "s3cret"),
+        ("$<MISSING:->", ""),
+        ("$<MISSING:-${TOKEN}>", "${TOKEN}"),
+        ("$${TOKEN}", "${TOKEN}"),
+        ("$$<TOKEN>", "$<TOKEN>"),
+        ("$${", "${"),
+        ("$$<", "$<"),
+        ("$$${TOKEN}", "$${TOKEN}"),
+        ("$${${TOKEN}}", "${s3cret}"),
+        ("$$$$${A", "$$$${A"),
+        ("$", "$"),
+        ("$$", "$$"),
+        ("$TOKEN", "$TOKEN"),
+        ("$(TOKEN)", "$(TOKEN)"),
+        ("{TOKEN}", "{TOKEN}"),
+        ("$ {TOKEN}", "$ {TOKEN}"),
+        ("pa$$word$1", "pa$$word$1"),
+        ("$<", "$<"),
+        ("$<>", "$<>"),
+        ("$<TOKEN", "$<TOKEN"),
+        ("$<1>", "$<1>"),
+        ("$<A B>", "$<A B>"),
+        ("$<A-B>", "$<A-B>"),
+        ("$<TOKEN:x>", "$<TOKEN:x>"),
+        ("$<TOKÉN>", "$<TOKÉN>"),
+        (BCRYPT, BCRYPT),
+        ("$6$rounds=5000$saltsalt$hash./", "$6$rounds=5000$saltsalt$hash./"),
+        ("$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", None),
+        ("pbkdf2_sha256$600000$salt$hash=", None),
+        ("", ""),
+    ],
+)
+def test_the_grammar(text, expected):
+    assert expanded(text, ENV) == (text if expected is None else expected)
+
+
+def test_strings_are_expanded_in_values_only():
+    value = {"${TOKEN}": ["${TOKEN}", {"$<TOKEN>": "$<TOKEN>"}, 1, None, True, 1.5, []]}
+
+    assert expanded(value, ENV) == {
+        "${TOKEN}": ["s3cret", {"$<TOKEN>": "s3cret"}, 1, None, True, 1.5, []]
+    }
+
+
+UNSET = "Set MISSING, or give a default: ${MISSING:-text}."
+MALFORMED = "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself."
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("${MISSING}", f"the text refers to MISSING, which is not set. {UNSET}"),
+        (
+            {"golden": {"token": "${MISSING}"}},
+            f"golden.token refers to MISSING, which is not set. {UNSET}",
+        ),
+        (
+            {"a": [0, {"b-c": ["", "$<MISSING>"]}]},
+            f"a[1].b-c[1] refers to MISSING, which is not set. {UNSET}",
+        ),
+        (
+            [{"a.b": {"": {"new\nline": "${MISSING}"}}}],
+            r'[0]["a.b"][""]["new\nline"] refers to MISSING, which is not set. '
+            + UNSET,
+        ),
+        (
+            {"k" * 70: "${MISSING}"},
+            f"{'k' * 59}… refers to MISSING, which is not set. {UNSET}",
+        ),
+        (
+            "${EMPTY}",
+            "the text refers to EMPTY, which is not set. "
+            "Set EMPTY, or give a default: ${EMPTY:-text}.",
+        ),
+        (
+            f"${{{'N' * 70}}}",
+            f"the text refers to {'N' * 59}…, which is not set. "
+            f"Set {'N' * 59}…, or give a default: ${{{'N' * 59}…:-text}}.",
+        ),
+        ("${", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("ab${A", f"the text has a malformed reference at character 3. {MALFORMED}"),
+        ("${A B}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${ A }", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${1A}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${A-B}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${TÉ}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${A:x}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${A:?x}", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        ("${A:-x", f"the text has a malformed reference at character 1. {MALFORMED}"),
+        (
+            "${A:-${TOKEN}}",
+            f"the text has a malformed reference at character 1. {MALFORMED}",
+        ),
+    ],
+)
+def test_what_cannot_be_replaced_is_refused_in_words(value, line):
+    """By path and name, never with any of the text."""
+    if line is None:
+        assert expanded(value, ENV) == "$$$${A"
+        return
+    with pytest.raises(SettingsError) as caught:
+        expanded(value, ENV, variable="CONFIG")
+
+    assert str(caught.value) == f"CONFIG: {line}"
+
+
+def test_every_problem_is_listed_once():
+    problems = []
+    value = {"a": ["${X}", "${Y} ${X} ${Y}", {"b": "${X} ${"}], "ok": "${TOKEN}"}
+
+    result = expanded(value, ENV, variable="CONFIG", problems=problems)
+
+    assert [problem.message for problem in problems] == [
+        "a[0] refers to X, which is not set.",
+        "a[1] refers to Y, which is not set.",
+        "a[1] refers to X, which is not set.",
+        "a[2].b refers to X, which is not set.",
+        "a[2].b has a malformed reference at character 6.",
+    ]
+    assert {problem.variable for problem in problems} == {"CONFIG"}
+    assert result == {**value, "ok": "s3cret"}
+
+
+def test_the_same_text_is_a_problem_wherever_it_stands():
+    problems = []
+
+    expanded(["${X}", "${X}"], {}, problems=problems)
+
+    assert [problem.message for problem in problems] == [
+        "[0] refers to X, which is not set.",
+        "[1] refers to X, which is not set.",
+    ]
+
+
+@given(secrets)
+def test_any_secret_comes_through_exactly(secret):
+    assert expanded("${S}", {"S": secret}) == secret
+    assert expanded("$<S>", {"S": secret}) == secret
+    assert expanded(["a${S}b", "${S:-x}"], {"S": secret}) == [f"a{secret}b", secret]
+
+
+@given(names, st.text())
+def test_substituted_text_is_never_looked_at_again(name, other):
+    env = {name: "${OTHER} $<OTHER> $${ $$<", "OTHER": other or "x"}
+
+    assert expanded(f"${{{name}}}", env) == env[name]
+
+
+@given(dollarless)
+def test_without_a_dollar_nothing_changes(value):
+    assert expanded(value, ENV) is value
+
+
+@given(st.text("$abAB0./}>:- ") | st.text(st.characters(exclude_characters="{<")))
+def test_without_either_opening_nothing_changes(text):
+    assert expanded(text, {}) == text
+
+
+@given(texts)
+def test_every_text_can_be_written(text):
+    written = text.replace("${", "$${").replace("$<", "$$<")
+
+    assert expanded(written, {}) == text
+
+
+@given(values)
+def test_nothing_but_a_settings_error_is_raised_and_nothing_is_changed(value):
+    before = copy.deepcopy(value)
+    problems = []
+
+    result = expanded(value, ENV, problems=problems)
+
+    assert type(result) is type(value)
+    assert value == before
+    if problems:
+        with pytest.raises(SettingsError) as caught:
+            expanded(value, ENV)
+        assert [*caught.value.problems] == problems
+    else:
+        assert expanded(value, ENV) == result
+
+
+@given(values)
+def test_in_place_gives_the_same(value):
+    problems, same_problems = [], []
+    private = copy.deepcopy(value)
+
+    expected = expanded(value, ENV, problems=problems)
+
+    assert expanded(private, ENV, problems=same_problems, in_place=True) == expected
+    assert same_problems == problems
+    if isinstance(value, (dict, list)):
+        assert private == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": "${TOKEN}"}', {"a": "s3cret"}),
+        ('{"a": ["${TOKEN}" ,"${HOST}"\n ]}', {"a": ["s3cret", "h.example"]}),
+        (
+            '{"a": "${TOKEN}", "b": {"c": "${TOKEN}"}}',
+            {"a": "s3cret", "b": {"c": "s3cret"}},
+        ),
+    ],
+    ids=["one", "blanks", "again"],
+)
+def test_plain_references_are_replaced_in_the_text(text, expected):
+    assert expanded_object(text, ENV) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "${MISSING}"}',
+        '{"a": "${EMPTY}"}',
+        '{"a": "${1}"}',
+        '{"a": "${TÖKEN}"}',
+        '{"a": "${TOKEN:-default}"}',
+        '{"a": "to ${HOST}"}',
+        '{"a": "${HOST}:80"}',
+        '{"a": "$<TOKEN>"}',
+        '{"a": "$${TOKEN}"}',
+        '{"a": "${TOKEN"}',
+        '{"a": "${TOKEN}',
+        '{"a": "${TOKEN}", "b": "$"}',
+        '{"a": "${TOKEN}", "b": "\\n"}',
+        '{"${TOKEN}": 1}',
+        '{"${TOKEN}" : 1}',
+        '{"a": "${TOKEN}"' + " " * 100 + "}",
+        '{"a": "${TOKEN}", "a": 1}',
+        '["${TOKEN}"]',
+        '{"a": "${QUOTED}"}',
+    ],
+)
+def test_what_is_no_plain_reference_takes_a_closer_look(text):
+    assert expanded_object(text, {**ENV, "TÖKEN": "x", "QUOTED": '"'}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a"${X}"b": 1}', ":1,"),
+        ('{"a": 1"${X}", "b": 1}', ', "c": "'),
+        ('{"a": "b", "${X}", "c": 1}', '": "'),
+        ('{"a": "", "${X}"}', '": "'),
+    ],
+)
+def test_a_value_cannot_make_json_of_a_text_that_is_none(text, value):
+    assert expanded_object(text, {"X": value}) is None
+
+
+def test_plain_references_have_the_same_limit():
+    env = {"S": "s" * 14}
+
+    assert expanded_object('{"a": "${S}"}', env, 16) == {"a": env["S"]}
+    assert expanded_object('{"a": "${S}"}', env, 15) is None
+    assert expanded_object('{"a": "${S}", "b": "${S}"}', env, 31) is None
+
+
+PIECES = [
+    '"${A}"',
+    "${A}",
+    "${B}",
+    '"',
+    ":",
+    ",",
+    "{",
+    "}",
+    " ",
+    "\\",
+    "$",
+    '"a":',
+    "1",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES)).map("".join)
+    | st.dictionaries(
+        st.text("ab:"), st.sampled_from(["${A}", "${B}", "x", ["${A}"]])
+    ).map(json.dumps),
+    st.text(min_size=1) | st.lists(st.sampled_from(PIECES), min_size=1).map("".join),
+    st.text('":,1{} \\'),
+)
+def test_replaced_in_the_text_or_in_the_value_is_the_same(text, first, second):
+    env = {"A": first, "B": second}
+
+    at_once = expanded_object(text, env)
+
+    if at_once is not None:
+        problems = []
+        value = read_json_object("CONFIG", text, problems)
+        assert at_once == expanded(value, env, problems=problems)
+        assert problems == []
+
+
+def test_a_copy_shares_nothing_with_the_value():
+    inner = {"b": ["c"]}
+    value = {"a": inner, "again": inner, "d": "${TOKEN}"}
+
+    result = expanded(value, ENV)
+
+    result["a"]["b"].append("x")
+    assert result == {
+        "a": {"b": ["c", "x"]},
+        "again": {"b": ["c"]},
+        "d": "s3cret",
+    }
+    assert value == {"a": {"b": ["c"]}, "again": {"b": ["c"]}, "d": "${TOKEN}"}
+
+
+@pytest.mark.parametrize("text", ["${TOKEN}", "no dollar", "${MISSING}"])
+@pytest.mark.parametrize("kind", [list, dict])
+def test_depth_has_no_limit_of_its_own(kind, text):
+    value = text
+    for _ in range(100_000):
+        value = [value] if kind is list else {"a": value}
+    problems = []
+
+    result = expanded(value, ENV, problems=problems)
+
+    while isinstance(result, kind):
+        result = next(iter(result.values() if kind is dict else result))
+    assert result == expanded(text, ENV, problems=[])
+    step = "[0]" if kind is list else ".a"
+    assert [problem.message for problem in problems] == (
+        [f"…{(step * 64).removeprefix('.')} refers to MISSING, which is not set."]
+        if text == "${MISSING}"
+        else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (["${S}"], "[0]"),
+        (["x", "${S}${S}"], "[1]"),
+        (["${S}" * 1000], "[0]"),
+        ([f"{i} ${{T}}" for i in range(20)], "[15]"),
+        (["${T}"] * 20, "[15]"),
+        (["${T}", "${S:-${M}}", "${S}"], "[2]"),
+    ],
+    ids=["one", "two", "many in one", "many", "many alike", "beside another problem"],
+)
+def test_what_would_grow_beyond_the_limit_is_refused(value, place):
+    """References to a long variable multiply it; the memory stays bounded."""
+    problems = []
+    env = {"S": "s" * 100, "T": "t" * 10}
+
+    result = expanded(value, env, problems=problems, most=90)
+
+    assert result == value
+    assert str(problems[-1]) == (
+        f"value: {place} takes the expanded text beyond the limit. "
+        "Refer to shorter values, or less often."
+    )
+    assert problems[-1].code == "expansion-too-large"
+
+
+def test_the_limit_is_what_the_text_grows_by():
+    env = {"S": "s" * 14}
+
+    assert expanded(["${S}"] * 2, env, most=20) == ["s" * 14] * 2
+    with pytest.raises(SettingsError) as caught:
+        expanded(["${S}"] * 3, env, most=20)
+    assert str(caught.value) == (
+        "value: [2] takes the expanded text beyond the limit. "
+        "Refer to shorter values, or less often."
+    )
+
+
+def test_hashes_do_not_count_towards_the_limit():
+    value = [BCRYPT] * 100
+
+    assert expanded(value, {}, most=0) == value
+
+
+def test_a_long_text_is_gone_through_once():
+    """Half a million openings that lead nowhere: quadratic time would not end."""
+    for opening in ("$<A:-", "$<A", "$$", "$", "$<"):
+        text = opening * 500_000
+        assert expanded(text, {}) == text.replace("$$<", "$<")
+    problems = []
+    expanded("${A:-" * 20_000, {}, problems=problems)
+    assert len(problems) == 20_000
+
+
+def test_nothing_reachable_from_the_error_holds_a_secret():
+    """Not the error, not its context, not the frames apart from the environment."""
+    canary = "c4n4ry-" + "x" * 20
+    value = {"a": "${S}", "b": ["${S} ${MISSING}"]}
+    env = types.MappingProxyType({"S": canary})
+
+    with pytest.raises(SettingsError) as caught:
+        expanded(value, env)
+
+    error = caught.value
+    assert error.__context__ is None
+    assert error.__cause__ is None
+    assert canary not in repr((error, error.args, vars(error), str(error)))
+    for frame, _ in list(traceback.walk_tb(error.__traceback__))[1:]:
+        held = {
+            name: shown for name, shown in frame.f_locals.items() if shown is not env
+        }
+        assert canary not in repr(held)
+        assert "_Expansion" not in repr(held)

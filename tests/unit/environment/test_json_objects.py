@@ -1,0 +1,317 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.environment.json_objects import LONG
+from understack_nautobot_settings.environment.json_objects import line_and_column
+from understack_nautobot_settings.environment.json_objects import read_json_object
+from understack_nautobot_settings.environment.json_objects import sound_object
+
+MEND = "Correct the JSON there."
+CANARY = "s3cr3t-c4n4ry"
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+)
+json_objects = st.dictionaries(
+    st.text(st.characters(exclude_categories=["Cs"])), json_values
+)
+
+
+def refusal(text):
+    problems = []
+    assert read_json_object("CONFIG", text, problems) is None
+    (problem,) = problems
+    assert problem.severity == "error"
+    return problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        ' \n\t{"a": {"b": [1, 1.5e3, -0, true, false, null, "x"]}}\r\n ',
+        '{"a": {"b": 1}, "c": {"b": 1}}',
+        r'{"a": "\ud83d\ude00 \u0024 \" \\ \/"}',
+        '{"a": "😀", "😀": ""}',
+        "\xa0{}\xa0",
+    ],
+    ids=["empty", "blanks", "same name elsewhere", "escapes", "astral", "nbsp"],
+)
+def test_an_object_is_read_as_the_standard_parser_reads_it(text):
+    problems = []
+
+    assert read_json_object("CONFIG", text, problems) == json.loads(text.strip())
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ('{"a": ":8080"}', {"a": ":8080"}),
+        ('{"a": ["::1", ":"]}', {"a": ["::1", ":"]}),
+        (r'{"a": "\": "}', {"a": '": '}),
+        ('{"a": "b", ":": 1}', {"a": "b", ":": 1}),
+    ],
+    ids=["colon first", "in a list", "escaped quote", "name"],
+)
+def test_a_string_that_looks_like_a_name_is_none(text, members):
+    problems = []
+
+    for written in (text, text.ljust(LONG)):
+        assert read_json_object("CONFIG", written, problems) == members
+    assert problems == []
+    assert sound_object(text) in (members, None)
+
+
+TOKENS = ['"', ":", '":', "{", "}", "[", "]", ",", " ", "\n", "a", "1", "\\", '"a":']
+
+
+def by_pairs(text):
+    """What the pairs of every object say: an object without any name given twice."""
+
+    def distinct(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    try:
+        return json.loads(text.strip(), object_pairs_hook=distinct)
+    except (AssertionError, ValueError):
+        return None
+
+
+@given(
+    st.lists(st.sampled_from(TOKENS)).map("".join)
+    | st.lists(st.sampled_from(['"a": 1', '"b": ":"', '"a" :{}', '":": {"a":1}']))
+    .map(", ".join)
+    .map("{{{}}}".format)
+)
+def test_what_is_read_at_once_is_what_the_pairs_say(text):
+    expected = by_pairs(text)
+
+    if type(expected) is not dict or "\\" in text:
+        expected = None
+    assert sound_object(text) == expected
+
+
+@given(json_objects, st.sampled_from([None, 1, "\t"]), st.sampled_from([":", " : "]))
+def test_names_are_counted_however_the_text_is_laid_out(value, indent, colon):
+    text = json.dumps(value, indent=indent, separators=(",", colon))
+
+    assert sound_object(text) == (None if "\\" in text else value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "1, column 1: a value is expected, the text ends"),
+        ("not json", "1, column 1: a value is expected"),
+        ("{", "1, column 2: a name in double quotes or '}' is expected, the text ends"),
+        ("{,}", "1, column 2: a name in double quotes or '}' is expected"),
+        ("{'a': 1}", "1, column 2: a name in double quotes or '}' is expected"),
+        ("{1: 2}", "1, column 2: a name in double quotes or '}' is expected"),
+        ('{"a" 1}', "1, column 6: ':' is expected"),
+        ('{"a":: 1}', "1, column 6: a value is expected"),
+        ('{\n "a": ,\n}', "2, column 7: a value is expected"),
+        ('{"a": 1,}', "1, column 9: a name in double quotes is expected"),
+        ('{"a": 1 "b": 2}', "1, column 9: ',' or '}' is expected"),
+        ('{"a": 1]', "1, column 8: ',' or '}' is expected"),
+        ('{"a": 01}', "1, column 8: ',' or '}' is expected"),
+        ('{"a": .5}', "1, column 7: a value is expected"),
+        ('{"a": True}', "1, column 7: a value is expected"),
+        ('{"a": [}', "1, column 8: a value or ']' is expected"),
+        ('{"a": [,]}', "1, column 8: a value or ']' is expected"),
+        ('{"a": [1,]}', "1, column 10: a value is expected"),
+        ('{"a": [1 2]}', "1, column 10: ',' or ']' is expected"),
+        ('{"a": [1', "1, column 9: ',' or ']' is expected, the text ends"),
+        ('{"a": 1} x', "1, column 10: nothing more is expected"),
+        ('{"a": 1}}', "1, column 9: nothing more is expected"),
+        ('{}\n{"a": 1}', "2, column 1: nothing more is expected"),
+        ('{"a": "b', "1, column 7: a string begins that does not end"),
+        (r'{"a": "\x41"}', "1, column 8: an escape that JSON does not have"),
+        (r'{"a": "\u12"}', "1, column 8: an escape that JSON does not have"),
+        (
+            '{"a": "b\nc"}',
+            "1, column 9: a control character in a string has to be escaped",
+        ),
+        ('\n\n{"a" 1}', "3, column 6: ':' is expected"),
+        ('{} {"a": "\\ud83d\\ude00"}', "1, column 4: nothing more is expected"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_line_and_column(text, line):
+    assert str(refusal(text)) == f"CONFIG: the text is not JSON at line {line}. {MEND}"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('[["plugin", {}]]', "an array"),
+        ('"plugin"', "a string"),
+        ("null", "null"),
+        ("true", "a boolean"),
+        ("1", "a number"),
+        ("1.5", "a number"),
+    ],
+)
+def test_anything_but_an_object_is_refused(text, kind):
+    """A list of pairs in particular, of which dict() would have made a dict."""
+    assert str(refusal(text)) == (
+        f"CONFIG: the JSON at line 1, column 1 is {kind}, not an object. "
+        "Write one object: braces around names and values."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"a": 1, "a": 1}', "1, column 10"),
+        ('{"a": {"b": 1,\n "b": 2}}', "2, column 2"),
+        (r'{"a": 1, "\u0061": 1}', "1, column 10"),
+        ('[{"": 1, "": 2}]', "1, column 10"),
+    ],
+    ids=["outermost", "inside", "escaped", "empty name, not an object"],
+)
+def test_a_name_given_twice_is_refused(text, place):
+    assert str(refusal(text)) == (
+        f"CONFIG: the JSON at line {place} gives a name a second time in the same "
+        "object. Remove one of the two."
+    )
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+999", "9" * 5000]
+)
+def test_a_number_that_is_none_or_too_large_is_refused(number):
+    assert str(refusal(f'{{"a": {number}}}')) == (
+        "CONFIG: the JSON at line 1, column 7 has NaN, Infinity or a number too large "
+        "to be kept. Write a finite number, or a string."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        (r'{"a": "\ud800"}', 7),
+        (r'{"a": "\ud83d\ude00", "b": "\uDE00"}', 28),
+        (r'{"\ud800": 1}', 2),
+        ('{"a": "\udc80"}', 7),
+    ],
+    ids=["first half", "second half", "in a name", "byte that is not UTF-8"],
+)
+def test_half_a_character_is_refused(text, column):
+    assert str(refusal(text)) == (
+        f"CONFIG: the JSON at line 1, column {column} has a string with half a "
+        "character or bytes that are no UTF-8. "
+        "Write the character itself, or both of its escapes."
+    )
+
+
+def test_a_byte_order_mark_is_refused():
+    assert str(refusal("\ufeff{}")) == (
+        "CONFIG: the text has a byte order mark at line 1, column 1. "
+        "Save it as UTF-8 without one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "depth", "column"),
+    [
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", 100_001, 100_006),
+        ("[" * 100_000, 100_000, 100_000),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, 100_000, 499_996),
+    ],
+    ids=["arrays", "not closed", "objects"],
+)
+def test_nesting_beyond_the_parser_is_refused(text, depth, column):
+    assert str(refusal(text)) == (
+        f"CONFIG: the JSON is {depth} levels deep at line 1, column {column}, "
+        "more than the parser takes. Flatten it."
+    )
+
+
+def test_the_place_is_the_first_fault():
+    assert "line 1, column 7 has NaN" in str(refusal('{"a": NaN, "a": 1, }'))
+
+
+@given(json_objects, st.sampled_from([None, 1]), st.booleans())
+def test_every_object_comes_back(value, indent, ascii_only):
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    problems = []
+
+    assert read_json_object("CONFIG", text, problems) == value
+    assert problems == []
+
+
+@given(json_objects.map(json.dumps) | st.lists(st.sampled_from(TOKENS)).map("".join))
+def test_long_texts_are_read_as_short_ones(text):
+    problems, of_long = [], []
+
+    found = read_json_object("CONFIG", text, problems)
+
+    assert read_json_object("CONFIG", text.ljust(LONG), of_long) == found
+    assert of_long == problems
+
+
+@given(st.text() | json_values.map(json.dumps))
+def test_any_text_gives_an_object_or_one_problem(text):
+    problems = []
+
+    value = read_json_object("CONFIG", text, problems)
+
+    assert (value is None) == (len(problems) == 1)
+
+
+@given(st.text() | st.text('{}[]:,"ab1-.eE+ \\u\n') | json_values.map(json.dumps))
+def test_what_the_standard_parser_refuses_has_a_fault_of_its_own(text):
+    """Whatever it was, the words do not say that the JSON is something else."""
+    problems = []
+    read_json_object("CONFIG", text, problems)
+    try:
+        value = json.loads(text.strip())
+    except ValueError:
+        assert problems[0].code != "json-not-object"
+    else:
+        codes = [problem.code for problem in problems]
+        assert "json-malformed" not in codes
+        assert codes or type(value) is dict
+
+
+@given(st.data())
+def test_a_damaged_object_is_never_shown(data):
+    """Whatever is cut out or put in, the message has no part of the text."""
+    text = json.dumps({CANARY: [CANARY, {CANARY: CANARY}], "b": 1.5})
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    put_in = data.draw(st.sampled_from(["", '"', "{", "]", ",", ":", "NaN", "\\", "x"]))
+    problems = []
+
+    read_json_object("CONFIG", text[:start] + put_in + text[end:], problems)
+
+    assert CANARY not in repr(problems)
+    assert CANARY[:4] not in repr(problems)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_finite_number_is_kept(number):
+    value = read_json_object("CONFIG", json.dumps({"a": number}), [])
+
+    assert math.copysign(1, value["a"]) == math.copysign(1, number)
+    assert value == {"a": number}
+
+
+@pytest.mark.parametrize(
+    ("offset", "place"), [(0, (1, 1)), (1, (1, 2)), (2, (2, 1)), (4, (3, 1))]
+)
+def test_places_are_counted_from_one(offset, place):
+    assert line_and_column("a\nb\nc", offset) == place

@@ -1,0 +1,123 @@
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.environment.merging import layered
+
+names = st.sampled_from("abc")
+values = st.recursive(
+    st.none() | st.integers(0, 3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(names, inner, max_size=3)
+        | st.tuples(inner, inner)
+    ),
+)
+layers = st.dictionaries(names, values, max_size=3)
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "expected"),
+    [
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}, {"a": {"b": 1, "c": 3}}),
+        (
+            {"a": {"b": {"c": 1}}},
+            {"a": {"b": {"d": 2}}},
+            {"a": {"b": {"c": 1, "d": 2}}},
+        ),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
+        ({"a": 1}, {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {"a": {}}, {"a": {"b": 1}}),
+        ({"a": True}, {"a": False}, {"a": False}),
+    ],
+    ids=[
+        "names of both",
+        "dicts merge",
+        "at any depth",
+        "lists replace",
+        "null replaces",
+        "a dict replaces",
+        "an empty dict adds nothing",
+        "scalars replace",
+    ],
+)
+def test_a_later_layer_lies_over_the_earlier(below, above, expected):
+    assert layered(below, above) == expected
+
+
+def test_no_layers_are_an_empty_one():
+    assert layered() == {}
+
+
+@given(layers)
+def test_nothing_and_itself_change_nothing(layer):
+    assert layered(layer) == layered(layer, {}) == layered({}, layer) == layer
+    assert layered(layer, layer) == layer
+
+
+@given(layers, layers)
+def test_laid_again_it_changes_nothing(below, above):
+    once = layered(below, above)
+
+    assert layered(once, above) == once
+    assert set(once) == {*below, *above}
+
+
+@given(layers, layers)
+def test_what_the_last_layer_says_holds(below, above):
+    merged = layered(below, above)
+
+    assert all(
+        merged[name] == value
+        for name, value in above.items()
+        if not isinstance(value, dict)
+    )
+    assert all(merged[name] == below[name] for name in below if name not in above)
+
+
+def containers(value):
+    found = []
+    todo = [value]
+    for one in todo:
+        if isinstance(one, (dict, list)):
+            found.append(id(one))
+        if isinstance(one, (dict, list, tuple)):
+            todo.extend(one.values() if isinstance(one, dict) else one)
+    return found
+
+
+@given(layers, layers)
+def test_no_layer_is_changed_or_shared(below, above):
+    before = copy.deepcopy((below, above))
+
+    merged = layered(below, above)
+
+    assert (below, above) == before
+    assert not {*containers(merged)} & {*containers(below), *containers(above)}
+
+
+def test_what_is_no_container_is_kept_as_it_is():
+    marker = object()
+
+    assert layered({"a": [marker, (marker, {"b": (marker,)})]}) == {
+        "a": [marker, (marker, {"b": (marker,)})]
+    }
+
+
+def test_layers_may_be_deeper_than_the_stack():
+    deep = bottom = {}
+    for _ in range(100_000):
+        bottom["a"] = bottom = {}
+    bottom["a"] = [1]
+
+    merged = layered(deep, deep)
+
+    depth = 0
+    while isinstance(merged, dict):
+        merged = merged["a"]
+        depth += 1
+    assert (depth, merged) == (100_001, [1])

@@ -1,0 +1,320 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.environment.reader import Choice
+from understack_nautobot_settings.environment.reader import Flag
+from understack_nautobot_settings.environment.reader import FreeText
+from understack_nautobot_settings.environment.reader import JsonObject
+from understack_nautobot_settings.environment.reader import Names
+from understack_nautobot_settings.environment.reader import Number
+from understack_nautobot_settings.environment.reader import Path
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Text
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import echo
+from understack_nautobot_settings.environment.reader import one_of
+from understack_nautobot_settings.environment.reader import source
+
+
+def declared(kind, default=None, **options):
+    return Variable("NAME", kind, default, "help", concern="test", **options)
+
+
+def read(kind, text, default=None, **options):
+    problems = []
+    value = Reader({"NAME": text}, problems)(declared(kind, default, **options))
+    return value, [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Text(), "word", "word"),
+        (Text(), "  word \n", "word"),
+        (FreeText(), " pass word ", " pass word "),
+        (FreeText(), "'quoted'", "'quoted'"),
+        (Path(), "/etc/nautobot/mtls/tls.crt", "/etc/nautobot/mtls/tls.crt"),
+        (Flag(), "On", True),
+        (Flag(), "0", False),
+        (Number(int), "15", 15),
+        (Number(float), "1.5", 1.5),
+        (Names(), "a, b,,c ,", ("a", "b", "c")),
+        (Names(" "), "a b", ("a", "b")),
+        (JsonObject(), ' {"a": 1} ', '{"a": 1}'),
+        (Choice("a word", ["one", "two"]), " two\t", "two"),
+    ],
+)
+def test_a_text_becomes_a_value(kind, text, value):
+    assert read(kind, text) == (value, [])
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_empty_variable_is_an_unset_one(text):
+    assert read(Text(), text, "fallback") == ("fallback", [])
+
+
+def test_blanks_are_a_password_like_any_other():
+    assert read(FreeText(), "  ") == ("  ", [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "line"),
+    [
+        (
+            Text(),
+            '"word"',
+            "the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value.",
+        ),
+        (
+            Text(),
+            "'word'",
+            "the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value.",
+        ),
+        (Flag(), "ture", "'ture' is neither true nor false. Use true or false."),
+        (
+            Number(int, least=1, most=65535),
+            "tcp://10.0.0.1:6379",
+            "'tcp://10.0.0.1:6379' is not a whole number. "
+            "Use a whole number from 1 to 65535.",
+        ),
+        (
+            Number(int, least=1, most=65535),
+            "0",
+            "'0' is out of range. Use a whole number from 1 to 65535.",
+        ),
+        (
+            Number(float, unit="seconds", least=0.1, most=60),
+            "nan",
+            "'nan' is not a number. Use a number from 0.1 to 60 (seconds).",
+        ),
+        (
+            Number(float, unit="seconds", least=0.1, most=60),
+            "1.2.3",
+            "'1.2.3' is not a number. Use a number from 0.1 to 60 (seconds).",
+        ),
+        (
+            Number(int),
+            "٣",
+            "'٣' is not a whole number. Use a whole number from 0 to 2147483647.",
+        ),
+        (
+            Path(),
+            "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n",
+            "the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path.",
+        ),
+        (
+            Path(),
+            "/a\0b",
+            "the value has characters that no path has. "
+            "Set it to the path of the file.",
+        ),
+        (
+            Path(),
+            "/a\ud800b",
+            "the value has characters that no path has. "
+            "Set it to the path of the file.",
+        ),
+        (
+            Path(),
+            '{"plugin": {"token": "c2VjcmV0"}}',
+            "the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path.",
+        ),
+        (
+            Path(),
+            "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+            "the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path.",
+        ),
+        (
+            Text(),
+            "\udcff",
+            "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
+        ),
+        (
+            FreeText(),
+            "\udcff",
+            "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
+        ),
+        (
+            Choice("a word", ["one", "two"], otherwise=", or nothing"),
+            "twoo",
+            "'twoo' is not a word. Use two or one, or nothing.",
+        ),
+        (
+            Choice("a word", ["one", "two"], refused={"three": "it is too many"}),
+            "Three",
+            "'Three' is refused: it is too many. Use one or two.",
+        ),
+        (
+            Choice("a word", ["one", "two"]),
+            "x" * 100,
+            f"'{'x' * 59}…' is not a word. Use one or two.",
+        ),
+    ],
+)
+def test_a_wrong_text_is_one_line_and_the_default(kind, text, line):
+    assert read(kind, text) == (None, [f"NAME: {line}"])
+
+
+@pytest.mark.parametrize(
+    "kind", [Flag(), Number(int), Number(float), Choice("a word", ["one"])]
+)
+def test_the_value_of_a_secret_variable_is_not_repeated(kind):
+    _, lines = read(kind, "canary", secret=True)
+
+    assert len(lines) == 1
+    assert lines[0].startswith("NAME: the value is not valid. Use ")
+
+
+SECRET = declared(FreeText(), secret=True, by_file=True)
+
+
+def read_secret(env):
+    problems = []
+    return Reader(env, problems)(SECRET), [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"pass/word", "pass/word"),
+        (b"pass word \n", "pass word "),
+        (b"pass\r\n", "pass"),
+        (b"two lines\n\n", "two lines\n"),
+        (" schlüssel".encode(), " schlüssel"),
+    ],
+)
+def test_a_secret_file_loses_one_line_end_and_nothing_else(tmp_path, content, secret):
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+
+    assert read_secret({"NAME_FILE": f" {file}\n"}) == (secret, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (None, "cannot be read: No such file or directory."),
+        (b"", "is empty."),
+        (b"\n", "is empty."),
+        (b"\xff\xfe", "does not hold UTF-8 text."),
+    ],
+    ids=["missing", "empty", "line end", "binary"],
+)
+def test_a_secret_file_that_holds_no_secret_is_an_error(tmp_path, content, fact):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    assert read_secret({"NAME_FILE": str(file)}) == (
+        None,
+        [f"NAME_FILE: {file} {fact} Mount the secret there, or set NAME instead."],
+    )
+
+
+def test_a_secret_in_place_of_the_path_of_its_file_is_an_error():
+    assert read_secret({"NAME_FILE": "-----BEGIN canary"}) == (
+        None,
+        [
+            "NAME_FILE: the value is the content of a file, not a path. "
+            "Mount the file and set the variable to its path."
+        ],
+    )
+
+
+@pytest.mark.parametrize("secret", ["canary", "can/ary", "x" * 5000])
+def test_a_secret_that_is_taken_for_a_path_is_not_repeated(secret):
+    _, (line,) = read_secret({"NAME_FILE": secret})
+
+    assert line.startswith("NAME_FILE: the file that it names cannot be read: ")
+    assert secret not in line
+
+
+def test_quotes_around_the_path_of_a_secret_are_an_error():
+    assert read_secret({"NAME_FILE": "'/run/secret'"}) == (
+        None,
+        [
+            "NAME_FILE: the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value."
+        ],
+    )
+
+
+def test_a_secret_given_twice_is_an_error(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("from file")
+
+    assert read_secret({"NAME": "from variable", "NAME_FILE": str(file)}) == (
+        "from variable",
+        ["NAME_FILE: NAME is set as well. Unset one of the two."],
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "origin"),
+    [
+        ({}, "default"),
+        ({"NAME": ""}, "default"),
+        ({"NAME": "x"}, "variable"),
+        ({"NAME_FILE": "/x"}, "file"),
+        ({"NAME": "", "NAME_FILE": " "}, "default"),
+    ],
+)
+def test_the_source_of_a_value(env, origin):
+    assert source(SECRET, env) == origin
+
+
+def test_a_variable_without_a_file_form_has_one_name():
+    assert declared(Text()).names == ("NAME",)
+    assert SECRET.names == ("NAME", "NAME_FILE")
+
+
+def test_a_declaration_shows_no_value():
+    assert repr(SECRET) == "<Variable NAME>"
+
+
+@given(st.text(max_size=200))
+def test_an_echo_is_short_and_on_one_line(text):
+    shown = echo(text)
+
+    assert "\n" not in shown
+    assert len(shown) <= 60 * 10 + 2
+
+
+@pytest.mark.parametrize(
+    ("words", "joined"),
+    [(["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")],
+)
+def test_words_are_joined_as_in_a_sentence(words, joined):
+    assert one_of(words) == joined
+
+
+ALL_KINDS = [
+    Text(),
+    FreeText(),
+    Path(),
+    Flag(),
+    Number(int),
+    Number(float),
+    Names(),
+    JsonObject(),
+    Choice("a word", ["one", "two"]),
+]
+
+
+@given(st.sampled_from(ALL_KINDS), st.text())
+def test_reading_any_text_gives_a_value_or_a_problem(kind, text):
+    value, lines = read(kind, text)
+
+    assert value is None or lines == []
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_every_kind_has_a_label_and_a_schema(kind):
+    assert kind.label
+    assert kind.schema["type"] == "string"

@@ -1,0 +1,474 @@
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import connection_settings
+from understack_nautobot_settings.fragments.deferred import Deferred
+from understack_nautobot_settings.fragments.deferred import TcpConnection
+from understack_nautobot_settings.fragments.deferred import TlsConnection
+
+WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
+TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
+NAUTOBOTS_RESULTS = "nautobot.core.celery.backends.NautobotDatabaseBackend"
+RESULTS = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
+PLAIN = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": "redis://redis:6379/1",
+        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient"},
+    }
+}
+TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 15.0}
+KEPT_ALIVE = {**TIMEOUTS, "health_check_interval": 30, "socket_keepalive": True}
+QUIET = {"protocol": 2, "client_info": False}
+WAN_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30000,
+    "application_name": "nautobot",
+    "options": "-c TimeZone=UTC",
+}
+
+
+def settings(
+    env=None,
+    *,
+    databases=None,
+    caches=None,
+    broker_url="redis://redis:6379/0",
+    transport_options=None,
+    transport=None,
+    result_backend=None,
+    problems=None,
+):
+    return connection_settings(
+        DATABASES if databases is None else databases,
+        PLAIN if caches is None else caches,
+        broker_url,
+        transport_options,
+        transport,
+        result_backend,
+        env or {},
+        problems=problems,
+    )
+
+
+def cache_at(location, **pool):
+    default = {**PLAIN["default"], "LOCATION": location}
+    if pool:
+        default["OPTIONS"] = {**default["OPTIONS"], "CONNECTION_POOL_KWARGS": pool}
+    return {"default": default}
+
+
+def pool_of(result):
+    return result["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+
+
+def test_timeouts_are_on_without_being_asked_for():
+    assert settings() == {
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "OPTIONS": {"connect_timeout": 10},
+            }
+        },
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": "redis://redis:6379/1",
+                "OPTIONS": {
+                    "CLIENT_CLASS": "django_redis.client.DefaultClient",
+                    "CONNECTION_POOL_KWARGS": {
+                        **TIMEOUTS,
+                        "connection_class": TcpConnection,
+                    },
+                },
+            }
+        },
+        "CELERY_BROKER_TRANSPORT_OPTIONS": TIMEOUTS,
+    }
+
+
+def test_the_wan_profile_adds_what_a_worker_behind_a_gateway_needs():
+    assert settings(WAN) == {
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "CONN_HEALTH_CHECKS": True,
+                "OPTIONS": WAN_OPTIONS,
+            }
+        },
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": "redis://redis:6379/1",
+                "OPTIONS": {
+                    "CLIENT_CLASS": "django_redis.client.DefaultClient",
+                    "CONNECTION_POOL_KWARGS": {
+                        **KEPT_ALIVE,
+                        **QUIET,
+                        "connection_class": TcpConnection,
+                        "retries": 3,
+                    },
+                },
+            }
+        },
+        "CELERY_BROKER_TRANSPORT_OPTIONS": {**KEPT_ALIVE, **QUIET},
+        "CELERY_BROKER_TRANSPORT": TRANSPORT,
+    }
+
+
+@pytest.mark.parametrize("base", [NAUTOBOTS_RESULTS, RESULTS], ids=["first", "again"])
+def test_the_wan_profile_stores_the_end_of_a_job_when_the_database_is_back(base):
+    """A worker that gives up leaves the job STARTED for ever."""
+    result = settings(WAN, result_backend=base)
+
+    assert {name: result[name] for name in result if "RESULT" in name} == {
+        "CELERY_RESULT_BACKEND": RESULTS,
+        "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+        "CELERY_RESULT_BACKEND_MAX_RETRIES": 240,
+        "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
+        "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("env", "base"),
+    [({}, NAUTOBOTS_RESULTS), (WAN, "a.module.Backend"), (WAN, None)],
+    ids=["not wan", "the base's own", "without Celery"],
+)
+def test_another_result_backend_is_left_alone(env, base):
+    result = settings(env, result_backend=base)
+
+    assert [name for name in result if "RESULT" in name] == []
+
+
+def test_how_often_a_result_is_tried_again_can_be_set():
+    env = {**WAN, "UNDERSTACK_JOB_RESULT_RETRIES": "7"}
+
+    result = settings(env, result_backend=NAUTOBOTS_RESULTS)
+
+    assert result["CELERY_RESULT_BACKEND_MAX_RETRIES"] == 7
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ({}, "nautobot"),
+        ({"UNDERSTACK_ROLE": "worker"}, "nautobot-worker"),
+        ({"UNDERSTACK_PARTITION": "dfw3"}, "nautobot@dfw3"),
+        (
+            {"UNDERSTACK_ROLE": "site-worker", "UNDERSTACK_PARTITION": "dfw3"},
+            "nautobot-site-worker@dfw3",
+        ),
+    ],
+    ids=["nothing", "role", "partition", "both"],
+)
+def test_the_application_name_tells_workers_apart(env, name):
+    result = settings({**WAN, **env})
+
+    assert result["DATABASES"]["default"]["OPTIONS"]["application_name"] == name
+
+
+def test_an_application_name_that_postgresql_would_cut_is_warned_about():
+    problems = []
+    partition = "p" * 60
+
+    settings({**WAN, "UNDERSTACK_PARTITION": partition}, problems=problems)
+
+    assert [str(one) for one in problems] == [
+        f"UNDERSTACK_PARTITION: the application_name 'nautobot@{partition}' has more "
+        "than 63 bytes. PostgreSQL cuts it; use a shorter name to tell workers apart."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "where", "key", "expected"),
+    [
+        ("UNDERSTACK_DB_CONNECT_TIMEOUT", "3", "db", "connect_timeout", 3),
+        ("UNDERSTACK_DB_TCP_USER_TIMEOUT", "7", "db", "tcp_user_timeout", 7),
+        ("UNDERSTACK_DB_KEEPALIVES_IDLE", "7", "db", "keepalives_idle", 7),
+        ("UNDERSTACK_DB_KEEPALIVES_INTERVAL", "7", "db", "keepalives_interval", 7),
+        ("UNDERSTACK_DB_KEEPALIVES_COUNT", "7", "db", "keepalives_count", 7),
+        (
+            "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
+            "1.5",
+            "both",
+            "socket_connect_timeout",
+            1.5,
+        ),
+        ("UNDERSTACK_REDIS_SOCKET_TIMEOUT", "60", "both", "socket_timeout", 60.0),
+        (
+            "UNDERSTACK_REDIS_HEALTH_CHECK_INTERVAL",
+            "0",
+            "both",
+            "health_check_interval",
+            0,
+        ),
+        ("UNDERSTACK_REDIS_RETRIES", "0", "cache", "retries", 0),
+    ],
+)
+def test_every_figure_can_be_set(variable, value, where, key, expected):
+    base = {key: 42}
+    result = settings(
+        {**WAN, variable: value},
+        databases={"default": {"OPTIONS": base}},
+        caches=cache_at("redis://redis:6379/1", **base),
+        transport_options=base,
+    )
+
+    chosen = {
+        "db": [result["DATABASES"]["default"]["OPTIONS"]],
+        "cache": [pool_of(result)],
+        "both": [pool_of(result), result["CELERY_BROKER_TRANSPORT_OPTIONS"]],
+    }[where]
+    assert [options[key] for options in chosen] == [expected] * len(chosen)
+
+
+def test_what_the_base_has_is_kept():
+    databases = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "CONN_HEALTH_CHECKS": False,
+            "OPTIONS": {**WAN_OPTIONS, "connect_timeout": 99, "keepalives": 0},
+        }
+    }
+    pool = {
+        **KEPT_ALIVE,
+        "socket_timeout": 99,
+        "protocol": 3,
+        "client_info": True,
+        "retries": 9,
+    }
+    options = {**KEPT_ALIVE, "visibility_timeout": 3600, "protocol": 3}
+
+    assert settings(
+        WAN,
+        databases=databases,
+        caches=cache_at("redis://redis:6379/1", **pool),
+        transport_options=options,
+        transport="a.module:Transport",
+    ) == {
+        "DATABASES": databases,
+        "CACHES": cache_at(
+            "redis://redis:6379/1", **pool, connection_class=TcpConnection
+        ),
+        "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+        "CELERY_BROKER_TRANSPORT": "a.module:Transport",
+    }
+
+
+@pytest.mark.parametrize(
+    ("caches", "connection_class"),
+    [
+        (cache_at("rediss://redis:6380/1"), TlsConnection),
+        (cache_at(["rediss://a/1", "rediss://b/1"]), TlsConnection),
+        ({"default": {"OPTIONS": {}}}, TcpConnection),
+        (
+            {
+                "default": {
+                    "OPTIONS": {"CONNECTION_POOL_KWARGS": {"ssl_cert_reqs": "required"}}
+                }
+            },
+            TlsConnection,
+        ),
+        (cache_at("redis://redis/1", connection_class=dict), dict),
+        (cache_at("unix:///run/redis.sock?db=1"), None),
+    ],
+    ids=["rediss", "list", "no location", "TLS options", "own class", "socket"],
+)
+@pytest.mark.parametrize("env", [{}, WAN], ids=["lan", "wan"])
+def test_the_connection_class_follows_the_url(env, caches, connection_class):
+    pool = pool_of(settings(env, caches=caches))
+
+    assert pool.get("connection_class") is connection_class
+    # Only our own classes know our own arguments.
+    ours = connection_class in (TcpConnection, TlsConnection)
+    assert ("retries" in pool) == (ours and env == WAN)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"CLIENT_CLASS": "django_redis.client.SentinelClient"},
+        {"CONNECTION_FACTORY": "a.module.Factory"},
+        {"CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool"},
+    ],
+    ids=["sentinel", "factory", "pool"],
+)
+def test_a_cache_that_makes_its_own_connections_only_gets_timeouts(options):
+    caches = {"default": {"LOCATION": "redis://redis/1", "OPTIONS": options}}
+
+    assert pool_of(settings(WAN, caches=caches)) == KEPT_ALIVE
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"},
+        {
+            "BACKEND": "django_prometheus.cache.backends.redis.NativeRedisCache",
+            "LOCATION": "x",
+        },
+    ],
+    ids=["memory", "django's own redis", "counted by django_prometheus"],
+)
+def test_another_cache_is_left_alone(cache):
+    assert settings(WAN, caches={"other": cache})["CACHES"] == {"other": cache}
+
+
+def test_another_database_is_left_alone():
+    databases = {"default": {"ENGINE": "django.db.backends.mysql", "OPTIONS": {}}}
+
+    assert settings(WAN, databases=databases)["DATABASES"] == databases
+
+
+@pytest.mark.parametrize(
+    ("url", "env", "transport", "options"),
+    [
+        ("redis://r/0", {}, None, TIMEOUTS),
+        ("redis://r/0", WAN, TRANSPORT, {**KEPT_ALIVE, **QUIET}),
+        ("rediss://r/0", {}, TRANSPORT, TIMEOUTS),
+        ("rediss://r/0", WAN, TRANSPORT, {**KEPT_ALIVE, **QUIET}),
+        ("sentinel://r/0", WAN, None, KEPT_ALIVE),
+        ("redis+socket:///run/redis.sock", WAN, None, KEPT_ALIVE),
+        ("amqps://r/0", WAN, None, None),
+    ],
+)
+def test_the_broker_gets_our_transport_where_it_has_a_use(url, env, transport, options):
+    result = settings(env, broker_url=url)
+
+    assert result.get("CELERY_BROKER_TRANSPORT") == transport
+    assert result.get("CELERY_BROKER_TRANSPORT_OPTIONS") == options
+
+
+@pytest.mark.parametrize(
+    ("options", "zone", "expected"),
+    [
+        ({}, None, "-c TimeZone=UTC"),
+        ({}, "Europe/Berlin", "-c TimeZone=Europe/Berlin"),
+        ({"options": "-c work_mem=1MB"}, None, "-c work_mem=1MB -c TimeZone=UTC"),
+        ({"options": "-c timezone=UTC"}, None, "-c timezone=UTC"),
+        ({"options": ""}, None, ""),
+        ({"options": 1}, None, "1 -c TimeZone=UTC"),
+        ({}, "a b", None),
+    ],
+    ids=[
+        "none",
+        "its own zone",
+        "others",
+        "set already",
+        "turned off",
+        "a number",
+        "unsayable",
+    ],
+)
+def test_the_session_starts_in_the_zone_that_django_wants(options, zone, expected):
+    databases = {"default": {"TIME_ZONE": zone, "OPTIONS": options}}
+
+    result = settings(WAN, databases=databases)
+
+    assert result["DATABASES"]["default"]["OPTIONS"].get("options") == expected
+
+
+@pytest.mark.parametrize(
+    ("bases", "line"),
+    [
+        (
+            {"result_backend": "rediss://r/2"},
+            "CELERY_RESULT_BACKEND: Celery's Redis result backend names its connection "
+            "class itself, so it trusts the system's CAs beside the configured one. "
+            "Keep Nautobot's own result backend, which is the database.",
+        ),
+        (
+            {"broker_url": "rediss://a/0;rediss://b/0"},
+            "NAUTOBOT_CELERY_BROKER_URL: the URL lists several brokers, and kombu goes "
+            "on with its own transport after the first, which trusts the system's CAs "
+            "beside the configured one. Use one URL, of a name that follows the active "
+            "Redis.",
+        ),
+    ],
+    ids=["result backend", "several brokers"],
+)
+def test_where_the_trust_ends_is_said(bases, line):
+    problems = []
+
+    settings(**bases, problems=problems)
+
+    assert [str(one) for one in problems] == [line]
+    assert problems[0].severity == "warning"
+
+
+def test_a_wrong_figure_is_refused():
+    with pytest.raises(SettingsError) as refused:
+        settings({"UNDERSTACK_DB_CONNECT_TIMEOUT": "soon"})
+
+    assert str(refused.value) == (
+        "UNDERSTACK_DB_CONNECT_TIMEOUT: 'soon' is not a whole number. Use a whole "
+        "number from 1 to 2147483647 (seconds)."
+    )
+
+
+@given(
+    profile=st.sampled_from(["", "lan", "wan"]),
+    broker=st.none() | st.text(),
+    pool=st.dictionaries(st.text(), st.integers()),
+)
+def test_the_bases_are_never_changed(profile, broker, pool):
+    bases = [
+        {"default": {"OPTIONS": dict(pool)}},
+        {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": dict(pool)}}},
+        broker,
+        dict(pool),
+    ]
+    before = copy.deepcopy(bases)
+
+    env = {"UNDERSTACK_CONNECTION_PROFILE": profile}
+    connection_settings(*bases, None, None, env, problems=[])
+
+    assert bases == before
+
+
+def test_without_any_base_the_defaults_are_written():
+    result = connection_settings(None, None, None, None, env={})
+
+    assert result == {
+        "DATABASES": {"default": {"OPTIONS": {"connect_timeout": 10}}},
+        "CACHES": {
+            "default": {
+                "OPTIONS": {
+                    "CONNECTION_POOL_KWARGS": {
+                        **TIMEOUTS,
+                        "connection_class": TcpConnection,
+                    }
+                }
+            }
+        },
+        "CELERY_BROKER_TRANSPORT_OPTIONS": TIMEOUTS,
+    }
+
+
+@pytest.mark.parametrize("stands_in", [TcpConnection, TlsConnection])
+def test_a_class_that_is_not_imported_yet_can_be_copied_and_pickled(stands_in):
+    assert copy.deepcopy({"class": stands_in}) == {"class": stands_in}
+    assert pickle.loads(pickle.dumps(stands_in)) is stands_in
+    assert repr(stands_in) == (
+        "<class understack_nautobot_settings.runtime.redis_connections."
+        f"{stands_in.__name__}>"
+    )
+
+
+def test_a_class_is_imported_when_it_is_called():
+    class Standing(metaclass=Deferred):
+        stands_for = "fractions.Fraction"
+
+    assert repr(Standing(1, denominator=2)) == "Fraction(1, 2)"

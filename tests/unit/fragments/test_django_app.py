@@ -1,0 +1,77 @@
+import pytest
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import app_settings
+from understack_nautobot_settings import configure
+
+APP = "understack_nautobot_settings.django_app"
+
+
+@pytest.mark.parametrize(
+    ("env", "base", "settings"),
+    [
+        ({}, ["nautobot.core"], {"INSTALLED_APPS": ["nautobot.core"]}),
+        ({}, None, {}),
+        ({"UNDERSTACK_APP": "false"}, ("a", "b"), {"INSTALLED_APPS": ("a", "b")}),
+        (
+            {"UNDERSTACK_APP": "true"},
+            ("a", "b"),
+            {"INSTALLED_APPS": ["a", "b", APP], "UNDERSTACK_EXPIRY_UNHEALTHY": 1.0},
+        ),
+        (
+            {"UNDERSTACK_APP": "true", "UNDERSTACK_EXPIRY_UNHEALTHY": "0.5"},
+            [APP, "a"],
+            {"INSTALLED_APPS": [APP, "a"], "UNDERSTACK_EXPIRY_UNHEALTHY": 0.5},
+        ),
+        (
+            {"UNDERSTACK_APP": "true", "UNDERSTACK_EXPIRY_UNHEALTHY": ""},
+            None,
+            {"INSTALLED_APPS": [APP], "UNDERSTACK_EXPIRY_UNHEALTHY": 1.0},
+        ),
+    ],
+    ids=["unset", "unset, no base", "off", "on", "there already", "on, no base"],
+)
+def test_the_app_is_installed_where_it_is_switched_on(env, base, settings):
+    assert app_settings(base, env) == settings
+
+
+def test_the_base_is_left_as_it_is():
+    base = ["nautobot.core"]
+    app_settings(base, {"UNDERSTACK_APP": "true"})
+    assert base == ["nautobot.core"]
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        (
+            {"UNDERSTACK_APP": "ture"},
+            "UNDERSTACK_APP: 'ture' is neither true nor false. Use true or false.",
+        ),
+        (
+            {"UNDERSTACK_APP": "on", "UNDERSTACK_EXPIRY_UNHEALTHY": "-1"},
+            "UNDERSTACK_EXPIRY_UNHEALTHY: '-1' is not a number. "
+            "Use a number from 0 to 3650 (days).",
+        ),
+    ],
+    ids=["switch", "threshold"],
+)
+def test_a_wrong_value_is_refused(env, line):
+    with pytest.raises(SettingsError) as refusal:
+        app_settings([], env)
+    assert str(refusal.value) == line
+
+
+def test_a_threshold_that_nobody_uses_is_not_judged():
+    assert app_settings(["a"], {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"}) == {
+        "INSTALLED_APPS": ["a"]
+    }
+
+
+def test_configure_installs_it_once():
+    """Running `configure` twice gives the same result."""
+    namespace = {"SECRET_KEY": "k" * 50, "INSTALLED_APPS": ["nautobot.core"]}
+    env = {"UNDERSTACK_APP": "on"}
+    configure(namespace, env)
+    configure(namespace, env)
+    assert namespace["INSTALLED_APPS"] == ["nautobot.core", APP]

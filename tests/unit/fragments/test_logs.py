@@ -1,0 +1,197 @@
+import logging
+import logging.config
+
+import pytest
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import log_settings
+from understack_nautobot_settings.fragments import logs
+
+BASE = ({"version": 1, "loggers": {}}, ["django.contrib.auth"], ["some.Middleware"])
+
+
+def structlog_set_up(calls):
+    def set_up(loggers, apps, layers, **options):
+        calls.append(options)
+        loggers["disable_existing_loggers"] = True
+        loggers["root"] = {"level": options["root_level"]}
+        apps.append("django_structlog")
+        layers.append("django_structlog.middlewares.RequestMiddleware")
+
+    return lambda: set_up
+
+
+def no_nautobot():
+    return None
+
+
+def test_without_a_format_the_base_stays():
+    assert log_settings(*BASE, {}) == {
+        "LOGGING": {"version": 1, "loggers": {}},
+        "INSTALLED_APPS": ["django.contrib.auth"],
+        "MIDDLEWARE": ["some.Middleware"],
+    }
+
+
+def test_without_a_format_and_a_base_there_is_nothing():
+    assert log_settings(None, None, None, {}) == {}
+
+
+@pytest.mark.parametrize(("word", "plain"), [("json", False), ("plain", True)])
+def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
+    calls = []
+    base = ({"version": 1, "loggers": {"nautobot": {}}}, ["a"], ["m"])
+    env = {"UNDERSTACK_LOG_FORMAT": word, "NAUTOBOT_LOG_LEVEL": "DEBUG"}
+
+    settings = log_settings(*base, env, structlog=structlog_set_up(calls))
+
+    assert calls == [
+        {"log_level": "DEBUG", "root_level": "DEBUG", "plain_format": plain}
+    ]
+    assert settings == {
+        "LOGGING": {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "loggers": {"nautobot": {}, "celery.task": {}},
+            "root": {"level": "DEBUG"},
+        },
+        "INSTALLED_APPS": ["a", "django_structlog"],
+        "MIDDLEWARE": ["m", "django_structlog.middlewares.RequestMiddleware"],
+        "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
+    }
+    assert base == ({"version": 1, "loggers": {"nautobot": {}}}, ["a"], ["m"])
+
+
+def test_a_second_run_changes_nothing():
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+    first = log_settings(*BASE, env, structlog=structlog_set_up([]))
+
+    base = (first[name] for name in ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE"))
+    second = log_settings(*base, env, structlog=structlog_set_up([]))
+
+    assert second == first
+
+
+def test_loggers_are_silenced_only_where_the_base_does_so():
+    """Nautobot's set-up would silence Celery: no task would be seen to fail."""
+    base = ({**BASE[0], "disable_existing_loggers": True}, *BASE[1:])
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+
+    settings = log_settings(*base, env, structlog=structlog_set_up([]))
+
+    assert settings["LOGGING"]["disable_existing_loggers"] is True
+
+
+def test_without_a_format_the_level_is_nobodys_business():
+    """The chart hands the same variable to Celery, which takes any case."""
+    env = {"NAUTOBOT_LOG_LEVEL": "debug"}
+
+    assert log_settings(*BASE, env) == log_settings(*BASE, {})
+
+
+def test_without_a_format_the_very_objects_of_nautobot_stay():
+    """Nautobot knows its LOGGING by identity when it adds trace ids to the lines."""
+    base = ({"version": 1}, ["a"], ["m"])
+
+    settings = log_settings(*base, {})
+
+    assert all(one is two for one, two in zip(settings.values(), base, strict=True))
+
+
+def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
+    env = {"UNDERSTACK_LOG_FORMAT": "json", "NAUTOBOT_LOG_LEVEL": "warn"}
+
+    with pytest.raises(SettingsError) as caught:
+        log_settings(*BASE, env, structlog=structlog_set_up([]))
+
+    assert str(caught.value) == (
+        "NAUTOBOT_LOG_LEVEL: 'warn' is not a log level. "
+        "Use WARNING, DEBUG, INFO, ERROR or CRITICAL."
+    )
+
+
+def test_a_format_without_nautobot_is_warned_about():
+    with pytest.warns(SettingsWarning) as caught:
+        settings = log_settings(
+            {}, None, None, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
+        )
+
+    assert settings == {"LOGGING": {}}
+    assert [str(warning.message) for warning in caught] == [
+        "UNDERSTACK_LOG_FORMAT: Nautobot, whose structlog set-up makes the format, is "
+        "not installed here. Nothing to do outside of Nautobot."
+    ]
+
+
+def test_without_settings_to_change_nautobot_is_not_even_imported():
+    def imported():
+        raise AssertionError
+
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+
+    assert log_settings(None, None, None, env, structlog=imported) == {}
+
+
+@pytest.fixture
+def quiet_logger():
+    """The package's logger, as it was before the test."""
+    logger = logging.getLogger(logs.LOGGER)
+    before = logger.handlers[:], logger.level, logger.disabled
+    yield logger
+    logger.handlers[:], level, logger.disabled = before
+    logger.setLevel(level)
+    logs._waiting.clear()
+    logs._configured_by[:] = [logs.DJANGO_LOGGING_CONFIG]
+
+
+QUIET = {"version": 1, "disable_existing_loggers": True}
+
+
+def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, caplog):
+    lines = [(logging.INFO, lambda: "how it is set"), (logging.WARNING, "100% odd")]
+
+    setting = logs.log_once_configured(lines, logs.DJANGO_LOGGING_CONFIG)
+    assert setting == "understack_nautobot_settings.fragments.logs.configure_logging"
+    assert caplog.messages == []
+    logs.configure_logging(QUIET)
+    logs.configure_logging(QUIET)
+
+    assert caplog.messages == ["how it is set", "100% odd"]
+
+
+def test_a_second_run_of_the_settings_file_replaces_the_lines(quiet_logger, caplog):
+    logs.log_once_configured([(logging.INFO, "first")], logs.DJANGO_LOGGING_CONFIG)
+    logs.log_once_configured([(logging.INFO, "second")], logs.CONFIGURE_LOGGING)
+    logs.configure_logging(QUIET)
+
+    assert caplog.messages == ["second"]
+
+
+def test_logging_is_configured_by_whoever_did_it_before(quiet_logger):
+    logs.log_once_configured([], "logging.disable")
+    try:
+        logs.configure_logging(logging.NOTSET)
+        assert logging.root.manager.disable == logging.NOTSET
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def test_logging_that_is_switched_off_stays_off():
+    assert logs.log_once_configured([(logging.INFO, "x")], None) is None
+
+
+def test_a_line_gets_a_handler_where_logging_has_none(quiet_logger, capfd):
+    root = logging.getLogger()
+    handlers, root.handlers[:] = root.handlers[:], []
+    try:
+        logs.log_once_configured(
+            [(logging.INFO, "the mode")], "logging.config.dictConfig"
+        )
+        logs.configure_logging(QUIET)
+    finally:
+        root.handlers[:] = handlers
+
+    assert capfd.readouterr().err.endswith(
+        "INFO understack_nautobot_settings: the mode\n"
+    )

@@ -1,0 +1,463 @@
+import json
+
+import pytest
+
+from understack_nautobot_settings import MissingFileError
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import postgresql_tls_settings
+from understack_nautobot_settings.certificates.judging import CertificateFile
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.environment.libpq import libpq_release
+
+ENGINE = "django.db.backends.postgresql"
+MOUNT = {
+    "sslcert": "/etc/nautobot/mtls/tls.crt",
+    "sslkey": "/etc/nautobot/mtls/tls.key",
+    "sslrootcert": "/etc/nautobot/mtls/ca.crt",
+}
+
+
+def databases(**options):
+    database = {"ENGINE": ENGINE, "NAME": "app"}
+    if options:
+        database["OPTIONS"] = options
+    return {"default": database}
+
+
+def settings(env, base=None, libpq=170005, **options):
+    return postgresql_tls_settings(
+        databases() if base is None else base,
+        env,
+        check_files=lambda files: [],
+        libpq=lambda: libpq,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "options"),
+    [
+        ({}, {}),
+        ({"NAUTOBOT_DB_SSLMODE": ""}, {}),
+        ({"NAUTOBOT_DB_SSLMODE": "disable"}, {"sslmode": "disable"}),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "require"},
+            {"sslmode": "require", "sslcertmode": "disable"},
+        ),
+        ({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, {"sslmode": "verify-ca", **MOUNT}),
+        (
+            {"NAUTOBOT_DB_SSLMODE": " verify-full\n"},
+            {"sslmode": "verify-full", **MOUNT},
+        ),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "verify-full",
+                "NAUTOBOT_DB_SSLCERT": "/m/c",
+                "NAUTOBOT_DB_SSLKEY": "/m/k",
+                "NAUTOBOT_DB_SSLROOTCERT": "/m/r",
+            },
+            {
+                "sslmode": "verify-full",
+                "sslcert": "/m/c",
+                "sslkey": "/m/k",
+                "sslrootcert": "/m/r",
+            },
+        ),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "verify-ca",
+                "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+            },
+            {"sslmode": "verify-ca", "sslnegotiation": "direct", **MOUNT},
+        ),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "require",
+                "NAUTOBOT_DB_SSLNEGOTIATION": "postgres",
+            },
+            {
+                "sslmode": "require",
+                "sslcertmode": "disable",
+                "sslnegotiation": "postgres",
+            },
+        ),
+        ({"NAUTOBOT_DB_SSLNEGOTIATION": "postgres"}, {}),
+        ({"NAUTOBOT_DB_SSLCERT": "/nowhere"}, {}),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"target_session_attrs": "read-write"}'},
+            {"target_session_attrs": "read-write"},
+        ),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "verify-ca",
+                "NAUTOBOT_DB_EXTRA_OPTIONS": (
+                    '{"sslmode": "verify-ca", "keepalives": 1}'
+                ),
+            },
+            {"sslmode": "verify-ca", "keepalives": 1, **MOUNT},
+        ),
+    ],
+    ids=[
+        "unset",
+        "empty",
+        "disable",
+        "require",
+        "verify-ca",
+        "verify-full with blanks",
+        "paths of one's own",
+        "direct negotiation",
+        "classic negotiation",
+        "classic negotiation without TLS",
+        "a path without TLS",
+        "extra options",
+        "extra options that agree",
+    ],
+)
+def test_an_sslmode_becomes_libpq_parameters(env, options):
+    assert settings(env) == {"DATABASES": databases(**options)}
+
+
+@pytest.mark.parametrize(
+    ("env", "options"),
+    [
+        ({"NAUTOBOT_DB_SSLMODE": "require"}, {"sslmode": "require"}),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "require",
+                "NAUTOBOT_DB_SSLNEGOTIATION": "postgres",
+            },
+            {"sslmode": "require"},
+        ),
+    ],
+    ids=["sslcertmode", "sslnegotiation"],
+)
+def test_an_old_libpq_is_spared_the_parameters_it_does_not_know(env, options):
+    assert settings(env, libpq=150006) == {"DATABASES": databases(**options)}
+
+
+def test_options_are_merged_over_what_is_there():
+    base = databases(connect_timeout=3, sslmode="prefer")
+
+    assert settings({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, base) == {
+        "DATABASES": databases(connect_timeout=3, sslmode="verify-ca", **MOUNT)
+    }
+    assert base == databases(connect_timeout=3, sslmode="prefer")
+
+
+def test_other_databases_are_left_alone():
+    base = {**databases(), "replica": {"ENGINE": ENGINE}}
+
+    found = settings({"NAUTOBOT_DB_SSLMODE": "require"}, base)
+
+    assert found["DATABASES"]["replica"] == {"ENGINE": ENGINE}
+
+
+def test_a_namespace_without_databases_is_taken_for_postgresql():
+    found = postgresql_tls_settings(
+        None,
+        {"NAUTOBOT_DB_SSLMODE": "verify-ca"},
+        check_files=lambda files: [],
+    )
+
+    assert found == {
+        "DATABASES": {"default": {"OPTIONS": {"sslmode": "verify-ca", **MOUNT}}}
+    }
+    assert postgresql_tls_settings(None, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("taken", "meant"),
+    [
+        ({"ENGINE": ""}, {"ENGINE": ENGINE}),
+        ({"HOST": "", "NAME": ""}, {"HOST": "localhost", "NAME": "nautobot"}),
+        ({"HOST": " db\n", "USER": "app\n"}, {"HOST": "db", "USER": "app"}),
+        ({"PORT": "5432\n", "NAME": "app"}, {"PORT": "5432", "NAME": "app"}),
+        ({"PORT": "", "USER": " "}, {"PORT": "", "USER": ""}),
+    ],
+)
+def test_what_nautobot_took_as_it_stood_is_empty_or_without_blanks(taken, meant):
+    """A Secret made by echo ends in a line end, and the chart writes empty values."""
+    env = {f"NAUTOBOT_DB_{key}": text for key, text in taken.items()}
+
+    found = settings(env, {"default": {"ENGINE": ENGINE, **taken}})
+
+    assert found == {"DATABASES": {"default": {"ENGINE": ENGINE, **meant}}}
+
+
+def test_what_the_settings_file_wrote_itself_is_left_alone():
+    """A service link may set the variable although nobody uses it."""
+    env = {"NAUTOBOT_DB_PORT": "tcp://10.0.0.1:5432", "NAUTOBOT_DB_HOST": " x "}
+    base = {"default": {"ENGINE": ENGINE, "PORT": "5433", "HOST": " mine "}}
+
+    assert settings(env, base) == {"DATABASES": base}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "sentence"),
+    [
+        (
+            "PORT",
+            "tcp://10.0.0.1:5432",
+            "NAUTOBOT_DB_PORT: 'tcp://10.0.0.1:5432' is not a whole number. "
+            "Use a whole number from 1 to 65535.",
+        ),
+        (
+            "HOST",
+            '"db"',
+            "NAUTOBOT_DB_HOST: the value is wrapped in quotes. "
+            "Remove the quotes; they are part of the value.",
+        ),
+    ],
+)
+def test_what_nautobot_takes_unread_is_read(key, text, sentence):
+    base = {"default": {"ENGINE": ENGINE, key: text}}
+
+    assert refusal({f"NAUTOBOT_DB_{key}": text}, base) == sentence
+
+
+def test_the_engine_of_django_prometheus_is_postgresql_too():
+    base = {"default": {"ENGINE": "django_prometheus.db.backends.postgresql"}}
+
+    found = settings({"NAUTOBOT_DB_SSLMODE": "require"}, base, libpq=None)
+
+    assert found["DATABASES"]["default"]["OPTIONS"] == {"sslmode": "require"}
+
+
+def test_the_files_that_a_mode_uses_are_judged_and_no_others():
+    judged = []
+
+    def check_files(files):
+        judged.append(files)
+        return []
+
+    for sslmode in ("", "disable", "require", "verify-full"):
+        postgresql_tls_settings(
+            databases(), {"NAUTOBOT_DB_SSLMODE": sslmode}, check_files=check_files
+        )
+
+    assert judged == [
+        ClientFiles(
+            "PostgreSQL",
+            CertificateFile("/etc/nautobot/mtls/tls.crt", "NAUTOBOT_DB_SSLCERT"),
+            CertificateFile("/etc/nautobot/mtls/tls.key", "NAUTOBOT_DB_SSLKEY"),
+            CertificateFile("/etc/nautobot/mtls/ca.crt", "NAUTOBOT_DB_SSLROOTCERT"),
+        )
+    ]
+
+
+MYSQL = {
+    "default": {
+        "ENGINE": "django.db.backends.mysql",
+        "OPTIONS": {"charset": "utf8mb4"},
+    }
+}
+
+
+def test_mysql_keeps_its_own_options():
+    assert settings({}, MYSQL) == {"DATABASES": MYSQL}
+
+
+def refusal(env, base=None, libpq=170005):
+    with pytest.raises(SettingsError) as caught:
+        settings(env, base, libpq)
+    return str(caught.value)
+
+
+def test_mysql_refuses_the_parameters_of_postgresql():
+    assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, MYSQL) == (
+        "NAUTOBOT_DB_SSLMODE: the database engine is 'django.db.backends.mysql'. "
+        "Unset it: these are parameters of PostgreSQL's libpq."
+    )
+
+
+OPPORTUNISTIC = (
+    "it falls back to plain text when the server, or whoever answers in its place, "
+    "refuses TLS. Use verify-full, verify-ca or require, or leave it unset for no TLS."
+)
+OFFERED = {
+    "verify-full": "verify-full, verify-ca or require",
+    "verify-ca": "verify-ca, verify-full or require",
+    "require": "require, verify-full or verify-ca",
+    "disable": "disable, verify-full, verify-ca or require",
+}
+
+
+@pytest.mark.parametrize("word", ["prefer", "allow", "PREFER"])
+def test_an_opportunistic_mode_is_refused_with_the_reason(word):
+    assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
+        f"NAUTOBOT_DB_SSLMODE: '{word}' is refused: {OPPORTUNISTIC}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("verify_full", "verify-full"),
+        ("verifyfull", "verify-full"),
+        ("verify_ca", "verify-ca"),
+        ("Verify-CA", "verify-ca"),
+        ("verify ca", "verify-ca"),
+        ("required", "require"),
+        ("REQUIRE", "require"),
+        ("disabled", "disable"),
+        ("true", "verify-full"),
+        ("1", "verify-full"),
+        ("on", "verify-full"),
+    ],
+)
+def test_a_misspelt_mode_is_refused_with_the_nearest_first(word, nearest):
+    assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
+        f"NAUTOBOT_DB_SSLMODE: '{word}' is not an sslmode. Use {OFFERED[nearest]}, "
+        "or leave it unset for no TLS."
+    )
+
+
+@pytest.mark.parametrize(("sslmode", "said"), [("", "unset"), ("disable", "disable")])
+def test_direct_negotiation_needs_tls(sslmode, said):
+    env = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct", "NAUTOBOT_DB_SSLMODE": sslmode}
+
+    assert refusal(env) == (
+        "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs TLS, and NAUTOBOT_DB_SSLMODE is "
+        f"{said}. Set NAUTOBOT_DB_SSLMODE to verify-full, verify-ca or require, or "
+        "unset NAUTOBOT_DB_SSLNEGOTIATION."
+    )
+
+
+DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct", "NAUTOBOT_DB_SSLMODE": "verify-ca"}
+
+
+def test_direct_negotiation_needs_a_libpq_that_knows_it():
+    assert refusal(DIRECT, libpq=160009) == (
+        "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs libpq 17.0, and libpq 16.9 is "
+        "loaded. Install a driver with a newer libpq, or unset "
+        "NAUTOBOT_DB_SSLNEGOTIATION."
+    )
+
+
+def test_direct_negotiation_without_a_driver_is_warned_about():
+    with pytest.warns(SettingsWarning) as caught:
+        found = settings(DIRECT, libpq=None)
+
+    assert found["DATABASES"]["default"]["OPTIONS"]["sslnegotiation"] == "direct"
+    assert [str(warning.message) for warning in caught] == [
+        "NAUTOBOT_DB_SSLNEGOTIATION: no PostgreSQL driver can be imported here to ask "
+        "for its libpq. Run this inside the Nautobot image."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("extra", "owner"),
+    [
+        ({"sslmode": "prefer"}, "NAUTOBOT_DB_SSLMODE"),
+        ({"sslcert": "/other"}, "NAUTOBOT_DB_SSLCERT"),
+        ({"sslcertmode": "allow"}, "NAUTOBOT_DB_SSLMODE"),
+        ({"requiressl": 0}, "NAUTOBOT_DB_SSLMODE"),
+        ({"password": "canary"}, "NAUTOBOT_DB_PASSWORD"),
+        ({"host": "elsewhere"}, "NAUTOBOT_DB_HOST"),
+    ],
+)
+@pytest.mark.parametrize("sslmode", ["", "verify-ca"])
+def test_an_extra_option_may_not_contradict_a_variable(extra, owner, sslmode):
+    env = {
+        "NAUTOBOT_DB_SSLMODE": sslmode,
+        "NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps(extra),
+    }
+
+    assert refusal(env) == (
+        f"NAUTOBOT_DB_EXTRA_OPTIONS: {next(iter(extra))} is decided by {owner}. "
+        f"Remove it here and use {owner}."
+    )
+
+
+def test_an_extra_option_is_not_given_by_its_own_variable_as_well():
+    env = {
+        "NAUTOBOT_DB_EXTRA_OPTIONS": '{"connect_timeout": 3, "keepalives_idle": 5}',
+        "UNDERSTACK_DB_CONNECT_TIMEOUT": "7",
+    }
+
+    assert refusal(env) == (
+        "NAUTOBOT_DB_EXTRA_OPTIONS: connect_timeout is decided by "
+        "UNDERSTACK_DB_CONNECT_TIMEOUT. Remove it here and use "
+        "UNDERSTACK_DB_CONNECT_TIMEOUT."
+    )
+
+
+@pytest.mark.parametrize("value", [True, None, 1.5, ["x"], {"a": 1}])
+def test_an_extra_option_is_text_or_a_whole_number(value):
+    env = {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps({"keepalives": value})}
+
+    assert refusal(env) == (
+        "NAUTOBOT_DB_EXTRA_OPTIONS: the value of 'keepalives' is neither text nor a "
+        "whole number. Write it as a string or an integer."
+    )
+
+
+def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path):
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "verify-ca",
+        "NAUTOBOT_DB_SSLCERT": f"'{tmp_path}/tls.crt'",
+        "NAUTOBOT_DB_SSLKEY": f"{tmp_path}/tls.key",
+        "NAUTOBOT_DB_SSLROOTCERT": "LS0tLS1CRUdJTiBDRVJU",
+    }
+
+    with pytest.raises(MissingFileError) as caught:
+        postgresql_tls_settings(databases(), env)
+
+    assert str(caught.value).splitlines() == [
+        f"SSL certificate file required by NAUTOBOT_DB_SSLKEY not found: "
+        f"{tmp_path}/tls.key",
+        f"Mount the secret nautobot-mtls-client at {tmp_path}, or correct the path.",
+        "NAUTOBOT_DB_SSLCERT: the value is wrapped in quotes. Remove the quotes; they "
+        "are part of the value.",
+        "NAUTOBOT_DB_SSLROOTCERT: the value is the content of a file, not a path. "
+        "Mount the file and set the variable to its path.",
+    ]
+
+
+def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "verify-ca",
+        "NAUTOBOT_DB_SSLCERT": f"{tmp_path}/tls.crt",
+        "NAUTOBOT_DB_SSLKEY": f"{tmp_path}/tls.key",
+        "NAUTOBOT_DB_SSLROOTCERT": f"{tmp_path}/ca.crt",
+    }
+
+    with pytest.raises(MissingFileError) as caught:
+        postgresql_tls_settings(databases(), env)
+
+    assert isinstance(caught.value, FileNotFoundError)
+    assert str(caught.value).splitlines()[:3] == [
+        f"SSL certificate file required by {name} not found: {tmp_path}/{file}"
+        for name, file in (
+            ("NAUTOBOT_DB_SSLCERT", "tls.crt"),
+            ("NAUTOBOT_DB_SSLKEY", "tls.key"),
+            ("NAUTOBOT_DB_SSLROOTCERT", "ca.crt"),
+        )
+    ]
+
+
+def test_a_release_reads_as_people_write_it():
+    assert libpq_release(170005) == "17.5"
+
+
+def test_an_encrypted_key_is_judged_with_the_password_that_libpq_gets():
+    given = []
+
+    def check_files(files, *, key_password):
+        given.append(key_password)
+        return []
+
+    found = postgresql_tls_settings(
+        databases(),
+        {
+            "NAUTOBOT_DB_SSLMODE": "verify-ca",
+            "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "canary"}',
+        },
+        check_files=check_files,
+    )
+
+    assert given == ["canary"]
+    assert found == {
+        "DATABASES": databases(sslmode="verify-ca", sslpassword="canary", **MOUNT)
+    }

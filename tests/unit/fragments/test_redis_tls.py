@@ -1,0 +1,617 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings import MissingFileError
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import redis_tls_settings
+from understack_nautobot_settings.certificates.judging import CertificateFile
+from understack_nautobot_settings.certificates.judging import ClientFiles
+
+MUTUAL = {
+    "ssl_cert_reqs": "required",
+    "ssl_check_hostname": True,
+    "ssl_ca_certs": "/etc/nautobot/mtls/ca.crt",
+    "ssl_certfile": "/etc/nautobot/mtls/tls.crt",
+    "ssl_keyfile": "/etc/nautobot/mtls/tls.key",
+}
+SYSTEM = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+BACKEND = "django_redis.cache.RedisCache"
+
+
+def caches(location, pool=None, **options):
+    if pool is not None:
+        options["CONNECTION_POOL_KWARGS"] = pool
+    return {"default": {"BACKEND": BACKEND, "LOCATION": location, "OPTIONS": options}}
+
+
+def settings(
+    env,
+    cache="redis://localhost:6379/1",
+    broker="redis://localhost:6379/0",
+    *,
+    mounted=True,
+    base=None,
+    **options,
+):
+    return redis_tls_settings(
+        caches(cache) if base is None else base,
+        broker,
+        None,
+        None,
+        env,
+        check_files=lambda files: [],
+        exists=lambda path: mounted,
+        **options,
+    )
+
+
+def on(
+    cache="rediss://localhost:6379/1",
+    broker="rediss://localhost:6379/0",
+    tls=MUTUAL,
+    **pool,
+):
+    return {
+        "CACHES": caches(cache, {**pool, **tls}),
+        "CELERY_BROKER_URL": broker,
+        "CELERY_BROKER_USE_SSL": tls,
+        "CELERY_REDIS_BACKEND_USE_SSL": tls,
+    }
+
+
+def off(cache="redis://localhost:6379/1", broker="redis://localhost:6379/0", pool=None):
+    return {"CACHES": caches(cache, pool), "CELERY_BROKER_URL": broker}
+
+
+def test_a_mounted_ca_turns_mutual_tls_on_everywhere():
+    assert settings({}) == on()
+
+
+def test_without_a_mounted_ca_nothing_changes():
+    assert settings({}, mounted=False) == off()
+
+
+@pytest.mark.parametrize("word", ["false", "true"])
+def test_the_value_that_the_chart_always_writes_is_no_opt_out(word):
+    scheme = "rediss" if word == "true" else "redis"
+    env = {"NAUTOBOT_REDIS_SSL": word}
+
+    assert (
+        settings(env, f"{scheme}://localhost:6379/1", f"{scheme}://localhost:6379/0")
+        == on()
+    )
+
+
+def test_switched_off_plain_stays_plain():
+    assert settings({"UNDERSTACK_REDIS_MTLS": "off"}) == off()
+
+
+def test_switched_off_no_file_is_looked_at():
+    env = {"UNDERSTACK_REDIS_MTLS": "off", "NAUTOBOT_REDIS_SSL_CA_CERTS": "/nowhere"}
+
+    assert redis_tls_settings(None, None, None, None, env) == {}
+
+
+@pytest.mark.parametrize(
+    ("env", "mounted"),
+    [({"UNDERSTACK_REDIS_MTLS": "off"}, True), ({}, False)],
+    ids=["off", "not mounted"],
+)
+def test_rediss_without_a_private_ca_is_verified_against_the_system_store(env, mounted):
+    found = settings(env, "rediss://r:1/1", "rediss://r:1/0", mounted=mounted)
+
+    assert found == on("rediss://r:1/1", "rediss://r:1/0", SYSTEM)
+
+
+def test_every_consumer_gets_the_requirement_and_the_host_name_check():
+    env = {
+        "NAUTOBOT_REDIS_SSL_CERT_REQS": "optional",
+        "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME": "false",
+    }
+    tls = {**MUTUAL, "ssl_cert_reqs": "optional", "ssl_check_hostname": False}
+
+    assert settings(env) == on(tls=tls)
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_no_verification_is_possible_but_said_out_loud(mounted):
+    tls = {
+        **(MUTUAL if mounted else {}),
+        "ssl_cert_reqs": "none",
+        "ssl_check_hostname": False,
+    }
+    env = {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none"}
+
+    with pytest.warns(SettingsWarning) as caught:
+        found = settings(env, "rediss://r:1/1", "rediss://r:1/0", mounted=mounted)
+
+    assert found == on("rediss://r:1/1", "rediss://r:1/0", tls)
+    assert [str(warning.message) for warning in caught] == [
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so "
+        "whoever answers receives the Redis password. Use required."
+    ]
+
+
+def test_no_verification_is_not_warned_about_where_there_is_no_tls():
+    env = {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none"}
+
+    assert settings(env, mounted=False) == off()
+
+
+def test_the_files_are_judged_under_the_names_of_their_variables():
+    judged = []
+
+    def check_files(files):
+        judged.append(files)
+        return []
+
+    redis_tls_settings(
+        None,
+        None,
+        None,
+        None,
+        {"NAUTOBOT_REDIS_SSL_CERTFILE": "/m/c"},
+        check_files=check_files,
+        exists=lambda path: False,
+    )
+
+    assert judged == [
+        ClientFiles(
+            "Redis",
+            CertificateFile("/m/c", "NAUTOBOT_REDIS_SSL_CERTFILE"),
+            CertificateFile("/etc/nautobot/mtls/tls.key", "NAUTOBOT_REDIS_SSL_KEYFILE"),
+            CertificateFile("/etc/nautobot/mtls/ca.crt", "NAUTOBOT_REDIS_SSL_CA_CERTS"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NAUTOBOT_REDIS_SSL_CA_CERTS",
+        "NAUTOBOT_REDIS_SSL_CERTFILE",
+        "NAUTOBOT_REDIS_SSL_KEYFILE",
+    ],
+)
+def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
+    path = tmp_path / "missing"
+
+    with pytest.raises(MissingFileError) as caught:
+        redis_tls_settings(None, None, None, None, {name: str(path)})
+
+    lines = str(caught.value).splitlines()
+    assert f"SSL certificate file required by {name} not found: {path}" in lines
+
+
+def test_switched_on_a_missing_ca_is_an_error(tmp_path):
+    with pytest.raises(MissingFileError):
+        redis_tls_settings(
+            None,
+            None,
+            None,
+            None,
+            {
+                "UNDERSTACK_REDIS_MTLS": "on",
+                "NAUTOBOT_REDIS_SSL_CERTFILE": str(tmp_path),
+            },
+        )
+
+
+PASSWORD = "p/a#s?s[1]%41\n"
+QUOTED = "p%2Fa%23s%3Fs%5B1%5D%2541%0A"
+
+
+@pytest.mark.parametrize(
+    ("env", "pool", "who"),
+    [
+        ({"NAUTOBOT_REDIS_PASSWORD": PASSWORD}, {"password": PASSWORD}, f":{QUOTED}@"),
+        (
+            {"NAUTOBOT_REDIS_PASSWORD": PASSWORD, "NAUTOBOT_REDIS_USERNAME": "u@x"},
+            {"username": "u@x", "password": PASSWORD},
+            f"u%40x:{QUOTED}@",
+        ),
+        (
+            {
+                "NAUTOBOT_REDIS_PASSWORD": QUOTED,
+                "NAUTOBOT_REDIS_PASSWORD_ENCODED": "true",
+            },
+            {"password": PASSWORD},
+            f":{QUOTED}@",
+        ),
+    ],
+    ids=["password", "user", "encoded already"],
+)
+@pytest.mark.parametrize("mounted", [True, False])
+def test_the_url_that_nautobot_built_is_built_again(env, pool, who, mounted):
+    raw = f"{env.get('NAUTOBOT_REDIS_USERNAME', '')}:{env['NAUTOBOT_REDIS_PASSWORD']}@"
+
+    found = settings(
+        env,
+        f"redis://{raw}localhost:6379/1",
+        f"redis://{raw}localhost:6379/0",
+        mounted=mounted,
+    )
+
+    if mounted:
+        assert found == on(broker=f"rediss://{who}localhost:6379/0", **pool)
+    else:
+        assert found == off(broker=f"redis://{who}localhost:6379/0", pool=pool)
+
+
+def test_a_password_from_a_file_reaches_cache_and_broker(tmp_path):
+    file = tmp_path / "password"
+    file.write_text(PASSWORD + "\n")
+
+    found = settings({"NAUTOBOT_REDIS_PASSWORD_FILE": str(file)})
+
+    assert found == on(broker=f"rediss://:{QUOTED}@localhost:6379/0", password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("url", "secured"),
+    [
+        ("redis://:p%2Fw@broker:1/0", "rediss://:p%2Fw@broker:1/0"),
+        ("redis://a:1/0;redis://b:1/0", "rediss://a:1/0;rediss://b:1/0"),
+        (
+            "rediss://:p@broker/0?socket_timeout=3",
+            "rediss://:p@broker/0?socket_timeout=3",
+        ),
+    ],
+)
+def test_a_url_that_the_operator_wrote_only_gets_its_scheme(url, secured):
+    found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
+
+    assert found == on(broker=secured)
+
+
+def test_databases_that_a_settings_file_chose_are_kept():
+    """Several Nautobots may share one Redis, each with numbers of its own."""
+    raw = f"redis://:{PASSWORD}@localhost:6379"
+
+    found = settings({"NAUTOBOT_REDIS_PASSWORD": PASSWORD}, f"{raw}/12", f"{raw}/3")
+
+    assert found == on(
+        "rediss://localhost:6379/12",
+        f"rediss://:{QUOTED}@localhost:6379/3",
+        password=PASSWORD,
+    )
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_broker_url_is_nautobots_own(empty):
+    """Celery would turn to a RabbitMQ on localhost."""
+    env = {"NAUTOBOT_CELERY_BROKER_URL": empty, "NAUTOBOT_REDIS_PASSWORD": "p/w"}
+    raw = "redis://:p/w@localhost:6379"
+
+    assert settings(env, f"{raw}/1", empty) == on(
+        broker="rediss://:p%2Fw@localhost:6379/0", password="p/w"
+    )
+    assert settings(env, f"{raw}/1", empty, mounted=False) == off(
+        broker="redis://:p%2Fw@localhost:6379/0", pool={"password": "p/w"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (" rediss://:p@b:1/0\n", "rediss://:p@b:1/0"),
+        ("amqps://b:1/0\n", "amqps://b:1/0"),
+    ],
+)
+def test_blanks_around_a_broker_url_are_stripped(url, kept):
+    found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
+
+    assert found["CELERY_BROKER_URL"] == kept
+
+
+def test_a_password_may_look_like_another_broker():
+    env = {"NAUTOBOT_REDIS_PASSWORD": ";sentinel://s"}
+    broker = "redis://:;sentinel://s@localhost:6379/0"
+
+    found = settings(env, broker=broker)
+
+    assert found["CELERY_BROKER_URL"] == (
+        "rediss://:%3Bsentinel%3A%2F%2Fs@localhost:6379/0"
+    )
+
+
+@pytest.mark.parametrize(
+    "urls", ["redis://a/0;rediss://b/0", "rediss://a/0;redis://b/0"]
+)
+def test_brokers_over_tls_and_in_plain_text_are_not_mixed(urls):
+    """kombu would verify nothing after a failover from the plain one."""
+    env = {"NAUTOBOT_CELERY_BROKER_URL": urls}
+
+    assert refusal(env, broker=urls, mounted=False) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URLs mix redis:// and rediss://, and share "
+        "one set of TLS options. Use rediss:// for all of them."
+    )
+    assert settings(env, broker=urls)["CELERY_BROKER_URL"] == (
+        "rediss://a/0;rediss://b/0"
+    )
+
+
+def test_caches_over_tls_and_in_plain_text_are_not_mixed():
+    urls = ["rediss://a/1", "redis://b/1"]
+
+    assert refusal({}, cache=urls, mounted=False) == (
+        "CACHES.LOCATION: the URLs mix redis:// and rediss://, and share one set of "
+        "TLS options. Use rediss:// for all of them."
+    )
+
+
+def test_a_broker_url_has_a_scheme():
+    url = "redis-master:6379/0"
+
+    assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL has no scheme, so Celery takes it for the "
+        "host of a RabbitMQ. Begin it with redis:// or rediss://."
+    )
+
+
+@pytest.mark.parametrize(
+    ("location", "secured"),
+    [
+        ("redis://:p@c:1/1", "rediss://:p@c:1/1"),
+        ("redis://a/1,redis://b/1", "rediss://a/1,rediss://b/1"),
+        (["redis://a/1", "redis://b/1"], ["rediss://a/1", "rediss://b/1"]),
+    ],
+)
+def test_a_location_that_the_operator_wrote_only_gets_its_scheme(location, secured):
+    assert settings({}, cache=location) == on(cache=secured)
+
+
+@pytest.mark.parametrize(
+    "start", ["redis://localhost:6379/1?db=", "redis://localhost:6379/01", "redis://"]
+)
+def test_a_url_that_only_begins_like_nautobots_is_the_operators(start):
+    location = f"{start}2"
+
+    found = settings({"NAUTOBOT_REDIS_USERNAME": ""}, cache=location)
+
+    assert found == on(cache=location.replace("redis:", "rediss:"))
+
+
+@pytest.mark.parametrize("scheme", ["amqps", "sqs", "amqp"])
+def test_a_broker_that_is_not_redis_gets_no_redis_keys(scheme):
+    url = f"{scheme}://broker/0"
+
+    assert settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == {
+        "CACHES": caches("rediss://localhost:6379/1", MUTUAL),
+        "CELERY_BROKER_URL": url,
+    }
+
+
+def test_a_socket_keeps_its_scheme_and_gets_no_tls():
+    env = {"NAUTOBOT_REDIS_SCHEME": "unix", "NAUTOBOT_REDIS_HOST": "/run/r.sock"}
+    location = "unix:///run/r.sock?db=1"
+
+    found = settings(env, location, "redis+socket:///run/r.sock?virtual_host=0")
+
+    assert found == off(location, "redis+socket:///run/r.sock?virtual_host=0")
+
+
+def test_a_cache_that_is_not_redis_is_left_alone():
+    base = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+    assert settings({}, base=base)["CACHES"] == base
+    assert settings({}, base=base, broker="amqps://b") == {
+        "CACHES": base,
+        "CELERY_BROKER_URL": "amqps://b",
+    }
+
+
+@pytest.mark.parametrize("backend", ["", f" {BACKEND}\n"])
+def test_an_empty_backend_is_nautobots_own_and_blanks_are_stripped(backend):
+    base = caches("redis://localhost:6379/1")
+    base["default"]["BACKEND"] = backend
+
+    assert settings({"NAUTOBOT_CACHES_BACKEND": backend}, base=base) == on()
+
+
+def test_what_was_there_before_is_merged_and_not_changed():
+    base = caches(
+        "redis://localhost:6379/1",
+        {"max_connections": 7, "ssl_cert_reqs": "none"},
+        PASSWORD="",
+    )
+    broker_ssl = {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "none"}
+
+    found = redis_tls_settings(
+        base,
+        "redis://localhost:6379/0",
+        broker_ssl,
+        broker_ssl,
+        {},
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert found == {
+        "CACHES": caches(
+            "rediss://localhost:6379/1", {"max_connections": 7, **MUTUAL}, PASSWORD=""
+        ),
+        "CELERY_BROKER_URL": "rediss://localhost:6379/0",
+        "CELERY_BROKER_USE_SSL": {"ssl_ciphers": "HIGH", **MUTUAL},
+        "CELERY_REDIS_BACKEND_USE_SSL": {"ssl_ciphers": "HIGH", **MUTUAL},
+    }
+    assert base == caches(
+        "redis://localhost:6379/1",
+        {"max_connections": 7, "ssl_cert_reqs": "none"},
+        PASSWORD="",
+    )
+    assert broker_ssl == {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "none"}
+
+
+def test_a_namespace_without_redis_settings_gets_the_tls_part():
+    found = redis_tls_settings(
+        None,
+        None,
+        None,
+        None,
+        {},
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert found == {
+        "CACHES": {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": MUTUAL}}},
+        "CELERY_BROKER_USE_SSL": MUTUAL,
+        "CELERY_REDIS_BACKEND_USE_SSL": MUTUAL,
+    }
+
+
+def refusal(*args, **options):
+    with pytest.raises(SettingsError) as caught:
+        settings(*args, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_tls_options_in_a_broker_url_are_refused(mounted):
+    url = "rediss://:canary@b/0?ssl_cert_reqs=none"
+
+    assert refusal(
+        {"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url, mounted=mounted
+    ) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL sets ssl_cert_reqs, which beats or drops "
+        "the configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
+        "neighbours."
+    )
+
+
+def test_tls_options_in_urls_of_the_settings_file_are_refused():
+    assert refusal(
+        {}, "redis://c/1?ssl_check_hostname=0", "redis://b/0?ssl_keyfile=k"
+    ) == (
+        "CACHES.LOCATION: the URL sets ssl_check_hostname, which beats or drops the "
+        "configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
+        "neighbours.\n"
+        "CELERY_BROKER_URL: the URL sets ssl_keyfile, which beats or drops the "
+        "configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
+        "neighbours."
+    )
+
+
+def test_an_unknown_requirement_is_refused():
+    assert refusal({"NAUTOBOT_REDIS_SSL_CERT_REQS": "CERT_NONE"}) == (
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a certificate requirement. "
+        "Use none, required or optional."
+    )
+
+
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CACHES_BACKEND"])
+def test_a_value_in_quotes_is_refused(variable):
+    env = {f"NAUTOBOT_{variable}": '"rediss://:canary@b/0"'}
+
+    assert refusal(env, broker='"rediss://:canary@b/0"') == (
+        f"NAUTOBOT_{variable}: the value is wrapped in quotes. "
+        "Remove the quotes; they are part of the value."
+    )
+
+
+SENTINEL = (
+    "{}: Redis Sentinel would be asked without TLS while the data connections use it. "
+    "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off."
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"CLIENT_CLASS": "django_redis.client.SentinelClient"}, "CLIENT_CLASS"),
+        (
+            {"CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory"},
+            "CONNECTION_FACTORY",
+        ),
+        (
+            {"CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool"},
+            "CONNECTION_POOL_CLASS",
+        ),
+    ],
+)
+def test_a_cache_behind_sentinel_is_refused(options, place):
+    base = caches("redis://primary/1", **options)
+
+    assert refusal({}, base=base) == SENTINEL.format(f"CACHES.default.OPTIONS.{place}")
+    env = {"UNDERSTACK_REDIS_MTLS": "off"}
+    assert settings(env, base=base)["CACHES"] == base
+
+
+@pytest.mark.parametrize(
+    ("env", "place"),
+    [
+        ({}, "CELERY_BROKER_URL"),
+        (
+            {"NAUTOBOT_CELERY_BROKER_URL": "sentinel://a"},
+            "NAUTOBOT_CELERY_BROKER_URL",
+        ),
+    ],
+)
+def test_a_broker_behind_sentinel_is_refused(env, place):
+    url = "sentinel://a:26379;sentinel://b:26379"
+
+    assert refusal(env, broker=url) == SENTINEL.format(place)
+    assert settings(env, broker=url, mounted=False) == off(broker=url)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "django.core.cache.backends.redis.RedisCache",
+        "django_prometheus.cache.backends.redis.NativeRedisCache",
+    ],
+)
+def test_djangos_own_redis_backend_is_refused(backend):
+    base = {
+        "default": {
+            "BACKEND": backend,
+            "LOCATION": "redis://localhost:6379/1",
+        }
+    }
+
+    assert refusal({}, base=base) == (
+        "NAUTOBOT_CACHES_BACKEND: Django's own Redis backend takes no connection pool "
+        "arguments in this form. Use django_redis.cache.RedisCache."
+    )
+
+
+@given(
+    st.sampled_from(["redis", "rediss", "unix", "amqps"]),
+    st.sampled_from(["auto", "on", "off"]),
+    st.booleans(),
+    st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
+    ),
+)
+def test_a_second_run_changes_nothing_and_cache_and_broker_agree(
+    scheme, mode, mounted, password
+):
+    env = {"UNDERSTACK_REDIS_MTLS": mode, "NAUTOBOT_REDIS_PASSWORD": password}
+    who = f":{password}@" if password else ""
+    broker = (
+        f"{scheme}://broker/0"
+        if scheme == "amqps"
+        else f"redis://{who}localhost:6379/0"
+    )
+    options = {"check_files": lambda files: [], "exists": lambda path: mounted}
+
+    first = redis_tls_settings(
+        caches(f"redis://{who}localhost:6379/1"), broker, None, None, env, **options
+    )
+    second = redis_tls_settings(
+        first["CACHES"],
+        first["CELERY_BROKER_URL"],
+        first.get("CELERY_BROKER_USE_SSL"),
+        first.get("CELERY_REDIS_BACKEND_USE_SSL"),
+        env,
+        **options,
+    )
+
+    assert second == first
+    cache_over_tls = first["CACHES"]["default"]["LOCATION"].startswith("rediss://")
+    assert cache_over_tls == (mode == "on" or (mode == "auto" and mounted))
+    if scheme != "amqps":
+        assert first["CELERY_BROKER_URL"].startswith("rediss://") == cache_over_tls

@@ -1,0 +1,174 @@
+import io
+import itertools
+
+import pytest
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.probes.attempt import Stage
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.wait import LONGEST_PAUSE
+from understack_nautobot_settings.probes.wait import Progress
+from understack_nautobot_settings.probes.wait import pauses
+from understack_nautobot_settings.probes.wait import wait_until_up
+
+REFUSED = problem_codes.PROBE_REFUSED.problem("HOST", "nothing listens.", "Start it.")
+WRONG_USER = problem_codes.PROBE_DB_ROLE.problem("USER", "no such user.", "Correct it.")
+UP = Probe("database", True, (Stage("query", True, 0.1, "fine"),), None)
+DOWN = Probe("database", False, (Stage("tcp", False, 0.1, ""),), REFUSED)
+WRONG = Probe("database", False, (Stage("login", False, 0.1, ""),), WRONG_USER)
+
+
+class Time:
+    """A clock that only sleeping and probing move."""
+
+    def __init__(self, states, *, takes=0.0):
+        self.now = 100.0
+        self.slept = []
+        self.given = []
+        self._takes = takes
+        self._states = iter(states)
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def attempt(self, seconds):
+        self.given.append(seconds)
+        self.now += self._takes
+        return [next(self._states)]
+
+    def wait(self, **options):
+        return wait_until_up(
+            self.attempt,
+            clock=self.clock,
+            sleep=self.sleep,
+            chance=lambda: 1.0,
+            **options,
+        )
+
+
+def test_what_is_up_is_not_waited_for():
+    time = Time([UP])
+
+    waited = time.wait()
+
+    assert waited == (True, [UP], 1, 0.0, False)
+    assert waited.status == 0
+    assert time.slept == []
+
+
+def test_what_comes_up_is_waited_for_with_backoff():
+    time = Time([DOWN, DOWN, DOWN, UP])
+
+    waited = time.wait()
+
+    assert (waited.ok, waited.attempts, waited.seconds) == (True, 4, 3.5)
+    assert time.slept == [0.5, 1.0, 2.0]
+
+
+def test_what_somebody_has_to_mend_ends_the_waiting_at_once():
+    time = Time([DOWN, WRONG])
+
+    waited = time.wait()
+
+    assert waited == (False, [WRONG], 2, 0.5, False)
+    assert waited.status == 1
+
+
+def test_one_permanent_failure_among_transient_ones_is_enough():
+    other = DOWN._replace(target="cache")
+    waited = wait_until_up(lambda seconds: [other, WRONG], sleep=None)
+
+    assert (waited.ok, waited.attempts, waited.gave_up) == (False, 1, False)
+
+
+def test_the_waiting_ends_when_the_time_is_up():
+    time = Time(itertools.repeat(DOWN))
+
+    waited = time.wait(timeout=10)
+
+    assert (waited.ok, waited.gave_up, waited.status) == (False, True, 2)
+    assert time.slept == [0.5, 1.0, 2.0, 4.0, 1.5]
+    # The last attempt is made where it can still end in time.
+    assert (waited.seconds, time.given[-1]) == (9.0, 1.0)
+
+
+def test_an_attempt_gets_no_more_time_than_there_is():
+    time = Time([DOWN, UP], takes=3.0)
+
+    time.wait(timeout=10)
+
+    assert time.given == [10.0, 6.5]
+
+
+def test_everything_has_to_stay_up():
+    time = Time([UP, UP, DOWN, UP, UP, UP, UP])
+
+    waited = time.wait(stable=2.5)
+
+    assert (waited.ok, waited.attempts) == (True, 7)
+    # After a relapse the backoff starts again, and so does the time.
+    assert time.slept == [1.0, 1.0, 0.5, 1.0, 1.0, 0.5]
+
+
+def test_the_pauses_double_up_to_a_bound_and_half_of_each_is_chance():
+    least = list(itertools.islice(pauses(lambda: 0.0), 7))
+    most = list(itertools.islice(pauses(lambda: 1.0), 7))
+
+    assert most == [0.5, 1.0, 2.0, 4.0, 8.0, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert least == [pause / 2 for pause in most]
+
+
+def test_every_attempt_is_reported():
+    time = Time([DOWN, UP])
+    reported = []
+
+    time.wait(report=lambda probes, seconds: reported.append((probes, seconds)))
+
+    assert reported == [([DOWN], 0.0), ([UP], 0.5)]
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
+def test_a_change_of_state_is_one_line(terminal):
+    stream = io.StringIO()
+    progress = Progress(stream, terminal=terminal)
+
+    for seconds, probe in enumerate([DOWN, DOWN, DOWN, UP, UP]):
+        progress([probe], seconds)
+    progress.close()
+
+    lines = [line.rpartition("\r")[2] for line in stream.getvalue().split("\n")]
+    assert [line for line in lines if line] == [
+        "    0.0 s  database: not up at tcp: HOST: nothing listens. Start it.",
+        "    3.0 s  database: up",
+    ]
+    assert ("\r" in stream.getvalue()) == terminal
+
+
+def test_on_a_terminal_the_last_line_moves():
+    stream = io.StringIO()
+    progress = Progress(stream, terminal=True)
+
+    progress([DOWN], 1)
+    progress([DOWN], 2)
+
+    assert stream.getvalue().endswith(f"\r{'- 2 s, waiting for database':<79}")
+
+
+def test_the_stream_is_asked_whether_it_is_a_terminal():
+    stream = io.StringIO()
+    Progress(stream)([DOWN], 1)
+
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_failure_without_stages_was_in_the_settings():
+    stream = io.StringIO()
+    Progress(stream)([DOWN._replace(stages=())], 0)
+
+    assert stream.getvalue() == (
+        "    0.0 s  database: not up at settings: HOST: nothing listens. Start it.\n"
+    )

@@ -1,0 +1,330 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.queues import plan as job_queues
+from understack_nautobot_settings.queues.plan import Job
+from understack_nautobot_settings.queues.plan import JobChoice
+from understack_nautobot_settings.queues.plan import Queue
+from understack_nautobot_settings.queues.plan import QueueWish
+from understack_nautobot_settings.queues.plan import queue_steps
+from understack_nautobot_settings.queues.plan import read_wishes
+
+FORM = (
+    "Write queues: {<site>: {jobs: [{name: <job>}, {grouping: <grouping>}]}}; a queue "
+    "also takes description and existing: keep or replace, a job also enable."
+)
+YAML = """\
+queues:
+  iad3-prod:
+    description: Workers of iad3
+    existing: replace
+    jobs:
+      - Logs Cleanup
+      - name: Backup
+        enable: true
+      - grouping: Golden Configuration
+      - class_path: package.jobs.Sync
+  dfw3.staging:
+"""
+WISHES = [
+    QueueWish(
+        "iad3-prod",
+        "Workers of iad3",
+        "replace",
+        (
+            JobChoice("name", "Logs Cleanup", False),
+            JobChoice("name", "Backup", True),
+            JobChoice("grouping", "Golden Configuration", False),
+            JobChoice("class_path", "package.jobs.Sync", False),
+        ),
+    ),
+    QueueWish("dfw3.staging", None, "keep", ()),
+]
+
+
+def read(path, text):
+    problems = []
+    wishes = read_wishes(path, text, problems=problems)
+    return wishes, [str(problem) for problem in problems]
+
+
+def test_the_wanted_state_is_read_from_yaml():
+    assert read("/etc/queues.yaml", YAML) == (WISHES, [])
+
+
+def test_the_wanted_state_is_read_from_json():
+    text = json.dumps(
+        {
+            "queues": {
+                "iad3-prod": {
+                    "description": "Workers of iad3",
+                    "existing": "replace",
+                    "jobs": [
+                        "Logs Cleanup",
+                        {"name": "Backup", "enable": True},
+                        {"grouping": "Golden Configuration"},
+                        {"class_path": "package.jobs.Sync"},
+                    ],
+                },
+                "dfw3.staging": None,
+            }
+        }
+    )
+    assert read("/etc/queues.json", text) == (WISHES, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("", "the file is no mapping."),
+        ("[]", "the file is no mapping."),
+        ("{}", "queues is no mapping."),
+        ("queues: [a]", "queues is no mapping."),
+        ("queus: {}", "the file has 'queus', which is unknown."),
+        ("queues: {a: 1}", "queues.a is no mapping."),
+        ("queues: {a: {job: []}}", "queues.a has 'job', which is unknown."),
+        ("queues: {a: {jobs: Backup}}", "queues.a.jobs is no list."),
+        ("queues: {a: {jobs: [7]}}", "queues.a.jobs[0] is no mapping."),
+        (
+            "queues: {a: {jobs: [{}]}}",
+            "queues.a.jobs[0] needs one of name, grouping or class_path.",
+        ),
+        (
+            "queues: {a: {jobs: [x, {name: a, grouping: b}]}}",
+            "queues.a.jobs[1] needs one of name, grouping or class_path.",
+        ),
+        (
+            "queues: {a: {jobs: [{name: 7}]}}",
+            "queues.a.jobs[0] needs one of name, grouping or class_path.",
+        ),
+        (
+            "queues: {a: {jobs: [{name: a, enable: perhaps}]}}",
+            "queues.a.jobs[0].enable is neither true nor false.",
+        ),
+        (
+            "queues: {a: {existing: drop}}",
+            "queues.a.existing is neither keep nor replace.",
+        ),
+        ("queues: {a: {description: [7]}}", "queues.a.description is no text."),
+        (
+            "queues: {a/b: {}}",
+            "queues.a/b is no name for a queue: letters, digits, '.', '_' and '-'.",
+        ),
+        (
+            "queues: {..: {}}",
+            "queues... is no name for a queue: letters, digits, '.', '_' and '-'.",
+        ),
+        (
+            "queues: {7: {}}",
+            "queues.7 is no name for a queue: letters, digits, '.', '_' and '-'.",
+        ),
+        (
+            "queues:\n  a: {jobs: [x]}\n  b: {}\n  a: {jobs: [y]}\n",
+            "'a' is there twice, from line 2.",
+        ),
+        ("queues: {a", "is not YAML from line 1, column 11."),
+        ("queues: \0", "is not YAML."),
+        ("queues: !!python/object:os.system {}", "is not YAML from line 1, column 9."),
+        ("[" * 100_000, "is not YAML."),
+        ("? {a: b}\n: c", "is not YAML from line 1, column 3."),
+    ],
+)
+def test_what_does_not_have_the_form_is_refused_in_words(text, fact):
+    """Nothing is guessed, nothing dropped, and no YAML tag runs code."""
+    assert read("q.yaml", text) == ([], [f"q.yaml: {fact} {FORM}"])
+
+
+def test_json_with_a_name_twice_is_refused():
+    wishes, problems = read("q.json", '{"queues": {"a": {}, "a": {}}}')
+    assert wishes == []
+    assert len(problems) == 1
+    assert problems[0].startswith("q.json: ")
+
+
+def job(name, grouping="Golden", queues=("default",), **changed):
+    return Job(
+        name,
+        grouping,
+        f"package.jobs.{name.replace(' ', '')}",
+        installed=True,
+        enabled=True,
+        queues=frozenset(queues),
+        default_queue="default",
+    )._replace(**changed)
+
+
+BACKUP = job("Backup")
+INTENDED = job("Intended")
+CLEANUP = job("Logs Cleanup", "System", enabled=False)
+JOBS = [BACKUP, INTENDED, CLEANUP]
+DEFAULT = Queue("default", "celery", "")
+
+
+def wish(*choices, name="iad3", description=None, existing="keep"):
+    return QueueWish(name, description, existing, choices)
+
+
+def chosen(by, value, enable=False):
+    return JobChoice(by, value, enable)
+
+
+def steps(wishes, jobs=JOBS, queues=(DEFAULT,)):
+    problems = []
+    found = queue_steps(wishes, jobs, queues, problems=problems)
+    return [str(step) for step in found], [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        (wish(), ["iad3: create queue"]),
+        (
+            wish(description="Workers"),
+            ["iad3: create queue", "iad3: describe queue 'Workers'"],
+        ),
+        (
+            wish(chosen("name", "Backup")),
+            ["iad3: create queue", "iad3: allow 'Backup'"],
+        ),
+        (
+            wish(chosen("class_path", "package.jobs.Backup")),
+            ["iad3: create queue", "iad3: allow 'Backup'"],
+        ),
+        (
+            wish(chosen("grouping", "Golden"), chosen("name", "Backup")),
+            ["iad3: create queue", "iad3: allow 'Backup'", "iad3: allow 'Intended'"],
+        ),
+        (
+            wish(chosen("name", "Logs Cleanup", True)),
+            [
+                "iad3: create queue",
+                "enable 'Logs Cleanup'",
+                "iad3: allow 'Logs Cleanup'",
+            ],
+        ),
+        (wish(chosen("name", "Backup", True), name="default"), []),
+    ],
+    ids=[
+        "queue",
+        "description",
+        "by name",
+        "by class",
+        "by grouping, one twice",
+        "disabled job",
+        "all there",
+    ],
+)
+def test_what_is_missing_is_added(wanted, lines):
+    assert steps([wanted]) == (lines, [])
+
+
+def test_a_job_on_two_queues_is_enabled_once():
+    cleanup = chosen("name", "Logs Cleanup", True)
+    lines, problems = steps([wish(cleanup), wish(cleanup, name="dfw3")])
+    assert problems == []
+    assert lines.count("enable 'Logs Cleanup'") == 1
+
+
+def test_other_jobs_on_the_queue_stay_unless_they_are_to_be_replaced():
+    jobs = [BACKUP, INTENDED._replace(queues=frozenset({"default", "iad3"}))]
+    queues = [DEFAULT, Queue("iad3", "celery", "")]
+    backup = chosen("name", "Backup")
+    assert steps([wish(backup)], jobs, queues) == (["iad3: allow 'Backup'"], [])
+    assert steps([wish(backup, existing="replace")], jobs, queues) == (
+        ["iad3: allow 'Backup'", "iad3: no longer allow 'Intended'"],
+        [],
+    )
+
+
+def test_a_jobs_default_queue_is_not_taken_away():
+    jobs = [INTENDED._replace(queues=frozenset({"iad3"}), default_queue="iad3")]
+    queues = [Queue("iad3", "celery", "")]
+    assert steps([wish(existing="replace")], jobs, queues) == (
+        [],
+        [
+            "iad3: the queue is the default queue of the job 'Intended'. Give the job "
+            "another default queue first, or list it."
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "line"),
+    [
+        (
+            chosen("name", "Backups"),
+            "iad3: there is no job 'Backups'. Is it 'Backup'?",
+        ),
+        (
+            chosen("grouping", "golden"),
+            "iad3: there is no job with the grouping 'golden'. Is it 'Golden'?",
+        ),
+        (
+            chosen("class_path", "x"),
+            "iad3: there is no job with the class_path 'x'. Correct the file.",
+        ),
+        (
+            chosen("name", "Gone"),
+            "iad3: the code of the job 'Gone' is not installed. Install the App that "
+            "provides it, or remove it from the file.",
+        ),
+    ],
+    ids=["name", "grouping", "nothing near", "not installed"],
+)
+def test_a_job_that_is_not_there_is_an_error(choice, line):
+    jobs = [*JOBS, job("Gone", installed=False)]
+    assert steps([wish(choice)], jobs)[1] == [line]
+
+
+def test_a_queue_of_another_kind_is_an_error():
+    assert steps([wish()], queues=[Queue("iad3", "kubernetes", "")]) == (
+        [],
+        [
+            "iad3: the queue exists and is of type 'kubernetes'. Remove that queue, or "
+            "choose another name."
+        ],
+    )
+
+
+NAMES = st.sampled_from(["iad3", "dfw3", "default"])
+CHOICES = st.sampled_from(
+    [
+        chosen("name", "Backup"),
+        chosen("name", "Logs Cleanup", True),
+        chosen("grouping", "Golden"),
+        chosen("grouping", "System"),
+    ]
+)
+
+
+@given(
+    st.lists(
+        st.builds(
+            QueueWish,
+            NAMES,
+            st.sampled_from([None, "Workers"]),
+            st.just("keep"),
+            st.lists(CHOICES).map(tuple),
+        )
+    )
+)
+def test_carried_out_once_nothing_is_left_to_do(wishes):
+    jobs = {one.class_path: one for one in JOBS}
+    queues = {"default": DEFAULT}
+    for step in queue_steps(wishes, list(jobs.values()), queues.values(), problems=[]):
+        if step.verb == job_queues.CREATE_QUEUE:
+            queues[step.queue] = Queue(step.queue, "celery", "")
+        elif step.verb == job_queues.DESCRIBE_QUEUE:
+            queues[step.queue] = queues[step.queue]._replace(description=step.detail)
+        elif step.verb == job_queues.ENABLE_JOB:
+            jobs[step.job] = jobs[step.job]._replace(enabled=True)
+        else:
+            assert step.verb == job_queues.ALLOW_JOB
+            one = jobs[step.job]
+            jobs[step.job] = one._replace(queues=one.queues | {step.queue})
+    problems = []
+    left = queue_steps(wishes, list(jobs.values()), queues.values(), problems=problems)
+    assert (left, problems) == ([], [])

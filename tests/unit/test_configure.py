@@ -1,0 +1,313 @@
+import copy
+import itertools
+import logging
+import subprocess
+import sys
+import warnings
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import configure
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import FRAGMENTS
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment.variables import VARIABLES
+from understack_nautobot_settings.fragments import logs
+
+KEY = "k" * 50
+NAMES = [name for variable in VARIABLES for name in variable.names]
+
+
+def passes(files):
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_left_waiting():
+    yield
+    logs._waiting.clear()
+
+
+def test_an_empty_namespace_can_be_configured():
+    namespace = {}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY, "UNDERSTACK_PARTITION": "dfw3"})
+
+    assert namespace["SECRET_KEY"] == KEY
+    assert namespace["UNDERSTACK_PARTITION"] == "dfw3"
+    assert not [name for name in namespace if name.startswith("EXTRA_")]
+
+
+def test_every_problem_of_every_fragment_is_in_one_error():
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "verify_full",
+        "NAUTOBOT_REDIS_SSL_CERT_REQS": "yes",
+        "UNDERSTACK_PARTITION": "dfw 3",
+        "UNDERSTACK_HARDENING": "maybe",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": "[]",
+        "UNDERSTACK_DB_CONNECT_TIMEOUT": "soon",
+    }
+
+    with pytest.raises(SettingsError) as caught:
+        configure({}, env)
+
+    assert {problem.variable for problem in caught.value.problems} == {
+        "NAUTOBOT_SECRET_KEY",
+        *env,
+    }
+    assert len(str(caught.value).splitlines()) == 7
+
+
+def test_a_refused_environment_leaves_the_namespace_as_it_was():
+    namespace = {"PLUGINS": ["mine"]}
+
+    with pytest.raises(SettingsError):
+        configure(namespace, {"NAUTOBOT_DB_SSLMODE": "prefer"})
+
+    assert namespace == {"PLUGINS": ["mine"]}
+
+
+def test_the_mode_and_the_warnings_wait_for_logging():
+    namespace = {}
+
+    configure(
+        namespace, {"NAUTOBOT_SECRET_KEY": "short", "UNDERSTACK_PARTITION": "dfw3"}
+    )
+
+    assert namespace["LOGGING_CONFIG"] == logs.CONFIGURE_LOGGING
+    (mode, weak) = logs._waiting
+    level, line = mode
+    assert level == logging.INFO
+    assert line().startswith("PostgreSQL sslmode=unset sslnegotiation=unset; Redis ")
+    assert "; partition dfw3; " in line()
+    assert weak == (
+        logging.WARNING,
+        "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
+        "Use 50 or more random characters, the same on every pod.",
+    )
+
+
+@pytest.mark.parametrize("base", [{}, {"LOGGING": {}}])
+def test_django_is_made_to_configure_logging_where_there_is_nothing_to(base):
+    """It calls LOGGING_CONFIG only with a LOGGING, and the lines would be lost."""
+    namespace = dict(base)
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING"] == {"version": 1, "incremental": True}
+
+
+def test_logging_that_is_configured_stays_as_it_is():
+    namespace = {"LOGGING": {"version": 1}}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING"] == {"version": 1}
+
+
+def test_a_namespace_that_configures_no_logging_is_left_so():
+    namespace = {"LOGGING_CONFIG": None}
+
+    configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
+
+    assert namespace["LOGGING_CONFIG"] is None
+    assert "LOGGING" not in namespace
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import understack_nautobot_settings",
+        "from understack_nautobot_settings import configure; "
+        "configure({}, {'NAUTOBOT_SECRET_KEY': 'k' * 50})",
+    ],
+    ids=["import", "configure"],
+)
+def test_no_framework_and_no_client_is_imported(command):
+    """Neither importing the package nor configure loads what it configures."""
+    check = (
+        f"import sys; {command}; print([name for name in ('django', 'nautobot', "
+        "'redis', 'celery', 'kombu', 'psycopg', 'psycopg2', 'cryptography', "
+        "'asyncio', 'dataclasses') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_public_names_are_listed_and_importable():
+    import understack_nautobot_settings as package
+
+    assert package.__all__ == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "true",
+            "off",
+            "on",
+            "verify-full",
+            "require",
+            "direct",
+            "wan",
+            "json",
+            "redis",
+            "unix",
+            "15",
+            "{}",
+            '{"a": {"b": "${NAUTOBOT_DB_PASSWORD}"}}',
+            "/",
+            "/nowhere",
+            "amqps://b",
+            "redis://[",
+        ]
+    ),
+    # With what undecodable bytes become in os.environ.
+    st.text(st.characters(exclude_characters="\0") | st.just("\udcff"), max_size=30),
+)
+ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), TEXTS)
+
+
+def base(env):
+    return {
+        **nautobot_settings(env),
+        "INSTALLED_APPS": ["a"],
+        "MIDDLEWARE": ["m"],
+        "LOGGING": {"version": 1, "loggers": {}},
+        "AUTHENTICATION_BACKENDS": ["b"],
+        "DEBUG": False,
+        "ALLOWED_HOSTS": ["h"],
+    }
+
+
+@hypothesis_settings(max_examples=300)
+@given(ENVIRONMENTS)
+def test_any_environment_is_configured_or_refused_in_words(env):
+    namespace = base(env)
+    before = copy.deepcopy(namespace)
+
+    try:
+        configure(namespace, env)
+    except SettingsError as error:
+        refused = error.problems
+    else:
+        refused = ()
+
+    assert namespace == before or not refused
+    assert all(problem.variable and problem.message for problem in refused)
+
+
+def test_bytes_that_are_no_text_are_refused_in_words_wherever_they_are():
+    env = {
+        **dict.fromkeys(NAMES, "\udcff"),
+        "UNDERSTACK_CONNECTION_PROFILE": "wan",
+        "NAUTOBOT_REDIS_SCHEME": "unix",
+    }
+    for name in (
+        "NAUTOBOT_DB_ENGINE",
+        "NAUTOBOT_CACHES_BACKEND",
+        "NAUTOBOT_CELERY_BROKER_URL",
+    ):
+        # Neither PostgreSQL nor Redis would be looked at.
+        del env[name]
+
+    with pytest.raises(SettingsError):
+        configure(base(env), env)
+
+
+@given(ENVIRONMENTS)
+def test_inputs_are_never_changed(env):
+    namespace = base(env)
+    before = copy.deepcopy(namespace)
+
+    evaluate(MappingProxyType(namespace), MappingProxyType(env), check_files=passes)
+
+    assert namespace == before
+
+
+@given(ENVIRONMENTS)
+def test_a_second_run_changes_nothing(env):
+    first = evaluate(base(env), env, check_files=passes)
+    second = evaluate({**base(env), **first.settings}, env, check_files=passes)
+
+    assert second.settings == first.settings
+
+
+@given(ENVIRONMENTS, st.permutations(FRAGMENTS))
+def test_fragments_own_disjoint_keys(env, order):
+    """Their order makes no difference, once it is known which URLs speak TLS."""
+    order = sorted(order, key=lambda fragment: fragment.concern == "connections")
+    answers = {"check_files": passes, "libpq": lambda: 180000}
+    expected = evaluate(base(env), env, **answers).settings
+
+    settings = base(env)
+    for fragment in order:
+        options = {name: answers[name] for name in fragment.asks}
+        bases = (settings.get(name) for name in fragment.base)
+        settings |= fragment.settings(*bases, env, problems=[], **options)
+
+    assert {name: settings[name] for name in expected} == expected
+
+
+@given(ENVIRONMENTS, st.sampled_from(FRAGMENTS))
+def test_a_fragment_composed_by_hand_needs_no_base(env, fragment):
+    nothing = [None] * len(fragment.base)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SettingsWarning)
+        try:
+            settings = fragment.settings(*nothing, env)
+        except SettingsError:
+            return
+
+    assert type(settings) is dict
+
+
+class Recording(dict):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.read = set()
+
+    def get(self, name, default=None):
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+SWITCHES = {
+    "NAUTOBOT_DB_SSLMODE": ["", "verify-full", "require"],
+    "UNDERSTACK_CONNECTION_PROFILE": ["", "wan"],
+    "UNDERSTACK_HARDENING": ["", "on"],
+    "UNDERSTACK_REDIS_MTLS": ["", "on"],
+}
+
+
+def test_nothing_undeclared_is_read():
+    read = set()
+    for values in itertools.product(*SWITCHES.values()):
+        env = Recording(zip(SWITCHES, values, strict=True))
+        evaluate(nautobot_settings(env), env, check_files=passes)
+        read |= env.read
+
+    assert read <= set(NAMES)

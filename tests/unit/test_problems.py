@@ -1,0 +1,117 @@
+import copy
+import pickle
+
+import pytest
+
+from understack_nautobot_settings import MissingFileError
+from understack_nautobot_settings import Problem
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import MissingFile
+from understack_nautobot_settings.problems import settings_error
+
+WRONG = Problem("a", "error", "SOME_NAME", "it is wrong.", "Mend it.")
+ODD = Problem("b", "warning", "OTHER_NAME", "it is odd.", "Look at it.")
+CERT = MissingFile(
+    "c", "error", "CERT", "file required by CERT not found: /c", "Mount."
+)
+KEY = MissingFile("c", "error", "KEY", "file required by KEY not found: /k", "Mount.")
+
+
+def test_a_problem_is_one_line_of_variable_fact_and_remedy():
+    assert str(WRONG) == "SOME_NAME: it is wrong. Mend it."
+
+
+def test_a_problem_without_a_hint_ends_with_the_fact():
+    assert str(WRONG._replace(hint="")) == "SOME_NAME: it is wrong."
+
+
+def test_an_error_lists_every_problem_on_a_line_of_its_own():
+    other = WRONG._replace(variable="THIRD_NAME")
+
+    error = settings_error([WRONG, other])
+
+    assert isinstance(error, SettingsError)
+    assert not isinstance(error, FileNotFoundError)
+    assert str(error) == (
+        "SOME_NAME: it is wrong. Mend it.\nTHIRD_NAME: it is wrong. Mend it."
+    )
+
+
+def test_a_problem_found_twice_is_listed_once():
+    assert SettingsError([WRONG, WRONG]).problems == (WRONG,)
+
+
+def test_missing_files_come_first_and_make_it_a_file_not_found_error():
+    error = settings_error([WRONG, CERT, KEY])
+
+    assert isinstance(error, MissingFileError)
+    assert isinstance(error, FileNotFoundError)
+    assert isinstance(error, ValueError)
+    assert error.problems == (CERT, KEY, WRONG)
+    assert str(error) == (
+        "file required by CERT not found: /c\n"
+        "file required by KEY not found: /k\n"
+        "Mount.\n"
+        "SOME_NAME: it is wrong. Mend it."
+    )
+
+
+def test_warnings_alone_are_no_error():
+    assert settings_error([ODD]) is None
+
+
+def test_warnings_are_not_listed_among_errors():
+    error = settings_error([ODD, WRONG])
+
+    assert error is not None
+    assert error.problems == (WRONG,)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+@pytest.mark.parametrize("problems", [[WRONG], [CERT, WRONG]], ids=["other", "missing"])
+def test_an_error_survives_copying_and_pickling(duplicate, problems):
+    error = settings_error(problems)
+
+    twin = duplicate(error)
+
+    assert type(twin) is type(error)
+    assert twin.problems == error.problems
+    assert str(twin) == str(error)
+
+
+def test_collecting_into_a_list_neither_raises_nor_warns():
+    problems = []
+
+    with Collecting(problems) as found:
+        found += [WRONG, ODD]
+
+    assert problems == [WRONG, ODD]
+
+
+def test_collecting_alone_raises_the_errors():
+    with pytest.raises(SettingsError) as caught, Collecting(None) as found:
+        found += [ODD, WRONG]
+
+    assert caught.value.problems == (WRONG,)
+
+
+def test_collecting_alone_hands_warnings_to_the_warnings_module():
+    with (
+        pytest.warns(SettingsWarning, match=r"^OTHER_NAME: it is odd\. Look at it\.$"),
+        Collecting(None) as found,
+    ):
+        found.append(ODD)
+
+
+def test_collecting_stays_out_of_the_way_of_another_exception():
+    def fragment():
+        with Collecting(None) as found:
+            found += [WRONG, ODD]
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fragment()

@@ -1,0 +1,74 @@
+"""Which room of the package may import which."""
+
+import ast
+from pathlib import Path
+
+import understack_nautobot_settings
+
+NAME = "understack_nautobot_settings"
+PACKAGE = Path(understack_nautobot_settings.__file__).parent
+ROOMS = {"commands", "probes", "checks", "fragments", "environment", "certificates"}
+
+NEVER = {
+    "certificates": {"environment", "fragments", "checks", "probes", "commands"},
+    "environment": {"fragments", "checks", "probes", "commands", "configure"},
+    "fragments": {"checks", "probes", "commands", "configure"},
+    "checks": {"probes", "commands"},
+    "probes": {"commands"},
+    "accounts": {"fragments", "certificates", "checks", "probes", "commands"},
+    "queues": {"fragments", "certificates", "checks", "probes", "commands"},
+    "runtime": {*ROOMS, "configure", "accounts", "queues"},
+    "problems": {*ROOMS, "configure", "runtime", "accounts", "queues"},
+}
+
+
+def imports():
+    """Yield every import of the package: who, and the parts of what."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        who = file.relative_to(PACKAGE).with_suffix("").parts
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                yield who, (*node.module.split("."), node.names[0].name)
+            elif isinstance(node, ast.Import):
+                yield from ((who, tuple(one.name.split("."))) for one in node.names)
+
+
+def test_room_never_imports_upward():
+    wrong = {
+        (who, what)
+        for who, what in imports()
+        if what[0] == NAME and what[1] in NEVER.get(who[0], ())
+    }
+
+    assert wrong == set()
+
+
+def test_fragment_never_imports_another_fragment():
+    # A fragment is a module with a public function <concern>_settings.
+    fragments = {
+        file.stem
+        for file in (PACKAGE / "fragments").glob("*.py")
+        if "problems: list[Problem] | None = None" in file.read_text()
+    }
+    wrong = {
+        (who, what)
+        for who, what in imports()
+        if who[0] == "fragments"
+        and what[:2] == (NAME, "fragments")
+        and what[2] in fragments
+    }
+
+    assert len(fragments) >= 10
+    assert wrong == set()
+
+
+def test_runtime_imports_drivers_and_problems_alone():
+    wrong = {
+        what
+        for who, what in imports()
+        if who[0] == "runtime"
+        and what[0] == NAME
+        and what[1] not in {"runtime", "problems", "light_typing"}
+    }
+
+    assert wrong == set()

@@ -1,0 +1,1 @@
+"""Certificates, keys and CA files: reading them and judging them."""

@@ -1,0 +1,133 @@
+"""Everything that can be known about an environment without connecting."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.certificates.files import POSTGRESQL
+from understack_nautobot_settings.certificates.judging import Certificate
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.lint import inspect_certificates
+from understack_nautobot_settings.certificates.openssl import present
+from understack_nautobot_settings.checks.environment import check_environment
+from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import client_files
+from understack_nautobot_settings.environment.client_files import postgresql_options
+from understack_nautobot_settings.environment.libpq import libpq_of_wheels
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Problem
+
+# Who has to replace a file need not remove anything from it.
+_REPLACE_THE_FILE = (problem_codes.CA_IS_CERTIFICATE.id, problem_codes.CA_NONE.id)
+_REMOVE_FROM_IT = (
+    problem_codes.CA_HOLDS_CERTIFICATE.id,
+    problem_codes.CA_HOLDS_OTHER.id,
+)
+
+
+class Inspection(NamedTuple):
+    """What was found.
+
+    Attributes:
+        problems: Errors first, each problem once.
+        certificates: Every certificate in the files that the settings use.
+    """
+
+    problems: list[Problem]
+    certificates: list[Certificate]
+
+
+def inspect_environment(
+    env: Mapping[str, str] = os.environ,
+    *,
+    namespace: Mapping[str, Any] | None = None,
+    role: str | None = None,
+    expiry_warning_days: int | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Inspection:
+    """Return every problem and certificate of an environment, offline.
+
+    Args:
+        env: The environment.
+        namespace: The settings that are extended; those that Nautobot derives
+            from the environment by default, for which Nautobot is not needed.
+        role: What the pod does; ``UNDERSTACK_ROLE`` by default.
+        expiry_warning_days: Days before notAfter from which a certificate is
+            warned about; ``UNDERSTACK_EXPIRY_WARNING`` by default.
+        clock: Seconds since the epoch.
+    """
+    problems: list[Problem] = []
+    read = Reader(env, problems)
+    days = read(variables.EXPIRY_WARNING)
+    read(variables.APP)
+    if role is None:
+        role = read(variables.ROLE)
+    elif role != env.get(variables.ROLE.name):
+        env = {**env, variables.ROLE.name: role}
+    base = nautobot_settings(env) if namespace is None else namespace
+    evaluation = evaluate(
+        base, env, check_files=partial(_judged, clock=clock), libpq=libpq_of_wheels
+    )
+    settings = {**base, **evaluation.settings}
+    problems += check_environment(settings, env, role=role)
+    problems += evaluation.problems
+    certificates: list[Certificate] = []
+    for files in client_files(settings):
+        warnings = inspect_certificates(
+            files,
+            key_password=_key_password(files, settings),
+            clock=clock,
+            expiry_warning_days=(
+                days if expiry_warning_days is None else expiry_warning_days
+            ),
+            database_user=_database_user(files, settings),
+        )
+        replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
+        problems += (
+            one
+            for one in warnings
+            if not (one.code in _REMOVE_FROM_IT and one.variable in replace)
+        )
+        certificates += describe_certificates(files, clock=clock)
+    ordered = sorted(settled(problems), key=lambda one: one.severity != ERROR)
+    return Inspection(ordered, certificates)
+
+
+def _judged(
+    files: ClientFiles,
+    *,
+    clock: Callable[[], float],
+    key_password: str | None = None,
+) -> list[Problem]:
+    key = files.key or files.cert
+    if files.cert and key and files.ca:
+        # The strictest judgement first: who passes it needs no other, here and later.
+        present(
+            files.cert.path, key.path, key_password, trust=files.ca.path, strict=True
+        )
+    return check_certificates(files, clock=clock, key_password=key_password)
+
+
+def _key_password(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
+    if files.use != POSTGRESQL:
+        return None
+    return postgresql_options(settings).get("sslpassword")
+
+
+def _database_user(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
+    if files.use != POSTGRESQL:
+        return None
+    return settings["DATABASES"]["default"].get("USER") or None

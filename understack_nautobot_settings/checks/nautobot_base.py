@@ -1,0 +1,76 @@
+"""The settings that Nautobot derives from the environment, without Nautobot.
+
+What runs outside of Nautobot, the command line above all, starts from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import TRUE_WORDS
+from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
+from understack_nautobot_settings.fragments.redis_urls import CACHE_DATABASE
+from understack_nautobot_settings.fragments.redis_urls import nautobot_url
+from understack_nautobot_settings.light_typing import Any
+
+# Without metrics, and with them.
+_ENGINES = (
+    "django.db.backends.postgresql",
+    "django_prometheus.db.backends.postgresql",
+)
+_CACHES = (
+    variables.CACHES_BACKEND.default,
+    "django_prometheus.cache.backends.redis.RedisCache",
+)
+
+
+def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the base that fragments extend, as ``nautobot.core.settings`` has it.
+
+    Only settings that a fragment extends or a probe needs, in the values that
+    Nautobot 2.4 to 3.2 give them.
+
+    Args:
+        env: The environment; read as Nautobot reads it, without stripping.
+    """
+    metrics = env.get(variables.METRICS_ENABLED.name, "").lower() in TRUE_WORDS
+    engine = env.get(variables.DB_ENGINE.name, _ENGINES[metrics])
+    options = {"OPTIONS": {"charset": "utf8mb4"}} if "mysql" in engine else {}
+    cache = {
+        "BACKEND": env.get(variables.CACHES_BACKEND.name, _CACHES[metrics]),
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.DefaultClient",
+            "PASSWORD": "",
+        },
+    }
+    location = nautobot_url(env, CACHE_DATABASE)
+    if location is not None:
+        cache["LOCATION"] = location
+    debug = env.get(variables.DEBUG.name, "")
+    hosts = env.get(variables.ALLOWED_HOSTS.name, "")
+    settings: dict[str, Any] = {
+        "DEBUG": debug.lower() in TRUE_WORDS,
+        "ALLOWED_HOSTS": hosts.split(" ") if hosts else [],
+        "SECRET_KEY": env.get(variables.SECRET_KEY.name, ""),
+        "DATABASES": {
+            "default": {
+                "NAME": env.get(variables.DB_NAME.name, "nautobot"),
+                "USER": env.get(variables.DB_USER.name, ""),
+                "PASSWORD": env.get(variables.DB_PASSWORD.name, ""),
+                "HOST": env.get(variables.DB_HOST.name, "localhost"),
+                "PORT": env.get(variables.DB_PORT.name, ""),
+                "ENGINE": engine,
+                **options,
+            }
+        },
+        "CACHES": {"default": cache},
+        "PLUGINS": [],
+        "PLUGINS_CONFIG": {},
+    }
+    broker = env.get(
+        variables.CELERY_BROKER_URL.name, nautobot_url(env, BROKER_DATABASE)
+    )
+    if broker is not None:
+        settings["CELERY_BROKER_URL"] = broker
+    return settings

@@ -1,0 +1,223 @@
+"""Which settings are in force, and where each of them comes from."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+from understack_nautobot_settings.checks.environment import check_nautobot_values
+from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.libpq import libpq_of_wheels
+from understack_nautobot_settings.environment.reader import JsonObject
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.fragments import sso
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.problems import Problem
+
+Trail = tuple[str, ...]
+"""The keys that lead to a value: ``("DATABASES", "default", "HOST")``."""
+
+BASE = "base"
+DEFAULT = "default"
+
+DEEPEST = 40
+"""Levels of nesting below which a configuration is not told apart any further."""
+
+_PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
+
+
+class Provenance(NamedTuple):
+    """What is in force.
+
+    Attributes:
+        settings: The settings of every fragment, secrets included.
+        sources: For each value of them by its trail: ``variable NAME``,
+            ``file NAME`` (the variable that names the file, or the path),
+            ``default`` (this library's) or ``base`` (what it extends).
+        variables: For each declared variable: ``variable``, ``file`` or
+            ``default``.
+        given: Trails of what the plugin configuration of the environment gives,
+            with the text as it stands there, references not expanded.
+        problems: Every problem of every fragment, and the values that Nautobot
+            stops at: what it builds of them is not among the settings.
+    """
+
+    settings: dict[str, Any]
+    sources: dict[Trail, str]
+    variables: dict[str, str]
+    given: dict[Trail, Any]
+    problems: list[Problem]
+
+
+def settings_provenance(
+    env: Mapping[str, str] = os.environ, *, namespace: Mapping[str, Any] | None = None
+) -> Provenance:
+    """Return the settings in force, and where each comes from.
+
+    Args:
+        env: The environment.
+        namespace: The settings that are extended; those that Nautobot derives
+            from the environment by default, for which Nautobot is not needed.
+    """
+    base = nautobot_settings(env) if namespace is None else namespace
+    settings, problems = evaluate(base, env, libpq=libpq_of_wheels)
+    problems = list(settled([*check_nautobot_values(env), *problems]))
+    given = _given(env)
+    origins = _Origins(base, env, given)
+    sources = {trail: origins.of(trail, value) for trail, value in values(settings)}
+    return Provenance(
+        settings,
+        sources,
+        {one.name: source(one, env) for one in variables.VARIABLES},
+        {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
+        problems,
+    )
+
+
+def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
+    """Yield every value that is no (further) dict, with its trail, in order."""
+    stack: list[tuple[Trail, Any]] = [((), settings)]
+    while stack:
+        trail, value = stack.pop()
+        if isinstance(value, Mapping) and value and len(trail) < DEEPEST:
+            inner = [((*trail, str(key)), item) for key, item in value.items()]
+            stack.extend(reversed(inner))
+        elif trail:
+            yield trail, value
+
+
+def dotted(trail: Trail) -> str:
+    """Return a trail as one word: ``DATABASES.default.HOST``, ``A["b.c"]``."""
+    return "".join(
+        f".{key}" if re.fullmatch(_PLAIN_KEY, key) else f'["{_escaped(key)}"]'
+        for key in trail
+    ).removeprefix(".")
+
+
+def _escaped(key: str) -> str:
+    return key.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _given(env: Mapping[str, str]) -> dict[Trail, Any]:
+    """Return what the JSON variables give, by the trail of the setting."""
+    from understack_nautobot_settings.environment.json_objects import read_json_object
+
+    given: dict[Trail, Any] = {}
+    for variable, text in (
+        (variables.DB_EXTRA_OPTIONS, raw(variables.DB_EXTRA_OPTIONS, env)),
+        (variables.EXTRA_PLUGINS_CONFIG, _plugins_text(env)),
+    ):
+        content = read_json_object(variable.name, text, []) if text else None
+        root = tuple(variable.settings[0].split("."))
+        for trail, value in values(content or {}):
+            given[root + trail] = value
+    return given
+
+
+def _plugins_text(env: Mapping[str, str]) -> str | None:
+    path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
+    if path is None:
+        return raw(variables.EXTRA_PLUGINS_CONFIG, env)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return None
+
+
+class _Origins:
+    """Where values come from, in one environment."""
+
+    def __init__(
+        self,
+        base: Mapping[str, Any],
+        env: Mapping[str, str],
+        given: Mapping[Trail, Any],
+    ) -> None:
+        self._base = base
+        self._env = env
+        self._given = given
+        self._exact: dict[Trail, list[Variable[Any]]] = {}
+        self._json: dict[Trail, Variable[Any]] = {}
+        for variable in variables.VARIABLES:
+            for setting in variable.settings:
+                trail = tuple(setting.split("."))
+                if isinstance(variable.kind, JsonObject):
+                    self._json[trail] = variable
+                elif variable is not variables.EXTRA_PLUGINS_CONFIG_FILE:
+                    self._exact.setdefault(trail, []).append(variable)
+
+    def of(self, trail: Trail, value: Any) -> str:
+        """Return the origin of one value."""
+        by_variable = self._by_json(trail, value) or self._by_variable(trail)
+        if by_variable:
+            return by_variable
+        by_file = self._by_file(trail[0])
+        if by_file:
+            return by_file
+        return BASE if self._is_base(trail, value) else DEFAULT
+
+    def _by_json(self, trail: Trail, value: Any) -> str:
+        """Return the origin of what stands in the JSON as it is in force."""
+        if trail not in self._given or self._given[trail] != value:
+            return ""
+        return next(
+            self._json_origin(variable)
+            for root, variable in self._json.items()
+            if trail[: len(root)] == root
+        )
+
+    def _by_variable(self, trail: Trail) -> str:
+        for length in range(len(trail), 0, -1):
+            above = trail[:length]
+            origins = [
+                (source(one, self._env), one) for one in self._exact.get(above, ())
+            ]
+            read_from = [(origin, one) for origin, one in origins if origin != DEFAULT]
+            for kind in ("variable", "file"):
+                names = [
+                    one.name if kind == "variable" else one.file_name
+                    for origin, one in read_from
+                    if origin == kind
+                ]
+                if names:
+                    return f"{kind} {', '.join(names)}"
+            if above in self._json and self._gives(trail):
+                return self._json_origin(self._json[above])
+        return ""
+
+    def _gives(self, trail: Trail) -> bool:
+        return any(trail[:length] in self._given for length in range(len(trail), 0, -1))
+
+    def _json_origin(self, variable: Variable[Any]) -> str:
+        file = variables.EXTRA_PLUGINS_CONFIG_FILE
+        if variable.concern == file.concern and raw(file, self._env) is not None:
+            return f"file {file.name}"
+        return f"variable {variable.name}"
+
+    def _by_file(self, setting: str) -> str:
+        part = next(
+            (part for part, one in sso.PARTS.items() if setting in one.settings), None
+        )
+        if part is None:
+            return ""
+        directory = Reader(self._env, [])(variables.SSO_DIR)
+        path = os.path.join(directory, part)
+        return f"file {path}" if os.path.exists(path) else ""
+
+    def _is_base(self, trail: Trail, value: Any) -> bool:
+        here: Any = self._base
+        for key in trail:
+            if not isinstance(here, Mapping) or key not in here:
+                return False
+            here = here[key]
+        return here is value or (type(here) is type(value) and bool(here == value))

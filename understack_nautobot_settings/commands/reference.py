@@ -1,0 +1,189 @@
+"""The reference, written from the declarations: variables and problem codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Choice
+from understack_nautobot_settings.environment.reader import Flag
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problem_codes import Code
+
+CONCERNS = {
+    "postgresql_tls": "PostgreSQL",
+    "redis_tls": "Redis",
+    "plugins": "Plugins",
+    "site_identity": "Site identity",
+    "secret_files": "Secrets",
+    "sso": "Single sign-on",
+    "hardening": "Hardening",
+    "logs": "Logging",
+    "connections": "Connections",
+    "checks": "HTTPS to the outside",
+    "django_app": "Inside Nautobot",
+    "certificates": "Certificates",
+    "probes": "Probing workers",
+}
+"""The concerns of variables in the order of the reference, with their headings."""
+
+_ENV_WIDTH = 78
+
+
+def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
+    """Yield each heading of the reference with the variables below it."""
+    for concern, heading in CONCERNS.items():
+        yield heading, [one for one in variables.VARIABLES if one.concern == concern]
+
+
+def codes() -> list[Code]:
+    """Return every problem code, in the order in which they are declared."""
+    return [one for one in vars(problem_codes).values() if isinstance(one, Code)]
+
+
+# --- variables -----------------------------------------------------------------
+
+
+def variables_markdown() -> str:
+    """Return the reference of variables as Markdown."""
+    lines = [
+        "# Variables",
+        "",
+        "An empty variable is an unset one. Surrounding blanks are stripped, except "
+        "from free text; a value wrapped in quotes is an error.",
+        "",
+        "🔒 marks a secret: no output ever shows it. *N* marks a variable that "
+        "Nautobot reads as well.",
+    ]
+    for heading, below in concerns():
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            "| Variable | Takes | Default | Purpose |",
+            "|---|---|---|---|",
+        ]
+        lines += [_row(one) for one in below]
+    return "\n".join(lines) + "\n"
+
+
+def _row(variable: Variable[Any]) -> str:
+    marks = (" 🔒" if variable.secret else "") + (" *N*" if variable.nautobots else "")
+    purpose = variable.help
+    if variable.by_file:
+        purpose += f" `{variable.file_name}` names a file that holds it instead."
+    cells = (
+        f"`{variable.name}`{marks}",
+        _takes(variable, "`"),
+        _default_markdown(variable),
+        purpose,
+    )
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _takes(variable: Variable[Any], quote: str = "") -> str:
+    if isinstance(variable.kind, Choice):
+        return ", ".join(f"{quote}{word}{quote}" for word in variable.kind.words)
+    return str(variable.kind.label)
+
+
+def _default_markdown(variable: Variable[Any]) -> str:
+    text = default_text(variable)
+    return f"`{text}`" if text else "unset"
+
+
+def default_text(variable: Variable[Any]) -> str:
+    """Return the default as it would be written in the environment, or nothing."""
+    default = variable.default
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return str(getattr(variable.kind, "separator", ",")).join(default)
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default)
+
+
+def variables_schema() -> str:
+    """Return a JSON Schema of the environment, as text.
+
+    Every value is a string, as the environment has it; the empty string stands
+    for unset. Further variables are allowed.
+    """
+    properties = {}
+    for _, below in concerns():
+        for variable in below:
+            properties[variable.name] = _property(variable)
+            if variable.by_file:
+                properties[variable.file_name] = {
+                    "description": f"Path of a file that holds `{variable.name}`.",
+                    "type": "string",
+                }
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Environment of understack-nautobot-settings",
+        "type": "object",
+        "properties": properties,
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _property(variable: Variable[Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = {"description": variable.help}
+    default = default_text(variable)
+    if default:
+        schema["default"] = default
+    if variable.secret:
+        schema["writeOnly"] = True
+    kind = variable.kind.schema
+    if "enum" in kind:
+        kind = {**kind, "enum": [*kind["enum"], ""]}
+    elif "pattern" in kind:
+        kind = {**kind, "pattern": f"^$|{kind['pattern']}"}
+    return schema | kind
+
+
+def variables_env_file() -> str:
+    """Return a file of assignments, all commented out, to start from."""
+    lines = ["# Remove the # in front of what you set."]
+    for heading, below in concerns():
+        lines += ["", "", f"# === {heading} ==="]
+        for variable in below:
+            takes = "true or false" if isinstance(variable.kind, Flag) else ""
+            remark = f"Takes: {takes or _takes(variable)}."
+            lines.append("")
+            for text in (variable.help.replace("`", ""), remark):
+                lines += [f"# {line}" for line in wrapped(text, _ENV_WIDTH)]
+            lines.append(f"#{variable.name}={default_text(variable)}")
+            if variable.by_file:
+                lines.append(f"#{variable.file_name}=")
+    return "\n".join(lines) + "\n"
+
+
+# --- problems ------------------------------------------------------------------
+
+
+def problems_markdown() -> str:
+    """Return the reference of problem codes as Markdown."""
+    lines = [
+        "# Problems",
+        "",
+        "The codes are stable; alerts and runbooks may match on them. An error stops "
+        "Nautobot from starting, or `check` and `probe` from passing; a warning is "
+        "logged. The last column names the troubleshooting section of the product "
+        "documents that the problem makes unnecessary.",
+        "",
+        "| Code | Severity | Cause | Fix | Replaces |",
+        "|---|---|---|---|---|",
+    ]
+    for code in codes():
+        cells = (f"`{code.id}`", code.severity, code.cause, code.fix, code.replaces)
+        row = " | ".join(cell.replace("|", "\\|") for cell in cells)
+        lines.append(f"| {row} |".replace("|  |", "| |"))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,174 @@
+"""One call over all fragments: settings, or every problem at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import MutableMapping
+
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.checks.start_up import startup_line
+from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.fragments.connections import connection_settings
+from understack_nautobot_settings.fragments.django_app import app_settings
+from understack_nautobot_settings.fragments.hardening import hardening_settings
+from understack_nautobot_settings.fragments.logs import DJANGO_LOGGING_CONFIG
+from understack_nautobot_settings.fragments.logs import NOTHING_TO_CONFIGURE
+from understack_nautobot_settings.fragments.logs import Line
+from understack_nautobot_settings.fragments.logs import log_once_configured
+from understack_nautobot_settings.fragments.logs import log_settings
+from understack_nautobot_settings.fragments.plugins import plugin_settings
+from understack_nautobot_settings.fragments.postgresql_tls import (
+    postgresql_tls_settings,
+)
+from understack_nautobot_settings.fragments.redis_tls import redis_tls_settings
+from understack_nautobot_settings.fragments.secret_files import secret_settings
+from understack_nautobot_settings.fragments.site_identity import site_settings
+from understack_nautobot_settings.fragments.sso import sso_settings
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import settings_error
+
+
+class Fragment(NamedTuple):
+    """One concern, and the base settings that its function takes, in order.
+
+    Attributes:
+        concern: The module of the fragment.
+        settings: Its function.
+        base: Names of the settings it extends.
+        asks: What it asks besides, arguments of `evaluate`.
+    """
+
+    concern: str
+    settings: Callable[..., dict[str, Any]]
+    base: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+
+
+FRAGMENTS = (
+    Fragment("secret_files", secret_settings, ("SECRET_KEY", "DATABASES")),
+    Fragment(
+        "postgresql_tls",
+        postgresql_tls_settings,
+        ("DATABASES",),
+        ("check_files", "libpq"),
+    ),
+    Fragment(
+        "redis_tls",
+        redis_tls_settings,
+        (
+            "CACHES",
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_USE_SSL",
+            "CELERY_REDIS_BACKEND_USE_SSL",
+        ),
+        ("check_files",),
+    ),
+    Fragment(
+        "connections",
+        connection_settings,
+        (
+            "DATABASES",
+            "CACHES",
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_TRANSPORT_OPTIONS",
+            "CELERY_BROKER_TRANSPORT",
+            "CELERY_RESULT_BACKEND",
+        ),
+    ),
+    Fragment("plugins", plugin_settings, ("PLUGINS", "PLUGINS_CONFIG")),
+    Fragment("site_identity", site_settings),
+    Fragment("sso", sso_settings, ("AUTHENTICATION_BACKENDS",)),
+    Fragment("hardening", hardening_settings, ("DEBUG", "ALLOWED_HOSTS")),
+    Fragment("logs", log_settings, ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")),
+    Fragment("django_app", app_settings, ("INSTALLED_APPS",)),
+)
+
+
+class Evaluation(NamedTuple):
+    """What an environment makes of a settings module.
+
+    Attributes:
+        settings: The settings that the fragments return, by name.
+        problems: Every problem of every fragment, each once.
+    """
+
+    settings: dict[str, Any]
+    problems: list[Problem]
+
+
+def evaluate(
+    namespace: Mapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    *,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    libpq: Callable[[], int | None] = libpq_version,
+) -> Evaluation:
+    """Fold all fragments over a settings module, changing nothing.
+
+    Args:
+        namespace: The settings to extend, any mapping; not changed.
+        env: The environment.
+        check_files: Judges the certificate files that the active modes use.
+        libpq: Tells the version of libpq, where a mode depends on it.
+    """
+    answers = {"check_files": check_files, "libpq": libpq}
+    settings: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for fragment in FRAGMENTS:
+        base = [
+            settings[name] if name in settings else namespace.get(name)
+            for name in fragment.base
+        ]
+        options = {name: answers[name] for name in fragment.asks}
+        settings |= fragment.settings(*base, env, problems=problems, **options)
+    return Evaluation(settings, list(dict.fromkeys(problems)))
+
+
+def configure(
+    namespace: MutableMapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    *,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+) -> None:
+    """Configure Nautobot: the one call of a ``nautobot_config.py``.
+
+    Updates the namespace with the settings of every fragment, or raises one
+    error that lists every problem and leaves the namespace as it was. Values are
+    replaced, never changed in place, so ``nautobot.core.settings`` stays as
+    Nautobot ships it. Running it twice gives the same result.
+
+    A line that states the mode, and every warning, is logged once when Django
+    has configured logging.
+
+    Args:
+        namespace: The settings module, ``globals()``; any mapping will do.
+        env: The environment.
+        check_files: Judges the certificate files that the active modes use.
+
+    Raises:
+        MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
+        SettingsError: Anything else is wrong; a ``ValueError``.
+    """
+    evaluation = evaluate(namespace, env, check_files=check_files)
+    refusal = settings_error(evaluation.problems)
+    if refusal is not None:
+        # Whoever reports the locals of a traceback would report its secrets.
+        del evaluation
+        raise refusal
+    import logging
+
+    lines: list[tuple[int, Line]] = [
+        # Reads the certificates again: not before somebody wants to know.
+        (logging.INFO, lambda: startup_line(namespace)),
+        *((logging.WARNING, str(problem)) for problem in evaluation.problems),
+    ]
+    logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
+    namespace.update(evaluation.settings)
+    namespace["LOGGING_CONFIG"] = log_once_configured(lines, logging_config)
+    if logging_config and not namespace.get("LOGGING"):
+        namespace["LOGGING"] = dict(NOTHING_TO_CONFIGURE)

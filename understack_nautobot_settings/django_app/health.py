@@ -1,0 +1,52 @@
+"""The health check of the certificates, on ``/health/`` and in ``health_check``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from health_check.exceptions import ServiceUnavailable
+from nautobot.extras.health_checks import NautobotHealthCheckBackend
+from prometheus_client import Gauge
+
+from understack_nautobot_settings.django_app.expiry import file_expiries
+from understack_nautobot_settings.django_app.expiry import outlook
+from understack_nautobot_settings.django_app.expiry import unhealthy
+from understack_nautobot_settings.django_app.expiry import unhealthy_days
+from understack_nautobot_settings.django_app.settings_in_force import SettingsInForce
+
+
+class CertificateBackend(NautobotHealthCheckBackend):
+    """Turns unhealthy shortly before the first certificate expires, and says when."""
+
+    metric = Gauge(
+        "health_check_certificates_info",
+        "State of the client certificates and their authorities",
+        multiprocess_mode=NautobotHealthCheckBackend.MULTIPROCESS_MODE,
+    )
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        """Know nothing yet.
+
+        Args:
+            settings: Django settings by name; those in force by default.
+        """
+        super().__init__()
+        self._settings = SettingsInForce() if settings is None else settings
+        self._outlook = ""
+
+    def check_status(self) -> None:
+        """Look at every file in use."""
+        expiries = file_expiries(self._settings)
+        self._outlook = outlook(expiries)
+        days = unhealthy_days(self._settings)
+        for expiry in expiries:
+            reason = unhealthy(expiry, days)
+            if reason:
+                self.add_error(ServiceUnavailable(reason))
+
+    def pretty_status(self) -> str:
+        """Return the errors, or which certificate comes first."""
+        if self.errors:
+            return "\n".join(str(error) for error in self.errors)
+        return self._outlook

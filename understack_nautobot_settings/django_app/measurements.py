@@ -1,0 +1,70 @@
+"""What is measured: the gauges, and their values at one moment; pure."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings.django_app.expiry import connection_modes
+from understack_nautobot_settings.django_app.expiry import file_expiries
+
+
+class Metric(NamedTuple):
+    """A gauge, as both ways of exporting it declare it.
+
+    Attributes:
+        name: Its name.
+        help: What it says.
+        labels: The names of its labels, ``process`` aside.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+
+
+SECONDS_LEFT = Metric(
+    "understack_certificate_seconds_left",
+    "Seconds until the certificate file expires (notAfter), negative once it has; "
+    "NaN where it cannot be read",
+    ("path", "use"),
+)
+READABLE = Metric(
+    "understack_certificate_readable",
+    "1 where the certificate file holds certificates that can be read, else 0",
+    ("path", "use"),
+)
+TLS = Metric(
+    "understack_connection_tls_info",
+    "1 for the way each connection is protected",
+    ("connection", "tls", "verify"),
+)
+METRICS = (SECONDS_LEFT, READABLE, TLS)
+
+Sample = tuple[Metric, tuple[str, ...], float]
+
+
+def samples(
+    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+) -> Iterator[Sample]:
+    """Yield every value, read from the files at this moment.
+
+    Args:
+        settings: Django settings by name.
+        clock: Seconds since the epoch.
+
+    Yields:
+        The gauge, the values of its labels, and its value.
+    """
+    for expiry in file_expiries(settings, clock=clock):
+        labels = (expiry.path, expiry.use)
+        left = math.nan if expiry.seconds_left is None else expiry.seconds_left
+        yield SECONDS_LEFT, labels, left
+        yield READABLE, labels, float(expiry.seconds_left is not None)
+    for mode in connection_modes(settings):
+        yield TLS, mode, 1.0

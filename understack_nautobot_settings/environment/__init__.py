@@ -1,0 +1,1 @@
+"""The environment: which variables there are, and how they are read."""

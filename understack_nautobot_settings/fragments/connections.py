@@ -1,0 +1,282 @@
+"""How long connections may take, and how they survive a gateway in between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.reader import LETTERS_AND_DIGITS
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.fragments.deferred import TcpConnection
+from understack_nautobot_settings.fragments.deferred import TlsConnection
+from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+LONGEST_APPLICATION_NAME = 63
+"""Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1)."""
+
+_DB_ALWAYS = {"connect_timeout": variables.DB_CONNECT_TIMEOUT}
+_REDIS_ALWAYS: dict[str, Variable[Any]] = {
+    "socket_connect_timeout": variables.REDIS_CONNECT_TIMEOUT,
+    "socket_timeout": variables.REDIS_SOCKET_TIMEOUT,
+}
+_REDIS_WAN: dict[str, Variable[Any]] = {
+    **_REDIS_ALWAYS,
+    "health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL,
+}
+# RESP3 and the name of the client library cost a round trip each, or two.
+_REDIS_QUIET = {"protocol": 2, "client_info": False}
+
+BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
+"""kombu's Redis transport over `redis_connections`."""
+
+NAUTOBOTS_RESULT_BACKEND = "nautobot.core.celery.backends.NautobotDatabaseBackend"
+RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
+"""Nautobot's result backend, which waits for a database that is away."""
+
+# Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
+_RESULT_RETRIES = {
+    "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
+    "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
+}
+
+_Given = dict[str, tuple[Any, Any]]
+"""Options by name: the value that is given, None for none, and the default."""
+
+_ZONE = LETTERS_AND_DIGITS.union("_+/-")
+
+
+def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
+    databases: Mapping[str, Any] | None,
+    caches: Mapping[str, Any] | None,
+    broker_url: str | None,
+    broker_transport_options: Mapping[str, Any] | None,
+    broker_transport: str | None = None,
+    result_backend: str | None = None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+) -> dict[str, Any]:
+    """Return database, cache and broker settings with timeouts, and the profile.
+
+    Timeouts are always set: libpq and redis-py wait for ever on a server that
+    accepts a connection and says nothing. The profile ``wan`` adds what a worker
+    behind a gateway needs. A variable that is set decides; otherwise what the
+    base has is kept; otherwise the default of the variable is used.
+
+    Redis connections over TCP are made by `redis_connections`: over TLS they trust
+    the configured CA and nobody else, and a blocking command may take longer than
+    the socket timeout. The cache names the class in its pool's keyword arguments,
+    where Nautobot's health check finds it as well; the broker names a transport.
+    Where the base names its own, it is kept.
+
+    Args:
+        databases: The base ``DATABASES``; not changed.
+        caches: The base ``CACHES``; not changed.
+        broker_url: The base ``CELERY_BROKER_URL``.
+        broker_transport_options: The base ``CELERY_BROKER_TRANSPORT_OPTIONS``.
+        broker_transport: The base ``CELERY_BROKER_TRANSPORT``.
+        result_backend: The base ``CELERY_RESULT_BACKEND``. Nautobot's own is
+            replaced with ``wan``; one in Redis is only warned about.
+        env: The environment.
+        problems: Collects problems instead of raising them.
+
+    Returns:
+        ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
+        ``CELERY_BROKER_TRANSPORT``, the last two only for Redis or where given;
+        with ``wan`` ``CELERY_RESULT_BACKEND`` and how patient it is.
+
+    Raises:
+        SettingsError: A variable is wrong.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        wan = read(variables.CONNECTION_PROFILE) == "wan"
+        settings: dict[str, Any] = {"DATABASES": _databases(databases, read, wan)}
+        waits = _given(read, _REDIS_WAN if wan else _REDIS_ALWAYS)
+        settings["CACHES"] = {
+            alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
+            for alias, cache in ({"default": {}} if caches is None else caches).items()
+        }
+        settings |= _broker(
+            broker_url,
+            broker_transport_options,
+            broker_transport,
+            waits=waits,
+            read=read,
+            wan=wan,
+        )
+        if scheme_of(result_backend or "") == "rediss":
+            found.append(
+                problem_codes.REDIS_RESULT_BACKEND_TRUST.problem(
+                    "CELERY_RESULT_BACKEND",
+                    "Celery's Redis result backend names its connection class itself, "
+                    "so it trusts the system's CAs beside the configured one.",
+                    "Keep Nautobot's own result backend, which is the database.",
+                )
+            )
+        return settings | _results(result_backend, read, wan)
+
+
+def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:
+    return {
+        option: (read.given(variable), variable.default)
+        for option, variable in declared.items()
+    }
+
+
+def _chosen(base: Mapping[str, Any], given: _Given) -> dict[str, Any]:
+    """Return options: what is given, else what the base has, else the default."""
+    chosen = dict(base)
+    for option, (value, default) in given.items():
+        if value is not None:
+            chosen[option] = value
+        elif option not in chosen:
+            chosen[option] = default
+    return chosen
+
+
+def _databases(
+    databases: Mapping[str, Any] | None, read: Reader, wan: bool
+) -> dict[str, Any]:
+    base = dict(databases or {})
+    default = dict(base.get("default") or {})
+    if not is_postgresql(default):
+        return base
+    options = dict(default.get("OPTIONS") or {})
+    if wan:
+        options = {"keepalives": 1, **options}
+    options = _chosen(options, _given(read, variables.DB_WAITS if wan else _DB_ALWAYS))
+    if wan:
+        options.setdefault("application_name", _application_name(read))
+        options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")
+        default.setdefault("CONN_HEALTH_CHECKS", True)
+    default["OPTIONS"] = options
+    base["default"] = default
+    return base
+
+
+def _time_zone(given: str | None, zone: str) -> dict[str, str]:
+    """Return libpq's ``options`` with the time zone that Django would set next."""
+    # An empty text is somebody's wish: PgBouncer refuses the parameter.
+    if given == "" or "timezone" in str(given).lower() or set(zone) - _ZONE:
+        return {}
+    return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
+
+
+def _application_name(read: Reader) -> str:
+    role = read(variables.ROLE)
+    partition = read(variables.PARTITION)
+    name = "-".join(part for part in ("nautobot", role) if part)
+    if partition:
+        name = f"{name}@{partition}"
+    if len(name.encode()) > LONGEST_APPLICATION_NAME:
+        read.problems.append(
+            problem_codes.APPLICATION_NAME_LONG.problem(
+                variables.PARTITION.name,
+                f"the application_name {name!r} has more than "
+                f"{LONGEST_APPLICATION_NAME} bytes.",
+                "PostgreSQL cuts it; use a shorter name to tell workers apart.",
+            )
+        )
+    return name
+
+
+def _is_ours(cache: Mapping[str, Any]) -> bool:
+    return is_redis_cache(cache) and takes_pool_arguments(cache)
+
+
+def _cache(
+    cache: Mapping[str, Any], waits: _Given, read: Reader, wan: bool
+) -> dict[str, Any]:
+    options = dict(cache.get("OPTIONS") or {})
+    pool = options.get("CONNECTION_POOL_KWARGS") or {}
+    location = cache.get("LOCATION") or ""
+    first = location if isinstance(location, str) else next(iter(location), "")
+    socket = scheme_of(first) == "unix"
+    pool = _redis_options(pool, waits, wan, tcp=not socket)
+    if not (socket or "connection_class" in pool or _names_own_classes(options)):
+        secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
+        pool["connection_class"] = TlsConnection if secured else TcpConnection
+        if wan:
+            pool = {**_REDIS_QUIET, **pool}
+            retries = _given(read, {"retries": variables.REDIS_RETRIES})
+            pool = _chosen(pool, retries)
+    options["CONNECTION_POOL_KWARGS"] = pool
+    return {**cache, "OPTIONS": options}
+
+
+def _names_own_classes(options: Mapping[str, Any]) -> bool:
+    """Tell whether a cache decides on its connections elsewhere, as Sentinel does."""
+    return (
+        "Sentinel" in options.get("CLIENT_CLASS", "")
+        or "CONNECTION_FACTORY" in options
+        or "CONNECTION_POOL_CLASS" in options
+    )
+
+
+def _broker(
+    broker_url: str | None,
+    transport_options: Mapping[str, Any] | None,
+    transport: str | None,
+    *,
+    waits: _Given,
+    read: Reader,
+    wan: bool,
+) -> dict[str, Any]:
+    urls = (broker_url or "redis://").split(";")
+    schemes = {scheme_of(url) for url in urls}
+    options = dict(transport_options or {})
+    settings: dict[str, Any] = {}
+    if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
+        options = _redis_options(options, waits, wan)
+    if schemes <= {"redis", "rediss"} and transport is None:
+        if wan:
+            options = {**_REDIS_QUIET, **options}
+        if wan or "rediss" in schemes:
+            transport = BROKER_TRANSPORT
+            if "rediss" in schemes and len(urls) > 1:
+                read.problems.append(
+                    problem_codes.REDIS_BROKER_FAILOVER_TRUST.problem(
+                        variables.CELERY_BROKER_URL.name,
+                        "the URL lists several brokers, and kombu goes on with its "
+                        "own transport after the first, which trusts the system's "
+                        "CAs beside the configured one.",
+                        "Use one URL, of a name that follows the active Redis.",
+                    )
+                )
+    if options or transport_options is not None:
+        settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
+    if transport is not None:
+        settings["CELERY_BROKER_TRANSPORT"] = transport
+    return settings
+
+
+def _results(result_backend: str | None, read: Reader, wan: bool) -> dict[str, Any]:
+    retries = read(variables.JOB_RESULT_RETRIES)
+    known = (NAUTOBOTS_RESULT_BACKEND, RESULT_BACKEND)
+    if not wan or result_backend not in known:
+        return {}
+    return {
+        "CELERY_RESULT_BACKEND": RESULT_BACKEND,
+        "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+        "CELERY_RESULT_BACKEND_MAX_RETRIES": retries,
+        **_RESULT_RETRIES,
+    }
+
+
+def _redis_options(
+    base: Mapping[str, Any], waits: _Given, wan: bool, *, tcp: bool = True
+) -> dict[str, Any]:
+    options = _chosen(base, waits)
+    if wan and tcp:
+        options.setdefault("socket_keepalive", True)
+    return options

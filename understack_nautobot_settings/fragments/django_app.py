@@ -1,0 +1,51 @@
+"""Whether the Django app of this package runs inside Nautobot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+APP = "understack_nautobot_settings.django_app"
+
+
+def app_settings(
+    installed_apps: Iterable[str] | None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+) -> dict[str, Any]:
+    """Return ``INSTALLED_APPS`` with the app, where it is switched on.
+
+    It is a Django app and no entry of ``PLUGINS``: Nautobot's worker looks every
+    plugin up by its name as a Django label, which takes no dot, and the places to
+    plug into (health checks, metrics) are open to any app.
+
+    Args:
+        installed_apps: The base ``INSTALLED_APPS``; not changed.
+        env: The environment; reads ``UNDERSTACK_APP``,
+            ``UNDERSTACK_EXPIRY_UNHEALTHY``.
+        problems: Collects problems instead of raising them.
+
+    Returns:
+        ``INSTALLED_APPS``, a list, and ``UNDERSTACK_EXPIRY_UNHEALTHY``, in days;
+        switched off, the base alone, if there is one.
+
+    Raises:
+        SettingsError: A variable is wrong.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        if not read(variables.APP):
+            return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
+        apps = dict.fromkeys([*(installed_apps or ()), APP])
+        return {
+            "INSTALLED_APPS": list(apps),
+            variables.EXPIRY_UNHEALTHY.name: read(variables.EXPIRY_UNHEALTHY),
+        }

@@ -1,0 +1,72 @@
+"""What a deployment that faces users sets beyond Nautobot's defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+
+def hardening_settings(
+    debug: bool | None,
+    allowed_hosts: Iterable[str] | None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+) -> dict[str, Any]:
+    """Return the security settings of Django, where hardening is on.
+
+    ``SameSite`` is ``Lax``: the redirect back from an OpenID Connect provider
+    has to carry the session cookie. ``SECURE_PROXY_SSL_HEADER`` stays as it is.
+
+    Args:
+        debug: The base ``DEBUG``.
+        allowed_hosts: The base ``ALLOWED_HOSTS``.
+        env: The environment; reads ``UNDERSTACK_HARDENING``,
+            ``UNDERSTACK_HSTS_SECONDS``.
+        problems: Collects problems instead of raising them.
+
+    Returns:
+        Settings of Django's security middleware, sessions and CSRF protection;
+        empty where hardening is off.
+
+    Raises:
+        SettingsError: ``DEBUG`` is on, or ``ALLOWED_HOSTS`` takes any host.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        if not read(variables.HARDENING):
+            return {}
+        name = variables.HARDENING.name
+        if debug:
+            found.append(
+                problem_codes.HARDENING_DEBUG.problem(
+                    name,
+                    "DEBUG is on, and its error pages show settings to everybody.",
+                    f"Unset {variables.DEBUG.name}.",
+                )
+            )
+        if "*" in (allowed_hosts or ()):
+            found.append(
+                problem_codes.HARDENING_ALLOWED_HOSTS.problem(
+                    name,
+                    "ALLOWED_HOSTS is '*', so any Host header is believed.",
+                    f"List the host names in {variables.ALLOWED_HOSTS.name}.",
+                )
+            )
+        return {
+            "SESSION_COOKIE_SECURE": True,
+            "SESSION_COOKIE_HTTPONLY": True,
+            "SESSION_COOKIE_SAMESITE": "Lax",
+            "CSRF_COOKIE_SECURE": True,
+            "CSRF_COOKIE_SAMESITE": "Lax",
+            "SECURE_HSTS_SECONDS": read(variables.HSTS_SECONDS),
+            "SECURE_CONTENT_TYPE_NOSNIFF": True,
+        }

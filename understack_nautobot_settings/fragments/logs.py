@@ -1,0 +1,186 @@
+"""Log lines: their format, and the ones that say at start-up how things are set.
+
+Django configures logging after the settings file has run, so what the settings
+have to say waits here until then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+LOGGER = "understack_nautobot_settings"
+CONFIGURE_LOGGING = "understack_nautobot_settings.fragments.logs.configure_logging"
+DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
+NOTHING_TO_CONFIGURE = {"version": 1, "incremental": True}
+"""A ``LOGGING`` that changes nothing: for an empty one Django configures none, and
+what waits here would never be logged."""
+
+Line = str | Callable[[], str]
+"""A line, or what makes it at the moment it is logged."""
+
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+# Celery would replace the handlers of the root logger, and give one of its own to
+# the logger of tasks where that has none: both in a format of its own.
+_KEEP_ROOT_LOGGER = {"CELERY_WORKER_HIJACK_ROOT_LOGGER": False}
+_TASK_LOGGER = "celery.task"
+
+_waiting: list[tuple[int, Line]] = []
+_configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
+
+
+def _nautobot_structlog() -> Callable[..., None] | None:
+    try:
+        from nautobot.core.settings_funcs import setup_structlog_logging
+    except ImportError:
+        return None
+    return setup_structlog_logging  # type: ignore[no-any-return]
+
+
+def log_settings(
+    logging_settings: Mapping[str, Any] | None,
+    installed_apps: Iterable[str] | None,
+    middleware: Iterable[str] | None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+    structlog: Callable[[], Callable[..., None] | None] = _nautobot_structlog,
+) -> dict[str, Any]:
+    """Return ``LOGGING`` in the format asked for, by Nautobot's structlog set-up.
+
+    Args:
+        logging_settings: The base ``LOGGING``; not changed.
+        installed_apps: The base ``INSTALLED_APPS``; not changed.
+        middleware: The base ``MIDDLEWARE``; not changed.
+        env: The environment; reads ``UNDERSTACK_LOG_FORMAT``,
+            ``NAUTOBOT_LOG_LEVEL``.
+        problems: Collects problems instead of raising them.
+        structlog: Returns ``nautobot.core.settings_funcs.setup_structlog_logging``,
+            or None where there is no Nautobot.
+
+    Returns:
+        ``LOGGING``, ``INSTALLED_APPS`` and ``MIDDLEWARE``, those that were given;
+        with a format also ``CELERY_WORKER_HIJACK_ROOT_LOGGER``, so that workers
+        write the same format.
+
+    Raises:
+        SettingsError: A variable is wrong.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        log_format = read(variables.LOG_FORMAT)
+        base = {
+            "LOGGING": logging_settings,
+            "INSTALLED_APPS": installed_apps,
+            "MIDDLEWARE": middleware,
+        }
+        given = {name: value for name, value in base.items() if value is not None}
+        if log_format is None:
+            return given
+        level = read(variables.LOG_LEVEL)
+        # Without settings to change, which the command line has none of, there is
+        # no reason to import Nautobot.
+        if not given:
+            return given
+        set_up = structlog()
+        if set_up is None:
+            found.append(
+                problem_codes.LOG_FORMAT_NAUTOBOT.problem(
+                    variables.LOG_FORMAT.name,
+                    "Nautobot, whose structlog set-up makes the format, is not "
+                    "installed here.",
+                    "Nothing to do outside of Nautobot.",
+                )
+            )
+            return given
+        from copy import deepcopy
+
+        before = logging_settings or {}
+        loggers = dict(deepcopy(before))
+        loggers.setdefault("loggers", {})
+        apps = list(installed_apps or ())
+        layers = list(middleware or ())
+        # Nautobot's function appends to the lists it is given; the second of two
+        # runs in one process starts from the outcome of the first.
+        if "django_structlog" in apps:
+            return {**given, **_KEEP_ROOT_LOGGER}
+        loggers["loggers"].setdefault(_TASK_LOGGER, {})
+        set_up(
+            loggers,
+            apps,
+            layers,
+            log_level=level,
+            root_level=level,
+            plain_format=log_format == "plain",
+        )
+        # It also silences every logger that exists by then, Celery's among them: a
+        # worker would neither say that it is ready nor that a task has failed.
+        loggers["disable_existing_loggers"] = before.get(
+            "disable_existing_loggers", False
+        )
+        return {
+            "LOGGING": loggers,
+            "INSTALLED_APPS": apps,
+            "MIDDLEWARE": layers,
+            **_KEEP_ROOT_LOGGER,
+        }
+
+
+def log_once_configured(
+    lines: Iterable[tuple[int, Line]], logging_config: str | None
+) -> str | None:
+    """Keep lines until Django configures logging; return ``LOGGING_CONFIG``.
+
+    Args:
+        lines: Level of each line, and the line; they replace lines that still wait.
+        logging_config: The base ``LOGGING_CONFIG``; None turns Django's logging
+            configuration off, and then nothing can be logged at that moment.
+    """
+    if not logging_config:
+        return logging_config
+    if logging_config != CONFIGURE_LOGGING:
+        _configured_by[:] = [logging_config]
+    _waiting[:] = lines
+    return CONFIGURE_LOGGING
+
+
+def configure_logging(settings: dict[str, Any]) -> None:
+    """Configure logging as Django would have, then log the lines that waited.
+
+    Django calls this as its ``LOGGING_CONFIG``. Each line is logged once.
+    """
+    import logging
+
+    _logging_config(_configured_by[0])(settings)
+    logger = logging.getLogger(LOGGER)
+    # dictConfig disables loggers that existed before, and Nautobot configures
+    # none that would take these lines.
+    logger.disabled = False
+    logger.setLevel(logging.INFO)
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(_LINE))
+        logger.addHandler(handler)
+    while _waiting:
+        level, line = _waiting.pop(0)
+        logger.log(level, "%s", line() if callable(line) else line)
+
+
+def _logging_config(name: str) -> Callable[[dict[str, Any]], None]:
+    from importlib import import_module
+
+    module, _, attribute = name.rpartition(".")
+    configure: Callable[[dict[str, Any]], None] = getattr(
+        import_module(module), attribute
+    )
+    return configure

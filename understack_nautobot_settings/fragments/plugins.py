@@ -1,0 +1,367 @@
+"""Which plugins Nautobot loads, and their configuration."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import stat
+import sys
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.expansion import expanded
+from understack_nautobot_settings.environment.expansion import expanded_object
+from understack_nautobot_settings.environment.json_objects import LONG
+from understack_nautobot_settings.environment.json_objects import line_and_column
+from understack_nautobot_settings.environment.json_objects import read_json_object
+from understack_nautobot_settings.environment.merging import layered
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import echo
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "nautobot_plugin_nornir": {
+        "nornir_settings": {
+            "credentials": (
+                "nautobot_plugin_nornir.plugins.credentials"
+                ".nautobot_secrets.CredentialsNautobotSecrets"
+            ),
+            "runner": {"plugin": "threaded", "options": {"num_workers": 20}},
+        },
+        "use_config_context": {"connection_options": True},
+    },
+    "nautobot_golden_config": {
+        "per_feature_bar_width": 0.15,
+        "per_feature_width": 13,
+        "per_feature_height": 4,
+        "enable_backup": True,
+        "enable_compliance": True,
+        "enable_intended": True,
+        "enable_sotagg": True,
+        "enable_postprocessing": True,
+        "sot_agg_transposer": None,
+        "platform_slug_map": None,
+        "postprocessing_callables": [],
+        "postprocessing_subscribed": [],
+    },
+}
+"""The open-source plugins that load when installed, with their configuration."""
+
+_BASE = "PLUGINS_CONFIG"
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether a module can be found, importing nothing.
+
+    Asks the finders of the import system as an import would, one part of a
+    dotted name after the other, without running the packages around it. A
+    directory without Python files of its own (a namespace package) is not
+    installed: any folder on the path would be. Where a finder fails, only the
+    import can tell, so the answer is yes and the import gives the reason.
+
+    Args:
+        name: Dotted module name.
+    """
+    loaded = sys.modules.get(name)
+    if loaded is None and name in sys.modules:
+        # None is how an import is forbidden.
+        return False
+    if getattr(loaded, "__file__", None) or _is_package_on_path(name):
+        return True
+    try:
+        spec = _spec(name)
+    except Exception:  # noqa: BLE001 - a finder may raise anything
+        return True
+    if spec is None:
+        return loaded is not None
+    return spec.loader is not None
+
+
+def _is_package_on_path(name: str) -> bool:
+    """Tell whether a package is where most are: much faster than its spec."""
+    return "." not in name and any(
+        os.path.isfile(f"{directory or '.'}/{name}/__init__.py")
+        # What is installed comes last.
+        for directory in reversed(sys.path)
+    )
+
+
+def _spec(name: str) -> Any:
+    """Return the module spec of a dotted name, None where nothing is found."""
+    spec = path = None
+    whole = ""
+    for part in name.split("."):
+        whole = f"{whole}.{part}" if whole else part
+        spec = _found(whole, part, path)
+        package = sys.modules.get(whole)
+        path = getattr(package, "__path__", None)
+        if path is None and spec is not None:
+            path = spec.submodule_search_locations
+        if path is None:
+            break
+    return spec if whole == name else None
+
+
+def _found(whole: str, part: str, path: Any) -> Any:
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        if find_spec is None:
+            continue
+        # For a directory, PathFinder looks up the package around it in sys.modules,
+        # where it need not be; it finds the same by the last part and the path.
+        by_path = path is not None and getattr(finder, "__name__", "") == "PathFinder"
+        spec = find_spec(part if by_path else whole, path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def plugin_settings(
+    plugins: Iterable[str] | None,
+    plugins_config: Mapping[str, Any] | None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+    find: Callable[[str], bool] = is_installed,
+) -> dict[str, Any]:
+    """Return the plugins that Nautobot loads, and their configuration.
+
+    Plugins: those of the base, the open-source defaults that are installed, then
+    the extra ones that are installed, each once. A plugin that is installed and
+    breaks on import stays, so that Nautobot raises the real error.
+
+    Configuration, a later layer over an earlier one, objects merged and all else
+    replaced: the defaults of the plugins that load, the base, and the JSON of
+    ``NAUTOBOT_EXTRA_PLUGINS_CONFIG`` (or of the file that
+    ``NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE`` names), in which references to
+    environment variables are expanded: values are text there, whatever they hold.
+
+    An exception raised from here holds none of the JSON and no expanded value;
+    its traceback leads to frames that hold the arguments, `env` among them.
+
+    Args:
+        plugins: The base ``PLUGINS``; not changed, None for none.
+        plugins_config: The base ``PLUGINS_CONFIG``; not changed and no part of it
+            returned, since Nautobot writes into the result. None for none.
+        env: The environment; also what references in the JSON name.
+        problems: Collects problems instead of raising them.
+        find: Tells whether a module is installed.
+
+    Returns:
+        ``{"PLUGINS": [...], "PLUGINS_CONFIG": {...}}``
+
+    Raises:
+        SettingsError: A name is no module name, an extra plugin is not installed
+            while ``NAUTOBOT_EXTRA_PLUGINS_STRICT`` is on, the JSON is refused, a
+            reference in it is unset, or the configuration of a plugin is not an
+            object.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        base = list(dict.fromkeys(plugins or ()))
+        extra = _valid(read)
+        missing = [name for name in extra if name not in base and not find(name)]
+        _report_missing(missing, read)
+        defaults = [name for name in DEFAULTS if name in base or find(name)]
+        loaded = [name for name in extra if name not in missing]
+        names = list(dict.fromkeys([*base, *defaults, *loaded]))
+        return {
+            "PLUGINS": names,
+            "PLUGINS_CONFIG": _configuration(names, missing, plugins_config, read),
+        }
+
+
+def _valid(read: Reader) -> list[str]:
+    names = read(variables.EXTRA_PLUGINS)
+    valid = []
+    for name in dict.fromkeys(names):
+        if _is_module_name(name):
+            valid.append(name)
+            continue
+        mended = name.replace("-", "_")
+        remedy = "Use names as Python imports them, separated by commas."
+        if _is_module_name(mended):
+            remedy = f"Use the name as Python imports it, such as {mended}."
+        read.problems.append(
+            problem_codes.PLUGIN_NAME_INVALID.problem(
+                variables.EXTRA_PLUGINS.name,
+                f"{echo(name)} is not a module name.",
+                remedy,
+            )
+        )
+    return valid
+
+
+def _is_module_name(name: str) -> bool:
+    return all(
+        part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")
+    )
+
+
+def _report_missing(missing: list[str], read: Reader) -> None:
+    strict = read(variables.EXTRA_PLUGINS_STRICT)
+    for name in missing:
+        nearest = _nearest(name, DEFAULTS)
+        hint = "Install it in the image, or correct the name."
+        if nearest:
+            hint = f"Correct the name to {nearest}, or install it in the image."
+        if strict:
+            code, fact = problem_codes.PLUGIN_MISSING, "is not installed"
+        else:
+            code, fact = problem_codes.PLUGIN_SKIPPED, "is not installed and is skipped"
+        read.problems.append(
+            code.problem(variables.EXTRA_PLUGINS.name, f"{echo(name)} {fact}.", hint)
+        )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    folded = name.lower().replace("-", "_")
+    return next(iter(get_close_matches(folded, known, n=1, cutoff=0.8)), "")
+
+
+def _configuration(
+    names: list[str],
+    missing: list[str],
+    plugins_config: Mapping[str, Any] | None,
+    read: Reader,
+) -> dict[str, Any]:
+    source, extra = _extra_configuration(read)
+    if plugins_config is None:
+        plugins_config = {}
+    elif not isinstance(plugins_config, Mapping):
+        read.problems.append(
+            problem_codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
+                _BASE, "the value is not a dict.", "Assign a dict, {} for none."
+            )
+        )
+        plugins_config = {}
+    base = _objects(plugins_config, _BASE, read)
+    defaults = {name: config for name, config in DEFAULTS.items() if name in names}
+    merged = layered(defaults, base)
+    for name, config in extra.items():
+        # The parsed JSON is nobody else's: only what is merged is copied.
+        merged[name] = layered(merged[name], config) if name in merged else config
+    for name in merged:
+        # What is not installed was reported already.
+        if name not in names and name not in missing:
+            _report_not_loaded(name, source if name in extra else _BASE, names, read)
+    return merged
+
+
+def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:
+    nearest = _nearest(str(name), names)
+    if nearest:
+        hint = f"Correct the name to {nearest}."
+    elif name in DEFAULTS:
+        hint = "Install it in the image, or remove its configuration."
+    else:
+        hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."
+    read.problems.append(
+        problem_codes.PLUGIN_CONFIG_UNUSED.problem(
+            source, f"{echo(str(name))} is configured and not loaded.", hint
+        )
+    )
+
+
+def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
+    """Return the variable that gives the JSON, and the expanded objects in it."""
+    by_value, by_file = (
+        variables.EXTRA_PLUGINS_CONFIG,
+        variables.EXTRA_PLUGINS_CONFIG_FILE,
+    )
+    path = read.given(by_file)
+    if read.is_set(by_file) and read.is_set(by_value):
+        read.problems.append(
+            problem_codes.FILE_AND_VALUE.problem(
+                by_value.name,
+                f"{by_file.name} is set as well.",
+                "Unset one of the two.",
+            )
+        )
+        return by_value.name, {}
+    env = read.mapping()
+    text: str | None
+    if path is not None:
+        source, text = by_file.name, _file_text(path, by_file.name, read.problems)
+    else:
+        # As it stands in the environment, so that positions are true.
+        source, text = by_value.name, read.given(by_value) and env[by_value.name]
+    if text is None:
+        return source, {}
+    # Escaped or not, a dollar sign shows in the text, which is faster to search.
+    dollar = "$" in text
+    config = expanded_object(text, env) if dollar and len(text) >= LONG else None
+    if config is not None:
+        return source, _objects(config, source, read)
+    config = read_json_object(source, text, read.problems)
+    if config is None:
+        return source, {}
+    objects = _objects(config, source, read)
+    if dollar or r"\u0024" in text:
+        objects = expanded(
+            objects, env, variable=source, problems=read.problems, in_place=True
+        )
+    return source, objects
+
+
+def _objects(
+    config: Mapping[str, Any], source: str, read: Reader
+) -> dict[str, dict[str, Any]]:
+    """Return the plugins whose configuration is an object; report the others."""
+    objects = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            objects[name] = value
+            continue
+        kind = "null" if value is None else "not an object"
+        read.problems.append(
+            problem_codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
+                source,
+                f"the configuration of {echo(str(name))} is {kind}.",
+                "Write an object, {} for none.",
+            )
+        )
+    return objects
+
+
+def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
+    content = b""
+    fact = ""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                content = file.read()
+            fact = "" if content.strip() else f"{path} is empty."
+        else:
+            fact = f"{path} is not a file."
+    except FileNotFoundError:
+        fact = f"{path} does not exist."
+    except OSError as error:
+        fact = f"{path} cannot be read: {os.strerror(error.errno or 0)}."
+    if fact:
+        problems.append(
+            problem_codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(
+                source, fact, "Mount the file there, or correct the path."
+            )
+        )
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+    line, column = line_and_column(before, len(before))
+    problems.append(
+        problem_codes.VALUE_NOT_UTF8.problem(
+            source,
+            f"the file is not UTF-8 at line {line}, column {column}.",
+            "Save it as UTF-8 text.",
+        )
+    )
+    return None

@@ -1,0 +1,206 @@
+"""The Redis URLs that Nautobot builds, and the same ones built so that they work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import FALSE_WORDS
+from understack_nautobot_settings.environment.reader import TRUE_WORDS
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import NamedTuple
+
+CACHE_DATABASE = 1
+BROKER_DATABASE = 0
+
+_PLAIN_TO_TLS = {"redis": "rediss"}
+# Far more databases than any Redis has.
+_MOST = "999999"
+
+
+# RFC 3986.
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+class RedisAddress(NamedTuple):
+    """Where Redis is and who is asking, from the ``NAUTOBOT_REDIS_*`` variables.
+
+    Attributes:
+        scheme: ``redis``, ``rediss`` or ``unix``.
+        host: Host name, IP address, or the path of a socket.
+        port: TCP port.
+        username: ACL user, empty for the default one.
+        password: The password itself, not percent-encoded.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Return the address without any credential."""
+        return f"<RedisAddress {self.scheme} {self.host} {self.port}>"
+
+    def url(self, database: int, *, credentials: bool) -> str:
+        """Return the URL of one database, every part percent-encoded."""
+        who = ""
+        if credentials and (self.username or self.password):
+            who = f"{_encoded(self.username)}:{_encoded(self.password)}@"
+        if self.scheme == "unix":
+            return f"unix://{who}{_encoded(self.host, also=b'/')}?db={database}"
+        host = f"[{self.host}]" if ":" in self.host.strip("[]") else self.host
+        host = host.replace("[[", "[").replace("]]", "]")
+        return f"{self.scheme}://{who}{host}:{self.port}/{database}"
+
+    def credentials(self) -> dict[str, str]:
+        """Return the credentials as keyword arguments of redis-py."""
+        both = {"username": self.username, "password": self.password}
+        return {name: value for name, value in both.items() if value}
+
+
+def _encoded(text: str, *, also: bytes = b"") -> str:
+    """Return a text percent-encoded, as `urllib.parse.quote` would.
+
+    That takes some milliseconds to import, which `check` feels.
+    """
+    if text.isascii() and text.isalnum():
+        return text
+    kept = _UNRESERVED + also
+    return "".join(
+        [chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode()]
+    )
+
+
+def redis_address(read: Reader) -> RedisAddress:
+    """Return the address that the environment describes."""
+    username = read(variables.REDIS_USERNAME)
+    password = read(variables.REDIS_PASSWORD)
+    if read(variables.REDIS_PASSWORD_ENCODED):
+        password = _decoded(password, read)
+    scheme = read(variables.REDIS_SCHEME)
+    if scheme is None:
+        scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
+    host = read(variables.REDIS_HOST)
+    if scheme != "unix" and not _is_host(host):
+        # Not repeated: whoever writes a whole URL there writes a password as well.
+        read.problems.append(
+            problem_codes.REDIS_HOST_INVALID.problem(
+                variables.REDIS_HOST.name,
+                "the value is no host name.",
+                "Set it to the host alone; scheme, port, user and password have "
+                "variables of their own.",
+            )
+        )
+        host = variables.REDIS_HOST.default
+    return RedisAddress(
+        scheme=scheme,
+        host=host,
+        port=read(variables.REDIS_PORT),
+        username=username,
+        password=password,
+    )
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text is a host and nothing else in a URL."""
+    if ":" in text:
+        address = text.removeprefix("[").removesuffix("]").partition("%")[0]
+        return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
+    return not any(one in "/?#@[]\\%" or one.isspace() for one in text)
+
+
+def _decoded(password: str, read: Reader) -> str:
+    from urllib.parse import unquote
+
+    try:
+        return unquote(password, errors="strict")
+    except UnicodeDecodeError:
+        # Not while the text is at hand: it would be the context of what is raised.
+        pass
+    read.problems.append(
+        problem_codes.VALUE_NOT_UTF8.problem(
+            variables.REDIS_PASSWORD.name,
+            "what is percent-encoded in the value is not UTF-8.",
+            f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
+        )
+    )
+    return ""
+
+
+def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
+    """Return the URL as Nautobot builds it, None where Nautobot would raise."""
+    start = nautobot_url_start(env)
+    return None if start is None else f"{start}{database}"
+
+
+def nautobot_url_start(env: Mapping[str, str]) -> str | None:
+    """Return the URL as Nautobot builds it up to the number of the database.
+
+    Mirrors ``nautobot.core.settings_funcs.parse_redis_connection``, which neither
+    strips nor encodes anything.
+    """
+    port = env.get(variables.REDIS_PORT.name, str(variables.REDIS_PORT.default))
+    ssl = env.get(variables.REDIS_SSL.name, "false").lower()
+    scheme = env.get(variables.REDIS_SCHEME.name)
+    if scheme is None:
+        if ssl not in (*TRUE_WORDS, *FALSE_WORDS):
+            return None
+        scheme = "rediss" if ssl in TRUE_WORDS else "redis"
+    try:
+        number = int(port)
+    except ValueError:
+        return None
+    host = env.get(variables.REDIS_HOST.name, variables.REDIS_HOST.default)
+    username = env.get(variables.REDIS_USERNAME.name, "")
+    password = env.get(variables.REDIS_PASSWORD.name, "")
+    who = f"{username}:{password}@" if username or password else ""
+    if scheme == "unix":
+        return f"{scheme}://{who}{host}?db="
+    return f"{scheme}://{who}{host}:{number}/"
+
+
+def nautobot_database(url: object, start: str | None) -> int | None:
+    """Return the number of the database where Nautobot built the URL, else None.
+
+    A settings file may ask ``parse_redis_connection`` for a database of its own.
+
+    Args:
+        url: A URL, or whatever stands in place of one.
+        start: What `nautobot_url_start` returns.
+    """
+    if start is None or not isinstance(url, str) or not url.startswith(start):
+        return None
+    number = url[len(start) :]
+    # As Nautobot writes a number: no sign, no blanks, no leading zeros.
+    if not (number.isascii() and number.isdecimal()) or len(number) > len(_MOST):
+        return None
+    return int(number) if str(int(number)) == number else None
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL, in lower case."""
+    return url.partition("://")[0].lower() if "://" in url else ""
+
+
+def over_tls(url: str) -> str:
+    """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
+    scheme, separator, rest = url.partition("://")
+    return _PLAIN_TO_TLS.get(scheme.lower(), scheme) + separator + rest
+
+
+def ssl_options(url: str) -> list[str]:
+    """Return the names of the TLS options in the query of a URL."""
+    if "?" not in url:
+        return []
+    from urllib.parse import parse_qsl
+    from urllib.parse import urlsplit
+
+    try:
+        query = urlsplit(url).query
+    except ValueError:
+        query = url.partition("?")[2]
+    names = (name for name, _ in parse_qsl(query, keep_blank_values=True))
+    return [name for name in names if name == "ssl" or name.startswith("ssl_")]

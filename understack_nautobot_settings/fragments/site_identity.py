@@ -1,0 +1,62 @@
+"""Which site a pod belongs to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import LETTERS_AND_DIGITS
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import echo
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+_TAKEN = LETTERS_AND_DIGITS.union("._-")
+
+
+def site_settings(
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+) -> dict[str, Any]:
+    """Return the identity of the site as Django settings.
+
+    A partition names the Celery queue of the site and is part of device URNs,
+    which are written to the database, so it takes no foreign character.
+
+    Args:
+        env: The environment; reads ``UNDERSTACK_PARTITION``, ``UNDERSTACK_SITE``.
+        problems: Collects problems instead of raising them.
+
+    Returns:
+        ``{"UNDERSTACK_PARTITION": str, "UNDERSTACK_SITE": str}``, empty strings
+        where unset.
+
+    Raises:
+        SettingsError: A name has a character outside ``[A-Za-z0-9._-]``.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        return {
+            variable.name: _name(variable, read)
+            for variable in (variables.PARTITION, variables.SITE)
+        }
+
+
+def _name(variable: Variable[str], read: Reader) -> str:
+    name = read(variable)
+    foreign = sorted(set(name) - _TAKEN)
+    if foreign:
+        read.problems.append(
+            problem_codes.SITE_NAME_INVALID.problem(
+                variable.name,
+                f"{echo(name)} has {', '.join(map(repr, foreign))}.",
+                "Use letters, digits, '.', '_' and '-' only.",
+            )
+        )
+        return ""
+    return name

@@ -1,0 +1,166 @@
+"""Single sign-on through OpenID Connect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import one_of
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
+
+AUTHENTICATION_BACKENDS = [
+    "social_core.backends.open_id_connect.OpenIdConnectAuth",
+    "nautobot.core.authentication.ObjectPermissionBackend",
+]
+DEFAULT_CLIENT_ID = "nautobot"
+
+PARTS: dict[str, Variable[str | None]] = {
+    "issuer": variables.OIDC_ENDPOINT,
+    "client-id": variables.OIDC_KEY,
+    "client-secret": variables.OIDC_SECRET,
+}
+
+
+def sso_settings(
+    authentication_backends: Iterable[str] | None = None,
+    env: Mapping[str, str] = os.environ,
+    *,
+    problems: list[Problem] | None = None,
+) -> dict[str, Any]:
+    """Return the settings of single sign-on, all of them or none.
+
+    The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*``
+    variables. Issuer and client secret are needed, the client id defaults to
+    ``nautobot``. An empty directory, which worker pods have, means off.
+
+    Args:
+        authentication_backends: The base ``AUTHENTICATION_BACKENDS``.
+        env: The environment.
+        problems: Collects problems instead of raising them.
+
+    Returns:
+        The base unchanged where sign-on is off; ``AUTHENTICATION_BACKENDS`` and
+        ``SOCIAL_AUTH_OIDC_OIDC_ENDPOINT``, ``_KEY``, ``_SECRET`` and ``_SCOPE``
+        where it is on.
+
+    Raises:
+        SettingsError: A part is missing, unreadable or given twice, or the
+            issuer is not an https URL.
+    """
+    with Collecting(problems) as found:
+        read = Reader(env, found)
+        before = len(found)
+        directory = read(variables.SSO_DIR)
+        parts = _file_parts(read, directory)
+        for part, variable in PARTS.items():
+            value = read.given(variable)
+            if value is not None and part in parts:
+                found.append(
+                    problem_codes.SSO_TWICE.problem(
+                        variable.name,
+                        f"the file {os.path.join(directory, part)} is there as well.",
+                        "Remove one of the two.",
+                    )
+                )
+            elif value is not None:
+                parts[part] = value
+        off = {}
+        if authentication_backends is not None:
+            off["AUTHENTICATION_BACKENDS"] = list(authentication_backends)
+        if not parts or len(found) > before:
+            return off
+        _check_complete(
+            parts, directory, found, read.given(PARTS["issuer"]) is not None
+        )
+        if len(found) > before:
+            return off
+        scope = read(variables.OIDC_SCOPE)
+        return {
+            "AUTHENTICATION_BACKENDS": list(AUTHENTICATION_BACKENDS),
+            "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
+            "SOCIAL_AUTH_OIDC_KEY": parts.get("client-id", DEFAULT_CLIENT_ID),
+            "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
+            "SOCIAL_AUTH_OIDC_SCOPE": list(scope),
+        }
+
+
+def _file_parts(read: Reader, directory: str) -> dict[str, str]:
+    """Return the parts that are files, without surrounding blanks."""
+    parts = {}
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        if read.is_set(variables.SSO_DIR):
+            read.problems.append(_unreadable(directory, "it does not exist"))
+        return {}
+    except OSError as error:
+        read.problems.append(_unreadable(directory, os.strerror(error.errno or 0)))
+        return {}
+    for part in PARTS:
+        if part not in names:
+            continue
+        path = os.path.join(directory, part)
+        try:
+            with open(path, encoding="utf-8-sig") as file:
+                content = file.read().strip()
+        except UnicodeDecodeError:
+            read.problems.append(_unreadable(path, "it does not hold UTF-8 text"))
+        except OSError as error:
+            read.problems.append(_unreadable(path, os.strerror(error.errno or 0)))
+        else:
+            if content:
+                parts[part] = content
+    return parts
+
+
+def _unreadable(path: str, reason: str) -> Problem:
+    return problem_codes.SSO_UNREADABLE.problem(
+        variables.SSO_DIR.name,
+        f"{path} cannot be read: {reason}.",
+        "Check the mount of the single sign-on secret.",
+    )
+
+
+def _check_complete(
+    parts: Mapping[str, str], directory: str, problems: list[Problem], written: bool
+) -> None:
+    present = one_of(sorted(parts), "and")
+    problems.extend(
+        problem_codes.SSO_INCOMPLETE.problem(
+            PARTS[part].name,
+            f"single sign-on has {present}, but no {part}.",
+            f"Set it, or add the file {os.path.join(directory, part)}; remove the "
+            "others for no single sign-on.",
+        )
+        for part in ("issuer", "client-secret")
+        if part not in parts
+    )
+    issuer = parts.get("issuer")
+    if issuer is not None and not _is_https(issuer):
+        place = os.path.join(directory, "issuer")
+        name = PARTS["issuer"].name if written else variables.SSO_DIR.name
+        fact = "the issuer" if written else f"the issuer in {place}"
+        problems.append(
+            problem_codes.SSO_ISSUER.problem(
+                name,
+                f"{fact} is not an https URL.",
+                "Use the provider's https:// issuer URL.",
+            )
+        )
+
+
+def _is_https(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        split = urlsplit(url)
+        return split.scheme == "https" and bool(split.hostname)
+    except ValueError:
+        return False

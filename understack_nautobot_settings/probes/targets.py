@@ -1,0 +1,343 @@
+"""Connects as Nautobot would, and says at which stage it ends and why.
+
+Needs neither Django nor Nautobot: the settings come from the environment alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import partial
+
+from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.libpq import libpq_of_wheels
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Journey
+from understack_nautobot_settings.probes.attempt import Stage
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Problem
+
+TARGETS = ("database", "cache", "broker", "worker")
+DEFAULT_TARGETS = ("database", "cache", "broker")
+TIMEOUT = 10.0
+"""Seconds that each target gets; all of them at the same time."""
+
+OK = 0
+WRONG = 1
+UNREACHABLE = 2
+
+_HTTPS = "https://"
+_GRACE = 0.5
+
+# What could not be found out, rather than what was found to be wrong.
+_NOT_CHECKED = frozenset(
+    code.id
+    for code in (
+        problem_codes.PROBE_DNS,
+        problem_codes.PROBE_REFUSED,
+        problem_codes.PROBE_TIMEOUT,
+        problem_codes.PROBE_NETWORK,
+        problem_codes.PROBE_SILENT,
+        problem_codes.PROBE_CLOSED,
+        problem_codes.PROBE_DRIVER,
+    )
+)
+
+# What can pass by itself; everything else somebody has to mend.
+TRANSIENT = _NOT_CHECKED - {problem_codes.PROBE_DRIVER.id} | {
+    code.id
+    for code in (
+        problem_codes.PROBE_GATEWAY_BACKEND,
+        problem_codes.PROBE_GATEWAY_NAME,
+        problem_codes.PROBE_SERVER_NOT_YET_VALID,
+        problem_codes.PROBE_CLIENT_FILES,
+        problem_codes.PROBE_DB_STARTING,
+        problem_codes.PROBE_DB_FULL,
+        problem_codes.PROBE_REDIS_BUSY,
+        problem_codes.PROBE_HEARTBEAT,
+        problem_codes.PROBE_WORKER_SILENT,
+        problem_codes.PROBE_HTTP_UNAVAILABLE,
+    )
+}
+
+_DATABASE_CONCERNS = ("postgresql_tls", "secret_files", "connections")
+_REDIS_CONCERNS = ("redis_tls", "connections")
+_CONCERNS = {
+    "database": _DATABASE_CONCERNS,
+    "cache": _REDIS_CONCERNS,
+    "broker": _REDIS_CONCERNS,
+    # A heartbeat says what it says, whatever the settings are worth.
+    "worker": (),
+}
+_SETTINGS = {
+    "database": ("DATABASES",),
+    "cache": ("CACHES",),
+    "broker": ("CELERY_",),
+    "worker": (),
+}
+
+
+class Probe(NamedTuple):
+    """What came of one target.
+
+    Attributes:
+        target: ``database``, ``cache``, ``broker``, ``worker``, or a URL.
+        ok: Whether every stage was passed.
+        stages: The stages, in order; the last one failed where `ok` is false.
+        problem: Why, None where all is well.
+    """
+
+    target: str
+    ok: bool
+    stages: tuple[Stage, ...]
+    problem: Problem | None
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it may be well in a while without anybody doing anything."""
+        return self.problem is not None and self.problem.code in TRANSIENT
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented form: target, ok, stages, problem."""
+        return {
+            "target": self.target,
+            "ok": self.ok,
+            "stages": [
+                {**stage._asdict(), "seconds": round(stage.seconds, 6)}
+                for stage in self.stages
+            ],
+            "problem": None if self.problem is None else self.problem._asdict(),
+        }
+
+
+class Ping(NamedTuple):
+    """Whom to ask for an answer of his own.
+
+    Attributes:
+        destination: Name of the worker; ``celery@<host name>`` where empty.
+    """
+
+    destination: str = ""
+
+
+def probe_targets(
+    targets: Iterable[str] = DEFAULT_TARGETS,
+    env: Mapping[str, str] = os.environ,
+    *,
+    timeout: float = TIMEOUT,
+    ping: Ping | None = None,
+    tls_prefix: str = "",
+    heartbeat_seconds: float | None = None,
+    network: Network | None = None,
+    journeys: Mapping[str, Callable[[Journey], None]] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Probe]:
+    """Reach every target at the same time, as Nautobot would.
+
+    Args:
+        targets: Any of `TARGETS`, and ``https://`` URLs.
+        env: The environment.
+        timeout: Seconds that each target gets.
+        ping: Makes ``worker`` ask the worker itself through the broker, in addition
+            to its heartbeat file and certificate.
+        tls_prefix: Prefix of the variables with the client certificate for URLs:
+            ``NOETL_TLS_`` reads ``NOETL_TLS_CLIENT_CERT``, ``NOETL_TLS_CLIENT_KEY``
+            and ``NOETL_TLS_CA``.
+        heartbeat_seconds: Age at which a worker's heartbeat is too old.
+        network: The network.
+        journeys: Ways to reach further targets, or other ways to reach these.
+        clock: Seconds, of any beginning.
+
+    Returns:
+        One result for each target, in the order they were named.
+
+    Raises:
+        ValueError: A target is none of those, or a URL without a host.
+    """
+    ways = {
+        **_ways(env, ping, heartbeat_seconds, network or Network()),
+        **(journeys or {}),
+    }
+    started = []
+    for target in dict.fromkeys(targets):
+        way = ways.get(target)
+        if way is None and target.startswith(_HTTPS):
+            _refuse_unusable(target)
+            way = partial(_reach_url, target, env, tls_prefix, network or Network())
+        if way is None:
+            raise ValueError(
+                f"{target} is none of {', '.join(TARGETS)}, and no https:// URL."
+            )
+        journey = Journey(target, timeout, clock=clock)
+        # A daemon: what hangs in a system call may not keep the process alive.
+        thread = threading.Thread(target=_walk, args=(way, journey), daemon=True)
+        thread.start()
+        started.append((journey, thread))
+    for journey, thread in started:
+        thread.join(max(0.0, journey.end - clock()) + _GRACE)
+    return [_result(journey, thread.is_alive()) for journey, thread in started]
+
+
+def exit_status(probes: Iterable[Probe]) -> int:
+    """Return 0 where all is well, 1 where something is wrong, 2 where unreachable."""
+    codes = {probe.problem.code for probe in probes if probe.problem is not None}
+    if codes - _NOT_CHECKED:
+        return WRONG
+    return UNREACHABLE if codes else OK
+
+
+def probes_as_json(probes: Iterable[Probe]) -> dict[str, Any]:
+    """Return the documented form: ``{"targets": [...]}``."""
+    return {"targets": [probe.as_json() for probe in probes]}
+
+
+def _ways(
+    env: Mapping[str, str],
+    ping: Ping | None,
+    heartbeat_seconds: float | None,
+    network: Network,
+) -> dict[str, Callable[[Journey], None]]:
+    """Return how each target is reached; what a way needs is imported by it."""
+    lock = threading.Lock()
+    evaluated: list[tuple[dict[str, Any], list[Problem]]] = []
+
+    def settings_for(journey: Journey) -> dict[str, Any]:
+        with lock:
+            if not evaluated:
+                base = nautobot_settings(env)
+                evaluation = evaluate(base, env, libpq=libpq_of_wheels)
+                problems = evaluation.problems
+                if problems:
+                    from understack_nautobot_settings.checks.environment import (
+                        explained,
+                    )
+
+                    problems = explained(problems, env)
+                evaluated.append(({**base, **evaluation.settings}, problems))
+        settings, problems = evaluated[0]
+        for problem in problems:
+            if problem.severity == ERROR and _concerns(problem, journey.target):
+                with journey.stage("settings"):
+                    raise Failed(problem)
+        return settings
+
+    def database(journey: Journey) -> None:
+        from understack_nautobot_settings.probes.postgresql import probe_database
+
+        probe_database(journey, settings_for(journey), network, env=env)
+
+    def cache(journey: Journey) -> None:
+        from understack_nautobot_settings.probes.redis import probe_cache
+
+        probe_cache(journey, settings_for(journey), network)
+
+    def broker(journey: Journey) -> None:
+        from understack_nautobot_settings.probes.redis import probe_broker
+
+        own_url = Reader(env, []).is_set(variables.CELERY_BROKER_URL)
+        probe_broker(journey, settings_for(journey), network, own_url=own_url)
+
+    def worker(journey: Journey) -> None:
+        from understack_nautobot_settings.probes import worker as worker_probe
+
+        oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
+        settings = _unjudged_settings(env)
+        here = socket.gethostname()
+        name = ping.destination if ping else ""
+        if name.endswith(f"@{here}") or not name:
+            worker_probe.probe_heartbeat(journey, env, oldest=oldest)
+        else:
+            journey.skip("heartbeat", f"not looked at: {name} is on another host")
+        worker_probe.probe_certificates(journey, settings)
+        if ping is not None:
+            worker_probe.probe_ping(journey, settings, name or f"celery@{here}")
+
+    return {"database": database, "cache": cache, "broker": broker, "worker": worker}
+
+
+def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings as they stand, for those who only look where files are.
+
+    Neither OpenSSL nor a database driver is asked: either takes longer to import
+    than everything else a heartbeat is worth.
+    """
+    base = nautobot_settings(env)
+    evaluation = evaluate(
+        base, env, check_files=lambda _files, **_options: [], libpq=lambda: None
+    )
+    return {**base, **evaluation.settings}
+
+
+def _refuse_unusable(url: str) -> None:
+    """Refuse a URL that leads nowhere; it is not shown, for it may hold a password."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "A URL is https://HOST:PORT/PATH, port and path optional, no user."
+        )
+
+
+def _reach_url(
+    url: str, env: Mapping[str, str], prefix: str, network: Network, journey: Journey
+) -> None:
+    from understack_nautobot_settings.probes.https import probe_https
+
+    probe_https(journey, url, env, network, prefix=prefix)
+
+
+def _walk(way: Callable[[Journey], None], journey: Journey) -> None:
+    try:
+        way(journey)
+    except Failed as failed:
+        journey.problem = failed.problem
+    except Exception as error:  # noqa: BLE001 - its text may hold a secret
+        journey.problem = problem_codes.PROBE_BROKEN.problem(
+            journey.target,
+            f"the probe itself failed with {type(error).__name__}.",
+            "Look at the settings of the target in 'show', and report it.",
+        )
+
+
+def _result(journey: Journey, unfinished: bool) -> Probe:
+    stages = tuple(journey.stages)
+    if not unfinished:
+        ok = journey.problem is None
+        return Probe(journey.target, ok, stages, journey.problem)
+    stage = journey.current or "settings"
+    seconds = journey.clock() - journey.since
+    problem = problem_codes.PROBE_TIMEOUT.problem(
+        journey.target,
+        f"the stage {stage} did not end in time.",
+        "Look at the server and the network in between, or give it more time.",
+    )
+    late = Stage(stage, False, seconds, problem.message)
+    return Probe(journey.target, False, (*stages, late), problem)
+
+
+def _concerns(problem: Problem, target: str) -> bool:
+    """Tell whether a problem of the settings keeps a target from being reached."""
+    for variable in variables.VARIABLES:
+        if problem.variable in variable.names:
+            return (
+                variable.concern in _CONCERNS[target]
+                and variable is not variables.SECRET_KEY
+            )
+    return problem.variable.startswith(_SETTINGS[target])

@@ -1,0 +1,177 @@
+"""Waits until everything is up, for init containers; stops where waiting is no use."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+
+from understack_nautobot_settings.light_typing import NamedTuple
+from understack_nautobot_settings.probes.targets import OK
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.targets import exit_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+TIMEOUT = 300.0
+"""Seconds to wait in all."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
+"""Seconds between attempts: a random part of a bound that doubles up to the longest."""
+
+STABLE_PAUSE = 1.0
+"""Seconds between attempts while everything is up and has to stay so."""
+
+LAST_ATTEMPT = 1.0
+"""Seconds that are left for the last attempt, however long the pause would be."""
+
+_SPINNER = "|/-\\"
+_WIDTH = 79
+
+
+class Waited(NamedTuple):
+    """How the waiting ended.
+
+    Attributes:
+        ok: Whether everything was up, for as long as it had to be.
+        probes: The last attempt.
+        attempts: How many there were.
+        seconds: How long it took.
+        gave_up: True where the time was up, false where waiting was no use.
+    """
+
+    ok: bool
+    probes: list[Probe]
+    attempts: int
+    seconds: float
+    gave_up: bool
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 fine, 1 wrong, 2 unreachable."""
+        return OK if self.ok else exit_status(self.probes)
+
+
+def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Yield the seconds to pause after each attempt, with exponential backoff.
+
+    Half of each bound is certain and half is left to chance, so that a fleet that
+    starts at once does not ask at once.
+
+    Args:
+        chance: Returns a number from 0 to 1.
+    """
+    bound = FIRST_PAUSE
+    while True:
+        yield bound * (1 + chance()) / 2
+        bound = min(bound * 2, LONGEST_PAUSE)
+
+
+def wait_until_up(
+    attempt: Callable[[float], list[Probe]],
+    *,
+    timeout: float = TIMEOUT,
+    stable: float = 0.0,
+    report: Callable[[list[Probe], float], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    chance: Callable[[], float] = random.random,
+) -> Waited:
+    """Probe again and again until everything is up, or cannot come up by itself.
+
+    Args:
+        attempt: Probes everything within the seconds that it is given.
+        timeout: Seconds to wait in all.
+        stable: Seconds for which everything has to stay up, without a failure.
+        report: Told about every attempt, and how long it has taken so far.
+        clock: Seconds, of any beginning.
+        sleep: Waits a number of seconds.
+        chance: Returns a number from 0 to 1.
+
+    Returns:
+        How it ended. A failure that somebody has to mend ends it at once.
+    """
+    started = clock()
+    end = started + timeout
+    up_since: float | None = None
+    backoff = pauses(chance)
+    attempts = 0
+    while True:
+        began = clock()
+        probes = attempt(max(0.1, end - began))
+        attempts += 1
+        now = clock()
+        if report is not None:
+            report(probes, now - started)
+        failed = [probe for probe in probes if not probe.ok]
+        if not failed:
+            up_since = began if up_since is None else up_since
+            if now - up_since >= stable:
+                return Waited(True, probes, attempts, now - started, False)
+            pause = min(STABLE_PAUSE, stable - (now - up_since))
+        else:
+            if not all(probe.is_transient for probe in failed):
+                return Waited(False, probes, attempts, now - started, False)
+            if up_since is not None:
+                backoff = pauses(chance)
+            up_since = None
+            pause = min(next(backoff), end - now - LAST_ATTEMPT)
+        if pause <= 0 or now + pause > end:
+            return Waited(False, probes, attempts, now - started, True)
+        sleep(pause)
+
+
+class Progress:
+    """Says how the waiting goes: one line that moves on a terminal, else a log.
+
+    A log gets a line whenever a target changes its state, and none in between.
+    """
+
+    def __init__(self, stream: TextIO, *, terminal: bool | None = None) -> None:
+        """Write to a stream.
+
+        Args:
+            stream: Where the lines go; standard error.
+            terminal: Whether it is one; asks the stream where None.
+        """
+        self._stream = stream
+        self._terminal = stream.isatty() if terminal is None else terminal
+        self._said: dict[str, str] = {}
+        self._turn = 0
+
+    def __call__(self, probes: list[Probe], seconds: float) -> None:
+        """Report one attempt."""
+        for probe in probes:
+            state = _state(probe)
+            if self._said.get(probe.target) != state:
+                self._said[probe.target] = state
+                self._line(f"{seconds:7.1f} s  {probe.target}: {state}")
+        waiting = [probe.target for probe in probes if not probe.ok]
+        if self._terminal and waiting:
+            self._turn += 1
+            spinner = _SPINNER[self._turn % len(_SPINNER)]
+            line = f"{spinner} {seconds:.0f} s, waiting for {', '.join(waiting)}"
+            self._stream.write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Clear the line that moves."""
+        if self._terminal:
+            self._stream.write(f"\r{'':<{_WIDTH}}\r")
+            self._stream.flush()
+
+    def _line(self, text: str) -> None:
+        self.close()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+def _state(probe: Probe) -> str:
+    if probe.problem is None:
+        return "up"
+    failed = probe.stages[-1].stage if probe.stages else "settings"
+    return f"not up at {failed}: {probe.problem}"

@@ -1,0 +1,133 @@
+"""What went wrong, as data and as exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from understack_nautobot_settings.light_typing import Any
+from understack_nautobot_settings.light_typing import NamedTuple
+
+ERROR = "error"
+WARNING = "warning"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, in words an operator can act on.
+
+    Never holds a secret or the content of a file, in any field.
+
+    Attributes:
+        code: Stable identifier, one of `understack_nautobot_settings.problem_codes`.
+        severity: ``"error"`` or ``"warning"``.
+        variable: Name of the environment variable (or setting) to change.
+        message: What is wrong, one sentence.
+        hint: What to do about it, one or more sentences.
+    """
+
+    code: str
+    severity: str
+    variable: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        """Return the problem as one line: variable, fact, remedy."""
+        return f"{self.variable}: {self.message} {self.hint}".strip()
+
+
+class MissingFile(Problem):
+    """A file that is needed and is not there.
+
+    Its line is the documented text that runbooks and alerts search for, so the
+    remedy follows on a line of its own.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return the documented sentence alone."""
+        return self.message
+
+
+class SettingsError(ValueError):
+    """The environment cannot be turned into settings; lists every reason.
+
+    A ``ValueError``, because Django treats ``ImproperlyConfigured`` and
+    ``ImportError`` from a settings file as "no settings yet" for some commands.
+
+    Attributes:
+        problems: Every problem of severity error, in the order they are listed.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """List the problems, missing files first."""
+        found = dict.fromkeys(problems)
+        missing = [one for one in found if isinstance(one, MissingFile)]
+        others = [one for one in found if not isinstance(one, MissingFile)]
+        self.problems: tuple[Problem, ...] = (*missing, *others)
+        remedies = list(dict.fromkeys(one.hint for one in missing if one.hint))
+        super().__init__("\n".join([*map(str, missing), *remedies, *map(str, others)]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the problems when unpickled."""
+        return type(self), (self.problems,)
+
+    def __str__(self) -> str:
+        """Return one line for each problem."""
+        return str(self.args[0])
+
+
+class MissingFileError(SettingsError, FileNotFoundError):
+    """A `SettingsError` of which at least one problem is a missing file."""
+
+
+class SettingsWarning(UserWarning):
+    """A problem of severity warning, for those who compose fragments by hand."""
+
+
+class Collecting:
+    """Collects the problems of one fragment, and acts on them at the end.
+
+    Given a list, problems are added to it and the caller decides. Without one,
+    errors are raised together as one `SettingsError` and warnings go through
+    the `warnings` module, so that nothing is lost on those who call a single
+    fragment.
+    """
+
+    def __init__(self, problems: list[Problem] | None) -> None:
+        """Collect into the list, or into one of its own."""
+        self._acts = problems is None
+        self._problems: list[Problem] = [] if problems is None else problems
+
+    def __enter__(self) -> list[Problem]:
+        """Return the list to add problems to."""
+        return self._problems
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raise or warn, unless the caller collects or something else is raised."""
+        if error is not None or not self._acts:
+            return
+        refusal = settings_error(self._problems)
+        if refusal is not None:
+            raise refusal
+        import warnings
+
+        for problem in self._problems:
+            # 3: this method, the fragment, its caller.
+            warnings.warn(str(problem), SettingsWarning, stacklevel=3)
+
+
+def settings_error(problems: Iterable[Problem]) -> SettingsError | None:
+    """Return the exception for those problems that are errors, None without any."""
+    errors = [problem for problem in problems if problem.severity == ERROR]
+    if not errors:
+        return None
+    if any(isinstance(problem, MissingFile) for problem in errors):
+        return MissingFileError(errors)
+    return SettingsError(errors)

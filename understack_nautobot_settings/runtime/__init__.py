@@ -1,0 +1,1 @@
+"""What settings name by class: loaded by redis-py, kombu and Celery."""
