@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import MutableMapping
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
@@ -27,8 +29,6 @@ from understack_nautobot_settings.fragments.redis_tls import redis_tls_settings
 from understack_nautobot_settings.fragments.secret_files import secret_settings
 from understack_nautobot_settings.fragments.site_identity import site_settings
 from understack_nautobot_settings.fragments.sso import sso_settings
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
 

@@ -6,7 +6,8 @@ the documentation is generated from this module.
 
 from __future__ import annotations
 
-from understack_nautobot_settings.light_typing import NamedTuple
+from typing import NamedTuple
+
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import MissingFile

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 ERROR = "error"
 WARNING = "warning"

@@ -68,7 +68,7 @@ def test_runtime_imports_drivers_and_problems_alone():
         for who, what in imports()
         if who[0] == "runtime"
         and what[0] == NAME
-        and what[1] not in {"runtime", "problems", "light_typing"}
+        and what[1] not in {"runtime", "problems"}
     }
 
     assert wrong == set()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.openssl import identity
 from understack_nautobot_settings.certificates.reading import X509
 from understack_nautobot_settings.certificates.reading import readable
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Problem
 
 POSTGRESQL = "PostgreSQL"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates import pem
@@ -42,7 +43,6 @@ from understack_nautobot_settings.certificates.reading import dates
 from understack_nautobot_settings.certificates.reading import is_valid
 from understack_nautobot_settings.certificates.reading import readable
 from understack_nautobot_settings.certificates.reading import utc
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Problem
 
 __all__ = [

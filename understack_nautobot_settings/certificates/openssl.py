@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from understack_nautobot_settings.light_typing import NamedTuple
-
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
 

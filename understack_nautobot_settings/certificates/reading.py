@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import suppress
-
-from understack_nautobot_settings.light_typing import NamedTuple
+from typing import NamedTuple
 
 _SEQUENCE = 0x30
 _SET = 0x31

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
@@ -24,7 +25,6 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import echo
 from understack_nautobot_settings.environment.reader import raw
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problem_codes import Code
 from understack_nautobot_settings.problems import Problem
 

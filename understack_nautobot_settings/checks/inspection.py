@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
@@ -25,8 +27,6 @@ from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 

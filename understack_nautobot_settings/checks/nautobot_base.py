@@ -6,13 +6,13 @@ What runs outside of Nautobot, the command line above all, starts from these.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import TRUE_WORDS
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url
-from understack_nautobot_settings.light_typing import Any
 
 # Without metrics, and with them.
 _ENGINES = (

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import settled
@@ -19,8 +21,6 @@ from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.fragments import sso
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Problem
 
 Trail = tuple[str, ...]

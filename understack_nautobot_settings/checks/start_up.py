@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.libpq import is_postgresql
-from understack_nautobot_settings.light_typing import Any
 
 
 def startup_line(

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import NamedTuple
 
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
-
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from typing import NoReturn

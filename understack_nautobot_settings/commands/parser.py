@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.commands.main import PROGRAM
@@ -12,7 +13,6 @@ from understack_nautobot_settings.commands.main import Console
 from understack_nautobot_settings.commands.main import Stop
 from understack_nautobot_settings.commands.main import write
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
     from typing import NoReturn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.commands.terminal import wrapped
@@ -11,7 +12,6 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Choice
 from understack_nautobot_settings.environment.reader import Flag
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problem_codes import Code
 
 CONCERNS = {

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import Provenance
@@ -29,12 +32,9 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import JsonObject
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from understack_nautobot_settings.certificates.judging import Certificate
     from understack_nautobot_settings.checks.inspection import Inspection

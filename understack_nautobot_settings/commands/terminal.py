@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-
-from understack_nautobot_settings.light_typing import NamedTuple
+from typing import NamedTuple
 
 NARROWEST = 40
 WIDEST = 100

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.light_typing import Any
 
 # Certificate, key and CA.
 _POSTGRESQL = ("sslcert", "sslkey", "sslrootcert")

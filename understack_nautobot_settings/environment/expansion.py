@@ -26,12 +26,12 @@ import os
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment.json_objects import sound_object
 from understack_nautobot_settings.environment.reader import LONGEST_ECHO
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problem_codes import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem

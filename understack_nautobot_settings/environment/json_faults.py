@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problem_codes import Code
 
 _BYTE_ORDER_MARK = "\ufeff"

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Problem
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from json import JSONDecoder
 

@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from collections.abc import Sequence
-
-from understack_nautobot_settings.light_typing import Any
+from typing import Any
 
 DIRECT_SINCE = 170000
 """The libpq that knows ``sslnegotiation``."""

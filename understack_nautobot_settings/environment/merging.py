@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from understack_nautobot_settings.light_typing import Any
+from typing import Any
 
 # Most values, and none of them holds another.
 _PLAIN = frozenset((str, int, float, bool, type(None)))

@@ -9,12 +9,12 @@ in `understack_nautobot_settings.environment.variables` and marked there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import FALSE_WORDS
 from understack_nautobot_settings.environment.reader import TRUE_WORDS
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 
 
 class Reading(NamedTuple):

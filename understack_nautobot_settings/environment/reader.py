@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
+from typing import Generic
+from typing import TypeVar
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import Generic
-from understack_nautobot_settings.light_typing import TypeVar
 from understack_nautobot_settings.problem_codes import Code
 from understack_nautobot_settings.problems import Problem
 

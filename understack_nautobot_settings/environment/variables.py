@@ -7,6 +7,8 @@ needs their values, and `check` names what Nautobot itself would choke on.
 
 from __future__ import annotations
 
+from typing import Any
+
 from understack_nautobot_settings.environment.reader import Choice
 from understack_nautobot_settings.environment.reader import Flag
 from understack_nautobot_settings.environment.reader import FreeText
@@ -16,7 +18,6 @@ from understack_nautobot_settings.environment.reader import Number
 from understack_nautobot_settings.environment.reader import Path
 from understack_nautobot_settings.environment.reader import Text
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.light_typing import Any
 
 _OPPORTUNISTIC = (
     "it falls back to plain text when the server, or whoever answers in its place, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
@@ -16,7 +17,6 @@ from understack_nautobot_settings.fragments.deferred import TlsConnection
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

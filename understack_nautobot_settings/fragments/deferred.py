@@ -7,8 +7,7 @@ a connection long before, or without ever, making one.
 from __future__ import annotations
 
 from importlib import import_module
-
-from understack_nautobot_settings.light_typing import Any
+from typing import Any
 
 
 class Deferred(type):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

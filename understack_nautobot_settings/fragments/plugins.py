@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
@@ -20,7 +21,6 @@ from understack_nautobot_settings.environment.json_objects import read_json_obje
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import echo
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
@@ -21,7 +22,6 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import echo
 from understack_nautobot_settings.environment.reader import one_of
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

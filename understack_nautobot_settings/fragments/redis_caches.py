@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.light_typing import Any
 
 _NATIVE = "django.core.cache"
 _COUNTED = "NativeRedisCache"

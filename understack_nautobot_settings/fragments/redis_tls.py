@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
@@ -24,8 +26,6 @@ from understack_nautobot_settings.fragments.redis_urls import over_tls
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import ssl_options
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

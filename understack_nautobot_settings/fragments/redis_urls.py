@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import FALSE_WORDS
 from understack_nautobot_settings.environment.reader import TRUE_WORDS
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.light_typing import NamedTuple
 
 CACHE_DATABASE = 1
 BROKER_DATABASE = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
@@ -11,7 +12,6 @@ from understack_nautobot_settings.environment.reader import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import echo
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.problems import Problem
 
 SHORTEST_WAIT = 0.05

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 

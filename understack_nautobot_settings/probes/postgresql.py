@@ -12,6 +12,8 @@ import struct
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 from typing import Protocol
 
 from understack_nautobot_settings import problem_codes
@@ -22,8 +24,6 @@ from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import libpq_release
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import ANSWERS

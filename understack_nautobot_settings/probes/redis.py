@@ -6,6 +6,8 @@ import socket
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
 from urllib.parse import parse_qs
 from urllib.parse import unquote
 from urllib.parse import urlsplit
@@ -13,8 +15,6 @@ from urllib.parse import urlsplit
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer

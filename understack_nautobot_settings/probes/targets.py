@@ -13,6 +13,8 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
@@ -20,8 +22,6 @@ from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.attempt import Stage

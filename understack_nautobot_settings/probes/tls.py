@@ -11,6 +11,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
@@ -21,8 +23,6 @@ from understack_nautobot_settings.certificates.reading import X509
 from understack_nautobot_settings.certificates.reading import alternative_names
 from understack_nautobot_settings.certificates.reading import read_x509
 from understack_nautobot_settings.certificates.reading import utc
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.network import Endpoint

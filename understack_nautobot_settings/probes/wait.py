@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.probes.targets import OK
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 

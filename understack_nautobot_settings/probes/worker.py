@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.light_typing import Any
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 

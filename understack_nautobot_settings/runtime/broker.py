@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from typing import Any
+from typing import NamedTuple
 
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from understack_nautobot_settings.light_typing import Any
-from understack_nautobot_settings.light_typing import NamedTuple
 from understack_nautobot_settings.runtime.redis_connections import TcpConnection
 from understack_nautobot_settings.runtime.redis_connections import TlsConnection
 

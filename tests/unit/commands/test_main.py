@@ -465,23 +465,6 @@ def test_the_process_needs_neither_nautobot_nor_django():
     assert process.stdout == b"0 errors, 0 warnings\n"
 
 
-def test_check_starts_without_what_it_can_do_without():
-    """Each of them takes milliseconds to import, of a command that takes fifty."""
-    script = (
-        "import sys\n"
-        "for name in ('typing', 'argparse', 'dataclasses', 'importlib.metadata'):\n"
-        "    sys.modules[name] = None\n"
-        "from understack_nautobot_settings.commands.main import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-
-    # Without site: what is installed here may import anything at the start.
-    process = python("-S", "-c", script, "check", env=KEY)
-
-    assert (process.returncode, process.stderr) == (0, b"")
-    assert process.stdout == b"0 errors, 0 warnings\n"
-
-
 def test_who_ends_the_waiting_is_obeyed():
     """As the first process of a container too, which only its own handlers reach."""
     process = subprocess.Popen(
