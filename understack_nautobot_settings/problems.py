@@ -17,7 +17,7 @@ class Problem(NamedTuple):
     Never holds a secret or the content of a file, in any field.
 
     Attributes:
-        code: Stable identifier, one of `understack_nautobot_settings.problem_codes`.
+        code: Stable identifier, the ``id`` of a `Code`.
         severity: ``"error"`` or ``"warning"``.
         variable: Name of the environment variable (or setting) to change.
         message: What is wrong, one sentence.
@@ -47,6 +47,49 @@ class MissingFile(Problem):
     def __str__(self) -> str:
         """Return the documented sentence alone."""
         return self.message
+
+
+class Code(NamedTuple):
+    """One kind of problem: its cause and its remedy, written once.
+
+    The ids are stable: alerts and runbooks may match on them. The reference in the
+    documentation and ``explain`` are generated from the codes.
+
+    Attributes:
+        id: The stable identifier, words joined by hyphens.
+        severity: ``"error"`` or ``"warning"``.
+        cause: Why it happens, for the reference.
+        fix: What mends it, in Markdown; the hint of a problem that says no other.
+        replaces: The troubleshooting row of the product documents that it
+            makes unnecessary; empty when there is none.
+        transient: True where it can pass by itself, so that waiting makes sense.
+    """
+
+    id: str
+    severity: str
+    cause: str
+    fix: str
+    replaces: str = ""
+    transient: bool = False
+
+    def problem(self, variable: str, message: str, hint: str | None = None) -> Problem:
+        """Return a problem of this kind.
+
+        Args:
+            variable: The environment variable (or setting) to change.
+            message: What is wrong, one sentence.
+            hint: What to do, where that is more than the fix of the code.
+        """
+        return Problem(self.id, self.severity, variable, message, self._hint(hint))
+
+    def missing_file(
+        self, variable: str, message: str, hint: str | None = None
+    ) -> MissingFile:
+        """Return a problem of this kind that stands for a missing file."""
+        return MissingFile(self.id, self.severity, variable, message, self._hint(hint))
+
+    def _hint(self, hint: str | None) -> str:
+        return self.fix.replace("`", "") if hint is None else hint
 
 
 class SettingsError(ValueError):

@@ -14,13 +14,12 @@ import yaml
 from lab.certificates import Authority
 from lab.certificates import now
 from lab.certificates import write_mount
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.commands import reference
 from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.commands.main import PROGRAM
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
-from understack_nautobot_settings.problem_codes import Code
 from understack_nautobot_settings.queues.plan import read_wishes
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +31,7 @@ WRITTEN = sorted(
     if path.name not in ("variables.md", "problems.md")
 )
 NAMES = {name for one in variables.VARIABLES for name in one.names} | NAUTOBOT_NAMES
-CODES = {one.id for one in vars(problem_codes).values() if isinstance(one, Code)}
+CODES = {one.id for one in reference.codes()}
 # Shown as mistakes.
 MISTAKES = {"NAUTOBOT_EXTRA_PLUGNS"}
 

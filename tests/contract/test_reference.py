@@ -17,15 +17,16 @@ from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.commands import reference
 from understack_nautobot_settings.commands.report import shown
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import Choice
+from understack_nautobot_settings.environment.kinds import Flag
+from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
-from understack_nautobot_settings.environment.reader import Choice
-from understack_nautobot_settings.environment.reader import Flag
-from understack_nautobot_settings.environment.reader import JsonObject
-from understack_nautobot_settings.environment.reader import Number
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.worker import probe_heartbeat
+from understack_nautobot_settings.problems import Code
 
 PACKAGE = Path(understack_nautobot_settings.__file__).parent
 DOCS = PACKAGE.parent / "docs" / "reference"
@@ -272,15 +273,13 @@ def test_every_code_is_used():
     source = "\n".join(
         path.read_text(encoding="utf-8")
         for path in PACKAGE.rglob("*.py")
-        if path.name != "problem_codes.py"
+        if path.name != "codes.py"
     )
-    from understack_nautobot_settings import problem_codes
-
     unused = [
         name
-        for name, value in vars(problem_codes).items()
-        if isinstance(value, problem_codes.Code)
-        and not re.search(rf"\b{name}\b", source)
+        for room in reference.ROOMS
+        for name, value in vars(room).items()
+        if isinstance(value, Code) and not re.search(rf"\b{name}\b", source)
     ]
     assert unused == []
 

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import configure
@@ -196,7 +196,7 @@ def base(env):
     }
 
 
-@hypothesis_settings(max_examples=300)
+@examples(300)
 @given(ENVIRONMENTS)
 def test_any_environment_is_configured_or_refused_in_words(env):
     namespace = base(env)

@@ -13,8 +13,8 @@ from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
 
-from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.accounts import codes
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 Found = TypeVar("Found")
@@ -154,7 +154,7 @@ def _secrets(path: str) -> list[str]:
             path,
             f"cannot be read: {os.strerror(error.errno or 0)}.",
             "Mount the secret there, or correct the path.",
-            problem_codes.CREDENTIAL_UNREADABLE,
+            codes.CREDENTIAL_UNREADABLE,
         ) from None
     if {*names} & {*FIELDS, JSON_FIELD}:
         return [path]
@@ -165,7 +165,7 @@ def _secrets(path: str) -> list[str]:
     ]
     if not secrets:
         raise _Unusable(
-            path, "holds no credential.", _FORM, problem_codes.CREDENTIAL_INCOMPLETE
+            path, "holds no credential.", _FORM, codes.CREDENTIAL_INCOMPLETE
         )
     return secrets
 
@@ -180,7 +180,7 @@ def _credential(path: str) -> Credential:
             path,
             f"has no {', no '.join(missing)}.",
             _FORM,
-            problem_codes.CREDENTIAL_INCOMPLETE,
+            codes.CREDENTIAL_INCOMPLETE,
         )
     return Credential(
         path,
@@ -220,7 +220,7 @@ def _json_fields(path: str, text: str) -> dict[str, str]:
             path,
             f"{JSON_FIELD!r} is not an object.",
             _FORM,
-            problem_codes.CREDENTIAL_INVALID,
+            codes.CREDENTIAL_INVALID,
         )
     return _strings(path, inner)
 
@@ -235,7 +235,7 @@ def _strings(path: str, content: Mapping[str, Any]) -> dict[str, str]:
                 path,
                 f"{name!r} is not a string.",
                 _FORM,
-                problem_codes.CREDENTIAL_INVALID,
+                codes.CREDENTIAL_INVALID,
             )
     return fields
 
@@ -253,7 +253,7 @@ def _json_object(path: str, text: str) -> dict[str, Any]:
     if isinstance(content, dict):
         return content
     raise _Unusable(
-        path, f"is not a JSON object{place}.", _FORM, problem_codes.CREDENTIAL_INVALID
+        path, f"is not a JSON object{place}.", _FORM, codes.CREDENTIAL_INVALID
     )
 
 
@@ -272,7 +272,7 @@ def _text(path: str) -> str:
             path,
             fact,
             "Check the secret and how it is mounted.",
-            problem_codes.CREDENTIAL_UNREADABLE,
+            codes.CREDENTIAL_UNREADABLE,
         )
     # One trailing line end belongs to the file, every other to the secret.
     return text.removesuffix("\n").removesuffix("\r")
@@ -284,7 +284,7 @@ def _username(path: str, username: str) -> str:
             path,
             "the username is not one that Nautobot takes.",
             f"Use 1 to {LONGEST_USERNAME} letters, digits, '@', '.', '+', '-' or '_'.",
-            problem_codes.CREDENTIAL_INVALID,
+            codes.CREDENTIAL_INVALID,
         )
     return username
 
@@ -302,7 +302,7 @@ def _password(path: str, password: str) -> str:
             fact,
             f"Store a password of 1 to {LONGEST_PASSWORD} characters without blanks "
             "around it.",
-            problem_codes.CREDENTIAL_INVALID,
+            codes.CREDENTIAL_INVALID,
         )
     return password
 
@@ -316,7 +316,7 @@ def _token(path: str, token: str) -> str:
             else "the token has characters that no HTTP header takes.",
             f"Nautobot takes exactly {TOKEN_LENGTH}, such as 'openssl rand -hex 20' "
             "prints.",
-            problem_codes.CREDENTIAL_INVALID,
+            codes.CREDENTIAL_INVALID,
         )
     return token
 
@@ -332,7 +332,7 @@ def _consistent(
         if one[2:] != first[2:]:
             refused.add(one.username)
             problems.append(
-                problem_codes.CREDENTIAL_CONFLICT.problem(
+                codes.CREDENTIAL_CONFLICT.problem(
                     one.source,
                     f"{first.source} has another password or token for "
                     f"{one.username!r}.",
@@ -345,7 +345,7 @@ def _consistent(
         if first is not one:
             refused |= {one.username, first.username}
             problems.append(
-                problem_codes.CREDENTIAL_CONFLICT.problem(
+                codes.CREDENTIAL_CONFLICT.problem(
                     one.source,
                     f"the token of {one.username!r} is also that of "
                     f"{first.username!r} in {first.source}.",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import Secret
 from understack_nautobot_settings.problems import Problem
@@ -143,14 +143,14 @@ def refusal(
         if name.startswith(prefix)
     )
     if others:
-        return problem_codes.ACCOUNT_FOREIGN.problem(
+        return codes.ACCOUNT_FOREIGN.problem(
             credential.source,
             f"the user {account.username!r} belongs to {others[0]!r}.",
             f"Remove the secret from {others[0]!r} or from {policy.owner!r}.",
         )
     if policy.adopt or account.groups & {*policy.own_groups}:
         return None
-    return problem_codes.ACCOUNT_FOREIGN.problem(
+    return codes.ACCOUNT_FOREIGN.problem(
         credential.source,
         f"the user {account.username!r} exists and was not created by "
         f"{policy.owner!r}.",

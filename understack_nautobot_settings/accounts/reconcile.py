@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 from typing import Protocol
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.plan import Account
@@ -118,7 +118,7 @@ def reconcile_accounts(
         return summary
     if missing:
         summary.problems.extend(
-            problem_codes.ACCOUNT_GROUP_MISSING.problem(
+            codes.ACCOUNT_GROUP_MISSING.problem(
                 "--group",
                 f"there is no group {name!r}.",
                 "Create it with the permissions that the accounts need.",
@@ -207,7 +207,7 @@ def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
     if summary.problems:
         summary.stale.extend(account.username for account in stale)
         summary.problems.append(
-            problem_codes.PRUNE_WITHHELD.problem(
+            codes.PRUNE_WITHHELD.problem(
                 "--prune",
                 f"{len(stale)} stale accounts were kept, because not every secret "
                 "could be used.",
@@ -225,7 +225,7 @@ def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
         summary.removed.append(account.username)
         if account.tokens is None and run.policy.adopted_group in account.groups:
             summary.problems.append(
-                problem_codes.TOKEN_LEFT.problem(
+                codes.TOKEN_LEFT.problem(
                     account.username,
                     "the user was released, its token could not be removed.",
                     "Remove the token where the user is administered.",
@@ -234,7 +234,7 @@ def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
 
 
 def _taken(credential: Credential) -> Problem:
-    return problem_codes.TOKEN_TAKEN.problem(
+    return codes.TOKEN_TAKEN.problem(
         credential.source,
         f"the token for {credential.username!r} belongs to another user.",
         "Store a new token in the secret.",
@@ -242,7 +242,7 @@ def _taken(credential: Credential) -> Problem:
 
 
 def _refused(where: str, refused: Refused) -> Problem:
-    return problem_codes.ACCOUNT_REFUSED.problem(
+    return codes.ACCOUNT_REFUSED.problem(
         where,
         f"Nautobot refused a change: {refused}.",
         "Correct the secret, or the permissions of the account that this runs as.",

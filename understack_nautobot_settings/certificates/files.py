@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.openssl import identity
 from understack_nautobot_settings.certificates.reading import X509
@@ -86,7 +86,7 @@ def look_at(file: CertificateFile) -> os.stat_result | Problem:
             with open(path, "rb") as content:
                 content.read(1)
     except (FileNotFoundError, NotADirectoryError):
-        return problem_codes.FILE_MISSING.missing_file(
+        return codes.FILE_MISSING.missing_file(
             variable,
             f"SSL certificate file required by {variable} not found: {path}",
             "Mount the secret nautobot-mtls-client at "
@@ -95,26 +95,26 @@ def look_at(file: CertificateFile) -> os.stat_result | Problem:
     except PermissionError:
         return _unreadable(file)
     except OSError as error:
-        return problem_codes.FILE_UNREADABLE.problem(
+        return codes.FILE_UNREADABLE.problem(
             variable,
             f"{path} cannot be read: {os.strerror(error.errno or 0)}.",
             "Correct the path, or look at the volume and its node.",
         )
     if stat.S_ISDIR(status.st_mode):
-        return problem_codes.FILE_NOT_REGULAR.problem(
+        return codes.FILE_NOT_REGULAR.problem(
             variable,
             f"{path} is a directory.",
             "Point it at the file in it; a subPath mount of a key that the secret "
             "does not have makes a directory as well.",
         )
     if not stat.S_ISREG(status.st_mode):
-        return problem_codes.FILE_NOT_REGULAR.problem(
+        return codes.FILE_NOT_REGULAR.problem(
             variable,
             f"{path} is a device, a pipe or a socket.",
             "Point it at a regular file.",
         )
     if not status.st_size:
-        return problem_codes.FILE_EMPTY.problem(
+        return codes.FILE_EMPTY.problem(
             variable,
             f"{path} is empty.",
             f"Fill the key {os.path.basename(path)} of the mounted secret at its "
@@ -130,7 +130,7 @@ def _unreadable(file: CertificateFile) -> Problem:
     status = os.stat(place)
     group = os.getegid() or os.geteuid()
     groups = sorted({os.getegid(), *os.getgroups()})
-    return problem_codes.FILE_UNREADABLE.problem(
+    return codes.FILE_UNREADABLE.problem(
         variable,
         f"{path} cannot be read: {'it' if place == path else place} has mode "
         f"{mode(status)} and owner {owner(status)}, this process has uid "

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import REDIS
@@ -172,11 +172,11 @@ def describe_certificates(
 
 
 def _perhaps_caught_half_way(files: ClientFiles, problems: Iterable[Problem]) -> bool:
-    codes = {problem.code for problem in problems}
-    if problem_codes.FILE_MISSING.id in codes:
+    seen = {problem.code for problem in problems}
+    if codes.FILE_MISSING.id in seen:
         # A link without a target: the volume is there, its content is not.
         return any(os.path.islink(file.path) for file in files.present())
-    return problem_codes.CERTIFICATE_KEY_MISMATCH.id in codes
+    return codes.CERTIFICATE_KEY_MISMATCH.id in seen
 
 
 # --- what is refused -----------------------------------------------------------
@@ -209,7 +209,7 @@ def _key_mode_problems(key: CertificateFile, status: os.stat_result) -> list[Pro
     if not status.st_mode & (_ROOT_OWNED_KEY if roots else _OTHERWISE_OWNED_KEY):
         return []
     return [
-        problem_codes.KEY_MODE.problem(
+        codes.KEY_MODE.problem(
             key.variable,
             f"{key.path} has mode {mode(status)} and owner {owner(status)}; libpq "
             f"takes a key of {'root' if roots else 'this owner'} up to mode "
@@ -277,7 +277,7 @@ def _verdict_problems(
     """
     reason = getattr(error, "verify_code", None)
     if reason == PURPOSE:
-        yield problem_codes.CERTIFICATE_NOT_FOR_CLIENTS.problem(
+        yield codes.CERTIFICATE_NOT_FOR_CLIENTS.problem(
             cert.variable,
             f"{cert.path} is not for client authentication: {_usages(leaf)}.",
             "Issue it with 'usages: [client auth]' in the cert-manager Certificate.",
@@ -286,13 +286,13 @@ def _verdict_problems(
         yield from _refused(cert, key, error)
     named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
     if leaf.not_after <= now if leaf else reason == EXPIRED:
-        yield problem_codes.CERTIFICATE_EXPIRED.problem(
+        yield codes.CERTIFICATE_EXPIRED.problem(
             cert.variable,
             f"{named} expired{f' on {utc(leaf.not_after)}' if leaf else ''}.",
             "Renew it; on a site, copy the renewed certificate there.",
         )
     if leaf.not_before > now if leaf else reason == NOT_YET_VALID:
-        yield problem_codes.CERTIFICATE_NOT_YET_VALID.problem(
+        yield codes.CERTIFICATE_NOT_YET_VALID.problem(
             cert.variable,
             f"{named} is not valid"
             f"{f' before {utc(leaf.not_before)}' if leaf else ' yet'}.",
@@ -313,7 +313,7 @@ def _usages(leaf: X509 | None) -> str:
 
 
 def _weak(cert: CertificateFile, fact: str) -> Problem:
-    return problem_codes.CERTIFICATE_WEAK.problem(
+    return codes.CERTIFICATE_WEAK.problem(
         cert.variable,
         f"OpenSSL refuses {cert.path}: {fact}.",
         "Issue it with ECDSA P-256 or RSA 2048, signed with SHA-256.",
@@ -330,7 +330,7 @@ def _refused(
     if reason == _INVALID:
         return list(_fault_problems(cert, pem.damaged(pem.CERTIFICATE)))
     return [
-        problem_codes.CERTIFICATE_REFUSED.problem(
+        codes.CERTIFICATE_REFUSED.problem(
             cert.variable,
             f"OpenSSL refuses {cert.path}: {reason_words(error)}.",
             "Issue the certificate anew.",
@@ -340,12 +340,12 @@ def _refused(
 
 def _encrypted(key: CertificateFile, key_password: str | None) -> Problem:
     if key_password:
-        return problem_codes.KEY_ENCRYPTED.problem(
+        return codes.KEY_ENCRYPTED.problem(
             key.variable,
             f"{key.path} is encrypted, and the password does not open it.",
             "Correct sslpassword, or store the key without a password.",
         )
-    return problem_codes.KEY_ENCRYPTED.problem(
+    return codes.KEY_ENCRYPTED.problem(
         key.variable,
         f"{key.path} is encrypted, and a pod has nobody to type the password.",
         "Store the key without a password: 'openssl pkey'.",
@@ -371,7 +371,7 @@ def _loading_problems(
     cert_content, key_content = content_of(cert.path), content_of(key.path)
     if _are_swapped(cert_content, key_content):
         return [
-            problem_codes.CERTIFICATE_KEY_SWAPPED.problem(
+            codes.CERTIFICATE_KEY_SWAPPED.problem(
                 cert.variable,
                 f"{cert.path} holds the private key, and {key.path} the certificate.",
                 f"Swap {cert.variable} and {key.variable}, or the two keys of the "
@@ -394,14 +394,14 @@ def _mismatch(cert: CertificateFile, key: CertificateFile) -> Problem:
     first = chain[0] if chain else None
     below = next((one for one in chain[1:] if not one.is_ca), None)
     if first is not None and first.is_ca and below is not None:
-        return problem_codes.CERTIFICATE_CA_FIRST.problem(
+        return codes.CERTIFICATE_CA_FIRST.problem(
             cert.variable,
             f"{cert.path} starts with the CA {first.subject}, and the certificate "
             f"{below.subject} comes later.",
             "Put the client certificate first and its intermediates after it.",
         )
     subject = f" ({first.subject})" if first else ""
-    return problem_codes.CERTIFICATE_KEY_MISMATCH.problem(
+    return codes.CERTIFICATE_KEY_MISMATCH.problem(
         key.variable,
         f"{key.path} is not the key of {cert.path}{subject}.",
         "Mount certificate and key of the same secret.",
@@ -467,7 +467,7 @@ def _trust_problems(
         return []
     named = ", ".join(f"{one.subject} ({dates(one, now)})" for one in anchors)
     return [
-        problem_codes.CA_EXPIRED.problem(
+        codes.CA_EXPIRED.problem(
             ca.variable,
             f"{ca.path} holds no CA that is valid now: {named}.",
             "Mount the renewed CA certificate.",
@@ -492,19 +492,19 @@ def _no_anchor(
     if authorities:
         named = ", ".join(one.subject for one in authorities)
         roots = ", ".join(dict.fromkeys(one.issuer for one in authorities))
-        return problem_codes.CA_WITHOUT_ROOT.problem(
+        return codes.CA_WITHOUT_ROOT.problem(
             ca.variable,
             f"{ca.path} holds only intermediates: {named}.",
             f"Add the root certificate: {roots}.",
         )
     if leaf is not None and any(one.der == leaf.der for one in others):
-        return problem_codes.CA_IS_CERTIFICATE.problem(
+        return codes.CA_IS_CERTIFICATE.problem(
             ca.variable,
             f"{ca.path} holds the client certificate {leaf.subject}, not a CA.",
             f"Store the certificate of {leaf.issuer} there.",
         )
     named = ", ".join(one.subject for one in others)
-    return problem_codes.CA_NONE.problem(
+    return codes.CA_NONE.problem(
         ca.variable,
         f"{ca.path} holds no CA, only {named or 'certificates that have no name'}.",
         "Store the certificate of the CA that signed the server certificate there.",

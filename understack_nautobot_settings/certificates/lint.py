@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
@@ -111,13 +111,13 @@ def _form_warnings(file: CertificateFile) -> Iterator[Problem]:
     if b"-----BEGIN " not in content:
         return
     if b"-----\r\n" in content:
-        yield problem_codes.PEM_CRLF.problem(
+        yield codes.PEM_CRLF.problem(
             file.variable,
             f"{file.path} ends its lines with CR LF.",
             "Extract its blocks with filterPEM in the ExternalSecret template.",
         )
     if content.startswith(pem.BYTE_ORDER_MARK):
-        yield problem_codes.PEM_BYTE_ORDER_MARK.problem(
+        yield codes.PEM_BYTE_ORDER_MARK.problem(
             file.variable,
             f"{file.path} starts with a byte order mark.",
             "Save it as UTF-8 without one.",
@@ -128,13 +128,13 @@ def _key_warnings(files: ClientFiles) -> Iterator[Problem]:
     if files.use != POSTGRESQL or files.key is None:
         return
     if pem.is_der(content_of(files.key.path)):
-        yield problem_codes.KEY_DER.problem(
+        yield codes.KEY_DER.problem(
             files.key.variable,
             f"{files.key.path} is DER, which libpq takes and Redis clients do not.",
             "Convert it: 'openssl pkey -inform DER'.",
         )
     if ":" in files.key.path:
-        yield problem_codes.KEY_PATH_ENGINE.problem(
+        yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
             f"{files.key.path} has a colon; libpq may take what stands before it for "
             "an OpenSSL engine.",
@@ -148,7 +148,7 @@ def _name_warnings(
     if files.use != POSTGRESQL or not (files.cert and chain and database_user):
         return
     if chain[0].common_name != database_user:
-        yield problem_codes.CERTIFICATE_NAME_MISMATCH.problem(
+        yield codes.CERTIFICATE_NAME_MISMATCH.problem(
             files.cert.variable,
             f"{files.cert.path} is {chain[0].subject or 'without a name'}, and the "
             f"database user is {database_user}.",
@@ -164,14 +164,14 @@ def _chain_dates(
         return
     for position, one in enumerate(chain):
         if moment.is_near(one):
-            yield problem_codes.CERTIFICATE_EXPIRING.problem(
+            yield codes.CERTIFICATE_EXPIRING.problem(
                 cert.variable,
                 f"{one.subject} in {cert.path} expires {moment.days(one)}, on "
                 f"{utc(one.not_after)}.",
                 "Renew it; on a site, copy the renewed certificate there.",
             )
         if position and moment.is_outside(one):
-            yield problem_codes.CERTIFICATE_INTERMEDIATE_DATES.problem(
+            yield codes.CERTIFICATE_INTERMEDIATE_DATES.problem(
                 cert.variable,
                 f"the intermediate {one.subject} in {cert.path} is "
                 f"{dates(one, moment.now)}.",
@@ -201,7 +201,7 @@ def _issuer_warnings(
         twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
         if twin and code[0] in NO_ISSUER:
             words += "; the CA of that name there has another key"
-        yield problem_codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
+        yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
             f"{cert.path}{names} does not lead to a CA in {ca.path}{words}.",
             "Where one CA signs clients and servers, mount its certificate; where "
@@ -209,7 +209,7 @@ def _issuer_warnings(
         )
         return
     if not any(map(_is_lax, authorities)):
-        yield problem_codes.CERTIFICATE_NOT_STRICT.problem(
+        yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
             f"{_STRICT_WORDS.get(strictly[0], strictly[1])}.",
@@ -254,7 +254,7 @@ def _authority_warnings(
     if ca is None:
         return
     if pem.holds(content_of(ca.path), pem.PRIVATE_KEY):
-        yield problem_codes.CA_HOLDS_KEY.problem(
+        yield codes.CA_HOLDS_KEY.problem(
             ca.variable,
             f"{ca.path} holds a private key.",
             "Store the CA certificate alone; if the key is the CA's, replace the CA.",
@@ -264,7 +264,7 @@ def _authority_warnings(
         yield from _authority_dates(ca, usable, moment)
     yield from _authority_changes(ca, usable, moment)
     for one in filter(_is_lax, usable):
-        yield problem_codes.CERTIFICATE_NOT_STRICT.problem(
+        yield codes.CERTIFICATE_NOT_STRICT.problem(
             ca.variable,
             f"basicConstraints of the CA {one.subject} in {ca.path} is not critical.",
             "Issue the CA anew as RFC 5280 asks; Python 3.13 refuses the servers of "
@@ -280,7 +280,7 @@ def _authority_dates(
 ) -> Iterator[Problem]:
     for one in authorities:
         if moment.is_near(one):
-            yield problem_codes.CA_EXPIRING.problem(
+            yield codes.CA_EXPIRING.problem(
                 ca.variable,
                 f"the CA {one.subject} in {ca.path} expires {moment.days(one)}, on "
                 f"{utc(one.not_after)}.",
@@ -288,7 +288,7 @@ def _authority_dates(
                 "changes.",
             )
         if moment.is_outside(one):
-            yield problem_codes.CA_DATES.problem(
+            yield codes.CA_DATES.problem(
                 ca.variable,
                 f"the CA {one.subject} in {ca.path} is {dates(one, moment.now)}.",
                 "Remove it, unless it only waits for its time.",
@@ -302,7 +302,7 @@ def _authority_changes(
     roots = [one for one in distinct if one.same_names]
     if len(roots) > 1:
         named = "; ".join(f"{one.subject} {dates(one, moment.now)}" for one in roots)
-        yield problem_codes.CA_SEVERAL.problem(
+        yield codes.CA_SEVERAL.problem(
             ca.variable,
             f"{ca.path} holds {len(roots)} CAs: {named}.",
             "Right during a change of CA; remove the old one when no certificate of "
@@ -311,7 +311,7 @@ def _authority_changes(
     subjects = [one.subject for one in distinct]
     for subject in dict.fromkeys(subjects):
         if subjects.count(subject) > 1:
-            yield problem_codes.CA_SAME_SUBJECT.problem(
+            yield codes.CA_SAME_SUBJECT.problem(
                 ca.variable,
                 f"{ca.path} holds {subjects.count(subject)} CAs named {subject}.",
                 "Give a new CA a new name; a certificate without "
@@ -322,19 +322,19 @@ def _authority_changes(
 def _no_authority(ca: CertificateFile, one: X509, chain: Sequence[X509]) -> Problem:
     ours = bool(chain) and one.der == chain[0].der
     if ours and one.same_names:
-        return problem_codes.CA_OF_ITSELF.problem(
+        return codes.CA_OF_ITSELF.problem(
             ca.variable,
             f"{ca.path} lists the self-signed client certificate {one.subject} as "
             "its own CA.",
             "Issue it with the CA issuer, not with a selfSigned one.",
         )
     if ours:
-        return problem_codes.CA_HOLDS_CERTIFICATE.problem(
+        return codes.CA_HOLDS_CERTIFICATE.problem(
             ca.variable,
             f"{ca.path} lists the client certificate {one.subject} among the CAs.",
             "Remove it from the CA file.",
         )
-    return problem_codes.CA_HOLDS_OTHER.problem(
+    return codes.CA_HOLDS_OTHER.problem(
         ca.variable,
         f"{ca.path} lists {one.subject or 'a certificate without a name'}, which is "
         "no CA.",
@@ -349,7 +349,7 @@ def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:
         if path in mounts or re.search(
             _PINNED_VERSION, mounts.get(_mount(path, mounts), "")
         ):
-            yield problem_codes.CERTIFICATE_SUBPATH.problem(
+            yield codes.CERTIFICATE_SUBPATH.problem(
                 file.variable,
                 f"{file.path} is mounted by subPath, so a renewal never reaches it.",
                 f"Mount the whole volume at {os.path.dirname(file.path)}.",

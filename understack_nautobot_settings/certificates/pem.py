@@ -11,8 +11,8 @@ import binascii
 import re
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.certificates import codes
+from understack_nautobot_settings.problems import Code
 
 CERTIFICATE = "certificate"
 PRIVATE_KEY = "private key"
@@ -128,13 +128,13 @@ def pem_fault(content: bytes, wanted: str) -> PemFault | None:
 def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
     if not content.strip():
         return PemFault(
-            problem_codes.FILE_EMPTY,
+            codes.FILE_EMPTY,
             "holds nothing but blanks.",
             "Fill the key of the mounted secret at its source.",
         )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
         return PemFault(
-            problem_codes.PEM_UTF16,
+            codes.PEM_UTF16,
             "is UTF-16 text.",
             "Save it as ASCII or UTF-8.",
         )
@@ -148,12 +148,12 @@ def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
 def _binary_fault(content: bytes, wanted: str) -> PemFault:
     if _PKCS12 in content[:64]:
         return PemFault(
-            problem_codes.PEM_PKCS12,
+            codes.PEM_PKCS12,
             "is a PKCS #12 archive, not PEM.",
             "Take certificate and key out of it: 'openssl pkcs12 -nodes'.",
         )
     return PemFault(
-        problem_codes.PEM_DER,
+        codes.PEM_DER,
         "is DER, not PEM.",
         f"Convert it: '{_CONVERSIONS[wanted]}'.",
     )
@@ -164,13 +164,13 @@ def _unarmoured_fault(content: bytes, wanted: str) -> PemFault:
     decoded = _decoded(content) or b""
     if re.search(_BEGIN, decoded):
         return PemFault(
-            problem_codes.PEM_BASE64,
+            codes.PEM_BASE64,
             "is base64 of a PEM file.",
             "Decode it once; 'data' of a Secret takes base64, 'stringData' the text.",
         )
     if is_der(decoded):
         return PemFault(
-            problem_codes.PEM_NO_ARMOUR,
+            codes.PEM_NO_ARMOUR,
             "is base64 without BEGIN and END lines.",
             f"Put it between -----BEGIN {_LABELLED[wanted]}----- and "
             f"-----END {_LABELLED[wanted]}-----.",
@@ -178,7 +178,7 @@ def _unarmoured_fault(content: bytes, wanted: str) -> PemFault:
     if b"-----END " in content:
         return _truncated("starts after the BEGIN line of its first block.")
     return PemFault(
-        problem_codes.PEM_NONE,
+        codes.PEM_NONE,
         "holds no PEM block.",
         "Look at the source of the secret: a template that was not rendered, or an "
         "error message, is stored as readily as a certificate.",
@@ -188,13 +188,13 @@ def _unarmoured_fault(content: bytes, wanted: str) -> PemFault:
 def _line_fault(content: bytes) -> PemFault | None:
     if re.search(_LITERAL_LINE_END, content):
         return PemFault(
-            problem_codes.PEM_LITERAL_LINE_ENDS,
+            codes.PEM_LITERAL_LINE_ENDS,
             r"has the two characters \n where a line should end.",
             "Store real line ends, in YAML as a block scalar (|).",
         )
     if b"\r" in content and b"\n" not in content:
         return PemFault(
-            problem_codes.PEM_CR_ONLY,
+            codes.PEM_CR_ONLY,
             "ends its lines with CR alone.",
             "Turn CR into LF at the source of the secret; removing CR would leave "
             "one long line.",
@@ -215,7 +215,7 @@ def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
         "a PEM block of another kind",
     )
     return PemFault(
-        problem_codes.PEM_OTHER_KIND,
+        codes.PEM_OTHER_KIND,
         f"holds {seen}, not a {wanted}.",
         f"Store the {wanted} there.",
     )
@@ -224,20 +224,20 @@ def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
 def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
     if re.search(_GLUED, content):
         return PemFault(
-            problem_codes.PEM_GLUED,
+            codes.PEM_GLUED,
             "has an END line and the next BEGIN line joined into one.",
             "Put a line end between the blocks; every file that is concatenated has "
             "to end with one.",
         )
     if re.search(_ONE_LINE, content):
         return PemFault(
-            problem_codes.PEM_ONE_LINE,
+            codes.PEM_ONE_LINE,
             "has lost its line ends.",
             "Store it with its line ends, in YAML as a block scalar (|).",
         )
     if re.search(_INDENTED, content):
         return PemFault(
-            problem_codes.PEM_INDENTED,
+            codes.PEM_INDENTED,
             "has indented BEGIN or END lines.",
             "Remove the blanks before them; in a Helm template use 'nindent' with a "
             "block scalar (|).",
@@ -267,7 +267,7 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
 def damaged(wanted: str) -> PemFault:
     """Return the fault of a block whose content is not what its label says."""
     return PemFault(
-        problem_codes.PEM_DAMAGED,
+        codes.PEM_DAMAGED,
         f"holds a {wanted} that is damaged.",
         "Copy it again from where it was issued.",
     )
@@ -275,7 +275,7 @@ def damaged(wanted: str) -> PemFault:
 
 def _truncated(fact: str) -> PemFault:
     return PemFault(
-        problem_codes.PEM_TRUNCATED,
+        codes.PEM_TRUNCATED,
         fact,
         "Copy the whole file again from where it was issued.",
     )

@@ -14,18 +14,19 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
+from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.reader import echo
 from understack_nautobot_settings.environment.reader import raw
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 SITE_WORKER = "site-worker"
@@ -188,7 +189,7 @@ def _refused(name: str, text: str, noun: str, remedy: str) -> Problem:
     shown = echo(text) if text.strip() else "an empty value"
     if noun == "JSON":
         shown = "the value"
-    return problem_codes.NAUTOBOT_VALUE_INVALID.problem(
+    return codes.NAUTOBOT_VALUE_INVALID.problem(
         name,
         f"{shown} is not {noun}, and Nautobot stops at it.",
         f"{remedy}, or remove the variable.",
@@ -197,7 +198,7 @@ def _refused(name: str, text: str, noun: str, remedy: str) -> Problem:
 
 def _service_link(name: str, text: str) -> Problem:
     service = name.removesuffix("_PORT").lower().replace("_", "-")
-    return problem_codes.SERVICE_LINK.problem(
+    return codes.SERVICE_LINK.problem(
         name,
         f"{echo(text)} is what Kubernetes writes for a Service called {service}.",
         "Set 'enableServiceLinks: false' on the pod, or set the variable to the port.",
@@ -222,7 +223,7 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
         nearest = None if name in referenced else _nearest(name, known)
         if nearest and env[name].strip():
             problems.append(
-                problem_codes.VARIABLE_MISSPELT.problem(
+                codes.VARIABLE_MISSPELT.problem(
                     name,
                     f"nothing reads this variable; {nearest} is read.",
                     "Correct the name, or ignore this where a program of yours "
@@ -314,9 +315,7 @@ def check_libpq_variables(
             own = _OWN_VARIABLES.get(parameter, variables.DB_EXTRA_OPTIONS)
             hint = f"Unset it; where it is wanted, use {own.name}."
         problems.append(
-            problem_codes.LIBPQ_VARIABLE.problem(
-                name, f"{fact} from this variable.", hint
-            )
+            codes.LIBPQ_VARIABLE.problem(name, f"{fact} from this variable.", hint)
         )
     return problems
 
@@ -326,7 +325,7 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
     if postgresql_options(settings).get("sslmode") != "verify-ca":
         return []
     return [
-        problem_codes.DB_VERIFY_CA.problem(
+        codes.DB_VERIFY_CA.problem(
             variables.DB_SSLMODE.name,
             "'verify-ca' takes any server certificate of the private CA for the "
             "database, that of Redis included.",
@@ -342,7 +341,7 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
     sslmode = raw(variables.DB_SSLMODE, env)
     if sslmode in (None, "disable", "require"):
         problems += [
-            problem_codes.DB_PATH_UNUSED.problem(
+            codes.DB_PATH_UNUSED.problem(
                 variable.name,
                 f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody "
                 "presents or verifies a certificate.",
@@ -353,7 +352,7 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
         ]
     if raw(variables.REDIS_MTLS, env) == "off":
         problems += [
-            problem_codes.REDIS_PATH_UNUSED.problem(
+            codes.REDIS_PATH_UNUSED.problem(
                 variable.name,
                 f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; "
                 "over TLS, the system's CAs verify the server.",
@@ -369,7 +368,7 @@ def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
     read = Reader(env, [])
     return [
-        problem_codes.VARIABLE_UNUSED.problem(
+        codes.VARIABLE_UNUSED.problem(
             variable.name,
             f"it has no effect unless {switch.name} is "
             f"{' or '.join('on' if one is True else one for one in needed)}.",
@@ -404,7 +403,7 @@ def check_gateway(
             problems += _trailing_dots(variables.DB_HOST, hosts)
         if far and not direct:
             problems.append(
-                problem_codes.GATEWAY_NEGOTIATION.problem(
+                codes.GATEWAY_NEGOTIATION.problem(
                     variables.DB_SSLNEGOTIATION.name,
                     "libpq asks for TLS in plain text first, which a TLS-passthrough "
                     "gateway does not pass on.",
@@ -421,7 +420,7 @@ def _unroutable(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
     hosts = list(hosts)
     addresses = [host for host in hosts if _is_address(host)]
     problems = [
-        problem_codes.GATEWAY_ADDRESS.problem(
+        codes.GATEWAY_ADDRESS.problem(
             variable.name,
             f"{echo(host)} is an address, and a TLS hello names no address.",
             "Use the host name that the gateway routes by.",
@@ -433,7 +432,7 @@ def _unroutable(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
 
 def _trailing_dots(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
     return [
-        problem_codes.GATEWAY_TRAILING_DOT.problem(
+        codes.GATEWAY_TRAILING_DOT.problem(
             variable.name,
             f"{echo(host)} ends with a dot, and is compared with the dot.",
             f"Use {echo(host.rstrip('.'))}.",
@@ -456,7 +455,7 @@ def _without_sni(options: Mapping[str, Any], env: Mapping[str, str]) -> list[Pro
     if value != "0":
         return []
     return [
-        problem_codes.GATEWAY_SNI_OFF.problem(
+        codes.GATEWAY_SNI_OFF.problem(
             name,
             "sslsni=0 keeps the host name out of the TLS hello.",
             "Remove it: the gateway routes by that name.",
@@ -481,7 +480,7 @@ def check_ca_bundles(
         found = _certificates(path)
         if not found:
             problems.append(
-                problem_codes.CA_BUNDLE_EMPTY.problem(
+                codes.CA_BUNDLE_EMPTY.problem(
                     variable.name,
                     f"{path} holds no certificate that can be read.",
                     "Unset it, or name a bundle with the public CAs.",
@@ -489,7 +488,7 @@ def check_ca_bundles(
             )
         elif _is_private(found, settings, system_bundles):
             problems.append(
-                problem_codes.CA_BUNDLE_PRIVATE.problem(
+                codes.CA_BUNDLE_PRIVATE.problem(
                     variable.name,
                     f"{path} holds private CAs only, and takes the place of the "
                     "public ones: HTTPS to Git, webhooks and single sign-on fails.",
@@ -537,7 +536,7 @@ def check_role(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
     partition = raw(variables.PARTITION, env)
     if partition is None:
         return [
-            problem_codes.SITE_PARTITION_MISSING.problem(
+            codes.SITE_PARTITION_MISSING.problem(
                 variables.PARTITION.name,
                 "a site worker has to know its partition.",
                 "Set it to the partition of the site (cluster-data ConfigMap).",
@@ -557,7 +556,7 @@ def check_role(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
             "the site"
         )
         hint = f"Add {partition} to taskQueues of the worker in the chart's values."
-    return [_queue_problem(problem_codes.SITE_QUEUE_MISSING, fact, hint)]
+    return [_queue_problem(codes.SITE_QUEUE_MISSING, fact, hint)]
 
 
 def _queue_problem(code: Code, fact: str, hint: str) -> Problem:
@@ -585,13 +584,12 @@ def settled(problems: Iterable[Problem]) -> Iterator[Problem]:
     explained = {
         one.variable
         for one in unique
-        if one.code
-        in (problem_codes.SERVICE_LINK.id, problem_codes.NAUTOBOT_VALUE_INVALID.id)
+        if one.code in (codes.SERVICE_LINK.id, codes.NAUTOBOT_VALUE_INVALID.id)
     }
     for one in unique:
         plain = one.code in (
-            problem_codes.VALUE_INVALID.id,
-            problem_codes.VALUE_QUOTED.id,
+            environment_codes.VALUE_INVALID.id,
+            environment_codes.VALUE_QUOTED.id,
         )
         if not (plain and one.variable in explained):
             yield one

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.judging import Certificate
 from understack_nautobot_settings.certificates.judging import ClientFiles
@@ -31,10 +31,13 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
 # Who has to replace a file need not remove anything from it.
-_REPLACE_THE_FILE = (problem_codes.CA_IS_CERTIFICATE.id, problem_codes.CA_NONE.id)
+_REPLACE_THE_FILE = (
+    certificates_codes.CA_IS_CERTIFICATE.id,
+    certificates_codes.CA_NONE.id,
+)
 _REMOVE_FROM_IT = (
-    problem_codes.CA_HOLDS_CERTIFICATE.id,
-    problem_codes.CA_HOLDS_OTHER.id,
+    certificates_codes.CA_HOLDS_CERTIFICATE.id,
+    certificates_codes.CA_HOLDS_OTHER.id,
 )
 
 

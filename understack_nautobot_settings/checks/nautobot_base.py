@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url

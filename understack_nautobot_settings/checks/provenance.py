@@ -14,8 +14,8 @@ from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
-from understack_nautobot_settings.environment.reader import JsonObject
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw

@@ -6,13 +6,30 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts import codes as accounts_codes
+from understack_nautobot_settings.certificates import codes as certificates_codes
+from understack_nautobot_settings.checks import codes as checks_codes
 from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import Choice
-from understack_nautobot_settings.environment.reader import Flag
+from understack_nautobot_settings.environment.kinds import Choice
+from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.fragments import codes as fragments_codes
+from understack_nautobot_settings.probes import codes as probes_codes
+from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.queues import codes as queues_codes
+
+ROOMS = (
+    environment_codes,
+    certificates_codes,
+    fragments_codes,
+    checks_codes,
+    probes_codes,
+    accounts_codes,
+    queues_codes,
+)
+"""The modules that declare the codes of a room."""
 
 CONCERNS = {
     "postgresql_tls": "PostgreSQL",
@@ -42,7 +59,9 @@ def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
 
 def codes() -> list[Code]:
     """Return every problem code, in the order in which they are declared."""
-    return [one for one in vars(problem_codes).values() if isinstance(one, Code)]
+    return [
+        one for room in ROOMS for one in vars(room).values() if isinstance(one, Code)
+    ]
 
 
 # --- variables -----------------------------------------------------------------

@@ -29,7 +29,7 @@ from understack_nautobot_settings.commands.terminal import padded
 from understack_nautobot_settings.commands.terminal import printable
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import JsonObject
+from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 from understack_nautobot_settings.problems import ERROR

@@ -29,10 +29,10 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.json_objects import sound_object
-from understack_nautobot_settings.environment.reader import LONGEST_ECHO
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -177,7 +177,7 @@ class _Fault(NamedTuple):
 
 
 _TOO_LARGE = _Fault(
-    problem_codes.EXPANSION_TOO_LARGE,
+    codes.EXPANSION_TOO_LARGE,
     "takes the expanded text beyond the limit.",
     "Refer to shorter values, or less often.",
 )
@@ -270,7 +270,7 @@ class _Expansion:
             return f"${literal}"
         if malformed:
             fault = _Fault(
-                problem_codes.REFERENCE_MALFORMED,
+                codes.REFERENCE_MALFORMED,
                 f"has a malformed reference at character {match.start() + 1}.",
                 "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
             )
@@ -281,7 +281,7 @@ class _Expansion:
         if found is None:
             shown = _shortened(name)
             fault = _Fault(
-                problem_codes.REFERENCE_UNSET,
+                codes.REFERENCE_UNSET,
                 f"refers to {shown}, which is not set.",
                 f"Set {shown}, or give a default: ${{{shown}:-text}}.",
             )

@@ -10,8 +10,8 @@ import json
 import re
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
-from understack_nautobot_settings.problem_codes import Code
+from understack_nautobot_settings.environment import codes
+from understack_nautobot_settings.problems import Code
 
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -62,7 +62,7 @@ def depth_fault(text: str, start: int) -> JsonFault:
     """Return the fault of a text that is nested too deep, at its deepest."""
     _, depth, deepest = _gone_through(text, start)
     return JsonFault(
-        problem_codes.JSON_TOO_DEEP,
+        codes.JSON_TOO_DEEP,
         deepest,
         f"the JSON is {depth} levels deep{{}}, more than the parser takes.",
         "Flatten it.",
@@ -71,7 +71,7 @@ def depth_fault(text: str, start: int) -> JsonFault:
 
 def _malformed(offset: int, expected: str) -> JsonFault:
     return JsonFault(
-        problem_codes.JSON_MALFORMED,
+        codes.JSON_MALFORMED,
         offset,
         f"the text is not JSON{{}}: {expected}.",
         "Correct the JSON there.",
@@ -108,7 +108,7 @@ def _gone_through(text: str, start: int) -> tuple[JsonFault | None, int, int]:
     if text.startswith(_BYTE_ORDER_MARK, start):
         return (
             JsonFault(
-                problem_codes.JSON_BYTE_ORDER_MARK,
+                codes.JSON_BYTE_ORDER_MARK,
                 start,
                 "the text has a byte order mark{}.",
                 "Save it as UTF-8 without one.",
@@ -183,7 +183,7 @@ def _repeated(names: set[str], word: str, at: int) -> JsonFault | None:
         names.add(name)
         return None
     return JsonFault(
-        problem_codes.JSON_DUPLICATE_NAME,
+        codes.JSON_DUPLICATE_NAME,
         at,
         "the JSON{} gives a name a second time in the same object.",
         "Remove one of the two.",
@@ -193,14 +193,14 @@ def _repeated(names: set[str], word: str, at: int) -> JsonFault | None:
 def _bad_scalar(kind: str, word: str, at: int) -> JsonFault | None:
     if kind == "constant" or (kind == "number" and not _takes(word)):
         return JsonFault(
-            problem_codes.JSON_NUMBER_INVALID,
+            codes.JSON_NUMBER_INVALID,
             at,
             "the JSON{} has NaN, Infinity or a number too large to be kept.",
             "Write a finite number, or a string.",
         )
     if kind == "string" and not _encodable(json.loads(word)):
         return JsonFault(
-            problem_codes.JSON_HALF_CHARACTER,
+            codes.JSON_HALF_CHARACTER,
             at,
             "the JSON{} has a string with half a character or bytes that are no UTF-8.",
             "Write the character itself, or both of its escapes.",

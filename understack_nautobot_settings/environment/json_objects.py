@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.problems import Problem
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_json_object(
         refused = too_deep = True
     except ValueError:
         refused = True
-    code, offset = problem_codes.JSON_NOT_OBJECT, start
+    code, offset = codes.JSON_NOT_OBJECT, start
     fact = f"the JSON{{}} is {_KINDS.get(type(value))}, not an object."
     remedy = "Write one object: braces around names and values."
     if refused:

@@ -13,8 +13,8 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import FALSE_WORDS
-from understack_nautobot_settings.environment.reader import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import FALSE_WORDS
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 
 
 class Reading(NamedTuple):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from understack_nautobot_settings.environment.reader import Choice
-from understack_nautobot_settings.environment.reader import Flag
-from understack_nautobot_settings.environment.reader import FreeText
-from understack_nautobot_settings.environment.reader import JsonObject
-from understack_nautobot_settings.environment.reader import Names
-from understack_nautobot_settings.environment.reader import Number
-from understack_nautobot_settings.environment.reader import Path
-from understack_nautobot_settings.environment.reader import Text
+from understack_nautobot_settings.environment.kinds import Choice
+from understack_nautobot_settings.environment.kinds import Flag
+from understack_nautobot_settings.environment.kinds import FreeText
+from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Names
+from understack_nautobot_settings.environment.kinds import Number
+from understack_nautobot_settings.environment.kinds import Path
+from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
 _OPPORTUNISTIC = (

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.libpq import is_postgresql
-from understack_nautobot_settings.environment.reader import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.deferred import TcpConnection
 from understack_nautobot_settings.fragments.deferred import TlsConnection
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
@@ -116,7 +116,7 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
         )
         if scheme_of(result_backend or "") == "rediss":
             found.append(
-                problem_codes.REDIS_RESULT_BACKEND_TRUST.problem(
+                codes.REDIS_RESULT_BACKEND_TRUST.problem(
                     "CELERY_RESULT_BACKEND",
                     "Celery's Redis result backend names its connection class itself, "
                     "so it trusts the system's CAs beside the configured one.",
@@ -180,7 +180,7 @@ def _application_name(read: Reader) -> str:
         name = f"{name}@{partition}"
     if len(name.encode()) > LONGEST_APPLICATION_NAME:
         read.problems.append(
-            problem_codes.APPLICATION_NAME_LONG.problem(
+            codes.APPLICATION_NAME_LONG.problem(
                 variables.PARTITION.name,
                 f"the application_name {name!r} has more than "
                 f"{LONGEST_APPLICATION_NAME} bytes.",
@@ -245,7 +245,7 @@ def _broker(
             transport = BROKER_TRANSPORT
             if "rediss" in schemes and len(urls) > 1:
                 read.problems.append(
-                    problem_codes.REDIS_BROKER_FAILOVER_TRUST.problem(
+                    codes.REDIS_BROKER_FAILOVER_TRUST.problem(
                         variables.CELERY_BROKER_URL.name,
                         "the URL lists several brokers, and kombu goes on with its "
                         "own transport after the first, which trusts the system's "

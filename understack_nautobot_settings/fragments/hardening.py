@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -47,7 +47,7 @@ def hardening_settings(
         name = variables.HARDENING.name
         if debug:
             found.append(
-                problem_codes.HARDENING_DEBUG.problem(
+                codes.HARDENING_DEBUG.problem(
                     name,
                     "DEBUG is on, and its error pages show settings to everybody.",
                     f"Unset {variables.DEBUG.name}.",
@@ -55,7 +55,7 @@ def hardening_settings(
             )
         if "*" in (allowed_hosts or ()):
             found.append(
-                problem_codes.HARDENING_ALLOWED_HOSTS.problem(
+                codes.HARDENING_ALLOWED_HOSTS.problem(
                     name,
                     "ALLOWED_HOSTS is '*', so any Host header is believed.",
                     f"List the host names in {variables.ALLOWED_HOSTS.name}.",

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -95,7 +95,7 @@ def log_settings(
         set_up = structlog()
         if set_up is None:
             found.append(
-                problem_codes.LOG_FORMAT_NAUTOBOT.problem(
+                codes.LOG_FORMAT_NAUTOBOT.problem(
                     variables.LOG_FORMAT.name,
                     "Nautobot, whose structlog set-up makes the format, is not "
                     "installed here.",

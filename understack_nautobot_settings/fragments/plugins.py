@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.expansion import expanded
 from understack_nautobot_settings.environment.expansion import expanded_object
 from understack_nautobot_settings.environment.json_objects import LONG
 from understack_nautobot_settings.environment.json_objects import line_and_column
 from understack_nautobot_settings.environment.json_objects import read_json_object
+from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.environment.reader import echo
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -188,7 +189,7 @@ def _valid(read: Reader) -> list[str]:
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
         read.problems.append(
-            problem_codes.PLUGIN_NAME_INVALID.problem(
+            codes.PLUGIN_NAME_INVALID.problem(
                 variables.EXTRA_PLUGINS.name,
                 f"{echo(name)} is not a module name.",
                 remedy,
@@ -211,9 +212,9 @@ def _report_missing(missing: list[str], read: Reader) -> None:
         if nearest:
             hint = f"Correct the name to {nearest}, or install it in the image."
         if strict:
-            code, fact = problem_codes.PLUGIN_MISSING, "is not installed"
+            code, fact = codes.PLUGIN_MISSING, "is not installed"
         else:
-            code, fact = problem_codes.PLUGIN_SKIPPED, "is not installed and is skipped"
+            code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
         read.problems.append(
             code.problem(variables.EXTRA_PLUGINS.name, f"{echo(name)} {fact}.", hint)
         )
@@ -237,7 +238,7 @@ def _configuration(
         plugins_config = {}
     elif not isinstance(plugins_config, Mapping):
         read.problems.append(
-            problem_codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
+            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
                 _BASE, "the value is not a dict.", "Assign a dict, {} for none."
             )
         )
@@ -264,7 +265,7 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
     else:
         hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."
     read.problems.append(
-        problem_codes.PLUGIN_CONFIG_UNUSED.problem(
+        codes.PLUGIN_CONFIG_UNUSED.problem(
             source, f"{echo(str(name))} is configured and not loaded.", hint
         )
     )
@@ -279,7 +280,7 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     path = read.given(by_file)
     if read.is_set(by_file) and read.is_set(by_value):
         read.problems.append(
-            problem_codes.FILE_AND_VALUE.problem(
+            environment_codes.FILE_AND_VALUE.problem(
                 by_value.name,
                 f"{by_file.name} is set as well.",
                 "Unset one of the two.",
@@ -322,7 +323,7 @@ def _objects(
             continue
         kind = "null" if value is None else "not an object"
         read.problems.append(
-            problem_codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
+            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
                 source,
                 f"the configuration of {echo(str(name))} is {kind}.",
                 "Write an object, {} for none.",
@@ -347,7 +348,7 @@ def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
         fact = f"{path} cannot be read: {os.strerror(error.errno or 0)}."
     if fact:
         problems.append(
-            problem_codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(
+            codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(
                 source, fact, "Mount the file there, or correct the path."
             )
         )
@@ -358,7 +359,7 @@ def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
         before = content[: error.start].decode()
     line, column = line_and_column(before, len(before))
     problems.append(
-        problem_codes.VALUE_NOT_UTF8.problem(
+        environment_codes.VALUE_NOT_UTF8.problem(
             source,
             f"the file is not UTF-8 at line {line}, column {column}.",
             "Save it as UTF-8 text.",

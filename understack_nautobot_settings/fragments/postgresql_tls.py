@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -20,8 +21,7 @@ from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.reader import echo
-from understack_nautobot_settings.environment.reader import one_of
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -137,7 +137,7 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
     ):
         if read.is_set(variable):
             read.problems.append(
-                problem_codes.DB_ENGINE_NOT_POSTGRESQL.problem(
+                codes.DB_ENGINE_NOT_POSTGRESQL.problem(
                     variable.name,
                     f"the database engine is {echo(str(default.get('ENGINE')))}.",
                     "Unset it: these are parameters of PostgreSQL's libpq.",
@@ -188,7 +188,7 @@ def _negotiation(
         if negotiation == "direct":
             mode = "unset" if sslmode is None else sslmode
             read.problems.append(
-                problem_codes.DB_SSLNEGOTIATION_MODE.problem(
+                codes.DB_SSLNEGOTIATION_MODE.problem(
                     name,
                     f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
                     f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
@@ -199,7 +199,7 @@ def _negotiation(
     version = libpq()
     if version is None:
         read.problems.append(
-            problem_codes.DB_LIBPQ_UNKNOWN.problem(
+            codes.DB_LIBPQ_UNKNOWN.problem(
                 name,
                 "no PostgreSQL driver can be imported here to ask for its libpq.",
                 "Run this inside the Nautobot image.",
@@ -209,7 +209,7 @@ def _negotiation(
         # An older libpq refuses the key itself, and speaks 'postgres' anyway.
         if negotiation == "direct":
             read.problems.append(
-                problem_codes.DB_SSLNEGOTIATION_LIBPQ.problem(
+                codes.DB_SSLNEGOTIATION_LIBPQ.problem(
                     name,
                     f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
                     f"{libpq_release(version)} is loaded.",
@@ -243,7 +243,7 @@ def _extra_options(
             owner = rival
         if owner is not None and decided.get(parameter) != value:
             read.problems.append(
-                problem_codes.DB_EXTRA_OPTION_CONFLICT.problem(
+                codes.DB_EXTRA_OPTION_CONFLICT.problem(
                     name,
                     f"{parameter} is decided by {owner.name}.",
                     f"Remove it here and use {owner.name}.",
@@ -251,7 +251,7 @@ def _extra_options(
             )
         elif isinstance(value, bool) or not isinstance(value, str | int):
             read.problems.append(
-                problem_codes.DB_EXTRA_OPTION_TYPE.problem(
+                codes.DB_EXTRA_OPTION_TYPE.problem(
                     name,
                     f"the value of {echo(parameter)} is neither text nor a whole "
                     "number.",

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.redis_caches import cache_backend
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
@@ -184,7 +184,7 @@ def _is_redis(broker_url: str | None) -> bool:
 def _refuse_without_scheme(read: Reader, broker_url: str) -> None:
     if broker_url and "://" not in broker_url:
         read.problems.append(
-            problem_codes.REDIS_URL_MALFORMED.problem(
+            codes.REDIS_URL_MALFORMED.problem(
                 _broker_place(read),
                 "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
                 "Begin it with redis:// or rediss://.",
@@ -236,7 +236,7 @@ def _refuse_sentinel(
     if any(scheme_of(url) == "sentinel" for url in (broker_url or "").split(";")):
         places.append(_broker_place(read))
     read.problems.extend(
-        problem_codes.REDIS_SENTINEL_TLS.problem(
+        codes.REDIS_SENTINEL_TLS.problem(
             place,
             "Redis Sentinel would be asked without TLS while the data connections "
             "use it.",
@@ -280,7 +280,7 @@ def _cache(
     if pool:
         if not takes_pool_arguments(cache):
             read.problems.append(
-                problem_codes.REDIS_CACHE_BACKEND.problem(
+                codes.REDIS_CACHE_BACKEND.problem(
                     variables.CACHES_BACKEND.name,
                     "Django's own Redis backend takes no connection pool arguments "
                     "in this form.",
@@ -333,7 +333,7 @@ def _broker_place(read: Reader) -> str:
 
 def _refuse_ssl_options(read: Reader, place: str, url: str) -> None:
     read.problems.extend(
-        problem_codes.REDIS_URL_SSL_OPTION.problem(
+        codes.REDIS_URL_SSL_OPTION.problem(
             place,
             f"the URL sets {option}, which beats or drops the configured TLS.",
             f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
@@ -350,7 +350,7 @@ def _refuse_mixture(read: Reader, place: str, urls: list[str]) -> None:
     """
     if {scheme_of(url) for url in urls}.issuperset(_TCP_SCHEMES):
         read.problems.append(
-            problem_codes.REDIS_URLS_MIXED.problem(
+            codes.REDIS_URLS_MIXED.problem(
                 place,
                 "the URLs mix redis:// and rediss://, and share one set of TLS "
                 "options.",
@@ -370,7 +370,7 @@ def _refuse_malformed(read: Reader, place: str, url: str) -> None:
         whole = False
     if not whole:
         read.problems.append(
-            problem_codes.REDIS_URL_MALFORMED.problem(
+            codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",
                 "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
@@ -381,7 +381,7 @@ def _refuse_malformed(read: Reader, place: str, url: str) -> None:
 def _warn_unverified(read: Reader, tls: _Tls, schemes: list[str]) -> None:
     if tls.verification["ssl_cert_reqs"] == "none" and any(map(tls.options, schemes)):
         read.problems.append(
-            problem_codes.REDIS_CERT_REQS_NONE.problem(
+            codes.REDIS_CERT_REQS_NONE.problem(
                 variables.REDIS_SSL_CERT_REQS.name,
                 "'none' accepts any server certificate, so whoever answers receives "
                 "the Redis password.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import FALSE_WORDS
-from understack_nautobot_settings.environment.reader import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import FALSE_WORDS
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments import codes
 
 CACHE_DATABASE = 1
 BROKER_DATABASE = 0
@@ -87,7 +88,7 @@ def redis_address(read: Reader) -> RedisAddress:
     if scheme != "unix" and not _is_host(host):
         # Not repeated: whoever writes a whole URL there writes a password as well.
         read.problems.append(
-            problem_codes.REDIS_HOST_INVALID.problem(
+            codes.REDIS_HOST_INVALID.problem(
                 variables.REDIS_HOST.name,
                 "the value is no host name.",
                 "Set it to the host alone; scheme, port, user and password have "
@@ -121,7 +122,7 @@ def _decoded(password: str, read: Reader) -> str:
         # Not while the text is at hand: it would be the context of what is raised.
         pass
     read.problems.append(
-        problem_codes.VALUE_NOT_UTF8.problem(
+        environment_codes.VALUE_NOT_UTF8.problem(
             variables.REDIS_PASSWORD.name,
             "what is percent-encoded in the value is not UTF-8.",
             f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -51,7 +51,7 @@ def secret_settings(
             _warn_short(key, found)
         elif len(found) == before:
             found.append(
-                problem_codes.SECRET_KEY_MISSING.problem(
+                codes.SECRET_KEY_MISSING.problem(
                     variables.SECRET_KEY.name,
                     "there is no secret key.",
                     f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
@@ -70,7 +70,7 @@ def secret_settings(
 def _warn_short(key: str, problems: list[Problem]) -> None:
     if len(key) < SECRET_KEY_LENGTH:
         problems.append(
-            problem_codes.SECRET_KEY_SHORT.problem(
+            codes.SECRET_KEY_SHORT.problem(
                 variables.SECRET_KEY.name,
                 f"the key has fewer than {SECRET_KEY_LENGTH} characters.",
                 f"Use {SECRET_KEY_LENGTH} or more random characters, the same on "

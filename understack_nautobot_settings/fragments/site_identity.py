@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import LETTERS_AND_DIGITS
+from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
+from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.reader import echo
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -52,7 +52,7 @@ def _name(variable: Variable[str], read: Reader) -> str:
     foreign = sorted(set(name) - _TAKEN)
     if foreign:
         read.problems.append(
-            problem_codes.SITE_NAME_INVALID.problem(
+            codes.SITE_NAME_INVALID.problem(
                 variable.name,
                 f"{echo(name)} has {', '.join(map(repr, foreign))}.",
                 "Use letters, digits, '.', '_' and '-' only.",

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.reader import one_of
+from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -63,7 +63,7 @@ def sso_settings(
             value = read.given(variable)
             if value is not None and part in parts:
                 found.append(
-                    problem_codes.SSO_TWICE.problem(
+                    codes.SSO_TWICE.problem(
                         variable.name,
                         f"the file {os.path.join(directory, part)} is there as well.",
                         "Remove one of the two.",
@@ -121,7 +121,7 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
 
 
 def _unreadable(path: str, reason: str) -> Problem:
-    return problem_codes.SSO_UNREADABLE.problem(
+    return codes.SSO_UNREADABLE.problem(
         variables.SSO_DIR.name,
         f"{path} cannot be read: {reason}.",
         "Check the mount of the single sign-on secret.",
@@ -133,7 +133,7 @@ def _check_complete(
 ) -> None:
     present = one_of(sorted(parts), "and")
     problems.extend(
-        problem_codes.SSO_INCOMPLETE.problem(
+        codes.SSO_INCOMPLETE.problem(
             PARTS[part].name,
             f"single sign-on has {present}, but no {part}.",
             f"Set it, or add the file {os.path.join(directory, part)}; remove the "
@@ -148,7 +148,7 @@ def _check_complete(
         name = PARTS["issuer"].name if written else variables.SSO_DIR.name
         fact = "the issuer" if written else f"the issuer in {place}"
         problems.append(
-            problem_codes.SSO_ISSUER.problem(
+            codes.SSO_ISSUER.problem(
                 name,
                 f"{fact} is not an https URL.",
                 "Use the provider's https:// issuer URL.",

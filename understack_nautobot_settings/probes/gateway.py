@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Sequence
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.problems import Problem
@@ -80,7 +80,7 @@ def hangs_up_unasked(route: Route) -> bool:
 def closed_problem(route: Route) -> Problem:
     """Return the problem of a server that closes the connection by itself."""
     endpoint = route.endpoint
-    return problem_codes.PROBE_CLOSED.problem(
+    return codes.PROBE_CLOSED.problem(
         endpoint.variable,
         f"{endpoint.place} accepts the connection and closes it without a word.",
         f"Check that {endpoint.server} runs behind this address, that it is not "
@@ -91,7 +91,7 @@ def closed_problem(route: Route) -> Problem:
 def silent_problem(route: Route) -> Problem:
     """Return the problem of a server that takes a connection and nothing else."""
     endpoint = route.endpoint
-    return problem_codes.PROBE_SILENT.problem(
+    return codes.PROBE_SILENT.problem(
         endpoint.variable,
         f"{endpoint.place} accepts the connection and says nothing.",
         "Look at the server and at the load on it; something in between may hold "
@@ -116,13 +116,13 @@ def gateway_problem(route: Route, tls: Tls) -> Problem:
     endpoint = route.endpoint
     host, place, variable = endpoint.host, endpoint.place, endpoint.variable
     if endpoint.is_ip:
-        return problem_codes.PROBE_GATEWAY_IP.problem(
+        return codes.PROBE_GATEWAY_IP.problem(
             variable,
             f"the host is an IP address, so TLS names no host, and {place} hangs up.",
             "Use the host name that the TLSRoute of the gateway has.",
         )
     if not tls.names_host and answer(route, greeting(host, tls.protocol)) == ANSWERS:
-        return problem_codes.PROBE_GATEWAY_SNI_OFF.problem(
+        return codes.PROBE_GATEWAY_SNI_OFF.problem(
             variable,
             f"sslsni is off, and {place} hangs up unless TLS names {host}.",
             "Remove sslsni=0 from the options and PGSSLSNI from the environment.",
@@ -130,20 +130,20 @@ def gateway_problem(route: Route, tls: Tls) -> Problem:
     if host.endswith("."):
         bare = host.rstrip(".")
         if answer(route, greeting(bare, tls.protocol)) == ANSWERS:
-            return problem_codes.PROBE_GATEWAY_DOT.problem(
+            return codes.PROBE_GATEWAY_DOT.problem(
                 variable,
                 f"{place} hangs up on the name {host} and answers to {bare}.",
                 "Remove the dot at the end.",
             )
     if asks_a_backend(route, tls):
-        return problem_codes.PROBE_GATEWAY_BACKEND.problem(
+        return codes.PROBE_GATEWAY_BACKEND.problem(
             variable,
             f"the gateway at {place} has a route for {host}, and nothing behind it "
             "answers.",
             f"Start {endpoint.server}, and check the endpoints of the Service that the "
             "TLSRoute names.",
         )
-    return problem_codes.PROBE_GATEWAY_NAME.problem(
+    return codes.PROBE_GATEWAY_NAME.problem(
         variable,
         f"{place} hangs up on the name {host} as it does on a name that cannot exist.",
         f"Add {host} to the hostnames of the gateway's TLSRoute; where it is there, "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import closed_problem
@@ -80,7 +80,7 @@ def probe_https(
     route, connection = reach(journey, network, endpoint)
 
     def not_tls() -> Problem:
-        return problem_codes.PROBE_NOT_TLS.problem(
+        return codes.PROBE_NOT_TLS.problem(
             URL_NAME,
             f"{endpoint.place} does not speak TLS.",
             "Use its TLS port, or turn TLS on there.",
@@ -131,15 +131,15 @@ def _status(said: bytes) -> int:
 
 def _http_problem(status: int, endpoint: Endpoint, path: str) -> Problem:
     if status == 0:
-        return problem_codes.PROBE_HTTP_STATUS.problem(
+        return codes.PROBE_HTTP_STATUS.problem(
             URL_NAME,
             f"{endpoint.place} answers over TLS, and not in HTTP.",
             "Correct host and port.",
         )
     kind = (
-        problem_codes.PROBE_HTTP_UNAVAILABLE
+        codes.PROBE_HTTP_UNAVAILABLE
         if status >= _SERVER_ERROR
-        else problem_codes.PROBE_HTTP_STATUS
+        else codes.PROBE_HTTP_STATUS
     )
     return kind.problem(
         URL_NAME,

@@ -7,7 +7,7 @@ import socket
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 
@@ -152,7 +152,7 @@ def _resolve(journey: Journey, network: Network, endpoint: Endpoint) -> list[Add
             addresses = network.resolve(host, endpoint.port)
         except OSError as error:
             raise Failed(
-                problem_codes.PROBE_DNS.problem(
+                codes.PROBE_DNS.problem(
                     endpoint.variable,
                     f"the name {host} does not resolve: {_reason(error)}.",
                     "Correct the host name, or the DNS of the cluster.",
@@ -175,18 +175,18 @@ def _shown(address: Address) -> str:
 def _unreachable(endpoint: Endpoint, error: OSError | None) -> Any:
     place, variable, server = endpoint.place, endpoint.variable, endpoint.server
     if isinstance(error, TimeoutError):
-        return problem_codes.PROBE_TIMEOUT.problem(
+        return codes.PROBE_TIMEOUT.problem(
             variable,
             f"{place} does not answer a TCP connection in time.",
             "Check routes, firewalls and network policies on the way, and the address.",
         )
     if isinstance(error, ConnectionRefusedError):
-        return problem_codes.PROBE_REFUSED.problem(
+        return codes.PROBE_REFUSED.problem(
             variable,
             f"{place} refuses the TCP connection: nothing listens there.",
             f"Start {server} or the gateway in front of it, or correct host and port.",
         )
-    return problem_codes.PROBE_NETWORK.problem(
+    return codes.PROBE_NETWORK.problem(
         variable,
         f"{place} cannot be reached: {_reason(error)}.",
         "Check the address, the routes and the network policies on the way.",

@@ -16,7 +16,6 @@ from typing import Any
 from typing import NamedTuple
 from typing import Protocol
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.reading import hexadecimal
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
@@ -24,6 +23,7 @@ from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import libpq_release
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import ANSWERS
@@ -326,7 +326,7 @@ def _explain(route: Route, target: _Target, tls: Tls) -> Explain:
         return _hung_up(route, target, tls)
 
     def not_tls() -> Problem:
-        return problem_codes.PROBE_NOT_POSTGRESQL.problem(
+        return codes.PROBE_NOT_POSTGRESQL.problem(
             variable,
             f"{place} answers, and not as PostgreSQL does.",
             "Correct host and port.",
@@ -365,7 +365,7 @@ def _ask_for_tls(connection: socket.socket, explain: Explain, target: _Target) -
 
 
 def _tls_refused(target: _Target) -> Problem:
-    return problem_codes.PROBE_TLS_REFUSED.problem(
+    return codes.PROBE_TLS_REFUSED.problem(
         variables.DB_SSLMODE.name,
         f"PostgreSQL at {target.endpoint.place} refuses TLS.",
         "Turn TLS on there (CloudNativePG: serverTLSSecret); until then nothing is "
@@ -381,7 +381,7 @@ def _hung_up(route: Route, target: _Target, tls: Tls) -> Problem:
     if target.direct:
         said = _said_to_ssl_request(route)
         if said == b"S":
-            return problem_codes.PROBE_DIRECT_UNSUPPORTED.problem(
+            return codes.PROBE_DIRECT_UNSUPPORTED.problem(
                 name,
                 f"PostgreSQL at {endpoint.place} knows TLS and not direct negotiation.",
                 f"Unset {name}, or upgrade the server to PostgreSQL 17.",
@@ -391,7 +391,7 @@ def _hung_up(route: Route, target: _Target, tls: Tls) -> Problem:
         return gateway_problem(route, tls)
     bare = endpoint.host.rstrip(".")
     if not endpoint.is_ip and answer(route, greeting(bare, ALPN)) == ANSWERS:
-        return problem_codes.PROBE_GATEWAY_NEGOTIATION.problem(
+        return codes.PROBE_GATEWAY_NEGOTIATION.problem(
             name,
             f"{endpoint.place} answers to TLS and hangs up on PostgreSQL's own "
             "negotiation, as a gateway does that routes by the name in TLS.",
@@ -424,7 +424,7 @@ def _log_in(
             session = driver({**target.parameters, "connect_timeout": seconds})
         except NoDriver:
             raise Failed(
-                problem_codes.PROBE_DRIVER.problem(
+                codes.PROBE_DRIVER.problem(
                     variables.DB_HOST.name,
                     "no PostgreSQL driver can be imported here.",
                     "Run this inside the Nautobot image.",
@@ -439,7 +439,7 @@ def _log_in(
                 stage.detail = _who(session.row(WHO))
             except DriverError:
                 raise Failed(
-                    problem_codes.PROBE_DB_ERROR.problem(
+                    codes.PROBE_DB_ERROR.problem(
                         variables.DB_HOST.name,
                         f"PostgreSQL at {target.endpoint.place} does not answer a "
                         "query.",
@@ -567,30 +567,30 @@ def _server_error(target: _Target, fields: Mapping[str, str]) -> Problem:
     if state == _NOT_AUTHORIZED:
         return _not_authorized(target, routine, fields.get("M", ""))
     if state == _NO_DATABASE:
-        return problem_codes.PROBE_DB_NAME.problem(
+        return codes.PROBE_DB_NAME.problem(
             variables.DB_NAME.name,
             f"there is no database {target.parameters.get('dbname')} at {place}.",
             "Correct the name, or create the database.",
         )
     if state == _NO_PRIVILEGE:
-        return problem_codes.PROBE_DB_ROLE.problem(
+        return codes.PROBE_DB_ROLE.problem(
             variables.DB_USER.name,
             f"the user {user} may not connect to this database at {place}.",
             "Grant CONNECT on the database to the user.",
         )
     if state in _NOT_YET:
-        return problem_codes.PROBE_DB_STARTING.problem(
+        return codes.PROBE_DB_STARTING.problem(
             variables.DB_HOST.name,
             f"PostgreSQL at {place} is starting, stopping or recovering.",
             "Wait; look into its log where it takes long.",
         )
     if state == _TOO_MANY:
-        return problem_codes.PROBE_DB_FULL.problem(
+        return codes.PROBE_DB_FULL.problem(
             variables.DB_HOST.name,
             f"PostgreSQL at {place} has no connection left.",
             "Raise max_connections, or lower CONN_MAX_AGE and the number of workers.",
         )
-    return problem_codes.PROBE_DB_ERROR.problem(
+    return codes.PROBE_DB_ERROR.problem(
         variables.DB_HOST.name,
         f"PostgreSQL at {place} refuses the session with SQLSTATE {state}.",
         "Look into its log.",
@@ -613,26 +613,26 @@ def _not_authorized(target: _Target, routine: str, message: str) -> Problem:
             if target.tls
             else f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
         )
-        return problem_codes.PROBE_DB_HBA.problem(
+        return codes.PROBE_DB_HBA.problem(
             variables.DB_SSLMODE.name,
             f"no line of pg_hba.conf at {place} lets {user} in {over} from here.",
             remedy,
         )
     if routine == "InitializeSessionUserId":
-        return problem_codes.PROBE_DB_ROLE.problem(
+        return codes.PROBE_DB_ROLE.problem(
             variables.DB_USER.name,
             f"the user {user} does not exist at {place}, or may not log in.",
             "Correct the user, or create the role with LOGIN.",
         )
     if not presents:
-        return problem_codes.PROBE_CLIENT_REQUIRED.problem(
+        return codes.PROBE_CLIENT_REQUIRED.problem(
             variables.DB_SSLMODE.name,
             f"{place} wants a client certificate, and none is configured.",
             f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca.",
         )
     own = own_certificate(target.tls) if target.tls else None
     shown = f" ({own.subject})" if own else ""
-    return problem_codes.PROBE_DB_CERTIFICATE_USER.problem(
+    return codes.PROBE_DB_CERTIFICATE_USER.problem(
         variables.DB_USER.name,
         f"{place} does not take the client certificate{shown} for the user {user}.",
         "The CN of the certificate has to be the user: correct one of the two, or add "
@@ -643,12 +643,12 @@ def _not_authorized(target: _Target, routine: str, message: str) -> Problem:
 def _password_problem(target: _Target) -> Problem:
     user, place = target.parameters.get("user", ""), target.endpoint.place
     if not target.parameters.get("password"):
-        return problem_codes.PROBE_DB_PASSWORD.problem(
+        return codes.PROBE_DB_PASSWORD.problem(
             variables.DB_PASSWORD.name,
             f"{place} wants a password for the user {user}, and none is configured.",
             "Set it, or let pg_hba.conf ask for the certificate alone.",
         )
-    return problem_codes.PROBE_DB_PASSWORD.problem(
+    return codes.PROBE_DB_PASSWORD.problem(
         variables.DB_PASSWORD.name,
         f"{place} does not take this password for the user {user}.",
         "Set it to the password in the secret nautobot-db.",
@@ -656,7 +656,7 @@ def _password_problem(target: _Target) -> Problem:
 
 
 def _silent_login(target: _Target) -> Problem:
-    return problem_codes.PROBE_SILENT.problem(
+    return codes.PROBE_SILENT.problem(
         variables.DB_HOST.name,
         f"{target.endpoint.place} accepts the connection and does not answer the "
         "login.",
@@ -669,7 +669,7 @@ def _libpq_problem(target: _Target, text: str) -> Problem:
     line = text.splitlines()[0] if text else "no reason given"
     if password:
         line = line.replace(password, "***")
-    return problem_codes.PROBE_LIBPQ.problem(
+    return codes.PROBE_LIBPQ.problem(
         variables.DB_HOST.name,
         f"libpq does not connect: {line}.",
         "Look at the certificate files with `check`, and at PG* variables in the "

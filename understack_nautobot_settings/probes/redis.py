@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 from urllib.parse import unquote
 from urllib.parse import urlsplit
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.gateway import ANSWERS
 from understack_nautobot_settings.probes.gateway import answer
@@ -189,7 +189,7 @@ def _converse(
     except Refused as refused:
         problem = _refusal(refused.word, login)
     except NotRedis:
-        problem = problem_codes.PROBE_NOT_REDIS.problem(
+        problem = codes.PROBE_NOT_REDIS.problem(
             endpoint.variable,
             f"{endpoint.place} answers, and not as Redis does.",
             "Correct host and port.",
@@ -324,7 +324,7 @@ def _explain(route: Route, tls: Tls | None) -> Explain:
         return silent_problem(route)
 
     def not_tls() -> Problem:
-        return problem_codes.PROBE_NOT_TLS.problem(
+        return codes.PROBE_NOT_TLS.problem(
             endpoint.variable,
             f"{endpoint.place} does not speak TLS.",
             f"Use the TLS port of Redis, or set {variables.REDIS_MTLS.name}=off where "
@@ -349,7 +349,7 @@ def plain_text_problem(route: Route) -> Problem | None:
     """Return the problem of plain text at a TLS port, None where it is no such port."""
     if answer(route, greeting(route.endpoint.host, None)) != ANSWERS:
         return None
-    return problem_codes.PROBE_TLS_REQUIRED.problem(
+    return codes.PROBE_TLS_REQUIRED.problem(
         route.endpoint.variable,
         f"{route.endpoint.place} speaks TLS, and plain text is configured.",
         "Mount the client certificate, or set "
@@ -361,31 +361,31 @@ def _refusal(word: str, login: Login) -> Problem:
     place, variable = login.endpoint.place, variables.REDIS_PASSWORD.name
     who = f"user {login.username}" if login.username else "the default user"
     if word == "NOAUTH":
-        return problem_codes.PROBE_REDIS_AUTH.problem(
+        return codes.PROBE_REDIS_AUTH.problem(
             variable,
             f"{place} wants a password, and none is configured.",
             "Set it to the password in the secret nautobot-redis.",
         )
     if word in {"WRONGPASS", "ERR"} and login.password:
-        return problem_codes.PROBE_REDIS_AUTH.problem(
+        return codes.PROBE_REDIS_AUTH.problem(
             variable,
             f"{place} does not take this password for {who} ({word}).",
             "Set it to the password in the secret nautobot-redis, or unset it where "
             "Redis has none.",
         )
     if word == "NOPERM":
-        return problem_codes.PROBE_REDIS_PERMISSION.problem(
+        return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
             f"{place} does not let {who} run the commands that are needed.",
             "Extend the ACL of the user.",
         )
     if word in _BUSY_WORDS:
-        return problem_codes.PROBE_REDIS_BUSY.problem(
+        return codes.PROBE_REDIS_BUSY.problem(
             login.endpoint.variable,
             f"{place} is not ready yet ({word}).",
             "Wait until it has loaded its data, or has found its master.",
         )
-    return problem_codes.PROBE_REDIS_ERROR.problem(
+    return codes.PROBE_REDIS_ERROR.problem(
         login.endpoint.variable,
         f"{place} refuses to serve ({word}).",
         "Look into its log; it may be out of connections, memory, or databases.",

@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.attempt import Stage
@@ -45,30 +45,30 @@ _GRACE = 0.5
 _NOT_CHECKED = frozenset(
     code.id
     for code in (
-        problem_codes.PROBE_DNS,
-        problem_codes.PROBE_REFUSED,
-        problem_codes.PROBE_TIMEOUT,
-        problem_codes.PROBE_NETWORK,
-        problem_codes.PROBE_SILENT,
-        problem_codes.PROBE_CLOSED,
-        problem_codes.PROBE_DRIVER,
+        codes.PROBE_DNS,
+        codes.PROBE_REFUSED,
+        codes.PROBE_TIMEOUT,
+        codes.PROBE_NETWORK,
+        codes.PROBE_SILENT,
+        codes.PROBE_CLOSED,
+        codes.PROBE_DRIVER,
     )
 )
 
 # What can pass by itself; everything else somebody has to mend.
-TRANSIENT = _NOT_CHECKED - {problem_codes.PROBE_DRIVER.id} | {
+TRANSIENT = _NOT_CHECKED - {codes.PROBE_DRIVER.id} | {
     code.id
     for code in (
-        problem_codes.PROBE_GATEWAY_BACKEND,
-        problem_codes.PROBE_GATEWAY_NAME,
-        problem_codes.PROBE_SERVER_NOT_YET_VALID,
-        problem_codes.PROBE_CLIENT_FILES,
-        problem_codes.PROBE_DB_STARTING,
-        problem_codes.PROBE_DB_FULL,
-        problem_codes.PROBE_REDIS_BUSY,
-        problem_codes.PROBE_HEARTBEAT,
-        problem_codes.PROBE_WORKER_SILENT,
-        problem_codes.PROBE_HTTP_UNAVAILABLE,
+        codes.PROBE_GATEWAY_BACKEND,
+        codes.PROBE_GATEWAY_NAME,
+        codes.PROBE_SERVER_NOT_YET_VALID,
+        codes.PROBE_CLIENT_FILES,
+        codes.PROBE_DB_STARTING,
+        codes.PROBE_DB_FULL,
+        codes.PROBE_REDIS_BUSY,
+        codes.PROBE_HEARTBEAT,
+        codes.PROBE_WORKER_SILENT,
+        codes.PROBE_HTTP_UNAVAILABLE,
     )
 }
 
@@ -309,7 +309,7 @@ def _walk(way: Callable[[Journey], None], journey: Journey) -> None:
     except Failed as failed:
         journey.problem = failed.problem
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        journey.problem = problem_codes.PROBE_BROKEN.problem(
+        journey.problem = codes.PROBE_BROKEN.problem(
             journey.target,
             f"the probe itself failed with {type(error).__name__}.",
             "Look at the settings of the target in 'show', and report it.",
@@ -323,7 +323,7 @@ def _result(journey: Journey, unfinished: bool) -> Probe:
         return Probe(journey.target, ok, stages, journey.problem)
     stage = journey.current or "settings"
     seconds = journey.clock() - journey.since
-    problem = problem_codes.PROBE_TIMEOUT.problem(
+    problem = codes.PROBE_TIMEOUT.problem(
         journey.target,
         f"the stage {stage} did not end in time.",
         "Look at the server and the network in between, or give it more time.",

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
@@ -23,6 +22,7 @@ from understack_nautobot_settings.certificates.reading import X509
 from understack_nautobot_settings.certificates.reading import alternative_names
 from understack_nautobot_settings.certificates.reading import read_x509
 from understack_nautobot_settings.certificates.reading import utc
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.network import Endpoint
@@ -244,7 +244,7 @@ def server_problem(
     subject = f" ({seen.certificate.subject})" if seen else ""
     if code in _NAME_MISMATCH:
         names = _names(seen)
-        return problem_codes.PROBE_SERVER_NAME.problem(
+        return codes.PROBE_SERVER_NAME.problem(
             endpoint.variable,
             f"the certificate of {place} is for {names}, not for {endpoint.host}.",
             "Use one of these names as host, or add the host to the dnsNames of the "
@@ -255,7 +255,7 @@ def server_problem(
         there = (
             f"into {tls.ca}" if tls.ca else f"into a file, and set {tls.ca_variable}"
         )
-        return problem_codes.PROBE_SERVER_CA.problem(
+        return codes.PROBE_SERVER_CA.problem(
             tls.ca_variable,
             f"no CA in {tls.ca or 'the system store'} issued the certificate of "
             f"{place}{subject}.{issuer}",
@@ -265,12 +265,12 @@ def server_problem(
     if code in {_EXPIRED, _NOT_YET_VALID}:
         return _server_dates(code, seen, tls, endpoint, now)
     if code == _PURPOSE:
-        return problem_codes.PROBE_SERVER_PURPOSE.problem(
+        return codes.PROBE_SERVER_PURPOSE.problem(
             endpoint.variable,
             f"the certificate of {place}{subject} is not for servers.",
             "Issue the server certificate with the usage 'server auth'.",
         )
-    return problem_codes.PROBE_SERVER_UNVERIFIED.problem(
+    return codes.PROBE_SERVER_UNVERIFIED.problem(
         endpoint.variable,
         f"the certificate of {place}{subject} is not accepted: "
         f"{refusal.verify_message.lower()} (OpenSSL {code}).",
@@ -282,7 +282,7 @@ def _server_dates(
     code: int, seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float
 ) -> Problem:
     place, server = endpoint.place, endpoint.server
-    kind = problem_codes.PROBE_SERVER_EXPIRED
+    kind = codes.PROBE_SERVER_EXPIRED
     leaf = seen.certificate if seen else None
     if code == _EXPIRED:
         if leaf is not None and leaf.not_after > now:
@@ -296,7 +296,7 @@ def _server_dates(
             f"Renew the server certificate of {server} and reload the server.",
         )
     until = f" before {utc(leaf.not_before)}" if leaf else " yet"
-    return problem_codes.PROBE_SERVER_NOT_YET_VALID.problem(
+    return codes.PROBE_SERVER_NOT_YET_VALID.problem(
         endpoint.variable,
         f"the certificate of {place} is not valid{until}.",
         "Set the clock of this machine, or wait.",
@@ -320,7 +320,7 @@ def client_problem(
     shown = f"{own.subject}, issued by {own.issuer}" if own else "our certificate"
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
         where = _CLIENT_CA.get(endpoint.server, "")
-        return problem_codes.PROBE_CLIENT_CA.problem(
+        return codes.PROBE_CLIENT_CA.problem(
             variable,
             f"{place} does not know the CA of the client certificate ({shown}).",
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
@@ -329,7 +329,7 @@ def client_problem(
     expired = own is not None and own.days_left < 0
     if reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED" or (expired and _is_end(error)):
         since = f" expired on {own.not_after}" if own else " is expired"
-        return problem_codes.PROBE_CLIENT_EXPIRED.problem(
+        return codes.PROBE_CLIENT_EXPIRED.problem(
             variable,
             f"{place} refuses the client certificate, which{since}.",
             "Renew it (cert-manager), check that the ExternalSecret has synchronised, "
@@ -338,7 +338,7 @@ def client_problem(
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
         reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert
     ):
-        return problem_codes.PROBE_CLIENT_REQUIRED.problem(
+        return codes.PROBE_CLIENT_REQUIRED.problem(
             variable,
             f"{place} wants a client certificate, and none is configured.",
             "Mount the secret nautobot-mtls-client and turn mutual TLS on."
@@ -348,7 +348,7 @@ def client_problem(
     if reason in _CLIENT_REFUSED:
         early = own is not None and own.not_before > utc(int(now))
         why = f", which is not valid before {own.not_before}" if own and early else ""
-        return problem_codes.PROBE_CLIENT_REFUSED.problem(
+        return codes.PROBE_CLIENT_REFUSED.problem(
             variable,
             f"{place} refuses the client certificate ({shown}){why}: {_words(reason)}.",
             "Issue it for client authentication (usage 'client auth'), valid now, by "
@@ -386,7 +386,7 @@ def lost_problem(
         return handshake_problem(verdict, endpoint)
     if not tls.cert:
         return explain.closed()
-    return problem_codes.PROBE_CLIENT_REFUSED.problem(
+    return codes.PROBE_CLIENT_REFUSED.problem(
         tls.cert_variable,
         f"{endpoint.place} hangs up as soon as it has seen the client certificate.",
         f"Look into the log of {endpoint.server} for what it has against it.",
@@ -424,7 +424,7 @@ def own_certificate(tls: Tls) -> Any:
 def handshake_problem(error: OSError, endpoint: Endpoint) -> Problem:
     """Return the problem of a handshake that ended in a way of its own."""
     words = _words(getattr(error, "reason", None) or type(error).__name__)
-    return problem_codes.PROBE_TLS_HANDSHAKE.problem(
+    return codes.PROBE_TLS_HANDSHAKE.problem(
         endpoint.variable,
         f"the TLS handshake with {endpoint.place} fails: {words}.",
         "Compare the TLS versions and ciphers that both sides allow.",
@@ -463,7 +463,7 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
         what, variable = absent[0]
         remedy = "Mount it, or correct the path."
     elif tls.cert and not tls.key:
-        return problem_codes.PROBE_CLIENT_FILES.problem(
+        return codes.PROBE_CLIENT_FILES.problem(
             tls.key_variable,
             f"it is unset, and {tls.cert} holds no private key.",
             "Set it to the path of the key.",
@@ -475,7 +475,7 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
             return refused[0]
         what, variable = "the certificate files", tls.cert_variable
         remedy = "Run `check` for the details."
-    return problem_codes.PROBE_CLIENT_FILES.problem(
+    return codes.PROBE_CLIENT_FILES.problem(
         variable, f"{what} for {endpoint.server} cannot be loaded: {words}.", remedy
     )
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 
@@ -53,14 +53,14 @@ def probe_heartbeat(
         except OSError:
             if not read(switch):
                 raise Failed(
-                    problem_codes.PROBE_HEARTBEAT_OFF.problem(
+                    codes.PROBE_HEARTBEAT_OFF.problem(
                         switch.name,
                         "the worker writes no heartbeat.",
                         f"Set {switch.name}=true on the worker.",
                     )
                 ) from None
             raise Failed(
-                problem_codes.PROBE_HEARTBEAT.problem(
+                codes.PROBE_HEARTBEAT.problem(
                     variables.CELERY_WORKER_HEARTBEAT_FILE.name,
                     f"there is no heartbeat in {path}.",
                     "The worker has not started, has ended, or has lost its broker; "
@@ -70,7 +70,7 @@ def probe_heartbeat(
         stage.detail = f"{path}, {max(age, 0):.0f} s old"
         if age > oldest:
             raise Failed(
-                problem_codes.PROBE_HEARTBEAT.problem(
+                codes.PROBE_HEARTBEAT.problem(
                     variables.CELERY_WORKER_HEARTBEAT_FILE.name,
                     f"the last heartbeat in {path} is {age:.0f} s old.",
                     "The worker hangs, or has lost its broker; look into its log.",
@@ -112,7 +112,7 @@ def probe_certificates(
         if expired is not None:
             one, variable = expired
             raise Failed(
-                problem_codes.PROBE_WORKER_CERTIFICATE.problem(
+                codes.PROBE_WORKER_CERTIFICATE.problem(
                     variable,
                     f"the client certificate in {one.path} expired on "
                     f"{one.not_after}, and no new connection will be let in.",
@@ -145,7 +145,7 @@ def probe_ping(
             answers = (ask or ping)(settings, destination, journey.left * _SHARE)
         except ImportError:
             raise Failed(
-                problem_codes.PROBE_DRIVER.problem(
+                codes.PROBE_DRIVER.problem(
                     variables.CELERY_BROKER_URL.name,
                     "kombu cannot be imported here.",
                     "Run this inside the Nautobot image.",
@@ -153,7 +153,7 @@ def probe_ping(
             ) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
             raise Failed(
-                problem_codes.PROBE_WORKER_SILENT.problem(
+                codes.PROBE_WORKER_SILENT.problem(
                     variables.CELERY_BROKER_URL.name,
                     f"the broker does not take the question ({type(error).__name__}).",
                     "Run `probe broker` for the reason.",
@@ -163,7 +163,7 @@ def probe_ping(
         if not any(destination in one for one in answers):
             stage.detail = ""
             raise Failed(
-                problem_codes.PROBE_WORKER_SILENT.problem(
+                codes.PROBE_WORKER_SILENT.problem(
                     variables.CELERY_BROKER_URL.name,
                     f"the worker {destination} does not answer.",
                     "It is not running, has lost its broker, or has another name: see "

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.environment.json_objects import read_json_object
-from understack_nautobot_settings.environment.reader import echo
-from understack_nautobot_settings.environment.reader import one_of
+from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.queues import codes
 
 CREATE_QUEUE = "create queue"
 DESCRIBE_QUEUE = "describe queue"
@@ -136,9 +136,7 @@ def read_wishes(path: str, text: str, *, problems: list[Problem]) -> list[QueueW
         content = read_json_object(path, text, problems)
         return [] if content is None else list(_wishes(content))
     except _Malformed as malformed:
-        problems.append(
-            problem_codes.QUEUE_FILE_INVALID.problem(path, str(malformed), _FORM)
-        )
+        problems.append(codes.QUEUE_FILE_INVALID.problem(path, str(malformed), _FORM))
         return []
 
 
@@ -166,7 +164,7 @@ def queue_steps(
         queue = there.get(wish.name)
         if queue is not None and queue.queue_type != CELERY:
             problems.append(
-                problem_codes.QUEUE_NOT_CELERY.problem(
+                codes.QUEUE_NOT_CELERY.problem(
                     wish.name,
                     f"the queue exists and is of type {queue.queue_type!r}.",
                     "Remove that queue, or choose another name.",
@@ -208,7 +206,7 @@ def _job_steps(
             continue
         if job.default_queue == wish.name:
             problems.append(
-                problem_codes.QUEUE_IS_DEFAULT.problem(
+                codes.QUEUE_IS_DEFAULT.problem(
                     wish.name,
                     f"the queue is the default queue of the job {job.name!r}.",
                     "Give the job another default queue first, or list it.",
@@ -225,7 +223,7 @@ def _no_such_job(
 
     what = "job" if choice.by == "name" else f"job with the {choice.by}"
     if chosen:
-        return problem_codes.QUEUE_JOB_MISSING.problem(
+        return codes.QUEUE_JOB_MISSING.problem(
             wish.name,
             f"the code of the {what} {echo(choice.value)} is not installed.",
             "Install the App that provides it, or remove it from the file.",
@@ -233,7 +231,7 @@ def _no_such_job(
     known = sorted({getattr(job, choice.by) for job in jobs if job.installed})
     near = get_close_matches(choice.value, known, n=3)
     offer = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
-    return problem_codes.QUEUE_JOB_MISSING.problem(
+    return codes.QUEUE_JOB_MISSING.problem(
         wish.name, f"there is no {what} {echo(choice.value)}.", offer
     )
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import Secret
 from understack_nautobot_settings.accounts.plan import Policy
@@ -304,7 +304,7 @@ def test_over_rest_the_token_of_a_released_user_stays_and_is_told():
 def test_nothing_is_removed_while_a_secret_is_unusable():
     """Its account would look stale."""
     nautobot = ready({"svc": managed(), "gone": managed(tokens=[KEY_B])})
-    unusable = problem_codes.CREDENTIAL_INCOMPLETE.problem("/secrets/gone", "x.", "y.")
+    unusable = codes.CREDENTIAL_INCOMPLETE.problem("/secrets/gone", "x.", "y.")
     lines, summary = reconcile(nautobot, credential(), prune=True, problems=[unusable])
     assert lines == []
     assert (summary.removed, summary.stale) == ([], ["gone"])

@@ -43,6 +43,7 @@ from lab.corpus import situations
 from lab.users import NOBODY
 from lab.users import as_user
 from lab.users import clients
+from tests.examples import examples
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.judging import Certificate
 from understack_nautobot_settings.certificates.judging import ClientFiles
@@ -990,7 +991,7 @@ MUTATIONS = st.one_of(
     kind=st.sampled_from(["ec", "rsa", "chain"]),
 )
 @settings(
-    max_examples=250,
+    max_examples=examples(250).max_examples,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_mutated_files_give_problems_and_nothing_else(

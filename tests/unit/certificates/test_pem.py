@@ -6,10 +6,10 @@ import textwrap
 import pytest
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from lab.certificates import Authority
+from tests.examples import examples
 from understack_nautobot_settings.certificates import pem
 
 ROOT = Authority()
@@ -98,7 +98,7 @@ def test_binary_is_told_from_text(content: bytes, expected: bool) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from([pem.CERTIFICATE, pem.PRIVATE_KEY]))
-@settings(max_examples=500)
+@examples(500)
 def test_any_content_has_a_fault_in_words(content: bytes, wanted: str) -> None:
     fault = pem.pem_fault(content, wanted)
 

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 from hypothesis import given
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from lab.certificates import CLIENT_AND_SERVER
 from lab.certificates import Authority
+from tests.examples import examples
 from understack_nautobot_settings.certificates.reading import X509
 from understack_nautobot_settings.certificates.reading import read_x509
 from understack_nautobot_settings.certificates.reading import utc
@@ -148,7 +148,7 @@ def test_names_in_two_byte_characters() -> None:
         datetime.datetime(1950, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59)
     )
 )
-@settings(max_examples=300)
+@examples(300)
 def test_any_date(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     leaf = ROOT.issue(
@@ -166,7 +166,7 @@ def test_any_date(moment: datetime.datetime) -> None:
 
 
 @given(serial=st.integers(1, 2**159 - 1))
-@settings(max_examples=50)
+@examples(50)
 def test_any_serial(serial: int) -> None:
     leaf = ROOT.issue(key=KEY, serial=serial)
     text = read_x509(der(leaf.certificate)).serial
@@ -195,7 +195,7 @@ CONTENT = der(ROOT.issue(key=KEY).certificate)
         ),
     )
 )
-@settings(max_examples=2000)
+@examples(2000)
 def test_anything_else_is_a_value_error(content: bytes) -> None:
     try:
         read = read_x509(content)

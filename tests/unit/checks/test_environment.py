@@ -1,6 +1,8 @@
 import pytest
 
 from lab.certificates import Authority
+from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
+from understack_nautobot_settings.checks.codes import SERVICE_LINK
 from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
 from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_database_identity
@@ -13,11 +15,9 @@ from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
 from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
-from understack_nautobot_settings.problem_codes import NAUTOBOT_VALUE_INVALID
-from understack_nautobot_settings.problem_codes import SERVICE_LINK
-from understack_nautobot_settings.problem_codes import VALUE_INVALID
 
 
 def lines(problems):
@@ -596,11 +596,11 @@ def test_other_roles_want_neither(role):
 
 def test_what_nautobot_stops_at_is_not_reported_twice():
     problems = [
-        SERVICE_LINK.problem("A", "a."),
-        VALUE_INVALID.problem("A", "not a number."),
-        VALUE_INVALID.problem("B", "not a number."),
-        NAUTOBOT_VALUE_INVALID.problem("C", "c."),
-        NAUTOBOT_VALUE_INVALID.problem("C", "c."),
+        SERVICE_LINK.problem("A", "a.", ""),
+        VALUE_INVALID.problem("A", "not a number.", ""),
+        VALUE_INVALID.problem("B", "not a number.", ""),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
     ]
 
     assert lines(settled(problems)) == ["A: a.", "B: not a number.", "C: c."]

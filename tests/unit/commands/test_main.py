@@ -13,12 +13,12 @@ import types
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from tests.contract import test_faults
+from tests.examples import examples
 from understack_nautobot_settings.commands import main as cli
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.commands.parser import parsed
@@ -702,7 +702,7 @@ def hidden(name, value, directory):
         ]
     ),
 )
-@hypothesis_settings(max_examples=300)
+@examples(300)
 def test_no_environment_breaks_it_or_lets_a_secret_out(env, argv):
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "secret")

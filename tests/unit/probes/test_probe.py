@@ -24,8 +24,8 @@ from lab.servers.scripted import over_tls
 from lab.servers.scripted import postgres_saying
 from lab.servers.scripted import redis_saying
 from lab.servers.scripted import silence
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.commands.main import main
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.attempt import Stage
@@ -1448,7 +1448,7 @@ def test_a_url_with_a_password_is_refused():
 
 
 def test_the_json_has_the_documented_shape():
-    problem = problem_codes.PROBE_DNS.problem("X", "fact.", "Remedy.")
+    problem = codes.PROBE_DNS.problem("X", "fact.", "Remedy.")
     probes = [
         Probe("cache", True, (Stage("dns", True, 0.12345678, "here"),), None),
         Probe("broker", False, (), problem),
@@ -1484,8 +1484,8 @@ def test_what_is_wrong_counts_more_than_what_could_not_be_told():
     def probe(code):
         return Probe("x", False, (), code.problem("X", "x"))
 
-    unreachable = probe(problem_codes.PROBE_REFUSED)
-    wrong = probe(problem_codes.PROBE_DB_PASSWORD)
+    unreachable = probe(codes.PROBE_REFUSED)
+    wrong = probe(codes.PROBE_DB_PASSWORD)
 
     assert exit_status([]) == 0
     assert exit_status([unreachable]) == 2

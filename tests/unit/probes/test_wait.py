@@ -3,7 +3,7 @@ import itertools
 
 import pytest
 
-from understack_nautobot_settings import problem_codes
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.wait import LONGEST_PAUSE
@@ -11,8 +11,8 @@ from understack_nautobot_settings.probes.wait import Progress
 from understack_nautobot_settings.probes.wait import pauses
 from understack_nautobot_settings.probes.wait import wait_until_up
 
-REFUSED = problem_codes.PROBE_REFUSED.problem("HOST", "nothing listens.", "Start it.")
-WRONG_USER = problem_codes.PROBE_DB_ROLE.problem("USER", "no such user.", "Correct it.")
+REFUSED = codes.PROBE_REFUSED.problem("HOST", "nothing listens.", "Start it.")
+WRONG_USER = codes.PROBE_DB_ROLE.problem("USER", "no such user.", "Correct it.")
 UP = Probe("database", True, (Stage("query", True, 0.1, "fine"),), None)
 DOWN = Probe("database", False, (Stage("tcp", False, 0.1, ""),), REFUSED)
 WRONG = Probe("database", False, (Stage("login", False, 0.1, ""),), WRONG_USER)

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.core.management.base import CommandParser
 
-from understack_nautobot_settings import problem_codes
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.queues import codes
 from understack_nautobot_settings.queues import plan as job_queues
 
 FINE = 0
@@ -94,6 +94,6 @@ def _text(path: str, problems: list[Problem]) -> str | None:
     except OSError as error:
         fact = f"cannot be read: {os.strerror(error.errno or 0)}."
     problems.append(
-        problem_codes.QUEUE_FILE_UNREADABLE.problem(path, fact, "Correct the path.")
+        codes.QUEUE_FILE_UNREADABLE.problem(path, fact, "Correct the path.")
     )
     return None

@@ -1,0 +1,70 @@
+"""What can be wrong with the secrets of API accounts."""
+
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import WARNING
+from understack_nautobot_settings.problems import Code
+
+# --- API accounts -----------------------------------------------------------
+
+CREDENTIAL_UNREADABLE = Code(
+    "credential-unreadable",
+    ERROR,
+    "The secret of an API user is not mounted, or the process may not read it.",
+    "Mount the secret, or correct the path.",
+)
+CREDENTIAL_INCOMPLETE = Code(
+    "credential-incomplete",
+    ERROR,
+    "The secret of an API user lacks its username, password or token.",
+    "Complete the entry in the secret backend, or the template of the ExternalSecret.",
+)
+CREDENTIAL_INVALID = Code(
+    "credential-invalid",
+    ERROR,
+    "The secret of an API user has a form, or a value, that Nautobot does not take; "
+    "tokens have exactly 40 characters.",
+    "Correct the entry in the secret backend.",
+)
+CREDENTIAL_CONFLICT = Code(
+    "credential-conflict",
+    ERROR,
+    "Two secrets contradict each other: one user twice, or one token for two users.",
+    "Give every user one secret and a token of its own.",
+)
+ACCOUNT_FOREIGN = Code(
+    "account-foreign",
+    ERROR,
+    "The user exists and carries no mark, or the mark of another owner.",
+    "Take it over once with `--adopt`, or choose another username.",
+)
+ACCOUNT_GROUP_MISSING = Code(
+    "account-group-missing",
+    ERROR,
+    "A group that accounts should join does not exist.",
+    "Create the group with the permissions that the accounts need.",
+)
+ACCOUNT_REFUSED = Code(
+    "account-refused",
+    ERROR,
+    "Nautobot refused a change to an account.",
+    "Correct the secret, or the permissions of the bootstrap account.",
+)
+TOKEN_TAKEN = Code(
+    "token-taken",
+    ERROR,
+    "The API token in a secret already belongs to another user.",
+    "Store a new token in the secret.",
+)
+TOKEN_LEFT = Code(
+    "token-left",
+    WARNING,
+    "A token of a released user is out of reach: over the REST API only its own user "
+    "may remove it.",
+    "Remove the token where the user is administered.",
+)
+PRUNE_WITHHELD = Code(
+    "prune-withheld",
+    ERROR,
+    "Nothing was removed, because an unusable secret makes its account look stale.",
+    "Mend the secrets and run again.",
+)

@@ -1,0 +1,117 @@
+"""What only `check` looks at."""
+
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import WARNING
+from understack_nautobot_settings.problems import Code
+
+# --- the environment --------------------------------------------------------
+
+SERVICE_LINK = Code(
+    "service-link",
+    ERROR,
+    "Kubernetes writes variables for each Service of the namespace, and one of them "
+    "has the name of a variable of Nautobot. `nautobot-server` itself says `invalid "
+    "literal for int() with base 10: 'tcp://…'`, before it reads any settings file.",
+    "Set `enableServiceLinks: false` on the pod.",
+)
+NAUTOBOT_VALUE_INVALID = Code(
+    "nautobot-value-invalid",
+    ERROR,
+    "Nautobot converts the value while its own settings load, and raises an error "
+    "that does not name the variable.",
+    "Correct the value, or remove the variable.",
+)
+VARIABLE_MISSPELT = Code(
+    "variable-misspelt",
+    WARNING,
+    "Nothing reads a variable of this name, and one that is read has nearly the same.",
+    "Correct the name.",
+)
+LIBPQ_VARIABLE = Code(
+    "libpq-variable",
+    WARNING,
+    "libpq takes every connection parameter that the settings leave open from `PG*` "
+    "variables, `PGHOSTADDR`, `PGSERVICE` and `PGSSLSNI` among them.",
+    "Unset it; use `NAUTOBOT_DB_EXTRA_OPTIONS` for a parameter that is wanted.",
+)
+DB_VERIFY_CA = Code(
+    "db-verify-ca",
+    WARNING,
+    "`verify-ca` does not compare the server certificate with the host name.",
+    "Use `verify-full`.",
+)
+VARIABLE_UNUSED = Code(
+    "variable-unused",
+    WARNING,
+    "A variable is set that has no effect while another is as it is.",
+    "Set the other one as well, or unset this one.",
+)
+DB_PATH_UNUSED = Code(
+    "db-path-unused",
+    WARNING,
+    "Paths of certificates are set for the database, and the sslmode uses none.",
+    "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, or unset the paths.",
+)
+REDIS_PATH_UNUSED = Code(
+    "redis-path-unused",
+    WARNING,
+    "Paths of certificates are set for Redis, and `UNDERSTACK_REDIS_MTLS=off` uses "
+    "none.",
+    "Unset `UNDERSTACK_REDIS_MTLS`, or unset the paths.",
+)
+GATEWAY_ADDRESS = Code(
+    "gateway-address",
+    WARNING,
+    "The host is an IP address, for which no client sends a server name (SNI), and a "
+    "TLS-passthrough gateway routes by that name.",
+    "Use the host name that the gateway routes by.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_TRAILING_DOT = Code(
+    "gateway-trailing-dot",
+    WARNING,
+    "The host name ends with a dot, which neither the route of a gateway nor a "
+    "certificate has.",
+    "Remove the dot.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_SNI_OFF = Code(
+    "gateway-sni-off",
+    WARNING,
+    "`sslsni=0` keeps the server name out of the TLS hello, by which a gateway routes.",
+    "Remove `sslsni=0` and `PGSSLSNI`.",
+    "Envoy Gateway not routing traffic",
+)
+GATEWAY_NEGOTIATION = Code(
+    "gateway-negotiation",
+    WARNING,
+    "libpq begins in plain text and asks for TLS, and a TLS-passthrough gateway waits "
+    "for a TLS hello: the server closed the connection unexpectedly.",
+    "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
+    "Envoy Gateway not routing traffic",
+)
+CA_BUNDLE_PRIVATE = Code(
+    "ca-bundle-private",
+    WARNING,
+    "A CA bundle for all outbound HTTPS holds private CAs only.",
+    "Unset it, or name a bundle that holds the public CAs as well.",
+)
+CA_BUNDLE_EMPTY = Code(
+    "ca-bundle-empty",
+    WARNING,
+    "A CA bundle for all outbound HTTPS is missing or unreadable, or it holds no "
+    "certificate.",
+    "Unset it, or name a bundle with the public CAs.",
+)
+SITE_PARTITION_MISSING = Code(
+    "site-partition-missing",
+    ERROR,
+    "A site worker has no partition, and would write wrong device URNs.",
+    "Set `UNDERSTACK_PARTITION` from the `cluster-data` ConfigMap.",
+)
+SITE_QUEUE_MISSING = Code(
+    "site-queue-missing",
+    ERROR,
+    "The worker does not take tasks from the queue of its site.",
+    "Add the partition to `taskQueues` of the worker in the values of the Helm chart.",
+)

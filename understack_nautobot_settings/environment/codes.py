@@ -1,0 +1,111 @@
+"""What can be wrong with the value of a variable."""
+
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Code
+
+# --- reading variables ------------------------------------------------------
+
+VALUE_QUOTED = Code(
+    "value-quoted",
+    ERROR,
+    "The value is wrapped in quotes, usually by one layer of YAML or shell too many.",
+    "Remove the quotes; they are part of the value that reaches the process.",
+)
+VALUE_INVALID = Code(
+    "value-invalid",
+    ERROR,
+    "The value is not one that the variable takes.",
+    "Use one of the values that the message lists.",
+)
+VALUE_NOT_UTF8 = Code(
+    "value-not-utf8",
+    ERROR,
+    "The value holds bytes that are not UTF-8.",
+    "Store the value as UTF-8 text.",
+)
+PATH_IS_PEM = Code(
+    "path-is-pem",
+    ERROR,
+    "A variable that takes a path holds the certificate, key or JSON itself.",
+    "Mount the file and set the variable to its path.",
+)
+FILE_AND_VALUE = Code(
+    "file-and-value",
+    ERROR,
+    "A secret is given twice: as a variable and as a file.",
+    "Unset one of the two.",
+)
+SECRET_FILE_UNREADABLE = Code(
+    "secret-file-unreadable",
+    ERROR,
+    "The file that holds a secret is missing or cannot be read.",
+    "Mount the secret, or correct the path.",
+)
+
+# --- JSON -------------------------------------------------------------------
+
+JSON_MALFORMED = Code(
+    "json-malformed",
+    ERROR,
+    "The text is not JSON; templates often leave a comma too many or single quotes.",
+    "Correct the JSON at the line and column of the message.",
+)
+JSON_BYTE_ORDER_MARK = Code(
+    "json-byte-order-mark",
+    ERROR,
+    "The JSON begins with a byte order mark, which some editors write.",
+    "Save it as UTF-8 without a byte order mark.",
+)
+JSON_NOT_OBJECT = Code(
+    "json-not-object",
+    ERROR,
+    "The JSON is an array, a string, a number, a boolean or null.",
+    "Write one object: braces around names and values.",
+)
+JSON_DUPLICATE_NAME = Code(
+    "json-duplicate-name",
+    ERROR,
+    "One JSON object has the same name twice, and only the last would count.",
+    "Remove one of the two.",
+)
+JSON_NUMBER_INVALID = Code(
+    "json-number-invalid",
+    ERROR,
+    "NaN and Infinity are not JSON, and larger numbers than a double would become "
+    "Infinity.",
+    "Write a finite number, or a string.",
+)
+JSON_HALF_CHARACTER = Code(
+    "json-half-character",
+    ERROR,
+    "A string has half of a surrogate pair, which cannot be stored or sent as UTF-8.",
+    "Write the character itself, or both of its escapes.",
+)
+JSON_TOO_DEEP = Code(
+    "json-too-deep",
+    ERROR,
+    "The JSON is nested deeper than Python's parser takes.",
+    "Flatten it.",
+)
+
+# --- expansion --------------------------------------------------------------
+
+REFERENCE_UNSET = Code(
+    "reference-unset",
+    ERROR,
+    "A `${NAME}` in the plugin configuration names a variable that is unset or empty.",
+    "Set the variable, or give a default: `${NAME:-text}`.",
+)
+REFERENCE_MALFORMED = Code(
+    "reference-malformed",
+    ERROR,
+    "A `${` in the plugin configuration begins no reference: the brace is not "
+    "closed, or the name has characters that names of variables have not.",
+    "Write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself.",
+)
+EXPANSION_TOO_LARGE = Code(
+    "expansion-too-large",
+    ERROR,
+    "References put more than 16 Mi characters into the plugin configuration.",
+    "Refer to shorter values, or less often.",
+)

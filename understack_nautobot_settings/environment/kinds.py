@@ -1,0 +1,281 @@
+"""Kinds of values: how the text of a variable becomes one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+from typing import Generic
+from typing import TypeVar
+
+from understack_nautobot_settings.environment import codes
+from understack_nautobot_settings.problems import Code
+
+T = TypeVar("T")
+
+TRUE_WORDS = ("true", "yes", "on", "1", "y", "t")
+FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
+
+LONGEST_ECHO = 60
+QUOTES = ("'", '"')
+LETTERS_AND_DIGITS = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+# How a JSON object begins, and "-----BEGIN" in base64.
+_CONTENTS = ("{", "LS0tLS1CRUdJTi")
+
+
+class Invalid(Exception):
+    """A value its variable does not take; raised by kinds, caught by the reader."""
+
+    def __init__(
+        self, message: str, hint: str, code: Code = codes.VALUE_INVALID
+    ) -> None:
+        """Say what is wrong and what would work."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+class Kind(Generic[T]):
+    """How the text of a variable becomes a value.
+
+    Attributes:
+        label: The kind in one or two words, for the reference.
+        schema: JSON Schema of the value as text in the environment.
+        free_text: True where surrounding blanks and quotes belong to the value.
+    """
+
+    label = "text"
+    free_text = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the text."""
+        return {"type": "string"}
+
+    def parse(self, text: str) -> T:
+        """Return the value; raise `Invalid` for a text that is none."""
+        raise NotImplementedError
+
+
+class Text(Kind[str]):
+    """One line of text without surrounding blanks."""
+
+    def parse(self, text: str) -> str:
+        """Return the text, which has to be encodable."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(
+                "the value holds bytes that are not UTF-8.",
+                "Store it as UTF-8 text.",
+                codes.VALUE_NOT_UTF8,
+            ) from None
+        return text
+
+
+class FreeText(Text):
+    """Text that is taken exactly as it stands: passwords, keys."""
+
+    label = "free text"
+    free_text = True
+
+
+class Path(Kind[str]):
+    """A path in the file system; kept as written, never resolved."""
+
+    label = "path"
+
+    def parse(self, text: str) -> str:
+        """Return the path; refuse what is the content of a file, or cannot be one."""
+        if "-----BEGIN" in text or "\n" in text or text.startswith(_CONTENTS):
+            raise Invalid(
+                "the value is the content of a file, not a path.",
+                "Mount the file and set the variable to its path.",
+                codes.PATH_IS_PEM,
+            )
+        try:
+            named = "\0" not in text and bool(text.isascii() or os.fsencode(text))
+        except UnicodeEncodeError:
+            named = False
+        if not named:
+            raise Invalid(
+                "the value has characters that no path has.",
+                "Set it to the path of the file.",
+            )
+        return text
+
+
+class Choice(Kind[str]):
+    """One of a few words, spelt exactly."""
+
+    label = "choice"
+
+    def __init__(
+        self,
+        noun: str,
+        words: Iterable[str],
+        *,
+        offered: Iterable[str] = (),
+        refused: Mapping[str, str] | None = None,
+        otherwise: str = "",
+    ) -> None:
+        """Declare the words.
+
+        Args:
+            noun: What a word is, with its article: ``"an sslmode"``.
+            words: The words that are taken.
+            offered: The words that a remedy offers, best first; default all.
+            refused: Words refused for a reason of their own, with the reason.
+            otherwise: What leaving the variable unset means, ends the remedy.
+        """
+        self.noun = noun
+        self.words = tuple(words)
+        self.offered = tuple(offered) or self.words
+        self.refused = dict(refused or {})
+        self.otherwise = otherwise
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the text."""
+        return {"type": "string", "enum": list(self.words)}
+
+    def parse(self, text: str) -> str:
+        """Return the word."""
+        if text in self.words:
+            return text
+        reason = self.refused.get(text.lower())
+        fact = f"{echo(text)} is not {self.noun}."
+        if reason:
+            fact = f"{echo(text)} is refused: {reason}."
+        raise Invalid(fact, f"Use {self._offer(text)}{self.otherwise}.")
+
+    def _offer(self, text: str) -> str:
+        from difflib import get_close_matches
+
+        folded = text.lower().replace("_", "-").replace(" ", "-")
+        spelt = {word.lower(): word for word in self.words}
+        nearest = get_close_matches(folded, spelt, n=1, cutoff=0.6)
+        words = list(dict.fromkeys([*(spelt[word] for word in nearest), *self.offered]))
+        return one_of(words)
+
+
+class Flag(Kind[bool]):
+    """A boolean in the words that Nautobot takes."""
+
+    label = "boolean"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the text."""
+        words = "|".join((*TRUE_WORDS, *FALSE_WORDS))
+        return {"type": "string", "pattern": f"^(?i:{words})$"}
+
+    def parse(self, text: str) -> bool:
+        """Return the truth value."""
+        folded = text.lower()
+        if folded in TRUE_WORDS:
+            return True
+        if folded in FALSE_WORDS:
+            return False
+        raise Invalid(f"{echo(text)} is neither true nor false.", "Use true or false.")
+
+
+class Number(Kind[T]):
+    """A number within bounds, integer or decimal by the type given."""
+
+    def __init__(
+        self,
+        number: Callable[[str], T],
+        *,
+        unit: str = "",
+        least: float = 0,
+        most: float = 2**31 - 1,
+    ) -> None:
+        """Declare the bounds, both inclusive.
+
+        Args:
+            number: ``int`` or ``float``.
+            unit: The unit, for messages and the reference: ``"seconds"``.
+            least: The smallest number taken.
+            most: The largest number taken.
+        """
+        self.number = number
+        self.unit = unit
+        self.least = least
+        self.most = most
+        self.label = "integer" if number is int else "number"
+        if unit:
+            self.label += f" ({unit})"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the text."""
+        pattern = r"^\d+$" if self.number is int else r"^\d+(\.\d+)?$"
+        return {"type": "string", "pattern": pattern}
+
+    def parse(self, text: str) -> T:
+        """Return the number."""
+        # int() and float() take underscores, blanks, signs, exponents and nan.
+        digits = text.replace(".", "", 0 if self.number is int else 1)
+        if not (digits.isascii() and digits.isdecimal()):
+            raise Invalid(f"{echo(text)} is not {self._noun()}.", self._hint())
+        value = self.number(text)
+        if not self.least <= float(text) <= self.most:
+            raise Invalid(f"{echo(text)} is out of range.", self._hint())
+        return value
+
+    def _noun(self) -> str:
+        return "a whole number" if self.number is int else "a number"
+
+    def _hint(self) -> str:
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"Use {self._noun()} from {self.least:g} to {self.most:.10g}{unit}."
+
+
+class Names(Kind["tuple[str, ...]"]):
+    """Names separated by a comma (or another separator); empty ones are dropped."""
+
+    label = "names"
+
+    def __init__(self, separator: str = ",") -> None:
+        """Declare the separator."""
+        self.separator = separator
+        self.label = "comma-separated names" if separator == "," else "names"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the names in order."""
+        names = (name.strip() for name in text.split(self.separator))
+        return tuple(name for name in names if name)
+
+
+class JsonObject(Kind[str]):
+    """A JSON object; kept as text, since its reader reports positions in it."""
+
+    label = "JSON object"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the text."""
+        return {"type": "string", "contentMediaType": "application/json"}
+
+    def parse(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+def echo(text: str) -> str:
+    """Return a value as an error line shows it: quoted, escaped, not too long."""
+    shown = text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"
+    return repr(shown)
+
+
+def one_of(words: Iterable[str], conjunction: str = "or") -> str:
+    """Join words as a sentence does: ``a, b or c``."""
+    *firsts, last = words
+    return f"{', '.join(firsts)} {conjunction} {last}" if firsts else last

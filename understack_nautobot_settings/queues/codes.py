@@ -1,0 +1,37 @@
+"""What can be wrong with the wanted job queues."""
+
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Code
+
+# --- job queues of sites ----------------------------------------------------
+
+QUEUE_FILE_UNREADABLE = Code(
+    "queue-file-unreadable",
+    ERROR,
+    "The file with the wanted job queues cannot be read.",
+    "Mount the file, or correct the path.",
+)
+QUEUE_FILE_INVALID = Code(
+    "queue-file-invalid",
+    ERROR,
+    "The file with the wanted job queues does not have the form.",
+    "Correct what the message names.",
+)
+QUEUE_JOB_MISSING = Code(
+    "queue-job-missing",
+    ERROR,
+    "A job that a site's queue should take does not exist, or its code is gone.",
+    "Correct its name, or install the App that provides it.",
+)
+QUEUE_NOT_CELERY = Code(
+    "queue-not-celery",
+    ERROR,
+    "A queue of that name exists and is not a Celery queue.",
+    "Remove that queue, or choose another name.",
+)
+QUEUE_IS_DEFAULT = Code(
+    "queue-is-default",
+    ERROR,
+    "A job would lose the queue that it is sent to by default.",
+    "Give the job another default queue first, or list it.",
+)
