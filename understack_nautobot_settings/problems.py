@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 from typing import NamedTuple
 
 ERROR = "error"
 WARNING = "warning"
+
+EXPLAIN = "understack-nautobot-settings explain"
+"""The command that says more about a code."""
+
+
+def printable(text: str) -> str:
+    r"""Return text that a terminal and a log show as it is, on one line.
+
+    Paths, values and what a server said may hold escape sequences and line breaks;
+    each such character becomes its escape, ``\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
 
 
 class Problem(NamedTuple):
@@ -80,16 +100,21 @@ class Code(NamedTuple):
             message: What is wrong, one sentence.
             hint: What to do, where that is more than the fix of the code.
         """
-        return Problem(self.id, self.severity, variable, message, self._hint(hint))
+        return Problem(*self._texts(variable, message, hint))
 
     def missing_file(
         self, variable: str, message: str, hint: str | None = None
     ) -> MissingFile:
         """Return a problem of this kind that stands for a missing file."""
-        return MissingFile(self.id, self.severity, variable, message, self._hint(hint))
+        return MissingFile(*self._texts(variable, message, hint))
 
-    def _hint(self, hint: str | None) -> str:
-        return self.fix.replace("`", "") if hint is None else hint
+    def _texts(
+        self, variable: str, message: str, hint: str | None
+    ) -> tuple[str, str, str, str, str]:
+        if hint is None:
+            hint = self.fix.replace("`", "")
+        texts = (printable(text) for text in (variable, message, hint))
+        return (self.id, self.severity, *texts)  # type: ignore[return-value]
 
 
 class SettingsError(ValueError):
@@ -108,16 +133,30 @@ class SettingsError(ValueError):
         missing = [one for one in found if isinstance(one, MissingFile)]
         others = [one for one in found if not isinstance(one, MissingFile)]
         self.problems: tuple[Problem, ...] = (*missing, *others)
-        remedies = list(dict.fromkeys(one.hint for one in missing if one.hint))
-        super().__init__("\n".join([*map(str, missing), *remedies, *map(str, others)]))
+        paragraphs = [*_missing(missing), *_each(others)]
+        if self.problems:
+            paragraphs.append(f"More about a code: {EXPLAIN} {self.problems[0].code}")
+        super().__init__("\n\n".join(paragraphs))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from the problems when unpickled."""
         return type(self), (self.problems,)
 
     def __str__(self) -> str:
-        """Return one line for each problem."""
+        """Return a paragraph for each problem, and the command that says more."""
         return str(self.args[0])
+
+
+def _missing(problems: list[MissingFile]) -> Iterator[str]:
+    """Yield one paragraph for each remedy: the files, then what to do."""
+    for hint in dict.fromkeys(problem.hint for problem in problems):
+        alike = [problem for problem in problems if problem.hint == hint]
+        yield "\n".join([*map(str, alike), f"{hint} [{alike[0].code}]".strip()])
+
+
+def _each(problems: list[Problem]) -> Iterator[str]:
+    for problem in problems:
+        yield f"{problem} [{problem.code}]"
 
 
 class MissingFileError(SettingsError, FileNotFoundError):

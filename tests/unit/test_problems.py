@@ -7,6 +7,7 @@ from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import Problem
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import MissingFile
 from understack_nautobot_settings.problems import settings_error
@@ -27,7 +28,7 @@ def test_a_problem_without_a_hint_ends_with_the_fact():
     assert str(WRONG._replace(hint="")) == "SOME_NAME: it is wrong."
 
 
-def test_an_error_lists_every_problem_on_a_line_of_its_own():
+def test_error_with_two_problems_has_paragraphs_with_codes_and_a_command():
     other = WRONG._replace(variable="THIRD_NAME")
 
     error = settings_error([WRONG, other])
@@ -35,7 +36,11 @@ def test_an_error_lists_every_problem_on_a_line_of_its_own():
     assert isinstance(error, SettingsError)
     assert not isinstance(error, FileNotFoundError)
     assert str(error) == (
-        "SOME_NAME: it is wrong. Mend it.\nTHIRD_NAME: it is wrong. Mend it."
+        f"SOME_NAME: it is wrong. Mend it. [{WRONG.code}]\n"
+        "\n"
+        f"THIRD_NAME: it is wrong. Mend it. [{WRONG.code}]\n"
+        "\n"
+        f"More about a code: understack-nautobot-settings explain {WRONG.code}"
     )
 
 
@@ -53,8 +58,11 @@ def test_missing_files_come_first_and_make_it_a_file_not_found_error():
     assert str(error) == (
         "file required by CERT not found: /c\n"
         "file required by KEY not found: /k\n"
-        "Mount.\n"
-        "SOME_NAME: it is wrong. Mend it."
+        f"Mount. [{CERT.code}]\n"
+        "\n"
+        f"SOME_NAME: it is wrong. Mend it. [{WRONG.code}]\n"
+        "\n"
+        f"More about a code: understack-nautobot-settings explain {CERT.code}"
     )
 
 
@@ -115,3 +123,21 @@ def test_collecting_stays_out_of_the_way_of_another_exception():
 
     with pytest.raises(KeyError):
         fragment()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ünïcode", "plain ünïcode"),
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("two\nlines", "two\\nlines"),
+        ("\udcff", "\\udcff"),
+        ("\u202e", "\\u202e"),
+    ],
+)
+def test_problem_with_control_characters_shows_their_escapes(text, shown):
+    code = Code("some-code", "error", "It is.", "Mend `it`.")
+
+    problem = code.problem(text, text)
+
+    assert problem == Problem("some-code", "error", shown, shown, "Mend it.")

@@ -26,7 +26,6 @@ from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
 from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import padded
-from understack_nautobot_settings.commands.terminal import printable
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
@@ -34,6 +33,7 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import printable
 
 if TYPE_CHECKING:
     from understack_nautobot_settings.certificates.judging import Certificate

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from understack_nautobot_settings.problems import printable
+
 NARROWEST = 40
 WIDEST = 100
 
@@ -69,16 +71,6 @@ def _width(stream: object, env: Mapping[str, str]) -> int:
         except (AttributeError, OSError, ValueError):
             width = 0
     return max(NARROWEST, min(width or 80, WIDEST))
-
-
-def printable(text: str) -> str:
-    """Return the text with everything escaped that a terminal would act upon."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode()
-        for one in text
-    )
 
 
 def columns(text: str) -> int:

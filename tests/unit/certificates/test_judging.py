@@ -44,6 +44,7 @@ from lab.users import NOBODY
 from lab.users import as_user
 from lab.users import clients
 from tests.examples import examples
+from tests.refusals import sentences
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.judging import Certificate
 from understack_nautobot_settings.certificates.judging import ClientFiles
@@ -142,7 +143,7 @@ def test_a_missing_file_is_a_file_not_found_error_with_the_documented_text(
     error = settings_error(check_certificates(client_files(POSTGRESQL, tmp_path)))
 
     assert isinstance(error, FileNotFoundError)
-    assert str(error) == "\n".join(
+    assert sentences(error) == "\n".join(
         [
             "SSL certificate file required by NAUTOBOT_DB_SSLCERT not found: "
             f"{tmp_path}/tls.crt",
@@ -434,6 +435,7 @@ from lab.corpus import POSTGRESQL, REDIS, client_files
 from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import describe_certificates
+from tests.refusals import sentences
 assert sys.stdin.isatty()
 for directory in sorted(Path(sys.argv[1]).iterdir()):
     for use in POSTGRESQL, REDIS:

@@ -7,8 +7,8 @@ from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import padded
 from understack_nautobot_settings.commands.terminal import page_for
-from understack_nautobot_settings.commands.terminal import printable
 from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.problems import printable
 
 
 class Terminal(io.StringIO):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import connection_settings
 from understack_nautobot_settings.fragments.deferred import Deferred
@@ -412,7 +413,7 @@ def test_a_wrong_figure_is_refused():
     with pytest.raises(SettingsError) as refused:
         settings({"UNDERSTACK_DB_CONNECT_TIMEOUT": "soon"})
 
-    assert str(refused.value) == (
+    assert sentences(refused.value) == (
         "UNDERSTACK_DB_CONNECT_TIMEOUT: 'soon' is not a whole number. Use a whole "
         "number from 1 to 2147483647 (seconds)."
     )

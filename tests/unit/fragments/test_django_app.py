@@ -1,5 +1,6 @@
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import app_settings
 from understack_nautobot_settings import configure
@@ -59,7 +60,7 @@ def test_the_base_is_left_as_it_is():
 def test_a_wrong_value_is_refused(env, line):
     with pytest.raises(SettingsError) as refusal:
         app_settings([], env)
-    assert str(refusal.value) == line
+    assert sentences(refusal.value) == line
 
 
 def test_a_threshold_that_nobody_uses_is_not_judged():

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import hardening_settings
 
@@ -38,7 +39,7 @@ def test_debug_and_any_host_are_both_refused(hosts):
     with pytest.raises(SettingsError) as caught:
         hardening_settings(True, hosts, {"UNDERSTACK_HARDENING": "on"})
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
         "everybody. Unset NAUTOBOT_DEBUG.\n"
         "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "

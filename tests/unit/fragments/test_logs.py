@@ -3,6 +3,7 @@ import logging.config
 
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import log_settings
@@ -105,7 +106,7 @@ def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
     with pytest.raises(SettingsError) as caught:
         log_settings(*BASE, env, structlog=structlog_set_up([]))
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         "NAUTOBOT_LOG_LEVEL: 'warn' is not a log level. "
         "Use WARNING, DEBUG, INFO, ERROR or CRITICAL."
     )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import plugin_settings
@@ -154,7 +155,7 @@ def test_strict_makes_it_an_error():
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, env, find="b".__eq__)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         "NAUTOBOT_EXTRA_PLUGINS: 'a' is not installed. "
         "Install it in the image, or correct the name."
     )
@@ -179,7 +180,7 @@ def test_a_name_that_cannot_be_imported_is_an_error(name, remedy):
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, {"NAUTOBOT_EXTRA_PLUGINS": name}, find=everything)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"NAUTOBOT_EXTRA_PLUGINS: '{name}' is not a module name. {remedy}"
     )
 
@@ -531,14 +532,14 @@ def test_what_used_to_be_dropped_or_bent_is_an_error(config, line, tmp_path):
     with pytest.raises(SettingsError) as caught:
         plugin_settings(["mine"], {}, {VARIABLE: config}, find=nothing)
 
-    assert str(caught.value) == f"{VARIABLE}: {line}"
+    assert sentences(caught.value) == f"{VARIABLE}: {line}"
 
     if config != "'{}'":
         file = tmp_path / "plugins.json"
         file.write_bytes(config.encode())
         with pytest.raises(SettingsError) as caught:
             plugin_settings(["mine"], {}, {f"{VARIABLE}_FILE": str(file)}, find=nothing)
-        assert str(caught.value) == f"{VARIABLE}_FILE: {line}"
+        assert sentences(caught.value) == f"{VARIABLE}_FILE: {line}"
 
 
 def test_every_unset_reference_is_listed():
@@ -547,7 +548,7 @@ def test_every_unset_reference_is_listed():
     with pytest.raises(SettingsError) as caught:
         plugin_settings(["a", "b"], {}, env, find=nothing)
 
-    assert str(caught.value).splitlines() == [
+    assert sentences(caught.value).splitlines() == [
         f"{VARIABLE}: a.x refers to X, which is not set. "
         "Set X, or give a default: ${X:-text}.",
         f"{VARIABLE}: b.y[0] refers to Y, which is not set. "
@@ -655,7 +656,7 @@ def test_a_value_and_a_file_are_one_too_many(tmp_path):
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, env, find=nothing)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"{VARIABLE}: {VARIABLE}_FILE is set as well. Unset one of the two."
     )
 
@@ -694,7 +695,7 @@ def test_a_file_that_cannot_be_read_is_an_error(make, tmp_path):
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, {f"{VARIABLE}_FILE": str(path)}, find=nothing)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: {fact} Mount the file there, or correct the path."
     )
 
@@ -703,7 +704,7 @@ def test_a_path_that_is_none_is_an_error():
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, {f"{VARIABLE}_FILE": "a\0b"}, find=nothing)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: the value has characters that no path has. "
         "Set it to the path of the file."
     )
@@ -725,7 +726,7 @@ def test_a_file_that_is_not_utf8_is_an_error(content, place, tmp_path):
     with pytest.raises(SettingsError) as caught:
         plugin_settings([], {}, {f"{VARIABLE}_FILE": str(file)}, find=nothing)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: the file is not UTF-8 at {place}. Save it as UTF-8 text."
     )
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
@@ -261,7 +262,7 @@ def test_mysql_keeps_its_own_options():
 def refusal(env, base=None, libpq=170005):
     with pytest.raises(SettingsError) as caught:
         settings(env, base, libpq)
-    return str(caught.value)
+    return sentences(caught.value)
 
 
 def test_mysql_refuses_the_parameters_of_postgresql():
@@ -404,7 +405,7 @@ def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path)
     with pytest.raises(MissingFileError) as caught:
         postgresql_tls_settings(databases(), env)
 
-    assert str(caught.value).splitlines() == [
+    assert sentences(caught.value).splitlines() == [
         f"SSL certificate file required by NAUTOBOT_DB_SSLKEY not found: "
         f"{tmp_path}/tls.key",
         f"Mount the secret nautobot-mtls-client at {tmp_path}, or correct the path.",
@@ -427,7 +428,7 @@ def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
         postgresql_tls_settings(databases(), env)
 
     assert isinstance(caught.value, FileNotFoundError)
-    assert str(caught.value).splitlines()[:3] == [
+    assert sentences(caught.value).splitlines()[:3] == [
         f"SSL certificate file required by {name} not found: {tmp_path}/{file}"
         for name, file in (
             ("NAUTOBOT_DB_SSLCERT", "tls.crt"),

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.refusals import sentences
 from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
@@ -181,7 +182,7 @@ def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
     with pytest.raises(MissingFileError) as caught:
         redis_tls_settings(None, None, None, None, {name: str(path)})
 
-    lines = str(caught.value).splitlines()
+    lines = sentences(caught.value).splitlines()
     assert f"SSL certificate file required by {name} not found: {path}" in lines
 
 
@@ -466,7 +467,7 @@ def test_a_namespace_without_redis_settings_gets_the_tls_part():
 def refusal(*args, **options):
     with pytest.raises(SettingsError) as caught:
         settings(*args, **options)
-    return str(caught.value)
+    return sentences(caught.value)
 
 
 @pytest.mark.parametrize("mounted", [True, False])

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import secret_settings
@@ -31,7 +32,7 @@ def test_no_key_is_worse_than_no_start(key):
     with pytest.raises(SettingsError) as caught:
         secret_settings(key, None, {"NAUTOBOT_SECRET_KEY": ""})
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
         "NAUTOBOT_SECRET_KEY_FILE, to the value that all pods share."
     )
@@ -43,7 +44,7 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
     with pytest.raises(SettingsError) as caught:
         secret_settings("", None, {"NAUTOBOT_SECRET_KEY_FILE": str(file)})
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"NAUTOBOT_SECRET_KEY_FILE: {file} cannot be read: No such file or directory. "
         "Mount the secret there, or set NAUTOBOT_SECRET_KEY instead."
     )
@@ -91,7 +92,7 @@ def test_both_forms_of_a_secret_are_an_error(tmp_path):
     with pytest.raises(SettingsError) as caught:
         secret_settings("", None, env)
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         "NAUTOBOT_SECRET_KEY_FILE: NAUTOBOT_SECRET_KEY is set as well. "
         "Unset one of the two."
     )

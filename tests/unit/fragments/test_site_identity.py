@@ -1,5 +1,6 @@
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import site_settings
 
@@ -41,6 +42,6 @@ def test_a_foreign_character_is_refused(name, value, shown, foreign):
     with pytest.raises(SettingsError) as caught:
         site_settings({name: value})
 
-    assert str(caught.value) == (
+    assert sentences(caught.value) == (
         f"{name}: {shown} has {foreign}. Use letters, digits, '.', '_' and '-' only."
     )

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import sso_settings
 
@@ -71,7 +72,7 @@ def test_nothing_at_the_default_path_means_off():
 def refusal(env):
     with pytest.raises(SettingsError) as caught:
         sso_settings(BASE, env)
-    return str(caught.value)
+    return sentences(caught.value)
 
 
 def test_a_partial_secret_names_what_is_missing(mounted):
