@@ -1,9 +1,7 @@
-"""New connections of a site worker, counted and at a distance."""
+"""New connections of a site worker, in round trips."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +21,6 @@ from lab.servers.delay_proxy import DelayProxy
 from lab.servers.gateway import Gateway
 from lab.servers.gateway import Route
 
-DISTANCE = 0.05
-ROUNDS = 5
 CPU_ROUNDS = 11
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
@@ -187,14 +183,12 @@ Way = tuple[Callable[[dict[str, Any]], Any], Callable[[int], dict[str, Any]], in
 def _compared(
     work: str, ours: Way, against: str, theirs: Way, budget: Figure
 ) -> Iterator[Row]:
-    """Count round trips of both, then time both at a distance."""
+    """Count the round trips of both."""
     (trips, said), (others, answered) = (_counted(*way) for way in (ours, theirs))
     assert said == answered, (said, answered)
     yield within(work, Figure(trips, TRIPS), budget)._replace(
         against=against, theirs=Figure(others, TRIPS)
     )
-    near, far = (Figure(_at_a_distance(*way), "s") for way in (ours, theirs))
-    yield compared(f"the same at {DISTANCE * 1000:.0f} ms distance", near, against, far)
 
 
 def _counted(
@@ -206,19 +200,3 @@ def _counted(
         said = use(settings(proxy.port))
         assert len(proxy.conversations) == 1
         return proxy.round_trips, said
-
-
-def _at_a_distance(
-    use: Callable[[dict[str, Any]], Any],
-    settings: Callable[[int], dict[str, Any]],
-    port: int,
-) -> float:
-    """Return wall seconds, the TCP handshake included, which no proxy can delay."""
-    taken = []
-    with DelayProxy(port, round_trip=DISTANCE) as proxy:
-        prepared = settings(proxy.port)
-        for _ in range(ROUNDS):
-            start = time.monotonic()
-            use(prepared)
-            taken.append(time.monotonic() - start + DISTANCE)
-    return statistics.median(taken)

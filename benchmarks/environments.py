@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -17,15 +18,15 @@ from pathlib import Path
 
 from lab.installation import cache_directory
 
-PEERS = ("environs", "django-environ", "pydantic-settings", "dj-database-url")
-
 
 def python_with(package: str) -> Path:
     """Return an interpreter that has a package beside all that this one has.
 
     Made once, in the cache; a package both need has the version that is here.
     """
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{_path()}")
+    uv = shutil.which(
+        "uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+    )
     if uv is None:
         raise RuntimeError("uv is not on the PATH. Install it: pip install uv")
     have = sorted(
@@ -61,12 +62,6 @@ def python_with(package: str) -> Path:
     (packages / "beneath.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (directory / "complete").touch()
     return python
-
-
-def _path() -> str:
-    import os
-
-    return os.environ.get("PATH", "")
 
 
 def _run(*command: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import marshal
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -87,26 +86,6 @@ def warm_medians(
     return medians({name: turn(name) for name in works}, rounds)
 
 
-def forked(work: Callable[[], float]) -> float:
-    """Return a figure from a child process: for what can be done only once."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            os.write(writer, repr(work()).encode())
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with open(reader) as answers:
-        answer = answers.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        raise Failed("a forked child ended without an answer")
-    return float(answer)
-
-
 def usage(
     command: Sequence[str | os.PathLike[str]],
     environment: Mapping[str, str],
@@ -165,37 +144,6 @@ def usages(
         )
         for name, all_of_it in taken.items()
     }
-
-
-def instructions(
-    command: Sequence[str | os.PathLike[str]], environment: Mapping[str, str]
-) -> Figure | None:
-    """Return how many instructions a command executes, None without valgrind.
-
-    The same to a thousandth on a busy machine and on an idle one.
-    """
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        return None
-    done = subprocess.run(
-        [
-            valgrind,
-            "--tool=callgrind",
-            "--callgrind-out-file=/dev/null",
-            *command,
-        ],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    for line in done.stderr.splitlines():
-        _, found, count = line.partition("Collected : ")
-        if found:
-            return Figure(int(count) / 1e6, "million")
-    return None
 
 
 def python_environment(**variables: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The settings job, inside Nautobot processes: ours, hand-written, and with peers."""
+"""The settings job, inside Nautobot processes: ours, and what peers take for less."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,29 +23,23 @@ from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import ahead
 from benchmarks.table import compared
-from benchmarks.table import within
 
 OURS = "ours"
-INLINE = "hand-written inline"
 PEERS = {
     "environs": "with_environs",
-    "django-environ": "with_django_environ",
     "pydantic-settings": "with_pydantic_settings",
 }
-WARM_CALLS = 100
-ROUNDS = 21
-FRESH_PROCESSES = 5
-MOST_WARM = 1.5
-FIRST_CALL = 0.001
-URL_OURS = "database_url_ours"
-URL_THEIRS = "database_url_theirs"
+WARM_CALLS = 50
+ROUNDS = 15
+FRESH_PROCESSES = 3
+FIRST = 1 / 100
 
 
 class Stand:
     """A process of `benchmarks.stand`."""
 
     def __init__(
-        self, python: Path, module: str, environment: Mapping[str, str]
+        self, module: str, python: Path, environment: Mapping[str, str]
     ) -> None:
         """Start it."""
         self.module = module
@@ -81,152 +73,79 @@ class Stand:
 
 def rows() -> Iterator[Row]:
     """Measure and compare."""
+    here = Path(sys.executable)
     with mounted() as mount, ExitStack() as stack:
         environment = python_environment(
-            **site_worker(mount),
-            NAUTOBOT_ROOT=str(Path(mount.ca).parent),
-            # For dj-database-url, which reads nothing else.
-            DATABASE_URL=_database_url(mount.certificate, mount.key, mount.ca),
+            **site_worker(mount), NAUTOBOT_ROOT=str(Path(mount.ca).parent)
         )
-
-        def stand(name: str) -> Stand:
-            module, python = contestants[name]
-            return Stand(python, module, environment)
-
-        here = Path(sys.executable)
-        contestants = {
-            OURS: ("ours", here),
-            INLINE: ("inline", here),
-            **{peer: (module, python_with(peer)) for peer, module in PEERS.items()},
-        }
-        waiting = {name: stack.enter_context(stand(name)) for name in contestants}
-        _prove_equal(waiting)
-        yield from _warm(waiting)
-        yield from _first(stand, contestants)
-        contestants[URL_OURS] = URL_OURS, here
-        contestants[URL_THEIRS] = URL_THEIRS, python_with("dj-database-url")
-        urls = {
-            name: stack.enter_context(stand(name)) for name in (URL_OURS, URL_THEIRS)
-        }
-        _prove_equal(urls)
-        yield from _database_url_rows(urls)
-
-
-def _prove_equal(stands: Mapping[str, Stand]) -> None:
-    """Make sure that everybody does the same job."""
-    results = {name: stand.ask("result", "configure") for name, stand in stands.items()}
-    first, *others = results
-    for other in others:
-        if results[other] != results[first]:
-            differing = [
-                name
-                for name in {*results[first], *results[other]}
-                if results[first].get(name) != results[other].get(name)
-            ]
-            raise Failed(
-                f"{other} and {first} differ in {', '.join(sorted(differing))}"
+        stands = {
+            name: stack.enter_context(Stand(module, python, environment))
+            for name, module, python in (
+                (OURS, "ours", here),
+                *((peer, module, python_with(peer)) for peer, module in PEERS.items()),
             )
-    progress(f"  {', '.join(results)}: {len(results[first])} settings, all equal")
+        }
+        _prove_contained(stands)
+        yield from _warm(stands)
+        yield from _first(here, environment)
+
+
+def _prove_contained(stands: Mapping[str, Stand]) -> None:
+    """Make sure that nobody is compared with who makes something else."""
+    ours = stands[OURS].ask("result", "configure")
+    for peer in PEERS:
+        theirs = stands[peer].ask("result", "configure")
+        if not _contained(theirs, ours):
+            differing = [
+                name for name in theirs if not _contained(theirs[name], ours.get(name))
+            ]
+            raise Failed(f"{peer} and {OURS} differ in {', '.join(differing)}")
+        progress(f"  {peer}: {len(theirs)} of {len(ours)} settings, equal")
+
+
+def _contained(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(
+            name in whole and _contained(value, whole[name])
+            for name, value in part.items()
+        )
+    return bool(part == whole)
 
 
 def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
+    def turn(name: str, function: str) -> float:
+        return float(stands[name].ask("warm", function, str(WARM_CALLS)))
+
     warm = medians(
         {
-            name: lambda stand=stand: stand.ask("warm", "configure", str(WARM_CALLS))
-            for name, stand in stands.items()
+            OURS: lambda: turn(OURS, "configure_without_files"),
+            **{peer: lambda peer=peer: turn(peer, "configure") for peer in PEERS},
         },
         ROUNDS,
     )
-    ours = Figure(warm[OURS], "s")
-    work = "configure, warm"
-    yield compared(work, ours, INLINE, Figure(warm[INLINE], "s"), at_most=MOST_WARM)
     for peer in PEERS:
-        yield ahead(work, ours, peer, Figure(warm[peer], "s"))
-
-
-def _first(stand: Callable[[str], Stand], names: Iterable[str]) -> Iterator[Row]:
-    """Measure what happens once, each time in a Nautobot process of its own."""
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    judged: list[float] = []
-    for _ in range(FRESH_PROCESSES):
-        for name, given in answers.items():
-            with stand(name) as fresh:
-                given.append(fresh.ask("once", "configure"))
-        with stand(OURS) as fresh:
-            judged.append(fresh.ask("once", "configure_with_certificates")["call"])
-
-    def median(name: str, part: str) -> Figure:
-        return Figure(statistics.median(one[part] for one in answers[name]), "s")
-
-    def both(name: str) -> Figure:
-        return Figure(median(name, "import").value + median(name, "call").value, "s")
-
-    row = within(
-        "configure, first call, without the certificate check",
-        median(OURS, "call"),
-        Figure(FIRST_CALL, "s"),
-    )
-    yield row._replace(against=INLINE, theirs=median(INLINE, "call"))
-    yield Row(
-        "configure, first call, certificates judged",
-        Figure(statistics.median(judged), "s"),
-    )
-    for other in (INLINE, *PEERS):
-        yield compared("import and first call", both(OURS), other, both(other))
-    yield _foreign_modules(answers[OURS][0]["modules"])
-    for peer in PEERS:
-        foreign = _foreign(answers[peer][0]["modules"])
-        yield Row(
-            "third-party modules that Nautobot has not loaded",
-            Figure(len(_foreign(answers[OURS][0]["modules"])), ""),
+        yield ahead(
+            "configure, warm, certificates not judged",
+            Figure(warm[OURS], "s"),
             peer,
-            Figure(len(foreign), ""),
+            Figure(warm[peer], "s"),
         )
 
 
-def _foreign(modules: list[str]) -> list[str]:
-    own = ("understack_nautobot_settings", "benchmarks", "tests")
-    return [
-        name
-        for name in modules
-        if name.partition(".")[0] not in {*sys.stdlib_module_names, *own}
-    ]
-
-
-def _foreign_modules(modules: list[str]) -> Row:
-    foreign = _foreign(modules)
-    if foreign:
-        progress(f"  third-party modules of ours: {', '.join(foreign)}")
-    return within(
-        "third-party modules that Nautobot has not loaded",
-        Figure(len(foreign), ""),
-        Figure(0, ""),
-    )
-
-
-def _database_url(cert: str, key: str, ca: str) -> str:
-    options = {
-        "sslmode": "verify-full",
-        "sslcert": cert,
-        "sslkey": key,
-        "sslrootcert": ca,
-        "connect_timeout": "10",
-    }
-    query = "&".join(f"{name}={value}" for name, value in options.items())
-    return f"postgres://app@localhost:5432/app?{query}"
-
-
-def _database_url_rows(stands: Mapping[str, Stand]) -> Iterator[Row]:
-    warm = medians(
-        {
-            name: lambda stand=stand: stand.ask("warm", "configure", str(WARM_CALLS))
-            for name, stand in stands.items()
-        },
-        ROUNDS,
+def _first(python: Path, environment: Mapping[str, str]) -> Iterator[Row]:
+    """Measure what happens once, each time in a Nautobot process of its own."""
+    answers = []
+    for _ in range(FRESH_PROCESSES):
+        with Stand("ours", python, environment) as fresh:
+            answers.append(fresh.ask("once", "configure"))
+    ours, process = (
+        Figure(statistics.median(one[part] for one in answers), "s")
+        for part in ("ours", "process")
     )
     yield compared(
-        "DATABASES alone, warm",
-        Figure(warm[URL_OURS], "s"),
-        "dj-database-url",
-        Figure(warm[URL_THEIRS], "s"),
+        "import and first configure, certificates judged",
+        ours,
+        "start of that Nautobot process",
+        process,
+        at_most=FIRST,
     )

@@ -4,10 +4,8 @@ Started as ``python -m benchmarks.stand MODULE``. Reads one order per line from
 standard input, answers each with one line of JSON:
 
 ``once FUNCTION``
-    CPU seconds of importing the module and of its first call, and the modules that
-    both loaded. Can be asked once.
-``forked FUNCTION``
-    The same in a fork, any number of times.
+    CPU seconds of importing the module and of its first call, and of the whole start
+    of a Nautobot process with them.
 ``warm FUNCTION TIMES``
     CPU seconds of one call, the mean of as many as told.
 ``result FUNCTION``
@@ -20,8 +18,10 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from benchmarks.measuring import cpu_seconds
@@ -35,15 +35,16 @@ def main(module: str) -> None:
     base = nautobot_settings()
     for line in sys.stdin:
         order, function, *times = line.split()
-        if order == "warm":
-            configure = getattr(importlib.import_module(module), function)
-            answer = cpu_seconds(partial(_configured, configure, base), int(times[0]))
-        elif order == "once":
-            answer = _once(module, function, base)
+        if order == "once":
+            answer: Any = _once(module, function, base)
         else:
-            work = _once if order == "forked" else _result
-            answer = _in_a_fork(partial(work, module, function, base))
-        answers.write(json.dumps(answer) + "\n")
+            configure = getattr(importlib.import_module(module), function)
+            if order == "warm":
+                work = partial(_configured, configure, base)
+                answer = cpu_seconds(work, int(times[0]))
+            else:
+                answer = _configured(configure, base)
+        answers.write(json.dumps(answer, default=repr) + "\n")
 
 
 def nautobot_settings() -> dict[str, Any]:
@@ -53,52 +54,31 @@ def nautobot_settings() -> dict[str, Any]:
     return {name: getattr(settings, name) for name in dir(settings) if name[0] != "_"}
 
 
-def _configured(configure: Callable[[Any], None], base: dict[str, Any]) -> None:
-    configure(dict(base))
-
-
-def _in_a_fork(work: Callable[[], Any]) -> Any:
-    """Return what work gives, and leave nothing imported behind."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            with open(writer, "w") as answer:
-                json.dump(work(), answer, default=repr, sort_keys=True)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with open(reader) as answer:
-        text = answer.read()
-    os.waitpid(child, 0)
-    return json.loads(text)
-
-
-def _once(module: str, function: str, base: dict[str, Any]) -> dict[str, Any]:
-    before = set(sys.modules)
-    imported = cpu_seconds(lambda: importlib.import_module(module))
-    configure = getattr(sys.modules[module], function)
+def _configured(
+    configure: Callable[[Any], None], base: dict[str, Any]
+) -> dict[str, Any]:
     namespace = dict(base)
-    called = cpu_seconds(lambda: configure(namespace))
-    return {
-        "import": imported,
-        "call": called,
-        "modules": sorted(set(sys.modules) - before),
-    }
-
-
-def _result(module: str, function: str, base: dict[str, Any]) -> dict[str, Any]:
-    namespace = dict(base)
-    getattr(importlib.import_module(module), function)(namespace)
-    # Ours also hands its start-up line to Django's logging configuration.
-    namespace.pop("LOGGING_CONFIG", None)
+    configure(namespace)
     return {
         name: value
         for name, value in namespace.items()
         if name not in base or base[name] != value
     }
+
+
+def _once(module: str, function: str, base: dict[str, Any]) -> dict[str, float]:
+    """Import and call, then let Django and Nautobot start with what it made."""
+    imported = cpu_seconds(lambda: importlib.import_module(module))
+    configure = getattr(sys.modules[module], function)
+    settings = ModuleType("nautobot_config")
+    vars(settings).update(base)
+    called = cpu_seconds(lambda: configure(vars(settings)))
+    sys.modules["nautobot_config"] = settings
+    os.environ["DJANGO_SETTINGS_MODULE"] = "nautobot_config"
+    import nautobot
+
+    nautobot.setup()
+    return {"ours": imported + called, "process": time.process_time()}
 
 
 if __name__ == "__main__":

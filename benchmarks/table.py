@@ -1,9 +1,8 @@
-"""What was measured, as rows of one table and as JSON."""
+"""What was measured, as rows of one table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from typing import NamedTuple
 
 HEADINGS = ("work", "ours", "compared with", "", "ratio", "budget", "met")
@@ -67,18 +66,6 @@ class Row(NamedTuple):
             self.budget,
             met,
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the row for `json.dump`."""
-        return {
-            "work": self.work,
-            "ours": self.ours._asdict(),
-            "against": self.against,
-            "theirs": None if self.theirs is None else self.theirs._asdict(),
-            "ratio": self.ratio,
-            "budget": self.budget,
-            "met": self.met,
-        }
 
 
 def compared(
