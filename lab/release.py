@@ -39,7 +39,7 @@ SDIST = {
     "README.md", "SECURITY.md", "benchmarks", "docs", "examples", "lab", "mkdocs.yml",
     "pyproject.toml", "tests", "tox.ini", PACKAGE,
 }  # fmt: skip
-UNWANTED = ("__pycache__", ".pyc", ".git/", ".tox", ".hypothesis", ".coverage", "site/")
+UNWANTED = ("__pycache__", ".pyc", ".git/", ".tox", ".hypothesis", ".coverage")
 # As an image does it: the config file, then the first command of every entrypoint.
 TRIAL = """
 import nautobot.core.cli
