@@ -32,61 +32,25 @@ from understack_nautobot_settings.fragments.sso import sso_settings
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
 
-
-class Fragment(NamedTuple):
-    """One concern, and the base settings that its function takes, in order.
-
-    Attributes:
-        concern: The module of the fragment.
-        settings: Its function.
-        base: Names of the settings it extends.
-        asks: What it asks besides, arguments of `evaluate`.
-    """
-
-    concern: str
-    settings: Callable[..., dict[str, Any]]
-    base: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()
-
-
-FRAGMENTS = (
-    Fragment("secret_files", secret_settings, ("SECRET_KEY", "DATABASES")),
-    Fragment(
-        "postgresql_tls",
-        postgresql_tls_settings,
-        ("DATABASES",),
-        ("check_files", "libpq"),
-    ),
-    Fragment(
-        "redis_tls",
-        redis_tls_settings,
-        (
-            "CACHES",
-            "CELERY_BROKER_URL",
-            "CELERY_BROKER_USE_SSL",
-            "CELERY_REDIS_BACKEND_USE_SSL",
-        ),
-        ("check_files",),
-    ),
-    Fragment(
-        "connections",
-        connection_settings,
-        (
-            "DATABASES",
-            "CACHES",
-            "CELERY_BROKER_URL",
-            "CELERY_BROKER_TRANSPORT_OPTIONS",
-            "CELERY_BROKER_TRANSPORT",
-            "CELERY_RESULT_BACKEND",
-        ),
-    ),
-    Fragment("plugins", plugin_settings, ("PLUGINS", "PLUGINS_CONFIG")),
-    Fragment("site_identity", site_settings),
-    Fragment("sso", sso_settings, ("AUTHENTICATION_BACKENDS",)),
-    Fragment("hardening", hardening_settings, ("DEBUG", "ALLOWED_HOSTS")),
-    Fragment("logs", log_settings, ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")),
-    Fragment("django_app", app_settings, ("INSTALLED_APPS",)),
+FRAGMENTS: tuple[Callable[..., dict[str, Any]], ...] = (
+    secret_settings,
+    postgresql_tls_settings,
+    redis_tls_settings,
+    # After the TLS fragments: which URLs speak TLS decides the connection classes.
+    connection_settings,
+    plugin_settings,
+    site_settings,
+    sso_settings,
+    hardening_settings,
+    log_settings,
+    app_settings,
 )
+"""Every fragment, in the order of the fold.
+
+Each takes the settings module as a mapping and an environment, and returns the
+settings it decides. ``DATABASES`` and ``CACHES`` are extended by several, each of
+which adds keys of its own to them.
+"""
 
 
 class Evaluation(NamedTuple):
@@ -116,16 +80,19 @@ def evaluate(
         check_files: Judges the certificate files that the active modes use.
         libpq: Tells the version of libpq, where a mode depends on it.
     """
-    answers = {"check_files": check_files, "libpq": libpq}
+    asked: dict[Callable[..., dict[str, Any]], dict[str, Any]] = {
+        postgresql_tls_settings: {"check_files": check_files, "libpq": libpq},
+        redis_tls_settings: {"check_files": check_files},
+    }
     settings: dict[str, Any] = {}
     problems: list[Problem] = []
     for fragment in FRAGMENTS:
-        base = [
-            settings[name] if name in settings else namespace.get(name)
-            for name in fragment.base
-        ]
-        options = {name: answers[name] for name in fragment.asks}
-        settings |= fragment.settings(*base, env, problems=problems, **options)
+        settings |= fragment(
+            {**namespace, **settings},
+            env,
+            problems=problems,
+            **asked.get(fragment, {}),
+        )
     return Evaluation(settings, list(dict.fromkeys(problems)))
 
 

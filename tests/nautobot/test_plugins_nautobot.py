@@ -15,7 +15,7 @@ CONFIG = """
 from nautobot.core.settings import *
 from understack_nautobot_settings import plugin_settings
 
-globals().update(plugin_settings(PLUGINS, PLUGINS_CONFIG))
+globals().update(plugin_settings(globals()))
 """
 LOAD = """
 import json, sys

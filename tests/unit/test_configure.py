@@ -15,6 +15,7 @@ from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import configure
+from understack_nautobot_settings import connection_settings
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import FRAGMENTS
 from understack_nautobot_settings.configure import evaluate
@@ -253,27 +254,22 @@ def test_a_second_run_changes_nothing(env):
 @given(ENVIRONMENTS, st.permutations(FRAGMENTS))
 def test_fragments_own_disjoint_keys(env, order):
     """Their order makes no difference, once it is known which URLs speak TLS."""
-    order = sorted(order, key=lambda fragment: fragment.concern == "connections")
-    answers = {"check_files": passes, "libpq": lambda: 180000}
-    expected = evaluate(base(env), env, **answers).settings
+    order = sorted(order, key=lambda fragment: fragment is connection_settings)
+    expected = evaluate(base(env), env).settings
 
     settings = base(env)
     for fragment in order:
-        options = {name: answers[name] for name in fragment.asks}
-        bases = (settings.get(name) for name in fragment.base)
-        settings |= fragment.settings(*bases, env, problems=[], **options)
+        settings |= fragment(settings, env, problems=[])
 
     assert {name: settings[name] for name in expected} == expected
 
 
 @given(ENVIRONMENTS, st.sampled_from(FRAGMENTS))
 def test_a_fragment_composed_by_hand_needs_no_base(env, fragment):
-    nothing = [None] * len(fragment.base)
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SettingsWarning)
         try:
-            settings = fragment.settings(*nothing, env)
+            settings = fragment({}, env)
         except SettingsError:
             return
 

@@ -54,13 +54,8 @@ _Given = dict[str, tuple[Any, Any]]
 _ZONE = LETTERS_AND_DIGITS.union("_+/-")
 
 
-def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
-    databases: Mapping[str, Any] | None,
-    caches: Mapping[str, Any] | None,
-    broker_url: str | None,
-    broker_transport_options: Mapping[str, Any] | None,
-    broker_transport: str | None = None,
-    result_backend: str | None = None,
+def connection_settings(
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -79,13 +74,11 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
     Where the base names its own, it is kept.
 
     Args:
-        databases: The base ``DATABASES``; not changed.
-        caches: The base ``CACHES``; not changed.
-        broker_url: The base ``CELERY_BROKER_URL``.
-        broker_transport_options: The base ``CELERY_BROKER_TRANSPORT_OPTIONS``.
-        broker_transport: The base ``CELERY_BROKER_TRANSPORT``.
-        result_backend: The base ``CELERY_RESULT_BACKEND``. Nautobot's own is
-            replaced with ``wan``; one in Redis is only warned about.
+        settings: The settings module as a mapping; reads ``DATABASES``, ``CACHES``,
+            ``CELERY_BROKER_URL``, ``CELERY_BROKER_TRANSPORT_OPTIONS``,
+            ``CELERY_BROKER_TRANSPORT`` and ``CELERY_RESULT_BACKEND``, changes
+            nothing. Nautobot's own result backend is replaced with ``wan``; one in
+            Redis is only warned about.
         env: The environment.
         problems: Collects problems instead of raising them.
 
@@ -100,16 +93,20 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
     with Collecting(problems) as found:
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
-        settings: dict[str, Any] = {"DATABASES": _databases(databases, read, wan)}
+        caches = settings.get("CACHES")
+        result_backend = settings.get("CELERY_RESULT_BACKEND")
+        decided: dict[str, Any] = {
+            "DATABASES": _databases(settings.get("DATABASES"), read, wan)
+        }
         waits = _given(read, _REDIS_WAN if wan else _REDIS_ALWAYS)
-        settings["CACHES"] = {
+        decided["CACHES"] = {
             alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
             for alias, cache in ({"default": {}} if caches is None else caches).items()
         }
-        settings |= _broker(
-            broker_url,
-            broker_transport_options,
-            broker_transport,
+        decided |= _broker(
+            settings.get("CELERY_BROKER_URL"),
+            settings.get("CELERY_BROKER_TRANSPORT_OPTIONS"),
+            settings.get("CELERY_BROKER_TRANSPORT"),
             waits=waits,
             read=read,
             wan=wan,
@@ -123,7 +120,7 @@ def connection_settings(  # noqa: PLR0917 - the settings it extends, then env
                     "Keep Nautobot's own result backend, which is the database.",
                 )
             )
-        return settings | _results(result_backend, read, wan)
+        return decided | _results(result_backend, read, wan)
 
 
 def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:

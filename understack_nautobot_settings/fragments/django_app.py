@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ APP = "understack_nautobot_settings.django_app"
 
 
 def app_settings(
-    installed_apps: Iterable[str] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -28,7 +27,8 @@ def app_settings(
     plug into (health checks, metrics) are open to any app.
 
     Args:
-        installed_apps: The base ``INSTALLED_APPS``; not changed.
+        settings: The settings module as a mapping; reads ``INSTALLED_APPS``,
+            changes nothing.
         env: The environment; reads ``UNDERSTACK_APP``,
             ``UNDERSTACK_EXPIRY_UNHEALTHY``.
         problems: Collects problems instead of raising them.
@@ -42,6 +42,7 @@ def app_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
+        installed_apps = settings.get("INSTALLED_APPS")
         if not read(variables.APP):
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
         apps = dict.fromkeys([*(installed_apps or ()), APP])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,7 @@ from understack_nautobot_settings.problems import Problem
 
 
 def hardening_settings(
-    debug: bool | None,
-    allowed_hosts: Iterable[str] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -27,8 +25,8 @@ def hardening_settings(
     has to carry the session cookie. ``SECURE_PROXY_SSL_HEADER`` stays as it is.
 
     Args:
-        debug: The base ``DEBUG``.
-        allowed_hosts: The base ``ALLOWED_HOSTS``.
+        settings: The settings module as a mapping; reads ``DEBUG`` and
+            ``ALLOWED_HOSTS``, changes nothing.
         env: The environment; reads ``UNDERSTACK_HARDENING``,
             ``UNDERSTACK_HSTS_SECONDS``.
         problems: Collects problems instead of raising them.
@@ -45,7 +43,7 @@ def hardening_settings(
         if not read(variables.HARDENING):
             return {}
         name = variables.HARDENING.name
-        if debug:
+        if settings.get("DEBUG"):
             found.append(
                 codes.HARDENING_DEBUG.problem(
                     name,
@@ -53,7 +51,7 @@ def hardening_settings(
                     f"Unset {variables.DEBUG.name}.",
                 )
             )
-        if "*" in (allowed_hosts or ()):
+        if "*" in (settings.get("ALLOWED_HOSTS") or ()):
             found.append(
                 codes.HARDENING_ALLOWED_HOSTS.problem(
                     name,

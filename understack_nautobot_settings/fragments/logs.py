@@ -48,9 +48,7 @@ def _nautobot_structlog() -> Callable[..., None] | None:
 
 
 def log_settings(
-    logging_settings: Mapping[str, Any] | None,
-    installed_apps: Iterable[str] | None,
-    middleware: Iterable[str] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -59,9 +57,8 @@ def log_settings(
     """Return ``LOGGING`` in the format asked for, by Nautobot's structlog set-up.
 
     Args:
-        logging_settings: The base ``LOGGING``; not changed.
-        installed_apps: The base ``INSTALLED_APPS``; not changed.
-        middleware: The base ``MIDDLEWARE``; not changed.
+        settings: The settings module as a mapping; reads ``LOGGING``,
+            ``INSTALLED_APPS`` and ``MIDDLEWARE``, changes nothing.
         env: The environment; reads ``UNDERSTACK_LOG_FORMAT``,
             ``NAUTOBOT_LOG_LEVEL``.
         problems: Collects problems instead of raising them.
@@ -79,12 +76,11 @@ def log_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         log_format = read(variables.LOG_FORMAT)
-        base = {
-            "LOGGING": logging_settings,
-            "INSTALLED_APPS": installed_apps,
-            "MIDDLEWARE": middleware,
+        given = {
+            name: settings[name]
+            for name in ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")
+            if settings.get(name) is not None
         }
-        given = {name: value for name, value in base.items() if value is not None}
         if log_format is None:
             return given
         level = read(variables.LOG_LEVEL)
@@ -105,11 +101,11 @@ def log_settings(
             return given
         from copy import deepcopy
 
-        before = logging_settings or {}
+        before = given.get("LOGGING") or {}
         loggers = dict(deepcopy(before))
         loggers.setdefault("loggers", {})
-        apps = list(installed_apps or ())
-        layers = list(middleware or ())
+        apps = list(given.get("INSTALLED_APPS") or ())
+        layers = list(given.get("MIDDLEWARE") or ())
         # Nautobot's function appends to the lists it is given; the second of two
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:

@@ -123,8 +123,7 @@ def _found(whole: str, part: str, path: Any) -> Any:
 
 
 def plugin_settings(
-    plugins: Iterable[str] | None,
-    plugins_config: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -146,9 +145,9 @@ def plugin_settings(
     its traceback leads to frames that hold the arguments, `env` among them.
 
     Args:
-        plugins: The base ``PLUGINS``; not changed, None for none.
-        plugins_config: The base ``PLUGINS_CONFIG``; not changed and no part of it
-            returned, since Nautobot writes into the result. None for none.
+        settings: The settings module as a mapping; reads ``PLUGINS`` and
+            ``PLUGINS_CONFIG``, changes nothing. No part of ``PLUGINS_CONFIG`` is
+            returned, since Nautobot writes into the result.
         env: The environment; also what references in the JSON name.
         problems: Collects problems instead of raising them.
         find: Tells whether a module is installed.
@@ -164,7 +163,7 @@ def plugin_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        base = list(dict.fromkeys(plugins or ()))
+        base = list(dict.fromkeys(settings.get("PLUGINS") or ()))
         extra = _valid(read)
         missing = [name for name in extra if name not in base and not find(name)]
         _report_missing(missing, read)
@@ -173,7 +172,9 @@ def plugin_settings(
         names = list(dict.fromkeys([*base, *defaults, *loaded]))
         return {
             "PLUGINS": names,
-            "PLUGINS_CONFIG": _configuration(names, missing, plugins_config, read),
+            "PLUGINS_CONFIG": _configuration(
+                names, missing, settings.get("PLUGINS_CONFIG"), read
+            ),
         }
 
 

@@ -56,7 +56,7 @@ _TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
 
 
 def postgresql_tls_settings(
-    databases: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -71,7 +71,8 @@ def postgresql_tls_settings(
     unset adds no TLS parameter. OPTIONS are merged over what is there.
 
     Args:
-        databases: The base ``DATABASES``; not changed. None for none.
+        settings: The settings module as a mapping; reads ``DATABASES``, changes
+            nothing.
         env: The environment; reads the ``NAUTOBOT_DB_*`` variables.
         problems: Collects problems instead of raising them.
         check_files: Judges the files that the mode uses; also given the
@@ -87,6 +88,7 @@ def postgresql_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
+        databases = settings.get("DATABASES")
         base = dict(databases or {})
         default = dict(base.get("default") or {})
         meant = _as_meant(read, default)

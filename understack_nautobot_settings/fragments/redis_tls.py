@@ -35,6 +35,7 @@ _READ_BY_NAUTOBOT: tuple[Variable[Any], ...] = (
     variables.CELERY_BROKER_URL,
     variables.CACHES_BACKEND,
 )
+_CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
 
@@ -62,10 +63,7 @@ class _Tls(NamedTuple):
 
 
 def redis_tls_settings(
-    caches: Mapping[str, Any] | None,
-    broker_url: str | None,
-    broker_use_ssl: Mapping[str, Any] | None = None,
-    result_backend_use_ssl: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -85,10 +83,9 @@ def redis_tls_settings(
     which Django's debug page masks.
 
     Args:
-        caches: The base ``CACHES``; not changed.
-        broker_url: The base ``CELERY_BROKER_URL``.
-        broker_use_ssl: The base ``CELERY_BROKER_USE_SSL``.
-        result_backend_use_ssl: The base ``CELERY_REDIS_BACKEND_USE_SSL``.
+        settings: The settings module as a mapping; reads ``CACHES``,
+            ``CELERY_BROKER_URL``, ``CELERY_BROKER_USE_SSL`` and
+            ``CELERY_REDIS_BACKEND_USE_SSL``, changes nothing.
         env: The environment; reads the ``NAUTOBOT_REDIS_*`` variables and
             ``UNDERSTACK_REDIS_MTLS``.
         problems: Collects problems instead of raising them.
@@ -109,19 +106,20 @@ def redis_tls_settings(
         for variable in _READ_BY_NAUTOBOT:
             read.given(variable)
         address = redis_address(read)
+        caches = settings.get("CACHES")
+        broker_url = settings.get("CELERY_BROKER_URL")
         caches_redis = _redis_caches(caches)
         if broker_url is not None:
             broker_url = broker_url.strip()
             _refuse_without_scheme(read, broker_url)
         broker_redis = _is_redis(broker_url)
-        settings = _given(
+        decided = _given(
             CACHES=caches,
             CELERY_BROKER_URL=broker_url,
-            CELERY_BROKER_USE_SSL=broker_use_ssl,
-            CELERY_REDIS_BACKEND_USE_SSL=result_backend_use_ssl,
+            **{name: settings.get(name) for name in _CELERY_TLS},
         )
         if not (caches_redis or broker_redis):
-            return settings
+            return decided
         nautobots = nautobot_url_start(env)
         tls = _tls(read, exists, check_files)
         if tls.mutual:
@@ -133,15 +131,15 @@ def redis_tls_settings(
             rebuilt[alias], scheme = _cache(cache, address, nautobots, tls, read)
             schemes.append(scheme)
         if any(rebuilt.values()):
-            settings["CACHES"] = {**(caches or {}), **rebuilt}
+            decided["CACHES"] = {**(caches or {}), **rebuilt}
         if broker_redis:
             url = _broker_url(broker_url, address, nautobots, tls, read)
             scheme = _over(address, tls).scheme if url is None else scheme_of(url)
             schemes.append(scheme)
-            settings |= _given(CELERY_BROKER_URL=url)
-            settings |= _celery_tls(settings, tls.options(scheme))
+            decided |= _given(CELERY_BROKER_URL=url)
+            decided |= _celery_tls(decided, tls.options(scheme))
         _warn_unverified(read, tls, schemes)
-        return settings
+        return decided
 
 
 def _given(**settings: Any) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def _celery_tls(
 ) -> dict[str, Any]:
     return {
         name: {**_mapping(settings.get(name)), **options}
-        for name in ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
+        for name in _CELERY_TLS
         if options
     }
 

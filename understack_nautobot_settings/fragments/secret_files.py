@@ -18,8 +18,7 @@ SECRET_KEY_LENGTH = 50
 
 
 def secret_settings(
-    secret_key: str | None,
-    databases: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -27,8 +26,8 @@ def secret_settings(
     """Return the secrets that Django needs.
 
     Args:
-        secret_key: The base ``SECRET_KEY``.
-        databases: The base ``DATABASES``; not changed.
+        settings: The settings module as a mapping; reads ``SECRET_KEY`` and
+            ``DATABASES``, changes nothing.
         env: The environment; reads ``NAUTOBOT_SECRET_KEY`` and
             ``NAUTOBOT_DB_PASSWORD``, each also by its ``_FILE`` form.
         problems: Collects problems instead of raising them.
@@ -44,10 +43,10 @@ def secret_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         before = len(found)
-        key = read.given(variables.SECRET_KEY) or secret_key
-        settings: dict[str, Any] = {}
+        key = read.given(variables.SECRET_KEY) or settings.get("SECRET_KEY")
+        decided: dict[str, Any] = {}
         if key:
-            settings["SECRET_KEY"] = key
+            decided["SECRET_KEY"] = key
             _warn_short(key, found)
         elif len(found) == before:
             found.append(
@@ -58,13 +57,14 @@ def secret_settings(
                     "all pods share.",
                 )
             )
+        databases = settings.get("DATABASES")
         password = read.given(variables.DB_PASSWORD)
         if databases is not None:
-            settings["DATABASES"] = dict(databases)
+            decided["DATABASES"] = dict(databases)
         if password and source(variables.DB_PASSWORD, env) == "file":
             default = {**((databases or {}).get("default") or {}), "PASSWORD": password}
-            settings["DATABASES"] = {**(databases or {}), "default": default}
-        return settings
+            decided["DATABASES"] = {**(databases or {}), "default": default}
+        return decided
 
 
 def _warn_short(key: str, problems: list[Problem]) -> None:

@@ -19,6 +19,7 @@ _TAKEN = LETTERS_AND_DIGITS.union("._-")
 
 
 def site_settings(
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -29,12 +30,14 @@ def site_settings(
     which are written to the database, so it takes no foreign character.
 
     Args:
+        settings: The settings module as a mapping; its ``UNDERSTACK_PARTITION`` and
+            ``UNDERSTACK_SITE`` hold where the variable is unset. Not changed.
         env: The environment; reads ``UNDERSTACK_PARTITION``, ``UNDERSTACK_SITE``.
         problems: Collects problems instead of raising them.
 
     Returns:
         ``{"UNDERSTACK_PARTITION": str, "UNDERSTACK_SITE": str}``, empty strings
-        where unset.
+        where neither says anything.
 
     Raises:
         SettingsError: A name has a character outside ``[A-Za-z0-9._-]``.
@@ -42,13 +45,15 @@ def site_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         return {
-            variable.name: _name(variable, read)
+            variable.name: _name(variable, settings, read)
             for variable in (variables.PARTITION, variables.SITE)
         }
 
 
-def _name(variable: Variable[str], read: Reader) -> str:
-    name = read(variable)
+def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) -> str:
+    name = read.given(variable)
+    if name is None:
+        name = str(settings.get(variable.name) or "")
     foreign = sorted(set(name) - _TAKEN)
     if foreign:
         read.problems.append(

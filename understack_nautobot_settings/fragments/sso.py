@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +28,7 @@ PARTS: dict[str, Variable[str | None]] = {
 
 
 def sso_settings(
-    authentication_backends: Iterable[str] | None = None,
+    settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
     problems: list[Problem] | None = None,
@@ -41,7 +40,8 @@ def sso_settings(
     ``nautobot``. An empty directory, which worker pods have, means off.
 
     Args:
-        authentication_backends: The base ``AUTHENTICATION_BACKENDS``.
+        settings: The settings module as a mapping; reads
+            ``AUTHENTICATION_BACKENDS``, changes nothing.
         env: The environment.
         problems: Collects problems instead of raising them.
 
@@ -71,9 +71,8 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        off = {}
-        if authentication_backends is not None:
-            off["AUTHENTICATION_BACKENDS"] = list(authentication_backends)
+        backends = settings.get("AUTHENTICATION_BACKENDS")
+        off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
             return off
         _check_complete(

@@ -51,12 +51,14 @@ def settings(
     problems=None,
 ):
     return connection_settings(
-        DATABASES if databases is None else databases,
-        PLAIN if caches is None else caches,
-        broker_url,
-        transport_options,
-        transport,
-        result_backend,
+        {
+            "DATABASES": DATABASES if databases is None else databases,
+            "CACHES": PLAIN if caches is None else caches,
+            "CELERY_BROKER_URL": broker_url,
+            "CELERY_BROKER_TRANSPORT_OPTIONS": transport_options,
+            "CELERY_BROKER_TRANSPORT": transport,
+            "CELERY_RESULT_BACKEND": result_backend,
+        },
         env or {},
         problems=problems,
     )
@@ -425,22 +427,22 @@ def test_a_wrong_figure_is_refused():
     pool=st.dictionaries(st.text(), st.integers()),
 )
 def test_the_bases_are_never_changed(profile, broker, pool):
-    bases = [
-        {"default": {"OPTIONS": dict(pool)}},
-        {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": dict(pool)}}},
-        broker,
-        dict(pool),
-    ]
+    bases = {
+        "DATABASES": {"default": {"OPTIONS": dict(pool)}},
+        "CACHES": {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": dict(pool)}}},
+        "CELERY_BROKER_URL": broker,
+        "CELERY_BROKER_TRANSPORT_OPTIONS": dict(pool),
+    }
     before = copy.deepcopy(bases)
 
     env = {"UNDERSTACK_CONNECTION_PROFILE": profile}
-    connection_settings(*bases, None, None, env, problems=[])
+    connection_settings(bases, env, problems=[])
 
     assert bases == before
 
 
 def test_without_any_base_the_defaults_are_written():
-    result = connection_settings(None, None, None, None, env={})
+    result = connection_settings({}, env={})
 
     assert result == {
         "DATABASES": {"default": {"OPTIONS": {"connect_timeout": 10}}},

@@ -33,12 +33,12 @@ APP = "understack_nautobot_settings.django_app"
     ids=["unset", "unset, no base", "off", "on", "there already", "on, no base"],
 )
 def test_the_app_is_installed_where_it_is_switched_on(env, base, settings):
-    assert app_settings(base, env) == settings
+    assert app_settings({"INSTALLED_APPS": base}, env) == settings
 
 
 def test_the_base_is_left_as_it_is():
     base = ["nautobot.core"]
-    app_settings(base, {"UNDERSTACK_APP": "true"})
+    app_settings({"INSTALLED_APPS": base}, {"UNDERSTACK_APP": "true"})
     assert base == ["nautobot.core"]
 
 
@@ -59,14 +59,14 @@ def test_the_base_is_left_as_it_is():
 )
 def test_a_wrong_value_is_refused(env, line):
     with pytest.raises(SettingsError) as refusal:
-        app_settings([], env)
+        app_settings({"INSTALLED_APPS": []}, env)
     assert sentences(refusal.value) == line
 
 
 def test_a_threshold_that_nobody_uses_is_not_judged():
-    assert app_settings(["a"], {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"}) == {
-        "INSTALLED_APPS": ["a"]
-    }
+    assert app_settings(
+        {"INSTALLED_APPS": ["a"]}, {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"}
+    ) == {"INSTALLED_APPS": ["a"]}
 
 
 def test_configure_installs_it_once():

@@ -19,25 +19,35 @@ ON = {
     "env", [{}, {"UNDERSTACK_HARDENING": ""}, {"UNDERSTACK_HARDENING": "off"}]
 )
 def test_switched_off_it_sets_nothing(env):
-    assert hardening_settings(True, ["*"], env) == {}
+    assert hardening_settings({"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, env) == {}
 
 
 def test_switched_on_it_hardens_cookies_and_transport():
     env = {"UNDERSTACK_HARDENING": "on"}
 
-    assert hardening_settings(False, ["nautobot.example.org"], env) == ON
+    assert (
+        hardening_settings(
+            {"DEBUG": False, "ALLOWED_HOSTS": ["nautobot.example.org"]}, env
+        )
+        == ON
+    )
 
 
 def test_the_lifetime_of_hsts_can_be_chosen():
     env = {"UNDERSTACK_HARDENING": "on", "UNDERSTACK_HSTS_SECONDS": "300"}
 
-    assert hardening_settings(False, [], env) == {**ON, "SECURE_HSTS_SECONDS": 300}
+    assert hardening_settings({"DEBUG": False, "ALLOWED_HOSTS": []}, env) == {
+        **ON,
+        "SECURE_HSTS_SECONDS": 300,
+    }
 
 
 @pytest.mark.parametrize("hosts", [["*"], ["nautobot.example.org", "*"]])
 def test_debug_and_any_host_are_both_refused(hosts):
     with pytest.raises(SettingsError) as caught:
-        hardening_settings(True, hosts, {"UNDERSTACK_HARDENING": "on"})
+        hardening_settings(
+            {"DEBUG": True, "ALLOWED_HOSTS": hosts}, {"UNDERSTACK_HARDENING": "on"}
+        )
 
     assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "

@@ -9,7 +9,15 @@ from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import log_settings
 from understack_nautobot_settings.fragments import logs
 
-BASE = ({"version": 1, "loggers": {}}, ["django.contrib.auth"], ["some.Middleware"])
+BASE = {
+    "LOGGING": {"version": 1, "loggers": {}},
+    "INSTALLED_APPS": ["django.contrib.auth"],
+    "MIDDLEWARE": ["some.Middleware"],
+}
+
+
+def base_of(logging_settings):
+    return {"LOGGING": logging_settings, "INSTALLED_APPS": ["a"], "MIDDLEWARE": ["m"]}
 
 
 def structlog_set_up(calls):
@@ -28,7 +36,7 @@ def no_nautobot():
 
 
 def test_without_a_format_the_base_stays():
-    assert log_settings(*BASE, {}) == {
+    assert log_settings(BASE, {}) == {
         "LOGGING": {"version": 1, "loggers": {}},
         "INSTALLED_APPS": ["django.contrib.auth"],
         "MIDDLEWARE": ["some.Middleware"],
@@ -36,16 +44,16 @@ def test_without_a_format_the_base_stays():
 
 
 def test_without_a_format_and_a_base_there_is_nothing():
-    assert log_settings(None, None, None, {}) == {}
+    assert log_settings({}, {}) == {}
 
 
 @pytest.mark.parametrize(("word", "plain"), [("json", False), ("plain", True)])
 def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
     calls = []
-    base = ({"version": 1, "loggers": {"nautobot": {}}}, ["a"], ["m"])
+    base = base_of({"version": 1, "loggers": {"nautobot": {}}})
     env = {"UNDERSTACK_LOG_FORMAT": word, "NAUTOBOT_LOG_LEVEL": "DEBUG"}
 
-    settings = log_settings(*base, env, structlog=structlog_set_up(calls))
+    settings = log_settings(base, env, structlog=structlog_set_up(calls))
 
     assert calls == [
         {"log_level": "DEBUG", "root_level": "DEBUG", "plain_format": plain}
@@ -61,25 +69,24 @@ def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
         "MIDDLEWARE": ["m", "django_structlog.middlewares.RequestMiddleware"],
         "CELERY_WORKER_HIJACK_ROOT_LOGGER": False,
     }
-    assert base == ({"version": 1, "loggers": {"nautobot": {}}}, ["a"], ["m"])
+    assert base == base_of({"version": 1, "loggers": {"nautobot": {}}})
 
 
 def test_a_second_run_changes_nothing():
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
-    first = log_settings(*BASE, env, structlog=structlog_set_up([]))
+    first = log_settings(BASE, env, structlog=structlog_set_up([]))
 
-    base = (first[name] for name in ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE"))
-    second = log_settings(*base, env, structlog=structlog_set_up([]))
+    second = log_settings(first, env, structlog=structlog_set_up([]))
 
     assert second == first
 
 
 def test_loggers_are_silenced_only_where_the_base_does_so():
     """Nautobot's set-up would silence Celery: no task would be seen to fail."""
-    base = ({**BASE[0], "disable_existing_loggers": True}, *BASE[1:])
+    base = base_of({"version": 1, "disable_existing_loggers": True})
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
 
-    settings = log_settings(*base, env, structlog=structlog_set_up([]))
+    settings = log_settings(base, env, structlog=structlog_set_up([]))
 
     assert settings["LOGGING"]["disable_existing_loggers"] is True
 
@@ -88,23 +95,23 @@ def test_without_a_format_the_level_is_nobodys_business():
     """The chart hands the same variable to Celery, which takes any case."""
     env = {"NAUTOBOT_LOG_LEVEL": "debug"}
 
-    assert log_settings(*BASE, env) == log_settings(*BASE, {})
+    assert log_settings(BASE, env) == log_settings(BASE, {})
 
 
 def test_without_a_format_the_very_objects_of_nautobot_stay():
     """Nautobot knows its LOGGING by identity when it adds trace ids to the lines."""
-    base = ({"version": 1}, ["a"], ["m"])
+    base = base_of({"version": 1})
 
-    settings = log_settings(*base, {})
+    settings = log_settings(base, {})
 
-    assert all(one is two for one, two in zip(settings.values(), base, strict=True))
+    assert all(settings[name] is base[name] for name in base)
 
 
 def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
     env = {"UNDERSTACK_LOG_FORMAT": "json", "NAUTOBOT_LOG_LEVEL": "warn"}
 
     with pytest.raises(SettingsError) as caught:
-        log_settings(*BASE, env, structlog=structlog_set_up([]))
+        log_settings(BASE, env, structlog=structlog_set_up([]))
 
     assert sentences(caught.value) == (
         "NAUTOBOT_LOG_LEVEL: 'warn' is not a log level. "
@@ -115,7 +122,7 @@ def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
 def test_a_format_without_nautobot_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
         settings = log_settings(
-            {}, None, None, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
+            {"LOGGING": {}}, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
         )
 
     assert settings == {"LOGGING": {}}
@@ -131,7 +138,7 @@ def test_without_settings_to_change_nautobot_is_not_even_imported():
 
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
 
-    assert log_settings(None, None, None, env, structlog=imported) == {}
+    assert log_settings({}, env, structlog=imported) == {}
 
 
 @pytest.fixture

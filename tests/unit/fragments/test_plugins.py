@@ -96,7 +96,9 @@ def test_base_defaults_and_extras_load_in_this_order(
 ):
     env = {"NAUTOBOT_EXTRA_PLUGINS": names}
 
-    settings = plugin_settings(plugins, {}, env, find=installed.__contains__)
+    settings = plugin_settings(
+        {"PLUGINS": plugins, "PLUGINS_CONFIG": {}}, env, find=installed.__contains__
+    )
 
     assert settings == {
         "PLUGINS": expected,
@@ -105,10 +107,15 @@ def test_base_defaults_and_extras_load_in_this_order(
 
 
 @pytest.mark.parametrize(
-    "base", [(None, None), ([], {}), ((), types.MappingProxyType({}))]
+    "base",
+    [
+        {},
+        {"PLUGINS": None, "PLUGINS_CONFIG": None},
+        {"PLUGINS": (), "PLUGINS_CONFIG": types.MappingProxyType({})},
+    ],
 )
 def test_there_may_be_no_base(base):
-    assert plugin_settings(*base, {}, find=nothing) == {
+    assert plugin_settings(base, {}, find=nothing) == {
         "PLUGINS": [],
         "PLUGINS_CONFIG": {},
     }
@@ -118,7 +125,9 @@ def test_a_plugin_that_is_not_installed_is_skipped_with_one_warning():
     env = {"NAUTOBOT_EXTRA_PLUGINS": "my_plugin", VARIABLE: '{"my_plugin": {"a": 1}}'}
 
     with pytest.warns(SettingsWarning) as caught:
-        settings = plugin_settings([], {}, env, find=nothing)
+        settings = plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}}, env, find=nothing
+        )
 
     assert [str(warning.message) for warning in caught] == [
         "NAUTOBOT_EXTRA_PLUGINS: 'my_plugin' is not installed and is skipped. "
@@ -141,7 +150,9 @@ def test_a_misspelt_default_is_recognised(strict, line):
         "NAUTOBOT_EXTRA_PLUGINS_STRICT": strict,
     }
 
-    plugin_settings([], {}, env, problems=problems, find=nothing)
+    plugin_settings(
+        {"PLUGINS": [], "PLUGINS_CONFIG": {}}, env, problems=problems, find=nothing
+    )
 
     assert [str(problem) for problem in problems] == [
         f"NAUTOBOT_EXTRA_PLUGINS: {line} Correct the name to nautobot_golden_config, "
@@ -153,7 +164,7 @@ def test_strict_makes_it_an_error():
     env = {"NAUTOBOT_EXTRA_PLUGINS": "a,b", "NAUTOBOT_EXTRA_PLUGINS_STRICT": "true"}
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, env, find="b".__eq__)
+        plugin_settings({"PLUGINS": [], "PLUGINS_CONFIG": {}}, env, find="b".__eq__)
 
     assert sentences(caught.value) == (
         "NAUTOBOT_EXTRA_PLUGINS: 'a' is not installed. "
@@ -178,7 +189,11 @@ def test_strict_makes_it_an_error():
 def test_a_name_that_cannot_be_imported_is_an_error(name, remedy):
     """Whether it is installed is not even asked."""
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, {"NAUTOBOT_EXTRA_PLUGINS": name}, find=everything)
+        plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}},
+            {"NAUTOBOT_EXTRA_PLUGINS": name},
+            find=everything,
+        )
 
     assert sentences(caught.value) == (
         f"NAUTOBOT_EXTRA_PLUGINS: '{name}' is not a module name. {remedy}"
@@ -318,7 +333,7 @@ def test_nothing_is_imported_or_printed_in_a_process(folder):
         "names = 'os,this,antigravity,regular.inner,nowhere'\n"
         "env = {'NAUTOBOT_EXTRA_PLUGINS': names}\n"
         "problems = []\n"
-        "print(plugin_settings([], {}, env, problems=problems)['PLUGINS'])\n"
+        "print(plugin_settings({}, env, problems=problems)['PLUGINS'])\n"
         "print(sorted({*sys.modules} - before))"
     )
     root = Path(__file__).parents[3]
@@ -357,7 +372,9 @@ def test_the_environment_lies_over_the_base_and_the_base_over_the_defaults():
         }
     )
 
-    assert plugin_settings(["mine", "other"], base, env, find=everything) == {
+    assert plugin_settings(
+        {"PLUGINS": ["mine", "other"], "PLUGINS_CONFIG": base}, env, find=everything
+    ) == {
         "PLUGINS": ["mine", "other", *BOTH],
         "PLUGINS_CONFIG": {
             "nautobot_golden_config": {
@@ -382,7 +399,9 @@ def test_the_environment_lies_over_the_base_and_the_base_over_the_defaults():
 def test_a_default_that_is_null_stays_null_and_null_replaces_a_default():
     env = extra({"nautobot_golden_config": {"enable_backup": None}})
 
-    settings = plugin_settings(["nautobot_golden_config"], {}, env, find=nothing)
+    settings = plugin_settings(
+        {"PLUGINS": ["nautobot_golden_config"], "PLUGINS_CONFIG": {}}, env, find=nothing
+    )
 
     assert settings["PLUGINS_CONFIG"] == {
         "nautobot_golden_config": {**GOLDEN, "enable_backup": None}
@@ -398,7 +417,9 @@ def test_references_are_expanded_in_the_extra_configuration_only():
         JSON='", "injected": "',
     )
 
-    settings = plugin_settings(["mine"], base, env, find=nothing)
+    settings = plugin_settings(
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": base}, env, find=nothing
+    )
 
     assert settings["PLUGINS_CONFIG"] == {
         "mine": {
@@ -420,7 +441,12 @@ def test_a_text_is_expanded_the_same_however_long(blanks, secret):
     env = extra(text + " " * blanks, TOKEN=secret)
     problems = []
 
-    settings = plugin_settings(["mine"], {}, env, find=nothing, problems=problems)
+    settings = plugin_settings(
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}},
+        env,
+        find=nothing,
+        problems=problems,
+    )
 
     assert settings["PLUGINS_CONFIG"] == {"mine": {"a": secret, "b": [secret, 1]}}
     assert [str(problem) for problem in problems] == [
@@ -432,7 +458,9 @@ def test_a_text_is_expanded_the_same_however_long(blanks, secret):
 def test_it_expands_escaped_dollars_alone():
     env = extra(r'{"mine": {"a": "\u0024{TOKEN}"}}', TOKEN="s3cret")
 
-    settings = plugin_settings(["mine"], {}, env, find=nothing)
+    settings = plugin_settings(
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}}, env, find=nothing
+    )
 
     assert settings["PLUGINS_CONFIG"] == {"mine": {"a": "s3cret"}}
 
@@ -449,8 +477,13 @@ def test_its_own_output_as_base_changes_nothing():
     problems, again = [], []
     find = {*BOTH, "mine"}.__contains__
 
-    once = plugin_settings(["base"], {"base": {}}, env, problems=problems, find=find)
-    twice = plugin_settings(*once.values(), env, problems=again, find=find)
+    once = plugin_settings(
+        {"PLUGINS": ["base"], "PLUGINS_CONFIG": {"base": {}}},
+        env,
+        problems=problems,
+        find=find,
+    )
+    twice = plugin_settings(once, env, problems=again, find=find)
 
     assert twice == once
     assert again == problems
@@ -530,7 +563,11 @@ def test_its_own_output_as_base_changes_nothing():
 )
 def test_what_used_to_be_dropped_or_bent_is_an_error(config, line, tmp_path):
     with pytest.raises(SettingsError) as caught:
-        plugin_settings(["mine"], {}, {VARIABLE: config}, find=nothing)
+        plugin_settings(
+            {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}},
+            {VARIABLE: config},
+            find=nothing,
+        )
 
     assert sentences(caught.value) == f"{VARIABLE}: {line}"
 
@@ -538,7 +575,11 @@ def test_what_used_to_be_dropped_or_bent_is_an_error(config, line, tmp_path):
         file = tmp_path / "plugins.json"
         file.write_bytes(config.encode())
         with pytest.raises(SettingsError) as caught:
-            plugin_settings(["mine"], {}, {f"{VARIABLE}_FILE": str(file)}, find=nothing)
+            plugin_settings(
+                {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}},
+                {f"{VARIABLE}_FILE": str(file)},
+                find=nothing,
+            )
         assert sentences(caught.value) == f"{VARIABLE}_FILE: {line}"
 
 
@@ -546,7 +587,9 @@ def test_every_unset_reference_is_listed():
     env = extra({"a": {"x": "${X}"}, "b": {"y": ["${Y} ${X}"]}})
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings(["a", "b"], {}, env, find=nothing)
+        plugin_settings(
+            {"PLUGINS": ["a", "b"], "PLUGINS_CONFIG": {}}, env, find=nothing
+        )
 
     assert sentences(caught.value).splitlines() == [
         f"{VARIABLE}: a.x refers to X, which is not set. "
@@ -578,7 +621,12 @@ def test_every_unset_reference_is_listed():
 def test_the_base_configuration_is_held_to_the_same(config, line):
     problems = []
 
-    settings = plugin_settings(["mine"], config, {}, problems=problems, find=nothing)
+    settings = plugin_settings(
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": config},
+        {},
+        problems=problems,
+        find=nothing,
+    )
 
     assert [str(problem) for problem in problems] == ([line] if line else [])
     assert settings["PLUGINS_CONFIG"] == ({"mine": {}} if config and not line else {})
@@ -600,7 +648,9 @@ def test_configuration_of_a_plugin_that_is_not_loaded_is_warned_about(name, reme
     find = "nautobot_plugin_nornir".__eq__
 
     with pytest.warns(SettingsWarning) as caught:
-        settings = plugin_settings([], {}, extra({name: {"a": 1}}), find=find)
+        settings = plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}}, extra({name: {"a": 1}}), find=find
+        )
 
     assert [str(warning.message) for warning in caught] == [
         f"{VARIABLE}: '{name}' is configured and not loaded. {remedy}"
@@ -615,7 +665,10 @@ def test_unused_configuration_of_the_base_is_warned_about_by_its_own_name():
     problems = []
 
     plugin_settings(
-        [], {"a": {}, "b": {}}, extra({"b": {}}), problems=problems, find=nothing
+        {"PLUGINS": [], "PLUGINS_CONFIG": {"a": {}, "b": {}}},
+        extra({"b": {}}),
+        problems=problems,
+        find=nothing,
     )
 
     assert [(problem.variable, problem.message) for problem in problems] == [
@@ -632,7 +685,7 @@ def test_the_configuration_comes_from_a_file(tmp_path):
     file.write_text('{\n  "mine": {"token": "${TOKEN}", "é": "ü"}\n}\n', "utf-8")
     env = {f"{VARIABLE}_FILE": str(file), "TOKEN": "s3cret"}
 
-    assert plugin_settings(["mine"], None, env, find=nothing) == {
+    assert plugin_settings({"PLUGINS": ["mine"]}, env, find=nothing) == {
         "PLUGINS": ["mine"],
         "PLUGINS_CONFIG": {"mine": {"token": "s3cret", "é": "ü"}},
     }
@@ -644,7 +697,9 @@ def test_more_than_an_environment_string_holds_comes_from_a_file(tmp_path):
     file.write_text(json.dumps(config))
 
     settings = plugin_settings(
-        ["mine"], {}, {f"{VARIABLE}_FILE": str(file)}, find=nothing
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}},
+        {f"{VARIABLE}_FILE": str(file)},
+        find=nothing,
     )
 
     assert settings["PLUGINS_CONFIG"] == config
@@ -654,7 +709,7 @@ def test_a_value_and_a_file_are_one_too_many(tmp_path):
     env = {VARIABLE: "{}", f"{VARIABLE}_FILE": str(tmp_path / "plugins.json")}
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, env, find=nothing)
+        plugin_settings({"PLUGINS": [], "PLUGINS_CONFIG": {}}, env, find=nothing)
 
     assert sentences(caught.value) == (
         f"{VARIABLE}: {VARIABLE}_FILE is set as well. Unset one of the two."
@@ -693,7 +748,11 @@ def test_a_file_that_cannot_be_read_is_an_error(make, tmp_path):
     fact = make(path)
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, {f"{VARIABLE}_FILE": str(path)}, find=nothing)
+        plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}},
+            {f"{VARIABLE}_FILE": str(path)},
+            find=nothing,
+        )
 
     assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: {fact} Mount the file there, or correct the path."
@@ -702,7 +761,11 @@ def test_a_file_that_cannot_be_read_is_an_error(make, tmp_path):
 
 def test_a_path_that_is_none_is_an_error():
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, {f"{VARIABLE}_FILE": "a\0b"}, find=nothing)
+        plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}},
+            {f"{VARIABLE}_FILE": "a\0b"},
+            find=nothing,
+        )
 
     assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: the value has characters that no path has. "
@@ -724,7 +787,11 @@ def test_a_file_that_is_not_utf8_is_an_error(content, place, tmp_path):
     file.write_bytes(content)
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings([], {}, {f"{VARIABLE}_FILE": str(file)}, find=nothing)
+        plugin_settings(
+            {"PLUGINS": [], "PLUGINS_CONFIG": {}},
+            {f"{VARIABLE}_FILE": str(file)},
+            find=nothing,
+        )
 
     assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: the file is not UTF-8 at {place}. Save it as UTF-8 text."
@@ -772,7 +839,12 @@ def test_it_raises_nothing_else_and_changes_nothing(plugins, config, env, find):
     before = copy.deepcopy((plugins, config, env))
     problems = []
 
-    settings = plugin_settings(plugins, config, env, problems=problems, find=find)
+    settings = plugin_settings(
+        {"PLUGINS": plugins, "PLUGINS_CONFIG": config},
+        env,
+        problems=problems,
+        find=find,
+    )
 
     assert (plugins, config, env) == before
     assert [*settings] == ["PLUGINS", "PLUGINS_CONFIG"]
@@ -780,12 +852,12 @@ def test_it_raises_nothing_else_and_changes_nothing(plugins, config, env, find):
     assert {*plugins} <= {*settings["PLUGINS"]}
     if any(problem.severity == "error" for problem in problems):
         with pytest.raises(SettingsError):
-            plugin_settings(plugins, config, env, find=find)
+            plugin_settings(
+                {"PLUGINS": plugins, "PLUGINS_CONFIG": config}, env, find=find
+            )
     else:
         again = []
-        assert settings == plugin_settings(
-            *settings.values(), env, problems=again, find=find
-        )
+        assert settings == plugin_settings(settings, env, problems=again, find=find)
         assert again == problems
 
 
@@ -808,7 +880,10 @@ def test_nothing_that_is_returned_belongs_to_someone_else(config):
     problems = []
 
     settings = plugin_settings(
-        plugins, config, extra(config, A="1"), problems=problems, find=everything
+        {"PLUGINS": plugins, "PLUGINS_CONFIG": config},
+        extra(config, A="1"),
+        problems=problems,
+        find=everything,
     )
 
     assert not containers(settings) & (
@@ -817,12 +892,19 @@ def test_nothing_that_is_returned_belongs_to_someone_else(config):
 
 
 def test_changing_what_is_returned_changes_no_default():
-    settings = plugin_settings([], {}, {}, find=everything)
+    settings = plugin_settings(
+        {"PLUGINS": [], "PLUGINS_CONFIG": {}}, {}, find=everything
+    )
     settings["PLUGINS_CONFIG"]["nautobot_golden_config"][
         "postprocessing_callables"
     ] += [1]
 
-    assert plugin_settings([], {}, {}, find=everything)["PLUGINS_CONFIG"] == BOTH
+    assert (
+        plugin_settings({"PLUGINS": [], "PLUGINS_CONFIG": {}}, {}, find=everything)[
+            "PLUGINS_CONFIG"
+        ]
+        == BOTH
+    )
 
 
 FAULTY = [
@@ -858,7 +940,7 @@ def test_no_error_leads_to_a_secret(config, by_file, tmp_path):
     env = types.MappingProxyType(env)
 
     with pytest.raises(SettingsError) as caught:
-        plugin_settings(["mine"], {}, env, find=nothing)
+        plugin_settings({"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}}, env, find=nothing)
 
     error = caught.value
     assert error.__context__ is None

@@ -28,7 +28,7 @@ def databases(**options):
 
 def settings(env, base=None, libpq=170005, **options):
     return postgresql_tls_settings(
-        databases() if base is None else base,
+        {"DATABASES": databases() if base is None else base},
         env,
         check_files=lambda files: [],
         libpq=lambda: libpq,
@@ -156,7 +156,7 @@ def test_other_databases_are_left_alone():
 
 def test_a_namespace_without_databases_is_taken_for_postgresql():
     found = postgresql_tls_settings(
-        None,
+        {},
         {"NAUTOBOT_DB_SSLMODE": "verify-ca"},
         check_files=lambda files: [],
     )
@@ -164,7 +164,7 @@ def test_a_namespace_without_databases_is_taken_for_postgresql():
     assert found == {
         "DATABASES": {"default": {"OPTIONS": {"sslmode": "verify-ca", **MOUNT}}}
     }
-    assert postgresql_tls_settings(None, {}) == {}
+    assert postgresql_tls_settings({}, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,9 @@ def test_the_files_that_a_mode_uses_are_judged_and_no_others():
 
     for sslmode in ("", "disable", "require", "verify-full"):
         postgresql_tls_settings(
-            databases(), {"NAUTOBOT_DB_SSLMODE": sslmode}, check_files=check_files
+            {"DATABASES": databases()},
+            {"NAUTOBOT_DB_SSLMODE": sslmode},
+            check_files=check_files,
         )
 
     assert judged == [
@@ -403,7 +405,7 @@ def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path)
     }
 
     with pytest.raises(MissingFileError) as caught:
-        postgresql_tls_settings(databases(), env)
+        postgresql_tls_settings({"DATABASES": databases()}, env)
 
     assert sentences(caught.value).splitlines() == [
         f"SSL certificate file required by NAUTOBOT_DB_SSLKEY not found: "
@@ -425,7 +427,7 @@ def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
     }
 
     with pytest.raises(MissingFileError) as caught:
-        postgresql_tls_settings(databases(), env)
+        postgresql_tls_settings({"DATABASES": databases()}, env)
 
     assert isinstance(caught.value, FileNotFoundError)
     assert sentences(caught.value).splitlines()[:3] == [
@@ -450,7 +452,7 @@ def test_an_encrypted_key_is_judged_with_the_password_that_libpq_gets():
         return []
 
     found = postgresql_tls_settings(
-        databases(),
+        {"DATABASES": databases()},
         {
             "NAUTOBOT_DB_SSLMODE": "verify-ca",
             "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "canary"}',

@@ -37,10 +37,10 @@ def settings(
     **options,
 ):
     return redis_tls_settings(
-        caches(cache) if base is None else base,
-        broker,
-        None,
-        None,
+        {
+            "CACHES": caches(cache) if base is None else base,
+            "CELERY_BROKER_URL": broker,
+        },
         env,
         check_files=lambda files: [],
         exists=lambda path: mounted,
@@ -92,7 +92,7 @@ def test_switched_off_plain_stays_plain():
 def test_switched_off_no_file_is_looked_at():
     env = {"UNDERSTACK_REDIS_MTLS": "off", "NAUTOBOT_REDIS_SSL_CA_CERTS": "/nowhere"}
 
-    assert redis_tls_settings(None, None, None, None, env) == {}
+    assert redis_tls_settings({}, env) == {}
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,7 @@ def test_the_files_are_judged_under_the_names_of_their_variables():
         return []
 
     redis_tls_settings(
-        None,
-        None,
-        None,
-        None,
+        {},
         {"NAUTOBOT_REDIS_SSL_CERTFILE": "/m/c"},
         check_files=check_files,
         exists=lambda path: False,
@@ -180,7 +177,7 @@ def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
     path = tmp_path / "missing"
 
     with pytest.raises(MissingFileError) as caught:
-        redis_tls_settings(None, None, None, None, {name: str(path)})
+        redis_tls_settings({}, {name: str(path)})
 
     lines = sentences(caught.value).splitlines()
     assert f"SSL certificate file required by {name} not found: {path}" in lines
@@ -189,10 +186,7 @@ def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
 def test_switched_on_a_missing_ca_is_an_error(tmp_path):
     with pytest.raises(MissingFileError):
         redis_tls_settings(
-            None,
-            None,
-            None,
-            None,
+            {},
             {
                 "UNDERSTACK_REDIS_MTLS": "on",
                 "NAUTOBOT_REDIS_SSL_CERTFILE": str(tmp_path),
@@ -421,10 +415,12 @@ def test_what_was_there_before_is_merged_and_not_changed():
     broker_ssl = {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "none"}
 
     found = redis_tls_settings(
-        base,
-        "redis://localhost:6379/0",
-        broker_ssl,
-        broker_ssl,
+        {
+            "CACHES": base,
+            "CELERY_BROKER_URL": "redis://localhost:6379/0",
+            "CELERY_BROKER_USE_SSL": broker_ssl,
+            "CELERY_REDIS_BACKEND_USE_SSL": broker_ssl,
+        },
         {},
         check_files=lambda files: [],
         exists=lambda path: True,
@@ -448,10 +444,7 @@ def test_what_was_there_before_is_merged_and_not_changed():
 
 def test_a_namespace_without_redis_settings_gets_the_tls_part():
     found = redis_tls_settings(
-        None,
-        None,
-        None,
-        None,
+        {},
         {},
         check_files=lambda files: [],
         exists=lambda path: True,
@@ -600,13 +593,20 @@ def test_a_second_run_changes_nothing_and_cache_and_broker_agree(
     options = {"check_files": lambda files: [], "exists": lambda path: mounted}
 
     first = redis_tls_settings(
-        caches(f"redis://{who}localhost:6379/1"), broker, None, None, env, **options
+        {
+            "CACHES": caches(f"redis://{who}localhost:6379/1"),
+            "CELERY_BROKER_URL": broker,
+        },
+        env,
+        **options,
     )
     second = redis_tls_settings(
-        first["CACHES"],
-        first["CELERY_BROKER_URL"],
-        first.get("CELERY_BROKER_USE_SSL"),
-        first.get("CELERY_REDIS_BACKEND_USE_SSL"),
+        {
+            "CACHES": first["CACHES"],
+            "CELERY_BROKER_URL": first["CELERY_BROKER_URL"],
+            "CELERY_BROKER_USE_SSL": first.get("CELERY_BROKER_USE_SSL"),
+            "CELERY_REDIS_BACKEND_USE_SSL": first.get("CELERY_REDIS_BACKEND_USE_SSL"),
+        },
         env,
         **options,
     )

@@ -9,28 +9,28 @@ KEY = "k" * 50
 
 
 def test_the_key_comes_from_the_variable():
-    assert secret_settings("of the file" * 9, None, {"NAUTOBOT_SECRET_KEY": KEY}) == {
-        "SECRET_KEY": KEY
-    }
+    assert secret_settings(
+        {"SECRET_KEY": "of the file" * 9}, {"NAUTOBOT_SECRET_KEY": KEY}
+    ) == {"SECRET_KEY": KEY}
 
 
 def test_the_key_of_the_settings_file_is_kept():
-    assert secret_settings(KEY, None, {}) == {"SECRET_KEY": KEY}
+    assert secret_settings({"SECRET_KEY": KEY}, {}) == {"SECRET_KEY": KEY}
 
 
 def test_the_key_comes_from_a_file(tmp_path):
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
 
-    assert secret_settings("", None, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}) == {
-        "SECRET_KEY": KEY
-    }
+    assert secret_settings(
+        {"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}
+    ) == {"SECRET_KEY": KEY}
 
 
 @pytest.mark.parametrize("key", ["", None])
 def test_no_key_is_worse_than_no_start(key):
     with pytest.raises(SettingsError) as caught:
-        secret_settings(key, None, {"NAUTOBOT_SECRET_KEY": ""})
+        secret_settings({"SECRET_KEY": key}, {"NAUTOBOT_SECRET_KEY": ""})
 
     assert sentences(caught.value) == (
         "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
@@ -42,7 +42,7 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
     file = tmp_path / "missing"
 
     with pytest.raises(SettingsError) as caught:
-        secret_settings("", None, {"NAUTOBOT_SECRET_KEY_FILE": str(file)})
+        secret_settings({"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)})
 
     assert sentences(caught.value) == (
         f"NAUTOBOT_SECRET_KEY_FILE: {file} cannot be read: No such file or directory. "
@@ -52,9 +52,9 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
 
 def test_a_short_key_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
-        assert secret_settings("", None, {"NAUTOBOT_SECRET_KEY": "short"}) == {
-            "SECRET_KEY": "short"
-        }
+        assert secret_settings(
+            {"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY": "short"}
+        ) == {"SECRET_KEY": "short"}
 
     assert [str(warning.message) for warning in caught] == [
         "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
@@ -67,7 +67,10 @@ def test_the_database_password_comes_from_a_file(tmp_path):
     file.write_text("p/a#s?s\n")
     databases = {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
 
-    settings = secret_settings(KEY, databases, {"NAUTOBOT_DB_PASSWORD_FILE": str(file)})
+    settings = secret_settings(
+        {"SECRET_KEY": KEY, "DATABASES": databases},
+        {"NAUTOBOT_DB_PASSWORD_FILE": str(file)},
+    )
 
     assert settings == {
         "SECRET_KEY": KEY,
@@ -79,7 +82,9 @@ def test_the_database_password_comes_from_a_file(tmp_path):
 def test_the_database_password_of_the_variable_is_nautobots_business():
     databases = {"default": {"PASSWORD": "as Nautobot read it"}}
 
-    settings = secret_settings(KEY, databases, {"NAUTOBOT_DB_PASSWORD": "secret"})
+    settings = secret_settings(
+        {"SECRET_KEY": KEY, "DATABASES": databases}, {"NAUTOBOT_DB_PASSWORD": "secret"}
+    )
 
     assert settings == {"SECRET_KEY": KEY, "DATABASES": databases}
 
@@ -90,7 +95,7 @@ def test_both_forms_of_a_secret_are_an_error(tmp_path):
     env = {"NAUTOBOT_SECRET_KEY": KEY, "NAUTOBOT_SECRET_KEY_FILE": str(file)}
 
     with pytest.raises(SettingsError) as caught:
-        secret_settings("", None, env)
+        secret_settings({"SECRET_KEY": ""}, env)
 
     assert sentences(caught.value) == (
         "NAUTOBOT_SECRET_KEY_FILE: NAUTOBOT_SECRET_KEY is set as well. "

@@ -21,7 +21,7 @@ from understack_nautobot_settings import site_settings
     ids=["unset", "empty", "partition", "blanks around it", "both"],
 )
 def test_the_identity_of_a_site_becomes_settings(env, partition, site):
-    assert site_settings(env) == {
+    assert site_settings({}, env) == {
         "UNDERSTACK_PARTITION": partition,
         "UNDERSTACK_SITE": site,
     }
@@ -40,7 +40,7 @@ def test_the_identity_of_a_site_becomes_settings(env, partition, site):
 @pytest.mark.parametrize("name", ["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"])
 def test_a_foreign_character_is_refused(name, value, shown, foreign):
     with pytest.raises(SettingsError) as caught:
-        site_settings({name: value})
+        site_settings({}, {name: value})
 
     assert sentences(caught.value) == (
         f"{name}: {shown} has {foreign}. Use letters, digits, '.', '_' and '-' only."

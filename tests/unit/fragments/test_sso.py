@@ -37,11 +37,17 @@ def mounted(tmp_path):
 def test_a_mounted_secret_turns_it_on(mounted):
     env = mounted(issuer=f"{ISSUER}\n", client_id="nb\n", client_secret="s3cret\n")
 
-    assert sso_settings(BASE, env) == on(client_id="nb")
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on(client_id="nb")
 
 
 def test_the_client_id_has_a_default(mounted):
-    assert sso_settings(BASE, mounted(issuer=ISSUER, client_secret="s3cret")) == on()
+    assert (
+        sso_settings(
+            {"AUTHENTICATION_BACKENDS": BASE},
+            mounted(issuer=ISSUER, client_secret="s3cret"),
+        )
+        == on()
+    )
 
 
 def test_variables_turn_it_on():
@@ -51,27 +57,33 @@ def test_variables_turn_it_on():
         "SOCIAL_AUTH_OIDC_SCOPE": "groups, email",
     }
 
-    assert sso_settings(BASE, env) == on(scope=("groups", "email"))
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on(
+        scope=("groups", "email")
+    )
 
 
 def test_files_and_variables_complete_each_other(mounted):
     env = {**mounted(issuer=ISSUER), "SOCIAL_AUTH_OIDC_SECRET": "s3cret"}
 
-    assert sso_settings(BASE, env) == on()
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on()
 
 
 def test_an_empty_directory_means_off(mounted):
-    assert sso_settings(BASE, mounted()) == {"AUTHENTICATION_BACKENDS": BASE}
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted()) == {
+        "AUTHENTICATION_BACKENDS": BASE
+    }
 
 
 def test_nothing_at_the_default_path_means_off():
-    assert sso_settings(BASE, {}) == {"AUTHENTICATION_BACKENDS": BASE}
-    assert sso_settings(None, {}) == {}
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, {}) == {
+        "AUTHENTICATION_BACKENDS": BASE
+    }
+    assert sso_settings({}, {}) == {}
 
 
 def refusal(env):
     with pytest.raises(SettingsError) as caught:
-        sso_settings(BASE, env)
+        sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env)
     return sentences(caught.value)
 
 
@@ -172,9 +184,16 @@ def test_a_part_that_is_not_text_is_refused(mounted, tmp_path):
 def test_the_base_is_not_changed(mounted):
     base = list(BASE)
 
-    sso_settings(base, mounted(issuer=ISSUER, client_secret="s3cret"))[
-        "AUTHENTICATION_BACKENDS"
-    ].append("x")
+    sso_settings(
+        {"AUTHENTICATION_BACKENDS": base},
+        mounted(issuer=ISSUER, client_secret="s3cret"),
+    )["AUTHENTICATION_BACKENDS"].append("x")
 
     assert base == BASE
-    assert sso_settings(BASE, mounted(issuer=ISSUER, client_secret="s3cret")) == on()
+    assert (
+        sso_settings(
+            {"AUTHENTICATION_BACKENDS": BASE},
+            mounted(issuer=ISSUER, client_secret="s3cret"),
+        )
+        == on()
+    )
