@@ -116,6 +116,16 @@ class Page:
             raise RuntimeError(json.dumps(result["exceptionDetails"]))
         return result["result"].get("value")
 
+    def resize(self, width: int, height: int) -> None:
+        """Show pages at this size, in CSS pixels."""
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
     def screenshot(self, path: Path) -> None:
         """Write what is seen as PNG."""
         data = self.send("Page.captureScreenshot", format="png")["data"]

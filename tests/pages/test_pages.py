@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -126,17 +127,100 @@ def test_the_reference_of_python_has_every_public_name(
     assert {*package.__all__} <= {name.rpartition(".")[2] for name in found}
 
 
-def test_search_finds_a_variable(address: str, page: Page) -> None:
-    page.open(f"{address}/index.html")
+def found(page: Page, words: str) -> list[str]:
+    """Type words into the search of the open page and return what it offers."""
     page.value("document.querySelector('[data-md-toggle=search]').click()")
     page.value(
         "(() => { const field = document.querySelector('.md-search__input');"
-        "field.focus(); field.value = 'NAUTOBOT_DB_SSLNEGOTIATION';"
+        f"field.focus(); field.value = {json.dumps(words)};"
         "field.dispatchEvent(new Event('input', {bubbles: true}));"
         "field.dispatchEvent(new KeyboardEvent('keyup', {bubbles: true})); })()"
     )
     page.until("document.querySelectorAll('.md-search-result__item a').length > 0")
-    hits = page.value(
+    hits: list[str] = page.value(
         "[...document.querySelectorAll('.md-search-result__item a')].map(a => a.href)"
     )
-    assert any("reference/variables.html" in hit for hit in hits)
+    return hits
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("NAUTOBOT_DB_SSLNEGOTIATION", "reference/variables.html"),
+        ("file-missing", "reference/problems.html#file-missing"),
+    ],
+)
+def test_search_for_a_name_finds_its_reference(
+    words: str, place: str, address: str, page: Page
+) -> None:
+    page.open(f"{address}/index.html")
+
+    assert any(place in hit for hit in found(page, words))
+
+
+SYMPTOMS = (
+    "unknown ca",
+    "CERTIFICATE_VERIFY_FAILED",
+    "server closed the connection unexpectedly",
+    "no pg_hba.conf entry",
+    "connection requires a valid client certificate",
+    "certificate authentication failed for user",
+    "FileNotFoundError SSL certificate file required",
+    "no start line",
+    "key values mismatch",
+    "certificate has expired",
+    "too many connections",
+)
+
+
+@pytest.mark.parametrize("words", SYMPTOMS)
+def test_search_for_a_symptom_finds_a_page_that_quotes_it(
+    words: str, site: Path, page: Page
+) -> None:
+    """Opened from disk, as whoever unpacks the documentation does."""
+    page.open(f"file://{site}/index.html")
+
+    hits = [urldefrag(hit)[0] for hit in found(page, words)[:5]]
+
+    texts = [Path(unquote(urlsplit(hit).path)).read_text("utf-8") for hit in hits]
+    assert any(words.split(maxsplit=1)[0].lower() in text.lower() for text in texts)
+    assert any("troubleshooting" in hit or "problems" in hit for hit in hits), hits
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_on_a_phone_leaves_nothing_off_screen(
+    name: str, address: str, page: Page
+) -> None:
+    page.resize(390, 844)
+    try:
+        page.open(f"{address}/{name}")
+        # What is wider than the screen has to scroll in itself.
+        outside = page.value(
+            "[...document.querySelectorAll('article *')].filter(one => {"
+            "const box = one.getBoundingClientRect();"
+            "if (!box.width || box.right <= innerWidth + 1) return false;"
+            "for (let up = one; up; up = up.parentElement)"
+            " if (['auto', 'scroll', 'hidden'].includes("
+            "getComputedStyle(up).overflowX)) return false;"
+            "return true; }).map(one => one.tagName + ': ' +"
+            " one.textContent.trim().slice(0, 60))"
+        )
+        assert outside == []
+        assert page.value("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        page.resize(1280, 900)
+
+
+def test_copied_session_is_what_was_typed(address: str, page: Page) -> None:
+    page.open(f"{address}/tutorial.html")
+
+    copied = page.value(
+        "(() => { const block = [...document.querySelectorAll('.highlight code')]"
+        ".find(one => one.querySelector('.gp'));"
+        "block.setAttribute('data-md-copying', '');"
+        "const text = block.innerText; block.removeAttribute('data-md-copying');"
+        "return text; })()"
+    )
+
+    assert "$ " not in copied
+    assert copied.strip().startswith(("understack-nautobot-settings", "pip"))
