@@ -40,8 +40,8 @@ def on_post_build(config: Any) -> None:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Replace ``::: help COMMAND`` by its help, and ``::: file PATH`` by the file."""
     if page.file.src_uri == "reference/problems.md":
-        # Generated, with one wide table and nothing to list beside it.
-        page.meta["hide"] = ["toc"]
+        # Generated, with a section for each code: too many to list beside it.
+        page.meta |= {"hide": ["toc"], "search": {"boost": 4}}
     write = {"help": _help, "file": _file}
     return _WANTED.sub(lambda match: write[match[1]](match[2]), markdown)
 

@@ -20,16 +20,16 @@ from understack_nautobot_settings.probes import codes as probes_codes
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.queues import codes as queues_codes
 
-ROOMS = (
-    environment_codes,
-    certificates_codes,
-    fragments_codes,
-    checks_codes,
-    probes_codes,
-    accounts_codes,
-    queues_codes,
-)
-"""The modules that declare the codes of a room."""
+ROOMS = {
+    "The value of a variable": environment_codes,
+    "Certificates, keys and CA files": certificates_codes,
+    "Settings": fragments_codes,
+    "What only `check` looks at": checks_codes,
+    "Connections and probes": probes_codes,
+    "API accounts": accounts_codes,
+    "Job queues": queues_codes,
+}
+"""The modules that declare codes, by their headings in the reference."""
 
 CONCERNS = {
     "postgresql_tls": "PostgreSQL",
@@ -60,7 +60,10 @@ def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
 def codes() -> list[Code]:
     """Return every problem code, in the order in which they are declared."""
     return [
-        one for room in ROOMS for one in vars(room).values() if isinstance(one, Code)
+        one
+        for room in ROOMS.values()
+        for one in vars(room).values()
+        if isinstance(one, Code)
     ]
 
 
@@ -189,20 +192,30 @@ def variables_env_file() -> str:
 
 
 def problems_markdown() -> str:
-    """Return the reference of problem codes as Markdown."""
+    """Return the reference of problem codes as Markdown, a section for each code."""
     lines = [
         "# Problems",
         "",
-        "The codes are stable; alerts and runbooks may match on them. An error stops "
-        "Nautobot from starting, or `check` and `probe` from passing; a warning is "
-        "logged. The last column names the troubleshooting section of the product "
-        "documents that the problem makes unnecessary.",
-        "",
-        "| Code | Severity | Cause | Fix | Replaces |",
-        "|---|---|---|---|---|",
+        "Each problem has a code. The codes are stable: alerts and runbooks may match "
+        "on them. An error stops Nautobot from starting, or `check` and `probe` from "
+        "passing. A warning is logged. In a pod, `understack-nautobot-settings explain "
+        "CODE` prints what this page says.",
     ]
-    for code in codes():
-        cells = (f"`{code.id}`", code.severity, code.cause, code.fix, code.replaces)
-        row = " | ".join(cell.replace("|", "\\|") for cell in cells)
-        lines.append(f"| {row} |".replace("|  |", "| |"))
+    for heading, room in ROOMS.items():
+        lines += ["", f"## {heading}"]
+        for code in vars(room).values():
+            if isinstance(code, Code):
+                lines += ["", *_section(code)]
     return "\n".join(lines) + "\n"
+
+
+def _section(code: Code) -> Iterator[str]:
+    yield f"### `{code.id}` {{#{code.id}}}"
+    yield ""
+    passes = " It can pass by itself." if code.transient else ""
+    yield f"**{code.severity.title()}.** {code.cause}{passes}"
+    yield ""
+    yield f"**What to do:** {code.fix}"
+    if code.replaces:
+        yield ""
+        yield f"**Also seen as:** {code.replaces}"
