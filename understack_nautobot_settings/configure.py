@@ -11,15 +11,12 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.checks.start_up import startup_line
+from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.fragments.connections import connection_settings
 from understack_nautobot_settings.fragments.django_app import app_settings
 from understack_nautobot_settings.fragments.hardening import hardening_settings
-from understack_nautobot_settings.fragments.logs import DJANGO_LOGGING_CONFIG
-from understack_nautobot_settings.fragments.logs import NOTHING_TO_CONFIGURE
-from understack_nautobot_settings.fragments.logs import Line
-from understack_nautobot_settings.fragments.logs import log_once_configured
 from understack_nautobot_settings.fragments.logs import log_settings
 from understack_nautobot_settings.fragments.plugins import plugin_settings
 from understack_nautobot_settings.fragments.postgresql_tls import (
@@ -109,8 +106,10 @@ def configure(
     replaced, never changed in place, so ``nautobot.core.settings`` stays as
     Nautobot ships it. Running it twice gives the same result.
 
-    A line that states the mode, and every warning, is logged once when Django
-    has configured logging.
+    The call goes last in the file. When the whole file has run the settings are
+    looked at again: the start is refused where TLS that was decided is not in force,
+    any other decided value that was replaced is a warning. Then a line that states
+    the mode, and every warning, is logged once.
 
     Args:
         namespace: The settings module, ``globals()``; any mapping will do.
@@ -127,15 +126,6 @@ def configure(
         # Whoever reports the locals of a traceback would report its secrets.
         del evaluation
         raise refusal
-    import logging
-
-    lines: list[tuple[int, Line]] = [
-        # Reads the certificates again: not before somebody wants to know.
-        (logging.INFO, lambda: startup_line(namespace)),
-        *((logging.WARNING, str(problem)) for problem in evaluation.problems),
-    ]
-    logging_config = namespace.get("LOGGING_CONFIG", DJANGO_LOGGING_CONFIG)
+    decided = decided_settings(namespace, evaluation.settings)
     namespace.update(evaluation.settings)
-    namespace["LOGGING_CONFIG"] = log_once_configured(lines, logging_config)
-    if logging_config and not namespace.get("LOGGING"):
-        namespace["LOGGING"] = dict(NOTHING_TO_CONFIGURE)
+    look_again_later(namespace, decided, evaluation.problems)

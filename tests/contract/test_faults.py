@@ -4,7 +4,6 @@ One row for each fault that settings decide. Every environment carries secrets, 
 whatever comes out of a row is searched for them.
 """
 
-import logging
 import traceback
 
 import pytest
@@ -14,10 +13,10 @@ from lab.certificates import write_mount
 from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import configure
+from understack_nautobot_settings.checks import start_up
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.checks.start_up import startup_line
 from understack_nautobot_settings.configure import evaluate
-from understack_nautobot_settings.fragments import logs
 
 CANARY = "canary"
 SECRETS = {
@@ -256,7 +255,7 @@ REFUSED = [
 @pytest.fixture(autouse=True)
 def _no_lines_left_waiting():
     yield
-    logs._waiting.clear()
+    start_up._waiting.clear()
 
 
 def everything(error):
@@ -315,16 +314,16 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("env", "sentences"), WARNED)
-def test_it_is_warned_about_without_a_secret(env, sentences):
+def test_it_is_warned_about_without_a_secret(env, sentences, caplog):
     env = {**SECRETS, **env}
     namespace = nautobot_settings(env)
 
     configure(namespace, env)
 
-    ((level, mode), *warnings) = logs._waiting
-    assert level == logging.INFO
-    assert warnings == [(logging.WARNING, sentence) for sentence in sentences]
-    assert CANARY not in mode()
+    start_up.look_again(namespace)
+    mode, *warnings = caplog.messages
+    assert warnings == list(sentences)
+    assert CANARY not in mode
     assert CANARY not in repr(warnings)
 
 

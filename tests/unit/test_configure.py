@@ -1,6 +1,5 @@
 import copy
 import itertools
-import logging
 import subprocess
 import sys
 import warnings
@@ -16,11 +15,11 @@ from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import configure
 from understack_nautobot_settings import connection_settings
+from understack_nautobot_settings.checks import start_up
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import FRAGMENTS
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment.variables import VARIABLES
-from understack_nautobot_settings.fragments import logs
 
 KEY = "k" * 50
 NAMES = [name for variable in VARIABLES for name in variable.names]
@@ -33,7 +32,7 @@ def passes(files):
 @pytest.fixture(autouse=True)
 def _no_lines_left_waiting():
     yield
-    logs._waiting.clear()
+    start_up._waiting.clear()
 
 
 def test_an_empty_namespace_can_be_configured():
@@ -75,23 +74,22 @@ def test_a_refused_environment_leaves_the_namespace_as_it_was():
     assert namespace == {"PLUGINS": ["mine"]}
 
 
-def test_the_mode_and_the_warnings_wait_for_logging():
+def test_the_mode_and_the_warnings_wait_for_logging(caplog):
     namespace = {}
 
     configure(
         namespace, {"NAUTOBOT_SECRET_KEY": "short", "UNDERSTACK_PARTITION": "dfw3"}
     )
 
-    assert namespace["LOGGING_CONFIG"] == logs.CONFIGURE_LOGGING
-    (mode, weak) = logs._waiting
-    level, line = mode
-    assert level == logging.INFO
-    assert line().startswith("PostgreSQL sslmode=unset sslnegotiation=unset; Redis ")
-    assert "; partition dfw3; " in line()
+    assert namespace["LOGGING_CONFIG"] == start_up.CONFIGURE_LOGGING
+    assert caplog.messages == []
+    start_up.configure_logging({"version": 1}, settings=namespace)
+    mode, weak = caplog.messages
+    assert mode.startswith("PostgreSQL sslmode=unset sslnegotiation=unset; cache: ")
+    assert "; partition dfw3; " in mode
     assert weak == (
-        logging.WARNING,
         "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
-        "Use 50 or more random characters, the same on every pod.",
+        "Use 50 or more random characters, the same on every pod."
     )
 
 

@@ -4,6 +4,23 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
+# --- the settings in force --------------------------------------------------
+
+TLS_NOT_IN_FORCE = Code(
+    "tls-not-in-force",
+    ERROR,
+    "Lines of the settings file that stand below the call of `configure` replaced "
+    "settings that make a connection use TLS, so it would not use TLS as decided.",
+    "Move the call of `configure` to the end of the settings file.",
+)
+SETTING_REPLACED = Code(
+    "setting-replaced",
+    WARNING,
+    "A line of the settings file that stands below the call of `configure` replaced a "
+    "setting that it had decided.",
+    "Move the call of `configure` to the end of the settings file.",
+)
+
 # --- the environment --------------------------------------------------------
 
 SERVICE_LINK = Code(

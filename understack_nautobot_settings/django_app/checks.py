@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage
 from django.core.checks import Error
 from django.core.checks import Warning as CheckWarning
 
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.inspection import inspect_environment
-from understack_nautobot_settings.django_app.settings_in_force import SettingsInForce
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
@@ -22,7 +23,7 @@ def check_environment(**options: Any) -> list[CheckMessage]:
     del options
     return [
         message(problem)
-        for problem in inspect_environment(namespace=SettingsInForce()).problems
+        for problem in inspect_environment(namespace=SettingsInForce(settings)).problems
     ]
 
 

@@ -1,4 +1,4 @@
-"""Until when each certificate file serves its purpose, and how connections are set.
+"""Until when each certificate file serves its purpose.
 
 Pure: settings in, facts out. The files are read each time, since a renewal replaces
 them under a running process.
@@ -17,7 +17,6 @@ from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
-from understack_nautobot_settings.environment.client_files import postgresql_options
 
 DAY = 86400.0
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -45,22 +44,6 @@ class FileExpiry(NamedTuple):
     seconds_left: float | None
 
 
-class ConnectionMode(NamedTuple):
-    """How one connection is protected.
-
-    Attributes:
-        connection: ``"database"``, ``"cache"`` or ``"broker"``.
-        tls: ``"mutual"`` with a client certificate, ``"server"`` without one,
-            ``"off"``, or ``"unset"`` where the client decides (libpq's default).
-        verify: How the server is verified: the sslmode of PostgreSQL, the
-            ``ssl_cert_reqs`` of Redis, ``"none"`` where it is not.
-    """
-
-    connection: str
-    tls: str
-    verify: str
-
-
 def file_expiries(
     settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
 ) -> list[FileExpiry]:
@@ -78,25 +61,6 @@ def file_expiries(
         expiry
         for files in client_files(settings)
         for expiry in _file_expiries(files, now)
-    ]
-
-
-def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
-    """Return how database, cache and broker are protected.
-
-    Args:
-        settings: Django settings by name.
-    """
-    default_cache = (settings.get("CACHES") or {}).get("default") or {}
-    pool = (default_cache.get("OPTIONS") or {}).get("CONNECTION_POOL_KWARGS")
-    return [
-        _database_mode(settings),
-        _redis_mode("cache", default_cache.get("LOCATION"), pool),
-        _redis_mode(
-            "broker",
-            settings.get("CELERY_BROKER_URL"),
-            settings.get("CELERY_BROKER_USE_SSL"),
-        ),
     ]
 
 
@@ -163,24 +127,3 @@ def _remaining(seconds: float) -> str:
     if days > 1:
         return f"{days} days"
     return f"{int(seconds // 3600)} hours"
-
-
-def _database_mode(settings: Mapping[str, Any]) -> ConnectionMode:
-    options = postgresql_options(settings)
-    sslmode = options.get("sslmode")
-    if not sslmode:
-        return ConnectionMode("database", "unset", "none")
-    if sslmode == "disable":
-        return ConnectionMode("database", "off", "none")
-    tls = "mutual" if options.get("sslcert") else "server"
-    verify = sslmode if sslmode.startswith("verify-") else "none"
-    return ConnectionMode("database", tls, verify)
-
-
-def _redis_mode(connection: str, url: Any, options: Any) -> ConnectionMode:
-    if isinstance(options, Mapping) and "ssl_cert_reqs" in options:
-        tls = "mutual" if options.get("ssl_certfile") else "server"
-        return ConnectionMode(connection, tls, str(options["ssl_cert_reqs"]))
-    if isinstance(url, str) and url.partition("://")[0] in ("rediss", "amqps"):
-        return ConnectionMode(connection, "server", "default")
-    return ConnectionMode(connection, "off", "none")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings as django_settings
 from health_check.exceptions import ServiceUnavailable
 from nautobot.extras.health_checks import NautobotHealthCheckBackend
 from prometheus_client import Gauge
 
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.expiry import file_expiries
 from understack_nautobot_settings.django_app.expiry import outlook
 from understack_nautobot_settings.django_app.expiry import unhealthy
 from understack_nautobot_settings.django_app.expiry import unhealthy_days
-from understack_nautobot_settings.django_app.settings_in_force import SettingsInForce
 
 
 class CertificateBackend(NautobotHealthCheckBackend):
@@ -32,7 +33,9 @@ class CertificateBackend(NautobotHealthCheckBackend):
             settings: Django settings by name; those in force by default.
         """
         super().__init__()
-        self._settings = SettingsInForce() if settings is None else settings
+        if settings is None:
+            settings = SettingsInForce(django_settings)
+        self._settings = settings
         self._outlook = ""
 
     def check_status(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.django_app.expiry import connection_modes
+from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.django_app.expiry import file_expiries
 
 

@@ -17,10 +17,10 @@ from django.utils.module_loading import import_string
 from prometheus_client import Gauge
 from prometheus_client.core import GaugeMetricFamily
 
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.measurements import METRICS
 from understack_nautobot_settings.django_app.measurements import Metric
 from understack_nautobot_settings.django_app.measurements import samples
-from understack_nautobot_settings.django_app.settings_in_force import SettingsInForce
 
 WEB = "web"
 WORKER = "worker"
@@ -45,7 +45,7 @@ def families() -> Iterator[Any]:
         )
         for metric in METRICS
     }
-    for metric, labels, value in samples(SettingsInForce()):
+    for metric, labels, value in samples(SettingsInForce(settings)):
         found[metric].add_metric([*labels, WEB], value)
     yield from found.values()
 
@@ -73,5 +73,5 @@ class WorkerGauges:
 
     def refresh(self) -> None:
         """Write the values of this moment."""
-        for metric, labels, value in samples(SettingsInForce()):
+        for metric, labels, value in samples(SettingsInForce(settings)):
             self._gauges[metric].labels(*labels, WORKER).set(value)

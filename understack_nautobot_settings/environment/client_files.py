@@ -10,6 +10,8 @@ from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.environment.settings_module import mapping
 
 # Certificate, key and CA.
 _POSTGRESQL = ("sslcert", "sslkey", "sslrootcert")
@@ -24,35 +26,41 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
             ``CELERY_BROKER_USE_SSL``; others are not looked at.
 
     Returns:
-        At most one entry for PostgreSQL and one for Redis.
+        One entry for PostgreSQL, and one for each set of files that Redis
+        connections use.
     """
-    found = (
+    found = [
         _files(
             "PostgreSQL", _POSTGRESQL, variables.DB_FILES, postgresql_options(settings)
         ),
-        _files("Redis", _REDIS, variables.REDIS_FILES, redis_options(settings)),
-    )
-    return [files for files in found if files is not None]
+        *(
+            _files("Redis", _REDIS, variables.REDIS_FILES, options)
+            for options in _redis_consumers(settings)
+        ),
+    ]
+    return list(dict.fromkeys(files for files in found if files is not None))
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the libpq parameters of the default database."""
-    default = (settings.get("DATABASES") or {}).get("default") or {}
-    return default.get("OPTIONS") or {}
+    return mapping(entries(settings, "DATABASES").get("default", {}).get("OPTIONS"))
 
 
 def redis_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return redis-py's keyword arguments of the first consumer that uses TLS."""
     for options in _redis_consumers(settings):
-        if isinstance(options, Mapping) and "ssl_cert_reqs" in options:
+        if "ssl_cert_reqs" in options:
             return options
     return {}
 
 
-def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Any]:
-    for cache in (settings.get("CACHES") or {}).values():
-        yield (cache.get("OPTIONS") or {}).get("CONNECTION_POOL_KWARGS")
-    yield settings.get("CELERY_BROKER_USE_SSL")
+def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for cache in entries(settings, "CACHES").values():
+        options = mapping(cache.get("OPTIONS"))
+        yield mapping(options.get("CONNECTION_POOL_KWARGS"))
+        # Django's own backend takes them without a level between.
+        yield options
+    yield mapping(settings.get("CELERY_BROKER_USE_SSL"))
 
 
 def _files(

@@ -109,3 +109,13 @@ EXPANSION_TOO_LARGE = Code(
     "References put more than 16 Mi characters into the plugin configuration.",
     "Refer to shorter values, or less often.",
 )
+
+# --- the settings file ------------------------------------------------------
+
+SETTING_TYPE = Code(
+    "setting-type",
+    ERROR,
+    "The settings file assigns a value of a type that Django, Celery or a driver does "
+    "not take.",
+    "Correct the assignment in the settings file.",
+)

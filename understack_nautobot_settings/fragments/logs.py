@@ -1,14 +1,9 @@
-"""Log lines: their format, and the ones that say at start-up how things are set.
-
-Django configures logging after the settings file has run, so what the settings
-have to say waits here until then.
-"""
+"""The format of log lines."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,25 +13,10 @@ from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-LOGGER = "understack_nautobot_settings"
-CONFIGURE_LOGGING = "understack_nautobot_settings.fragments.logs.configure_logging"
-DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
-NOTHING_TO_CONFIGURE = {"version": 1, "incremental": True}
-"""A ``LOGGING`` that changes nothing: for an empty one Django configures none, and
-what waits here would never be logged."""
-
-Line = str | Callable[[], str]
-"""A line, or what makes it at the moment it is logged."""
-
-_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
 _KEEP_ROOT_LOGGER = {"CELERY_WORKER_HIJACK_ROOT_LOGGER": False}
 _TASK_LOGGER = "celery.task"
-
-_waiting: list[tuple[int, Line]] = []
-_configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 
 
 def _nautobot_structlog() -> Callable[..., None] | None:
@@ -130,53 +110,3 @@ def log_settings(
             "MIDDLEWARE": layers,
             **_KEEP_ROOT_LOGGER,
         }
-
-
-def log_once_configured(
-    lines: Iterable[tuple[int, Line]], logging_config: str | None
-) -> str | None:
-    """Keep lines until Django configures logging; return ``LOGGING_CONFIG``.
-
-    Args:
-        lines: Level of each line, and the line; they replace lines that still wait.
-        logging_config: The base ``LOGGING_CONFIG``; None turns Django's logging
-            configuration off, and then nothing can be logged at that moment.
-    """
-    if not logging_config:
-        return logging_config
-    if logging_config != CONFIGURE_LOGGING:
-        _configured_by[:] = [logging_config]
-    _waiting[:] = lines
-    return CONFIGURE_LOGGING
-
-
-def configure_logging(settings: dict[str, Any]) -> None:
-    """Configure logging as Django would have, then log the lines that waited.
-
-    Django calls this as its ``LOGGING_CONFIG``. Each line is logged once.
-    """
-    import logging
-
-    _logging_config(_configured_by[0])(settings)
-    logger = logging.getLogger(LOGGER)
-    # dictConfig disables loggers that existed before, and Nautobot configures
-    # none that would take these lines.
-    logger.disabled = False
-    logger.setLevel(logging.INFO)
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_LINE))
-        logger.addHandler(handler)
-    while _waiting:
-        level, line = _waiting.pop(0)
-        logger.log(level, "%s", line() if callable(line) else line)
-
-
-def _logging_config(name: str) -> Callable[[dict[str, Any]], None]:
-    from importlib import import_module
-
-    module, _, attribute = name.rpartition(".")
-    configure: Callable[[dict[str, Any]], None] = getattr(
-        import_module(module), attribute
-    )
-    return configure

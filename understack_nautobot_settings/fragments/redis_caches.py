@@ -1,15 +1,23 @@
-"""Which caches are in Redis, and which of them are configured as Nautobot does it."""
+"""Which caches are in Redis, and where each takes its connections' arguments."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.settings_module import mapping
 
 _NATIVE = "django.core.cache"
 _COUNTED = "NativeRedisCache"
 """Django's own as django_prometheus counts it."""
+
+_REQUIREMENTS = {
+    ssl.CERT_NONE: "none",
+    ssl.CERT_OPTIONAL: "optional",
+    ssl.CERT_REQUIRED: "required",
+}
 
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
@@ -23,6 +31,11 @@ def is_redis_cache(cache: Mapping[str, Any]) -> bool:
     return "redis" in cache_backend(cache).lower()
 
 
+def is_valkey_cache(cache: Mapping[str, Any]) -> bool:
+    """Tell whether a ``CACHES`` entry uses Valkey's own client."""
+    return "valkey" in cache_backend(cache).lower()
+
+
 def takes_pool_arguments(cache: Mapping[str, Any]) -> bool:
     """Tell whether a Redis cache reads ``CONNECTION_POOL_KWARGS``.
 
@@ -30,3 +43,35 @@ def takes_pool_arguments(cache: Mapping[str, Any]) -> bool:
     """
     backend = cache_backend(cache)
     return _NATIVE not in backend and _COUNTED not in backend
+
+
+def pool_arguments(cache: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a cache's connection pool, from where it takes them."""
+    options = mapping(cache.get("OPTIONS"))
+    if takes_pool_arguments(cache):
+        options = mapping(options.get("CONNECTION_POOL_KWARGS"))
+    return dict(options)
+
+
+def with_pool_arguments(
+    cache: Mapping[str, Any], pool: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the cache with these arguments of its connection pool."""
+    options = dict(mapping(cache.get("OPTIONS")))
+    if takes_pool_arguments(cache):
+        options["CONNECTION_POOL_KWARGS"] = dict(pool)
+    else:
+        options = dict(pool)
+    return {**cache, "OPTIONS": options}
+
+
+def requirement(value: object) -> str:
+    """Return an ``ssl_cert_reqs`` of redis-py as its word: ``none``, ``required``.
+
+    redis-py takes the word, a constant of `ssl`, or None for none.
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, int):
+        return _REQUIREMENTS.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+    return str(value)

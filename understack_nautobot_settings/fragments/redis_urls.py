@@ -186,6 +186,24 @@ def scheme_of(url: str) -> str:
     return url.partition("://")[0].lower() if "://" in url else ""
 
 
+def urls_of(value: object, separator: str) -> list[str]:
+    """Return the URLs of a setting: of a text, one of several, or of a list."""
+    if isinstance(value, str):
+        value = value.split(separator)
+    if not isinstance(value, list | tuple):
+        return []
+    return [one.strip() for one in value if isinstance(one, str) and one.strip()]
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL in lower case, empty where it names none."""
+    place = url.partition("://")[2].partition("?")[0]
+    place = place.rpartition("@")[2].partition("/")[0]
+    if place.startswith("["):
+        return place[1:].partition("]")[0].lower()
+    return place.partition(":")[0].lower()
+
+
 def over_tls(url: str) -> str:
     """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
     scheme, separator, rest = url.partition("://")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.core import checks
 from health_check.plugins import plugin_dir
 from nautobot.core.celery import app as celery_app
@@ -19,11 +20,11 @@ from lab.certificates import now
 from lab.certificates import write_mount
 from tests.nautobot.inside.conftest import AUTHORITY
 from tests.nautobot.inside.conftest import MOUNT
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.checks import check_environment
 from understack_nautobot_settings.django_app.health import CertificateBackend
 from understack_nautobot_settings.django_app.metrics import WorkerGauges
 from understack_nautobot_settings.django_app.metrics import families
-from understack_nautobot_settings.django_app.settings_in_force import SettingsInForce
 from understack_nautobot_settings.django_app.worker import REFRESH_SECONDS
 from understack_nautobot_settings.django_app.worker import CertificateMetrics
 
@@ -70,7 +71,7 @@ def test_metrics_may_be_the_first_thing_that_a_process_is_asked_for():
 
 
 def test_the_settings_in_force_are_what_the_file_says():
-    settings = SettingsInForce()
+    settings = SettingsInForce(django_settings)
     assert settings["UNDERSTACK_PARTITION"] == "site-a"
     assert "UNDERSTACK_PARTITION" in set(settings)
     assert len(settings) == len(list(settings))

@@ -1,15 +1,21 @@
 """The line that states at start-up how a process is set."""
 
 import datetime
+import logging
+import logging.config
 
 import pytest
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
+from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import configure
+from understack_nautobot_settings.checks import start_up
+from understack_nautobot_settings.checks.start_up import configure_logging
 from understack_nautobot_settings.checks.start_up import startup_line
 
 PLAIN = (
-    "PostgreSQL sslmode=unset sslnegotiation=unset; Redis mTLS off, no TLS; "
+    "PostgreSQL sslmode=unset sslnegotiation=unset; cache: no TLS; broker: no TLS; "
     "plugins none; partition none; certificates expire: none in use"
 )
 TLS = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
@@ -20,7 +26,11 @@ def database(engine="django.db.backends.postgresql", **options):
 
 
 def cache(**pool):
-    return {"CACHES": {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": pool}}}}
+    entry = {
+        "LOCATION": "rediss://redis:6379/1",
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": pool},
+    }
+    return {"CACHES": {"default": entry}}
 
 
 @pytest.mark.parametrize(
@@ -32,8 +42,17 @@ def cache(**pool):
             "PostgreSQL sslmode=require sslnegotiation=direct",
         ),
         (database("django.db.backends.mysql"), "database django.db.backends.mysql"),
-        (cache(**TLS), "Redis mTLS off, server certificate required"),
-        ({"CELERY_BROKER_USE_SSL": {**TLS, "ssl_cert_reqs": "none"}}, "e none;"),
+        (
+            cache(**TLS),
+            "cache: Redis mTLS off, server certificate required; broker: no",
+        ),
+        (
+            {
+                "CELERY_BROKER_URL": "rediss://redis/0",
+                "CELERY_BROKER_USE_SSL": {**TLS, "ssl_cert_reqs": None},
+            },
+            "cache: no TLS; broker: Redis mTLS off, server certificate none;",
+        ),
         ({"PLUGINS": ("a", "b")}, "; plugins a, b;"),
         ({"UNDERSTACK_PARTITION": "dfw3"}, "; partition dfw3;"),
     ],
@@ -61,15 +80,121 @@ def test_it_tells_how_long_the_certificates_last(tmp_path):
 
     line = startup_line(settings, clock=first.timestamp)
 
-    assert "; Redis mTLS on, server certificate required;" in line
+    assert "; cache: Redis mTLS on, server certificate required;" in line
     assert f"{mount.certificate} 30 days" in line
 
 
 def test_it_holds_no_secret():
     secrets = {
         "SECRET_KEY": "canary",
-        "CELERY_BROKER_URL": "rediss://:canary@r/0",
+        "CELERY_BROKER_URL": "redis://:canary@r/0",
         "PLUGINS_CONFIG": {"a": {"token": "canary"}},
     }
 
-    assert startup_line({**secrets, **cache(password="canary")}) == PLAIN
+    assert "canary" not in startup_line({**secrets, **cache(password="canary")})
+
+
+ENV = {
+    "NAUTOBOT_SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
+}
+QUIET = {"version": 1, "disable_existing_loggers": True}
+
+
+@pytest.fixture
+def quiet_logger():
+    """The package's logger, as it was before the test."""
+    logger = logging.getLogger(start_up.LOGGER)
+    before = logger.handlers[:], logger.level, logger.disabled
+    yield logger
+    logger.handlers[:], level, logger.disabled = before
+    logger.setLevel(level)
+    start_up._waiting.clear()
+    start_up._configured_by[:] = [start_up.DJANGO_LOGGING_CONFIG]
+
+
+def configured(base=(), env=ENV):
+    """Return a settings module that called `configure`, as a mapping."""
+    namespace = {"__name__": "nautobot_config", **dict(base)}
+    configure(namespace, env)
+    return namespace
+
+
+def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, caplog):
+    namespace = configured(env={"NAUTOBOT_SECRET_KEY": "short"})
+
+    assert caplog.messages == []
+    configure_logging(QUIET, settings=namespace)
+    configure_logging(QUIET, settings=namespace)
+
+    line, weak = caplog.messages
+    assert line == startup_line(namespace)
+    assert weak.startswith("NAUTOBOT_SECRET_KEY: ")
+
+
+def test_second_call_of_configure_replaces_the_lines(quiet_logger, caplog):
+    namespace = configured()
+    configure(namespace, {**ENV, "UNDERSTACK_PARTITION": "dfw3"})
+
+    configure_logging(QUIET, settings=namespace)
+
+    (line,) = caplog.messages
+    assert "partition dfw3" in line
+
+
+def test_logging_is_configured_by_whoever_did_it_before(quiet_logger):
+    namespace = configured({"LOGGING_CONFIG": "logging.disable"})
+    try:
+        configure_logging(logging.NOTSET, settings=namespace)
+        assert logging.root.manager.disable == logging.NOTSET
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def test_line_gets_a_handler_where_logging_has_none(quiet_logger, capfd):
+    namespace = configured()
+    root = logging.getLogger()
+    handlers, root.handlers[:] = root.handlers[:], []
+    try:
+        configure_logging(QUIET, settings=namespace)
+    finally:
+        root.handlers[:] = handlers
+
+    assert capfd.readouterr().err.endswith(
+        f"INFO understack_nautobot_settings: {startup_line(namespace)}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("below", "logging_config"),
+    [
+        ({}, start_up.CONFIGURE_LOGGING),
+        ({"LOGGING": {}}, start_up.CONFIGURE_LOGGING),
+        ({"LOGGING_CONFIG": "logging.config.dictConfig"}, start_up.CONFIGURE_LOGGING),
+        ({"LOGGING_CONFIG": None}, None),
+    ],
+    ids=["nothing", "logging emptied", "configured by another", "switched off"],
+)
+def test_file_that_changes_logging_below_is_still_looked_at(
+    below, logging_config, quiet_logger, caplog
+):
+    """Django and Nautobot ask the module for its names when it has run."""
+    namespace = configured()
+    namespace.update(below)
+
+    names = namespace["__dir__"]()
+    if logging_config:
+        configure_logging(QUIET, settings=namespace)
+
+    assert {"LOGGING_CONFIG", "SECRET_KEY"} < set(names)
+    assert namespace["LOGGING_CONFIG"] == logging_config
+    assert caplog.messages == [startup_line(namespace)]
+
+
+def test_lost_tls_is_refused_when_the_module_has_run(quiet_logger):
+    namespace = configured(env={**ENV, "NAUTOBOT_DB_SSLMODE": "require"})
+    namespace["DATABASES"] = {"default": {}}
+
+    with pytest.raises(SettingsError, match=r"DATABASES\.default"):
+        namespace["__dir__"]()
+    with pytest.raises(SettingsError, match=r"DATABASES\.default"):
+        configure_logging(QUIET, settings=namespace)

@@ -6,9 +6,9 @@ import pytest
 from lab.certificates import Authority
 from lab.certificates import now
 from lab.certificates import write_mount
-from understack_nautobot_settings.django_app.expiry import ConnectionMode
+from understack_nautobot_settings.checks.in_force import ConnectionMode
+from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.django_app.expiry import FileExpiry
-from understack_nautobot_settings.django_app.expiry import connection_modes
 from understack_nautobot_settings.django_app.expiry import file_expiries
 from understack_nautobot_settings.django_app.expiry import outlook
 from understack_nautobot_settings.django_app.expiry import unhealthy
@@ -205,7 +205,7 @@ def test_the_mode_of_cache_and_broker(url, options, mode):
 
 
 def test_addresses_that_are_no_text_are_off():
-    settings = {"CACHES": {"default": {"LOCATION": ["a", "b"]}}}
+    settings = {"CACHES": {"default": {"LOCATION": [1, 2]}}}
     assert connection_modes(settings)[1] == ConnectionMode("cache", "off", "none")
 
 

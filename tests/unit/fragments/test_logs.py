@@ -1,13 +1,9 @@
-import logging
-import logging.config
-
 import pytest
 
 from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import log_settings
-from understack_nautobot_settings.fragments import logs
 
 BASE = {
     "LOGGING": {"version": 1, "loggers": {}},
@@ -139,67 +135,3 @@ def test_without_settings_to_change_nautobot_is_not_even_imported():
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
 
     assert log_settings({}, env, structlog=imported) == {}
-
-
-@pytest.fixture
-def quiet_logger():
-    """The package's logger, as it was before the test."""
-    logger = logging.getLogger(logs.LOGGER)
-    before = logger.handlers[:], logger.level, logger.disabled
-    yield logger
-    logger.handlers[:], level, logger.disabled = before
-    logger.setLevel(level)
-    logs._waiting.clear()
-    logs._configured_by[:] = [logs.DJANGO_LOGGING_CONFIG]
-
-
-QUIET = {"version": 1, "disable_existing_loggers": True}
-
-
-def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, caplog):
-    lines = [(logging.INFO, lambda: "how it is set"), (logging.WARNING, "100% odd")]
-
-    setting = logs.log_once_configured(lines, logs.DJANGO_LOGGING_CONFIG)
-    assert setting == "understack_nautobot_settings.fragments.logs.configure_logging"
-    assert caplog.messages == []
-    logs.configure_logging(QUIET)
-    logs.configure_logging(QUIET)
-
-    assert caplog.messages == ["how it is set", "100% odd"]
-
-
-def test_a_second_run_of_the_settings_file_replaces_the_lines(quiet_logger, caplog):
-    logs.log_once_configured([(logging.INFO, "first")], logs.DJANGO_LOGGING_CONFIG)
-    logs.log_once_configured([(logging.INFO, "second")], logs.CONFIGURE_LOGGING)
-    logs.configure_logging(QUIET)
-
-    assert caplog.messages == ["second"]
-
-
-def test_logging_is_configured_by_whoever_did_it_before(quiet_logger):
-    logs.log_once_configured([], "logging.disable")
-    try:
-        logs.configure_logging(logging.NOTSET)
-        assert logging.root.manager.disable == logging.NOTSET
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def test_logging_that_is_switched_off_stays_off():
-    assert logs.log_once_configured([(logging.INFO, "x")], None) is None
-
-
-def test_a_line_gets_a_handler_where_logging_has_none(quiet_logger, capfd):
-    root = logging.getLogger()
-    handlers, root.handlers[:] = root.handlers[:], []
-    try:
-        logs.log_once_configured(
-            [(logging.INFO, "the mode")], "logging.config.dictConfig"
-        )
-        logs.configure_logging(QUIET)
-    finally:
-        root.handlers[:] = handlers
-
-    assert capfd.readouterr().err.endswith(
-        "INFO understack_nautobot_settings: the mode\n"
-    )

@@ -1,0 +1,259 @@
+"""Lines below the call: lost TLS is refused, other replaced values are warned of."""
+
+import copy
+
+import pytest
+
+from understack_nautobot_settings.checks.in_force import check_in_force
+from understack_nautobot_settings.checks.in_force import connection_modes
+from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.configure import evaluate
+
+CANARY = "c4n4ry"
+ENV = {
+    "NAUTOBOT_SECRET_KEY": CANARY * 10,
+    "NAUTOBOT_DB_SSLMODE": "verify-full",
+    "NAUTOBOT_DB_PASSWORD": CANARY,
+    "NAUTOBOT_REDIS_HOST": "redis",
+    "NAUTOBOT_REDIS_PASSWORD": CANARY,
+    "UNDERSTACK_REDIS_MTLS": "on",
+    "UNDERSTACK_PARTITION": "dfw3",
+    "NAUTOBOT_EXTRA_PLUGINS": "json",
+}
+CACHE = {"BACKEND": "django_redis.cache.RedisCache"}
+
+
+def configured(env=ENV):
+    """Return the settings as `configure` leaves them, and what it decided."""
+    base = nautobot_settings(env)
+    found = evaluate(base, env, check_files=lambda files: []).settings
+    return {**base, **found}, decided_settings(base, found)
+
+
+def pool(settings):
+    return settings["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+
+
+def undone(change, env=ENV):
+    """Return the problems after a change that stands below the call."""
+    settings, decided = configured(env)
+    settings = copy.deepcopy(settings)
+    change(settings)
+    return check_in_force(settings, decided)
+
+
+def test_untouched_settings_are_in_force():
+    settings, decided = configured()
+
+    assert check_in_force(settings, decided) == []
+
+
+def test_what_nautobot_adds_after_the_file_is_no_replacement():
+    def change(settings):
+        engine = "django_prometheus.db.backends.postgresql"
+        settings["DATABASES"]["default"]["ENGINE"] = engine
+        settings["DATABASES"]["job_logs"] = settings["DATABASES"]["default"]
+        settings["PLUGINS"] = [*settings["PLUGINS"], "another"]
+        settings["PLUGINS_CONFIG"]["json"] = {"by": "the plugin"}
+
+    assert undone(change) == []
+
+
+WAYS = {
+    "options replaced": (
+        lambda s: s["DATABASES"]["default"].update(OPTIONS={}),
+        "DATABASES.default",
+    ),
+    "options removed": (
+        lambda s: s["DATABASES"]["default"].pop("OPTIONS"),
+        "DATABASES.default",
+    ),
+    "weaker sslmode": (
+        lambda s: s["DATABASES"]["default"]["OPTIONS"].update(sslmode="prefer"),
+        "DATABASES.default",
+    ),
+    "requiressl": (
+        lambda s: s["DATABASES"]["default"]["OPTIONS"].update(requiressl=0),
+        "DATABASES.default",
+    ),
+    "Unix socket": (
+        lambda s: s["DATABASES"]["default"].update(HOST="/run/postgresql"),
+        "DATABASES.default",
+    ),
+    "no host": (
+        lambda s: s["DATABASES"]["default"].update(HOST=""),
+        "DATABASES.default",
+    ),
+    "databases assigned": (
+        lambda s: s.update(DATABASES={"default": {"HOST": "db"}}),
+        "DATABASES.default",
+    ),
+    "databases of another type": (
+        lambda s: s.update(DATABASES=None),
+        "DATABASES.default",
+    ),
+    "other engine": (
+        lambda s: s["DATABASES"]["default"].update(ENGINE="django.db.backends.sqlite3"),
+        "DATABASES.default",
+    ),
+    "Nautobot's settings imported again": (
+        lambda s: s.update(nautobot_settings(ENV)),
+        "DATABASES.default",
+    ),
+    "caches assigned": (
+        lambda s: s.update(CACHES={"default": {**CACHE, "LOCATION": "redis://redis"}}),
+        "CACHES.default",
+    ),
+    "plain location": (
+        lambda s: s["CACHES"]["default"].update(LOCATION="redis://redis:6379/1"),
+        "CACHES.default",
+    ),
+    "list with a plain location": (
+        lambda s: s["CACHES"]["default"].update(
+            LOCATION=["rediss://redis:6379/1", "redis://redis:6379/1"]
+        ),
+        "CACHES.default",
+    ),
+    "option in the location": (
+        lambda s: s["CACHES"]["default"].update(
+            LOCATION="rediss://redis:6379/1?ssl_cert_reqs=none"
+        ),
+        "CACHES.default",
+    ),
+    "pool arguments removed": (
+        lambda s: s["CACHES"]["default"]["OPTIONS"].pop("CONNECTION_POOL_KWARGS"),
+        "CACHES.default",
+    ),
+    "connection class removed": (
+        lambda s: pool(s).pop("connection_class"),
+        "CACHES.default",
+    ),
+    "verification off": (
+        lambda s: pool(s).update(ssl_cert_reqs=None),
+        "CACHES.default",
+    ),
+    "pool class": (
+        lambda s: s["CACHES"]["default"]["OPTIONS"].update(CONNECTION_POOL_CLASS="x.P"),
+        "CACHES.default",
+    ),
+    "connection factory": (
+        lambda s: s.update(DJANGO_REDIS_CONNECTION_FACTORY="x.Factory"),
+        "CACHES.default",
+    ),
+    "plain broker": (
+        lambda s: s.update(CELERY_BROKER_URL="redis://redis:6379/0"),
+        "CELERY_BROKER_URL",
+    ),
+    "broker without TLS options": (
+        lambda s: s.update(CELERY_BROKER_USE_SSL=None),
+        "CELERY_BROKER_URL",
+    ),
+    "other transport": (
+        lambda s: s.update(CELERY_BROKER_TRANSPORT="redis"),
+        "CELERY_BROKER_URL",
+    ),
+    "URL to read from": (
+        lambda s: s.update(CELERY_BROKER_READ_URL="redis://redis:6379/0"),
+        "CELERY_BROKER_URL",
+    ),
+    "further cache in the same Redis": (
+        lambda s: s["CACHES"].update(
+            sessions={**CACHE, "LOCATION": "redis://redis:6379/2"}
+        ),
+        "CACHES.sessions",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "setting"), WAYS.values(), ids=list(WAYS))
+def test_lost_tls_is_an_error_that_names_setting_and_remedy(change, setting):
+    problems = undone(change)
+
+    errors = [problem for problem in problems if problem.severity == "error"]
+    assert setting in {problem.variable for problem in errors}
+    assert {problem.code for problem in errors} == {"tls-not-in-force"}
+    assert {problem.hint for problem in errors} == {
+        "Move the call of configure to the end of the settings file."
+    }
+    assert CANARY not in repr(problems)
+
+
+def test_lost_tls_of_the_database_is_one_sentence():
+    (problem,) = undone(lambda s: s["DATABASES"]["default"].update(OPTIONS={}))
+
+    assert str(problem) == (
+        "DATABASES.default: a line below the call of configure replaced "
+        "OPTIONS.sslmode, OPTIONS.sslcert, OPTIONS.sslkey and OPTIONS.sslrootcert, and "
+        "with it the TLS that NAUTOBOT_DB_SSLMODE decided. Move the call of configure "
+        "to the end of the settings file."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (
+            lambda s: s.update(UNDERSTACK_PARTITION="ord1"),
+            ["UNDERSTACK_PARTITION: a line below the call of configure replaced it."],
+        ),
+        (
+            lambda s: s.update(PLUGINS=["mine"]),
+            ["PLUGINS: a line below the call of configure replaced it."],
+        ),
+        (
+            lambda s: s["CELERY_BROKER_TRANSPORT_OPTIONS"].clear(),
+            [
+                "CELERY_BROKER_TRANSPORT_OPTIONS: a line below the call of configure "
+                "replaced socket_connect_timeout and socket_timeout."
+            ],
+        ),
+        (
+            lambda s: s["CACHES"].update(
+                other={**CACHE, "LOCATION": "redis://elsewhere:6379/2"}
+            ),
+            [],
+        ),
+    ],
+    ids=["partition", "plugins", "timeouts", "cache elsewhere"],
+)
+def test_other_replaced_value_is_one_warning(change, lines):
+    remedy = "Move the call of configure to the end of the settings file."
+
+    problems = undone(change)
+
+    assert [str(problem) for problem in problems] == [
+        f"{line} {remedy}" for line in lines
+    ]
+    assert {problem.severity for problem in problems} <= {"warning"}
+
+
+def test_memory_of_what_was_decided_holds_no_secret():
+    _, decided = configured()
+
+    assert CANARY not in repr(decided)
+
+
+def test_without_tls_a_replaced_database_is_a_warning():
+    env = {"NAUTOBOT_SECRET_KEY": CANARY * 10}
+
+    (problem,) = undone(lambda s: s.update(DATABASES={"default": {}}), env)
+
+    assert problem.severity == "warning"
+    assert problem.variable == "DATABASES"
+
+
+def test_modes_name_further_databases_and_caches_by_alias():
+    settings, _ = configured()
+    settings = copy.deepcopy(settings)
+    settings["DATABASES"]["replica"] = {"OPTIONS": {"sslmode": "disable"}}
+    settings["CACHES"]["other"] = {**CACHE, "LOCATION": "redis://elsewhere/0"}
+    settings["CACHES"]["memory"] = {"BACKEND": "django.core.cache.backends.locmem"}
+
+    assert [tuple(mode) for mode in connection_modes(settings)] == [
+        ("database", "mutual", "verify-full"),
+        ("cache", "mutual", "required"),
+        ("broker", "mutual", "required"),
+        ("database replica", "off", "none"),
+        ("cache other", "off", "none"),
+    ]

@@ -1,0 +1,369 @@
+"""Whether the settings that Django runs with are those that `configure` decided.
+
+A settings file goes on after the call, and may replace anything. What was decided
+is remembered as digests under a key of this process, so that it holds no secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import one_of
+from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import requirement
+from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.fragments.redis_urls import ssl_options
+from understack_nautobot_settings.fragments.redis_urls import urls_of
+from understack_nautobot_settings.problems import Problem
+
+Path = tuple[str, ...]
+"""Where a value stands: ``("DATABASES", "default", "OPTIONS", "sslmode")``."""
+
+# What decides, beside the pool's arguments, how a cache makes its connections.
+_CACHE_CLASSES = (
+    "CLIENT_CLASS",
+    "CONNECTION_FACTORY",
+    "CONNECTION_POOL_CLASS",
+    "REDIS_CLIENT_CLASS",
+)
+_BROKER_SETTINGS = (
+    "CELERY_BROKER_USE_SSL",
+    "CELERY_REDIS_BACKEND_USE_SSL",
+    "CELERY_BROKER_TRANSPORT",
+    # Celery connects to these where they are there, whatever the broker URL is.
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+)
+# Facts that are no settings.
+_USES_TLS = "_uses_tls"
+_PLAIN_HOSTS = "_plain_hosts"
+# Nautobot makes this one of the default database after the settings file.
+_NAUTOBOTS_DATABASE = "job_logs"
+
+
+class ConnectionMode(NamedTuple):
+    """How one connection is protected.
+
+    Attributes:
+        connection: ``"database"``, ``"cache"`` or ``"broker"``; a further database
+            or cache has its alias behind it, ``"cache sessions"``.
+        tls: ``"mutual"`` with a client certificate, ``"server"`` without one,
+            ``"off"``, or ``"unset"`` where the client decides (libpq's default).
+        verify: How the server is verified: the sslmode of PostgreSQL, the
+            ``ssl_cert_reqs`` of Redis, ``"none"`` where it is not.
+    """
+
+    connection: str
+    tls: str
+    verify: str
+
+
+class Decided(NamedTuple):
+    """What `configure` decided, without any value of it.
+
+    Attributes:
+        key: What the digests are made with.
+        tls: For each connection that uses TLS the digest of what makes it do so.
+        others: The digests of all other values; of a list, one for each element.
+        hosts: The hosts of Redis that are reached over TLS.
+    """
+
+    key: bytes
+    tls: dict[str, dict[str, bytes]]
+    others: dict[Path, frozenset[bytes]]
+    hosts: frozenset[str]
+
+
+def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> Decided:
+    """Return what to remember of the settings that the fragments returned.
+
+    Args:
+        before: The settings module as the call found it.
+        settings: What `evaluate` returned for it.
+    """
+    key = os.urandom(16)
+    whole = {**before, **settings}
+    base = {path: value for name in settings for path, value in _leaves(before, name)}
+    tls = {
+        connection: {name: _digest(value, key) for name, value in facts.items()}
+        for connection, facts in _tls_facts(whole).items()
+        if facts[_USES_TLS]
+    }
+    others = {
+        path: _digests(value, key)
+        for name in settings
+        for path, value in _leaves(settings, name)
+        if path not in base or not (base[path] is value or base[path] == value)
+    }
+    return Decided(key, tls, others, _tls_hosts(whole))
+
+
+def check_in_force(settings: Mapping[str, Any], decided: Decided) -> list[Problem]:
+    """Return what a settings file undid after the call.
+
+    Args:
+        settings: The settings that Django runs with, or will.
+        decided: What `configure` decided.
+
+    Returns:
+        An error for each connection that lost its TLS settings, and for each cache
+        that reaches the same Redis without TLS; a warning for each other setting of
+        which something decided is gone.
+    """
+    problems = []
+    now = _tls_facts(settings)
+    for connection, digests in decided.tls.items():
+        facts = now.get(connection, {})
+        lost = [
+            name
+            for name, digest in digests.items()
+            if name not in facts or _digest(facts[name], decided.key) != digest
+        ]
+        if lost:
+            problems.append(_tls_lost(connection, lost))
+    problems += [
+        codes.TLS_NOT_IN_FORCE.problem(
+            connection,
+            "a line below the call of configure added this cache, which reaches over "
+            "plain TCP the Redis that the other caches reach over TLS.",
+        )
+        for connection, facts in now.items()
+        if connection not in decided.tls
+        and not decided.hosts.isdisjoint(facts.get(_PLAIN_HOSTS, ()))
+    ]
+    refused = {problem.variable.partition(".")[0] for problem in problems}
+    replaced: dict[str, list[str]] = {}
+    for path, digests_of_parts in decided.others.items():
+        found = [value for at, value in _leaves(settings, path[0]) if at == path]
+        if not found or not digests_of_parts <= _digests(found[0], decided.key):
+            replaced.setdefault(path[0], []).append(".".join(path[1:]))
+    problems += [
+        codes.SETTING_REPLACED.problem(
+            name,
+            f"a line below the call of configure replaced {_listed(names)}.",
+        )
+        for name, names in replaced.items()
+        if name not in refused
+    ]
+    return problems
+
+
+def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
+    """Return how databases, caches and broker are protected by any settings.
+
+    Args:
+        settings: Django settings by name.
+
+    Returns:
+        Database and cache of the alias ``default``, the broker, then the other
+        databases and the other caches in Redis.
+    """
+    databases = entries(settings, "DATABASES")
+    caches = {
+        alias: cache
+        for alias, cache in entries(settings, "CACHES").items()
+        if alias == "default" or is_redis_cache(cache)
+    }
+    further = [
+        *(
+            _database_mode(f"database {alias}", database)
+            for alias, database in databases.items()
+            if alias not in {"default", _NAUTOBOTS_DATABASE}
+        ),
+        *(
+            _redis_mode(f"cache {alias}", cache.get("LOCATION"), pool_arguments(cache))
+            for alias, cache in caches.items()
+            if alias != "default"
+        ),
+    ]
+    cache = caches.get("default", {})
+    return [
+        _database_mode("database", databases.get("default", {})),
+        _redis_mode("cache", cache.get("LOCATION"), pool_arguments(cache)),
+        _redis_mode(
+            "broker",
+            settings.get("CELERY_BROKER_URL"),
+            settings.get("CELERY_BROKER_USE_SSL"),
+        ),
+        *further,
+    ]
+
+
+class SettingsInForce(Mapping[str, Any]):
+    """What a settings file says, by name; Django's own defaults are left out."""
+
+    def __init__(self, settings: Any) -> None:
+        """Show these settings, ``django.conf.settings``."""
+        self._settings = settings
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a setting."""
+        if not self._settings.is_overridden(name):
+            raise KeyError(name)
+        return getattr(self._settings, name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names."""
+        return (
+            name
+            for name in dir(self._settings)
+            if name.isupper() and self._settings.is_overridden(name)
+        )
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(1 for _ in self)
+
+
+def _leaves(settings: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Any]]:
+    """Yield every value below a setting that is no mapping, and where it stands."""
+    if name not in settings:
+        return
+    value = settings[name]
+    if not isinstance(value, Mapping):
+        yield (name,), value
+        return
+    for below in value:
+        for path, leaf in _leaves(value, below):
+            yield (name, *path), leaf
+
+
+def _digest(value: Any, key: bytes) -> bytes:
+    text = repr(value).encode(errors="surrogatepass")
+    return hashlib.blake2b(text, key=key, digest_size=16).digest()
+
+
+def _digests(value: Any, key: bytes) -> frozenset[bytes]:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return frozenset(_digest(part, key) for part in parts)
+
+
+def _tls_facts(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return for each connection what decides whether and how it uses TLS."""
+    facts = {
+        f"DATABASES.{alias}": _database_facts(database)
+        for alias, database in entries(settings, "DATABASES").items()
+        if alias != _NAUTOBOTS_DATABASE
+    }
+    factory = settings.get("DJANGO_REDIS_CONNECTION_FACTORY")
+    facts |= {
+        f"CACHES.{alias}": {
+            **_cache_facts(cache),
+            "DJANGO_REDIS_CONNECTION_FACTORY": factory,
+        }
+        for alias, cache in entries(settings, "CACHES").items()
+    }
+    urls = urls_of(settings.get("CELERY_BROKER_URL"), ";")
+    broker = {
+        _USES_TLS: _over_tls(urls),
+        "CELERY_BROKER_URL": [_shape(url) for url in urls],
+        **{name: settings.get(name) for name in _BROKER_SETTINGS},
+    }
+    return {**facts, "CELERY_BROKER_URL": broker}
+
+
+def _database_facts(database: Mapping[str, Any]) -> dict[str, Any]:
+    options = mapping(database.get("OPTIONS"))
+    host = str(database.get("HOST") or "")
+    return {
+        _USES_TLS: is_postgresql(database) and "sslmode" in options,
+        # libpq uses no TLS on a Unix socket.
+        "HOST": not host or host.startswith(("/", "@")),
+        # libpq takes 0 for 'sslmode=prefer'.
+        "OPTIONS.requiressl": options.get("requiressl"),
+        **{
+            f"OPTIONS.{name}": value
+            for name, value in options.items()
+            if str(name).startswith("ssl")
+        },
+    }
+
+
+def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
+    options = mapping(cache.get("OPTIONS"))
+    urls = urls_of(cache.get("LOCATION"), ",")
+    redis = is_redis_cache(cache)
+    plain = {host_of(url) for url in urls if redis and scheme_of(url) == "redis"}
+    return {
+        _USES_TLS: redis and _over_tls(urls),
+        _PLAIN_HOSTS: frozenset(plain),
+        "LOCATION": [_shape(url) for url in urls],
+        "BACKEND": cache.get("BACKEND"),
+        **{f"OPTIONS.{name}": options.get(name) for name in _CACHE_CLASSES},
+        **{
+            f"OPTIONS.CONNECTION_POOL_KWARGS.{name}": value
+            for name, value in pool_arguments(cache).items()
+            if name.startswith("ssl") or name == "connection_class"
+        },
+    }
+
+
+def _shape(url: str) -> list[str]:
+    """Return of a URL what matters for TLS, which holds no credential."""
+    return [scheme_of(url), *ssl_options(url)]
+
+
+def _over_tls(urls: list[str]) -> bool:
+    return bool(urls) and all(scheme_of(url) == "rediss" for url in urls)
+
+
+def _tls_hosts(settings: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(
+        host_of(url)
+        for cache in entries(settings, "CACHES").values()
+        for url in urls_of(cache.get("LOCATION"), ",")
+        if scheme_of(url) == "rediss"
+    )
+
+
+def _tls_lost(connection: str, names: list[str]) -> Problem:
+    variable = variables.DB_SSLMODE.name
+    if not connection.startswith("DATABASES"):
+        variable = "NAUTOBOT_REDIS_SSL_*"
+    lost = _listed([name for name in names if not name.startswith("_")])
+    return codes.TLS_NOT_IN_FORCE.problem(
+        connection,
+        f"a line below the call of configure replaced {lost}, and with it "
+        f"the TLS that {variable} decided.",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    """Return names as a sentence lists them, ``it`` where they are the setting."""
+    parts = [name for name in names if name]
+    return one_of(parts, "and") if parts else "it"
+
+
+def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMode:
+    options = mapping(database.get("OPTIONS"))
+    sslmode = str(options.get("sslmode") or "")
+    if not sslmode:
+        return ConnectionMode(connection, "unset", "none")
+    if sslmode == "disable":
+        return ConnectionMode(connection, "off", "none")
+    tls = "mutual" if options.get("sslcert") else "server"
+    verify = sslmode if sslmode.startswith("verify-") else "none"
+    return ConnectionMode(connection, tls, verify)
+
+
+def _redis_mode(connection: str, location: Any, options: Any) -> ConnectionMode:
+    urls = urls_of(location, ";" if connection == "broker" else ",")
+    secured = {"rediss", "amqps"}
+    if not urls or not all(scheme_of(url) in secured for url in urls):
+        return ConnectionMode(connection, "off", "none")
+    if isinstance(options, Mapping) and "ssl_cert_reqs" in options:
+        tls = "mutual" if options.get("ssl_certfile") else "server"
+        return ConnectionMode(connection, tls, requirement(options["ssl_cert_reqs"]))
+    return ConnectionMode(connection, "server", "default")

@@ -1,0 +1,145 @@
+"""Reading settings that a file wrote, and that may be of any type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from understack_nautobot_settings.environment import codes
+from understack_nautobot_settings.problems import Problem
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return the value where it is a mapping, an empty one otherwise."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def entries(settings: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    """Return the entries of ``DATABASES`` or ``CACHES`` that are mappings."""
+    return {
+        str(alias): entry
+        for alias, entry in mapping(settings.get(name)).items()
+        if isinstance(entry, Mapping)
+    }
+
+
+def well_formed(
+    settings: Mapping[str, Any], problems: list[Problem], *names: str
+) -> dict[str, Any]:
+    """Return these settings of a settings module, those of the wrong type left out.
+
+    Args:
+        settings: The settings module as a mapping.
+        problems: Collects a problem for each value of the wrong type.
+        names: The settings; one that is None counts as absent.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        value = settings.get(name)
+        if value is None:
+            continue
+        wrong = _wrong(name, value)
+        if wrong is None:
+            found[name] = value
+            continue
+        place, expected = wrong
+        problems.append(
+            codes.SETTING_TYPE.problem(
+                place,
+                f"the settings file assigns a value that is not {expected}.",
+                f"Assign {expected}.",
+            )
+        )
+    return found
+
+
+def _wrong(name: str, value: object) -> tuple[str, str] | None:
+    """Return which part of a setting has the wrong type, and the right type."""
+    expected, fits = _TYPES[name]
+    if not fits(value):
+        return name, expected
+    if name not in _PARTS or not isinstance(value, Mapping):
+        return None
+    for alias, entry in value.items():
+        if not (isinstance(alias, str) and isinstance(entry, Mapping)):
+            return name, "a dict of dicts by alias"
+        for part, (right, fits_part) in _PARTS[name].items():
+            inner: object = entry
+            for key in part.split("."):
+                inner = mapping(inner).get(key)
+            if inner is not None and not fits_part(inner):
+                return f"{name}.{alias}.{part}", right
+    return None
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(one, str) for one in value
+    )
+
+
+def _is_text_or_texts(value: object) -> bool:
+    return isinstance(value, str) or _is_texts(value)
+
+
+def _is_mapping_or_switch(value: object) -> bool:
+    return isinstance(value, bool) or _is_mapping(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, str | int)
+
+
+_Type = tuple[str, Callable[[object], bool]]
+_MAPPING: _Type = ("a dict with names of type str", _is_mapping)
+_TEXT: _Type = ("a str", _is_text)
+_TEXTS: _Type = ("a list of str", _is_texts)
+_URLS: _Type = ("a str or a list of str", _is_text_or_texts)
+_SWITCH: _Type = ("a dict, or True or False", _is_mapping_or_switch)
+
+_TYPES: dict[str, _Type] = {
+    "SECRET_KEY": ("a str", lambda value: isinstance(value, str | bytes)),
+    "DATABASES": _MAPPING,
+    "CACHES": _MAPPING,
+    "CELERY_BROKER_URL": _URLS,
+    "CELERY_BROKER_USE_SSL": _SWITCH,
+    "CELERY_REDIS_BACKEND_USE_SSL": _SWITCH,
+    "CELERY_BROKER_TRANSPORT": _TEXT,
+    "CELERY_BROKER_TRANSPORT_OPTIONS": _MAPPING,
+    "CELERY_RESULT_BACKEND": _TEXT,
+    "PLUGINS": _TEXTS,
+    "ALLOWED_HOSTS": _TEXTS,
+    "AUTHENTICATION_BACKENDS": _TEXTS,
+    "INSTALLED_APPS": _TEXTS,
+    "MIDDLEWARE": _TEXTS,
+    "LOGGING": _MAPPING,
+    "EVENT_BROKERS": _MAPPING,
+    "UNDERSTACK_PARTITION": _TEXT,
+    "UNDERSTACK_SITE": _TEXT,
+}
+_PARTS: dict[str, dict[str, _Type]] = {
+    "DATABASES": {
+        "OPTIONS": _MAPPING,
+        "ENGINE": _TEXT,
+        "HOST": _TEXT,
+        "PORT": ("a str or an int", _is_port),
+        "USER": _TEXT,
+        "OPTIONS.sslmode": _TEXT,
+    },
+    "CACHES": {
+        "BACKEND": _TEXT,
+        "LOCATION": _URLS,
+        "OPTIONS": _MAPPING,
+        "OPTIONS.CONNECTION_POOL_KWARGS": _MAPPING,
+        "OPTIONS.CLIENT_CLASS": _TEXT,
+    },
+}
