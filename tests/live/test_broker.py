@@ -1,57 +1,51 @@
-"""What the broker could not be told in time, it is told when it is back."""
+"""What our transport adds to kombu's: an end to waiting, and a URL with its scheme."""
 
 import contextlib
+import threading
+from urllib.parse import urlsplit
 
 import kombu
 import pytest
+from kombu.exceptions import OperationalError
 
+from lab.servers.databases import RedisServer
 from lab.servers.gateway import Gateway
 from lab.servers.gateway import Route
 from tests.live.deployment import broker
 from tests.live.deployment import configured
 from tests.live.deployment import redis_environment
+from understack_nautobot_settings.runtime.redis_connections import NoReply
 
-QUEUE = kombu.Queue("broker-debts", kombu.Exchange(""), routing_key="broker-debts")
-
-
-@pytest.fixture
-def gateway(redis_server):
-    """What goes away below the connections."""
-    with Gateway(redis=Route(redis_server.port)) as gateway:
-        yield gateway
+NAME = "broker-lab"
+QUEUE = kombu.Queue(NAME, kombu.Exchange(""), routing_key=NAME)
 
 
 @pytest.fixture
-def settings(gateway, redis_server, mount):
-    """Settings that lead through the gateway."""
+def server(authority):
+    """A Redis that a test may stop and end."""
+    with RedisServer(authority=authority, password="p") as server:
+        yield server
+
+
+def settings(port, mount, **env):
+    """Return settings that wait for a second at most."""
+    env = {"UNDERSTACK_BROKER_SOCKET_TIMEOUT": "1", **env}
     return configured(
-        redis_environment(
-            gateway.port("redis"),
-            mount,
-            redis_server.password,
-            UNDERSTACK_CONNECTION_PROFILE="wan",
-        )
+        redis_environment(port, mount, "p", UNDERSTACK_CONNECTION_PROFILE="wan", **env)
     )
 
 
-@pytest.fixture
-def redis(redis_server):
-    """The server's own view, and an empty queue."""
-    with redis_server.admin() as admin:
-        admin.delete("broker-debts", "unacked", "unacked_index")
-        yield admin
-        admin.delete("broker-debts", "unacked", "unacked_index")
-
-
-def send(redis_server, mount, *words):
-    """Put messages into the queue, beside the gateway."""
-    env = redis_environment(redis_server.port, mount, redis_server.password)
-    with broker(configured(env)) as connection:
-        producer = connection.Producer()
-        for word in words:
-            producer.publish(
-                word, routing_key="broker-debts", declare=[QUEUE], serializer="json"
-            )
+def publish(connection, word, **options):
+    """Submit a message as Celery does: tried again where the connection is lost."""
+    connection.Producer().publish(
+        word,
+        routing_key=NAME,
+        declare=[QUEUE],
+        serializer="json",
+        retry=True,
+        retry_policy={"max_retries": 3, "interval_start": 0, "interval_step": 0.2},
+        **options,
+    )
 
 
 def received(connection, count):
@@ -65,96 +59,86 @@ def received(connection, count):
     return messages
 
 
-@contextlib.contextmanager
-def consuming(settings):
-    """Connect, and drop the connection as a worker does that has lost it."""
-    with broker(settings) as connection:
-        yield connection
-        connection.collect()
+def drain(connection):
+    """Wait for messages for ten seconds, as a worker without an event loop does."""
+    for _ in range(100):
+        with contextlib.suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
 
 
-def test_what_was_not_acknowledged_goes_back_to_its_queue(
-    gateway, settings, redis, redis_server, mount
-):
-    """kombu alone leaves it to the visibility timeout: an hour."""
-    send(redis_server, mount, "one", "two")
-    with consuming(settings) as connection:
-        received(connection, 2)
-        gateway.kill()
-        connection.collect()
-        assert (redis.llen("broker-debts"), redis.hlen("unacked")) == (0, 2)
-        gateway.start()
+@pytest.mark.parametrize("mtls", [True, False], ids=["rediss", "redis"])
+@pytest.mark.parametrize("profile", ["lan", "wan"])
+def test_broker_url_is_shown_with_the_scheme_of_redis(mount, mtls, profile):
+    """Flower looks the scheme up, and Celery's banner shows it."""
+    env = redis_environment(6399, mount if mtls else None, "p@ss")
+    env["UNDERSTACK_CONNECTION_PROFILE"] = profile
+    scheme = "rediss" if mtls else "redis"
 
-        again = [message.payload for message in received(connection, 2)]
+    with broker(configured(env)) as connection:
+        assert connection.as_uri() == f"{scheme}://:**@localhost:6399/0"
+        whole = urlsplit(connection.as_uri(include_password=True))
 
-    assert sorted(again) == ["one", "two"]
+    assert (whole.scheme, whole.password) == (scheme, "p%40ss")
 
 
-def test_an_acknowledgement_that_was_lost_is_given_later(
-    gateway, settings, redis, redis_server, mount
-):
-    """Otherwise the job runs again, an hour later."""
-    send(redis_server, mount, "one")
-    with consuming(settings) as connection:
-        (message,) = received(connection, 1)
-        gateway.kill()
-        message.ack()
-        connection.collect()
-        assert redis.hlen("unacked") == 1
-        gateway.start()
-
-        connection.default_channel.client.ping()
-
-        assert (redis.llen("broker-debts"), redis.hlen("unacked")) == (0, 0)
+def test_message_without_confirmation_is_not_sent_again(server, mount):
+    with broker(settings(server.port, mount)) as connection:
+        publish(connection, "before")
+        server.pause()
+        try:
+            with pytest.raises(OperationalError, match="did not confirm a message"):
+                publish(connection, "silent")
+        finally:
+            server.resume()
+        with server.admin() as admin:
+            assert admin.llen(NAME) == 2
 
 
-def test_an_acknowledgement_after_the_loss_takes_the_message_from_what_is_owed(
-    gateway, settings, redis, redis_server, mount
-):
-    """The pool may take a job just when the connection is gone."""
-    send(redis_server, mount, "one", "two")
-    with consuming(settings) as connection:
-        first, _ = received(connection, 2)
-        gateway.kill()
-        connection.collect()
-        first.ack()
-        gateway.start()
-
-        (left,) = received(connection, 1)
-
-        assert left.payload == "two"
-        assert (redis.llen("broker-debts"), redis.hlen("unacked")) == (0, 1)
+def test_message_is_sent_again_after_a_lost_connection(server, mount):
+    with Gateway(redis=Route(server.port)) as gateway:
+        with broker(settings(gateway.port("redis"), mount)) as connection:
+            publish(connection, "before")
+            gateway.restart()
+            publish(connection, "after")
+        with server.admin() as admin:
+            assert admin.llen(NAME) == 2
 
 
-def test_a_message_that_could_not_be_noted_goes_back_to_its_queue(
-    gateway, settings, redis, redis_server, mount
-):
-    """Redis has given it away, and only this process knows of it."""
-    with consuming(settings) as connection:
-        channel = connection.default_channel
-        QUEUE(channel).declare()
-        send(redis_server, mount, "one")
-        raw = channel._get("broker-debts")
-        message = channel.Message(raw, channel=channel)
-        gateway.kill()
-        with pytest.raises(connection.connection_errors):
-            channel.qos.append(message, message.delivery_tag)
-        connection.collect()
-        assert redis.llen("broker-debts") == 0
-        gateway.start()
-
-        (again,) = received(connection, 1)
-
-        assert again.payload == "one"
-        again.ack()
-        assert (redis.llen("broker-debts"), redis.hlen("unacked")) == (0, 0)
-
-
-def test_a_channel_that_closes_with_its_broker_leaves_nothing(
-    settings, redis, redis_server, mount
-):
-    """In peace it is kombu's own way: given back at once."""
-    send(redis_server, mount, "one")
-    with consuming(settings) as connection:
+def test_reply_that_does_not_come_ends_the_wait_for_a_message(server, mount):
+    with broker(settings(server.port, mount)) as connection:
+        publish(connection, "before")
         received(connection, 1)
-    assert (redis.llen("broker-debts"), redis.hlen("unacked")) == (1, 0)
+        # A consumer sends the next BRPOP before it waits.
+        with contextlib.suppress(TimeoutError):
+            connection.drain_events(timeout=0.1)
+        server.pause()
+        try:
+            with pytest.raises(NoReply):
+                drain(connection)
+        finally:
+            server.resume()
+
+
+def test_messages_of_a_closed_channel_go_back_at_once(server, mount):
+    with broker(settings(server.port, mount)) as connection:
+        publish(connection, "one")
+        received(connection, 1)
+    with server.admin() as admin:
+        assert (admin.llen(NAME), admin.hlen("unacked")) == (1, 0)
+
+
+def test_channel_closes_in_time_while_redis_is_silent(server, mount):
+    # Waiting for ever would end in the timeout of the thread below.
+    with broker(
+        settings(server.port, mount, UNDERSTACK_REDIS_CONNECT_TIMEOUT="1")
+    ) as connection:
+        publish(connection, "one")
+        received(connection, 1)
+        server.pause()
+        closing = threading.Thread(target=connection.collect, daemon=True)
+        try:
+            closing.start()
+            closing.join(60)
+            assert not closing.is_alive()
+        finally:
+            server.resume()

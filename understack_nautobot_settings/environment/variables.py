@@ -570,7 +570,7 @@ DB_TCP_USER_TIMEOUT: Variable[int] = Variable(
 DB_KEEPALIVES_IDLE: Variable[int] = Variable(
     "UNDERSTACK_DB_KEEPALIVES_IDLE",
     Number(int, unit="seconds", least=1),
-    60,
+    20,
     "Idle time before the first TCP keepalive, shorter than the idle timeout of "
     "gateways and NAT tables (`keepalives_idle`); profile `wan`.",
     concern="connections",
@@ -579,7 +579,7 @@ DB_KEEPALIVES_IDLE: Variable[int] = Variable(
 DB_KEEPALIVES_INTERVAL: Variable[int] = Variable(
     "UNDERSTACK_DB_KEEPALIVES_INTERVAL",
     Number(int, unit="seconds", least=1),
-    10,
+    5,
     "Time between keepalives that go unanswered (`keepalives_interval`); profile "
     "`wan`.",
     concern="connections",
@@ -594,11 +594,16 @@ DB_KEEPALIVES_COUNT: Variable[int] = Variable(
     concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_count",),
 )
+_KEEPALIVE_SETTINGS = (
+    "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_keepalive_options",
+    "CELERY_BROKER_TRANSPORT_OPTIONS.socket_keepalive_options",
+)
 REDIS_CONNECT_TIMEOUT: Variable[float] = Variable(
     "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
     Number(float, unit="seconds", least=0.1),
     5.0,
-    "How long a TCP connection to Redis may take (`socket_connect_timeout`).",
+    "How long a TCP connection to Redis may take, and the TLS handshake after it "
+    "(`socket_connect_timeout`).",
     concern="connections",
     settings=(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_connect_timeout",
@@ -608,13 +613,57 @@ REDIS_CONNECT_TIMEOUT: Variable[float] = Variable(
 REDIS_SOCKET_TIMEOUT: Variable[float] = Variable(
     "UNDERSTACK_REDIS_SOCKET_TIMEOUT",
     Number(float, unit="seconds", least=0.1),
-    15.0,
-    "How long Redis may take to answer, the TLS handshake included (`socket_timeout`).",
+    5.0,
+    "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
+    "Where it is set, it is the broker's as well.",
     concern="connections",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",
-        "CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout",
-    ),
+    settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",),
+)
+BROKER_SOCKET_TIMEOUT: Variable[float] = Variable(
+    "UNDERSTACK_BROKER_SOCKET_TIMEOUT",
+    Number(float, unit="seconds", least=0.1),
+    30.0,
+    "How long Redis may take to answer Celery (`socket_timeout`). After that a worker "
+    "connects anew, and a submitted job is reported as unconfirmed rather than sent a "
+    "second time.",
+    concern="connections",
+    settings=("CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout",),
+)
+REDIS_TCP_USER_TIMEOUT: Variable[int] = Variable(
+    "UNDERSTACK_REDIS_TCP_USER_TIMEOUT",
+    Number(int, unit="milliseconds", least=1),
+    30000,
+    "How long data sent to Redis may stay unacknowledged before the connection is "
+    "given up (`TCP_USER_TIMEOUT`); profile `wan`.",
+    concern="connections",
+    settings=_KEEPALIVE_SETTINGS,
+)
+REDIS_KEEPALIVES_IDLE: Variable[int] = Variable(
+    "UNDERSTACK_REDIS_KEEPALIVES_IDLE",
+    Number(int, unit="seconds", least=1),
+    20,
+    "Idle time before the first TCP keepalive on a connection to Redis, shorter than "
+    "the idle timeout of gateways and NAT tables (`TCP_KEEPIDLE`); profile `wan`.",
+    concern="connections",
+    settings=_KEEPALIVE_SETTINGS,
+)
+REDIS_KEEPALIVES_INTERVAL: Variable[int] = Variable(
+    "UNDERSTACK_REDIS_KEEPALIVES_INTERVAL",
+    Number(int, unit="seconds", least=1),
+    5,
+    "Time between keepalives to Redis that go unanswered (`TCP_KEEPINTVL`); profile "
+    "`wan`.",
+    concern="connections",
+    settings=_KEEPALIVE_SETTINGS,
+)
+REDIS_KEEPALIVES_COUNT: Variable[int] = Variable(
+    "UNDERSTACK_REDIS_KEEPALIVES_COUNT",
+    Number(int, least=1),
+    3,
+    "Unanswered keepalives after which a connection to Redis is given up "
+    "(`TCP_KEEPCNT`); profile `wan`.",
+    concern="connections",
+    settings=_KEEPALIVE_SETTINGS,
 )
 REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = Variable(
     "UNDERSTACK_REDIS_HEALTH_CHECK_INTERVAL",
@@ -641,9 +690,9 @@ JOB_RESULT_RETRIES: Variable[int] = Variable(
     "UNDERSTACK_JOB_RESULT_RETRIES",
     Number(int),
     240,
-    "How often a worker tries again to store the state of a job while the database "
-    "is away, up to 5 seconds apart: by default some ten minutes, Nautobot's own "
-    "time limit for a job. Without it the job never ends; profile `wan`.",
+    "How often the process that runs a job tries again to store its state while the "
+    "database is away, up to 5 seconds apart: by default some ten minutes, Nautobot's "
+    "own time limit for a job. Without it the job never ends; profile `wan`.",
     concern="connections",
     settings=("CELERY_RESULT_BACKEND_MAX_RETRIES",),
 )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
@@ -12,8 +16,6 @@ from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.fragments.deferred import TcpConnection
-from understack_nautobot_settings.fragments.deferred import TlsConnection
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
@@ -32,11 +34,25 @@ _REDIS_WAN: dict[str, Variable[Any]] = {
     **_REDIS_ALWAYS,
     "health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL,
 }
+# Options of a TCP socket, see tcp(7). Not every system has every one.
+_KEEPALIVE: dict[str, Variable[Any]] = {
+    "TCP_KEEPIDLE": variables.REDIS_KEEPALIVES_IDLE,
+    "TCP_KEEPINTVL": variables.REDIS_KEEPALIVES_INTERVAL,
+    "TCP_KEEPCNT": variables.REDIS_KEEPALIVES_COUNT,
+    "TCP_USER_TIMEOUT": variables.REDIS_TCP_USER_TIMEOUT,
+}
+# django-redis' own names, which its pool's arguments would hide.
+_DJANGO_REDIS_WAITS = {
+    "SOCKET_CONNECT_TIMEOUT": "socket_connect_timeout",
+    "SOCKET_TIMEOUT": "socket_timeout",
+}
 # RESP3 and the name of the client library cost a round trip each, or two.
 _REDIS_QUIET = {"protocol": 2, "client_info": False}
 
 BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
 """kombu's Redis transport over `redis_connections`."""
+
+_CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
 
 NAUTOBOTS_RESULT_BACKEND = "nautobot.core.celery.backends.NautobotDatabaseBackend"
 RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
@@ -48,7 +64,7 @@ _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
 
-_Given = dict[str, tuple[Any, Any]]
+_Given = dict[Any, tuple[Any, Any]]
 """Options by name: the value that is given, None for none, and the default."""
 
 _ZONE = LETTERS_AND_DIGITS.union("_+/-")
@@ -130,7 +146,7 @@ def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:
     }
 
 
-def _chosen(base: Mapping[str, Any], given: _Given) -> dict[str, Any]:
+def _chosen(base: Mapping[Any, Any], given: _Given) -> dict[Any, Any]:
     """Return options: what is given, else what the base has, else the default."""
     chosen = dict(base)
     for option, (value, default) in given.items():
@@ -195,20 +211,38 @@ def _cache(
     cache: Mapping[str, Any], waits: _Given, read: Reader, wan: bool
 ) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
-    pool = options.get("CONNECTION_POOL_KWARGS") or {}
+    written = {
+        name: options[djangos]
+        for djangos, name in _DJANGO_REDIS_WAITS.items()
+        if djangos in options
+    }
+    pool = written | (options.get("CONNECTION_POOL_KWARGS") or {})
     location = cache.get("LOCATION") or ""
     first = location if isinstance(location, str) else next(iter(location), "")
-    socket = scheme_of(first) == "unix"
-    pool = _redis_options(pool, waits, wan, tcp=not socket)
-    if not (socket or "connection_class" in pool or _names_own_classes(options)):
+    local = scheme_of(first) == "unix"
+    pool = _redis_options(pool, waits, read if wan and not local else None)
+    if not (local or "connection_class" in pool or _names_own_classes(options)):
         secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
-        pool["connection_class"] = TlsConnection if secured else TcpConnection
+        pool["connection_class"] = _connection_class(secured)
         if wan:
             pool = {**_REDIS_QUIET, **pool}
             retries = _given(read, {"retries": variables.REDIS_RETRIES})
             pool = _chosen(pool, retries)
     options["CONNECTION_POOL_KWARGS"] = pool
     return {**cache, "OPTIONS": options}
+
+
+def _connection_class(secured: bool) -> Any:
+    """Return a class of `redis_connections`, or its name where no Django runs.
+
+    Whoever only looks at settings, as the command line does, makes no connection, and
+    redis-py takes longer to load than the rest of the package.
+    """
+    name = "TlsConnection" if secured else "TcpConnection"
+    if "django" in sys.modules:
+        with suppress(ImportError):
+            return getattr(import_module(_CONNECTIONS), name)
+    return f"{_CONNECTIONS}.{name}"
 
 
 def _names_own_classes(options: Mapping[str, Any]) -> bool:
@@ -234,8 +268,14 @@ def _broker(
     options = dict(transport_options or {})
     settings: dict[str, Any] = {}
     if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
-        options = _redis_options(options, waits, wan)
-    if schemes <= {"redis", "rediss"} and transport is None:
+        # Longer than the cache's: what is given up too early is submitted again.
+        given = read.given(variables.BROKER_SOCKET_TIMEOUT)
+        if given is None:
+            given = read.given(variables.REDIS_SOCKET_TIMEOUT)
+        default = variables.BROKER_SOCKET_TIMEOUT.default
+        waits = {**waits, "socket_timeout": (given, default)}
+        options = _redis_options(options, waits, read if wan else None)
+    if schemes <= {"redis", "rediss"} and transport in {None, BROKER_TRANSPORT}:
         if wan:
             options = {**_REDIS_QUIET, **options}
         if wan or "rediss" in schemes:
@@ -271,9 +311,17 @@ def _results(result_backend: str | None, read: Reader, wan: bool) -> dict[str, A
 
 
 def _redis_options(
-    base: Mapping[str, Any], waits: _Given, wan: bool, *, tcp: bool = True
+    base: Mapping[str, Any], waits: _Given, wan: Reader | None
 ) -> dict[str, Any]:
+    """Return options with timeouts, and for `wan` with keepalive."""
     options = _chosen(base, waits)
-    if wan and tcp:
+    if wan is not None:
         options.setdefault("socket_keepalive", True)
+        known = {
+            getattr(socket, name): figures
+            for name, figures in _given(wan, _KEEPALIVE).items()
+            if hasattr(socket, name)
+        }
+        kept = options.get("socket_keepalive_options")
+        options["socket_keepalive_options"] = _chosen(kept or {}, known)
     return options

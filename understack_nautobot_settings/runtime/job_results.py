@@ -2,8 +2,8 @@
 
 Celery tells the result backend when a job starts and ends. Nautobot's own gives up at
 the first lost connection, and the job stays PENDING or STARTED for ever, although it
-ran. And Celery hands out a message again whose acknowledgement was lost, so a job may
-be asked for twice: the first to store its start runs it, and nobody else.
+ran. Only the process or thread that runs the job waits: a worker's main process has
+heartbeats to send and other jobs to hand out.
 
 Imported by Celery, under Nautobot only.
 """
@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from typing import Any
+import threading
 
-from celery import states
-from celery.exceptions import Reject
-from celery.utils.nodenames import gethostname
+from billiard.process import current_process
+from celery import Celery
 from django.db import DatabaseError
 from django.db import InterfaceError
 from django.db import OperationalError
@@ -26,28 +24,18 @@ from nautobot.core.celery.backends import NautobotDatabaseBackend
 
 logger = logging.getLogger(__name__)
 
-NOT_STARTED = (states.PENDING, states.RECEIVED, states.RETRY)
-LONGEST_WORKER = 100
-"""Characters of ``JobResult.worker``."""
-
 
 class JobResultBackend(NautobotDatabaseBackend):  # type: ignore[misc]
-    """Tries again while the database cannot be reached, and starts a job once.
+    """Tries again while the database cannot be reached, where a job runs.
 
     How often and how slowly is in Celery's ``result_backend_max_retries`` and its
     neighbours, and nothing is tried again without ``result_backend_always_retry``.
     """
 
-    def store_result(
-        self, task_id: str, result: Any, state: str, *arguments: Any, **options: Any
-    ) -> Any:
-        """Store the state of a job, unless it is the state of a second copy."""
-        if isinstance(result, Reject):
-            return result
-        return super().store_result(task_id, result, state, *arguments, **options)
-
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Return whether a new connection may help, and drop the old ones."""
+        if not may_wait(self.app):
+            return False
         if not isinstance(exc, (InterfaceError, OperationalError)):
             return bool(super().exception_safe_to_retry(exc))
         opened = connections.all(initialized_only=True)
@@ -64,40 +52,15 @@ class JobResultBackend(NautobotDatabaseBackend):  # type: ignore[misc]
         )
         return True
 
-    def _store_result(  # noqa: PLR0917 - the signature is Celery's
-        self,
-        task_id: str,
-        result: Any,
-        status: str,
-        traceback: Any = None,
-        request: Any = None,
-        using: str | None = None,
-    ) -> Any:
-        task = self.app.current_worker_task
-        if status == states.STARTED and task is not None and not task.acks_late:
-            self._claim(task_id)
-        return super()._store_result(
-            task_id, result, status, traceback, request=request, using=using
-        )
 
-    def _claim(self, task_id: str) -> None:
-        """Mark a job as started by this process.
+def may_wait(app: Celery) -> bool:
+    """Return whether nothing but the job at hand waits with this thread.
 
-        Raises:
-            Reject: Somebody else has started it.
-        """
-        jobs = self.TaskModel.objects.filter(pk=task_id)
-        # The answer to an earlier attempt may be lost, so the claim has a name.
-        us = f"{gethostname()} {os.getpid()}"[-LONGEST_WORKER:]
-        claimed = jobs.filter(status__in=NOT_STARTED).update(
-            status=states.STARTED, worker=us
-        )
-        if (
-            claimed
-            or jobs.filter(status=states.STARTED, worker=us).exists()
-            # A task that is no job has no record before it starts.
-            or not jobs.exists()
-        ):
-            return
-        logger.warning("Job %s was handed out twice; it runs once.", task_id)
-        raise Reject("started before", requeue=False)
+    A process of the prefork pool and a thread of the threads pool may wait; a web
+    request, the main process of a worker, and the pool ``solo``, which runs jobs in
+    the main process, may not.
+    """
+    if app.current_worker_task is None:
+        return False
+    in_pool = current_process().name != "MainProcess"
+    return in_pool or threading.current_thread() is not threading.main_thread()

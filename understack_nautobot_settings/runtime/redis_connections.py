@@ -10,6 +10,7 @@ import builtins
 import inspect
 import socket
 import ssl
+import time
 from typing import Any
 
 import redis
@@ -31,8 +32,12 @@ _FIRST = frozenset(("BLMPOP", "BZMPOP"))
 _STREAMS = frozenset(("XREAD", "XREADGROUP"))
 
 
-class _Connection:
-    """What both kinds of connections add to redis-py's.
+class NoReply(redis.TimeoutError):  # type: ignore[misc]
+    """A command was sent, and its reply did not come: it may have been executed."""
+
+
+class TcpConnection(redis.Connection):  # type: ignore[misc]
+    """A connection in plain text.
 
     A command that blocks on the server gets the time it asked for, on top of the
     socket timeout.
@@ -59,33 +64,48 @@ class _Connection:
         if not client_info:
             options |= _NO_CLIENT_INFO
         self._blocks: float | None = 0.0
+        self._sent: float | None = None
         super().__init__(**options)
 
     def send_command(self, *words: Any, **options: Any) -> None:
         """Send a command, and remember how long it may block."""
-        super().send_command(*words, **options)  # type: ignore[misc]
+        super().send_command(*words, **options)
         # Only now: sending may have connected first, which sends commands as well.
         self._blocks = blocking_seconds(words)
+        self._sent = time.monotonic()
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read a response, for as long as the command may take."""
-        blocks, self._blocks = self._blocks, 0.0
+        """Read a response, for as long as the command may take.
+
+        Raises:
+            NoReply: It did not come.
+        """
+        blocks, self._blocks, self._sent = self._blocks, 0.0, None
         sock, usual = self._sock, self.socket_timeout
-        if blocks == 0 or sock is None or usual is None:
-            return super().read_response(*arguments, **options)  # type: ignore[misc]
-        sock.settimeout(None if blocks is None else blocks + usual)
         try:
-            return super().read_response(*arguments, **options)  # type: ignore[misc]
+            if blocks != 0 and sock is not None and usual is not None:
+                sock.settimeout(None if blocks is None else blocks + usual)
+            return super().read_response(*arguments, **options)
+        except redis.TimeoutError as error:
+            raise NoReply(str(error)) from error
         finally:
-            if self._sock is sock:
+            if blocks != 0 and sock is not None and self._sock is sock:
                 sock.settimeout(usual)
 
+    def overdue(self) -> bool:
+        """Tell whether a reply should have come by now, and has not.
 
-class TcpConnection(_Connection, redis.Connection):  # type: ignore[misc]
-    """A connection in plain text."""
+        Raises:
+            redis.ConnectionError: The connection is lost.
+        """
+        blocks, usual = self._blocks, self.socket_timeout
+        if self._sock is None or self._sent is None or blocks is None or usual is None:
+            return False
+        late = time.monotonic() - self._sent > blocks + usual
+        return late and not self.can_read(0)
 
 
-class TlsConnection(_Connection, redis.SSLConnection):  # type: ignore[misc]
+class TlsConnection(TcpConnection, redis.SSLConnection):  # type: ignore[misc]
     """A connection over TLS that trusts the configured CA and nobody else.
 
     redis-py adds ``ssl_ca_certs`` to the system's trust store, which it reads for
@@ -123,7 +143,12 @@ class TlsConnection(_Connection, redis.SSLConnection):  # type: ignore[misc]
             context.minimum_version = self.ssl_min_version
         if self.ssl_ciphers:
             context.set_ciphers(self.ssl_ciphers)
-        return context.wrap_socket(plain, server_hostname=self.host)
+        # The handshake is part of connecting: a silent peer is given up as early.
+        bounds = (self.socket_connect_timeout, self.socket_timeout)
+        plain.settimeout(min((s for s in bounds if s is not None), default=None))
+        secured = context.wrap_socket(plain, server_hostname=self.host)
+        secured.settimeout(self.socket_timeout)
+        return secured
 
 
 def blocking_seconds(words: tuple[Any, ...]) -> float | None:

@@ -1,14 +1,19 @@
 """The result backend of the profile wan, against the database it writes to."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
+from billiard import Process
+from billiard import Queue
 from celery._state import _task_stack
 from celery.app.task import Context
-from celery.exceptions import Reject
 from django.db import IntegrityError
+from django.db import InterfaceError
 from django.db import OperationalError
 from django.db import connection
+from django.db import connections
 from django.db import transaction
 from nautobot.core.celery import app
 from nautobot.extras.models import JobResult
@@ -53,15 +58,22 @@ def store(backend):
     return storing
 
 
-@pytest.fixture
-def running(job):
-    """Be a worker that runs a task."""
+@contextmanager
+def task_of(job):
+    """Run a task in this thread, as a worker does."""
     task = app.tasks["nautobot.extras.jobs.run_job"]
     _task_stack.push(task)
     task.request_stack.push(Context(id=str(job.pk), called_directly=False))
-    yield task
+    yield
     task.request_stack.pop()
     _task_stack.pop()
+
+
+@pytest.fixture
+def running(job):
+    """Be a worker that runs a task."""
+    with task_of(job):
+        yield
 
 
 def status(job):
@@ -75,61 +87,83 @@ def lose_the_connection():
     connection.connection.close()
 
 
-def test_the_state_of_a_job_survives_a_lost_connection(store, job):
-    lose_the_connection()
+@pytest.fixture
+def in_a_pool():
+    """Return what runs something in a process of its own, as the prefork pool does."""
 
-    store(str(job.pk), "done", "SUCCESS")
+    def run(function):
+        # What two processes share, each would end for the other.
+        connections.close_all()
+        answers = Queue()
+        process = Process(target=lambda: answers.put(function()))
+        process.start()
+        answer = answers.get(timeout=60)
+        process.join()
+        return answer
+
+    return run
+
+
+def test_state_of_a_job_survives_a_lost_connection(store, job):
+    """The thread of a job waits; the result is stored over a new connection."""
+
+    def lose_and_store():
+        with task_of(job):
+            lose_the_connection()
+            store(str(job.pk), "done", "SUCCESS")
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lose_and_store).result(60)
 
     assert status(job) == "SUCCESS"
 
 
-def test_a_job_starts_once(store, job, running):
-    store(str(job.pk), None, "STARTED")
-    assert status(job) == "STARTED"
-    job.status = "SUCCESS"
-    job.save()
-
-    with pytest.raises(Reject):
-        store(str(job.pk), None, "STARTED")
-
-    assert status(job) == "SUCCESS"
-
-
-def test_a_start_that_is_being_stored_by_somebody_else_is_refused(store, job, running):
-    JobResult.objects.filter(pk=job.pk).update(status="STARTED", worker="other 1")
-
-    with pytest.raises(Reject):
-        store(str(job.pk), None, "STARTED")
-
-
-def test_a_start_whose_answer_was_lost_is_still_ours(backend, store, job, running):
-    backend._claim(str(job.pk))
+def test_main_process_does_not_wait_for_the_database(store, job):
+    """It has heartbeats to send: a hard time limit is stored at once or not at all."""
     lose_the_connection()
 
-    store(str(job.pk), None, "STARTED")
+    with pytest.raises((InterfaceError, OperationalError)):
+        store(str(job.pk), "killed", "FAILURE")
+    connection.close()
+
+
+def test_job_of_the_solo_pool_does_not_wait_for_the_database(backend, running):
+    """It runs in the main process."""
+    assert not backend.exception_safe_to_retry(OperationalError("gone"))
+
+
+def test_process_of_the_prefork_pool_waits_for_the_database(
+    backend, running, in_a_pool
+):
+    assert in_a_pool(lambda: backend.exception_safe_to_retry(OperationalError("gone")))
+
+
+def test_process_without_a_task_does_not_wait_for_the_database(backend, in_a_pool):
+    gone = OperationalError("gone")
+
+    assert not in_a_pool(lambda: backend.exception_safe_to_retry(gone))
+
+
+def test_job_that_is_started_again_runs(store, job):
+    """A retry, and `self.replace()`, start one id more than once."""
+    for state in ("STARTED", "RETRY", "STARTED", "SUCCESS", "STARTED"):
+        store(str(job.pk), None, state)
 
     assert status(job) == "STARTED"
 
 
-def test_a_task_that_is_no_job_has_no_record_before_it_starts(store, running):
-    task = str(uuid.uuid4())
+def test_half_a_transaction_is_not_tried_again(backend, running, in_a_pool):
+    def judge():
+        with transaction.atomic():
+            return backend.exception_safe_to_retry(OperationalError("gone"))
 
-    store(task, None, "STARTED")
-
-    JobResult.objects.get(pk=task).delete()
-
-
-def test_the_refusal_of_a_second_copy_is_no_state(store, job):
-    """Some releases of Celery would store it as a failure."""
-    store(str(job.pk), Reject("started before"), "FAILURE")
-
-    assert status(job) == "PENDING"
+    assert not in_a_pool(judge)
 
 
-def test_half_a_transaction_is_nothing_to_try_again(backend):
-    with transaction.atomic():
-        assert not backend.exception_safe_to_retry(OperationalError("gone"))
-
-
-def test_what_no_connection_can_mend_is_not_tried_again(backend):
-    assert not backend.exception_safe_to_retry(IntegrityError("twice"))
+def test_error_that_a_new_connection_cannot_mend_is_not_tried_again(
+    backend, running, in_a_pool
+):
+    assert not in_a_pool(
+        lambda: backend.exception_safe_to_retry(IntegrityError("twice"))
+    )

@@ -1,5 +1,5 @@
 import copy
-import pickle
+import socket
 
 import pytest
 from hypothesis import given
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import connection_settings
-from understack_nautobot_settings.fragments.deferred import Deferred
-from understack_nautobot_settings.fragments.deferred import TcpConnection
-from understack_nautobot_settings.fragments.deferred import TlsConnection
 
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
+# By name where no Django runs.
+TcpConnection = "understack_nautobot_settings.runtime.redis_connections.TcpConnection"
+TlsConnection = "understack_nautobot_settings.runtime.redis_connections.TlsConnection"
 NAUTOBOTS_RESULTS = "nautobot.core.celery.backends.NautobotDatabaseBackend"
 RESULTS = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
 DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
@@ -24,14 +24,26 @@ PLAIN = {
         "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient"},
     }
 }
-TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 15.0}
-KEPT_ALIVE = {**TIMEOUTS, "health_check_interval": 30, "socket_keepalive": True}
+TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 5.0}
+BROKER_TIMEOUTS = {"socket_connect_timeout": 5.0, "socket_timeout": 30.0}
+KEEPALIVE = {
+    "health_check_interval": 30,
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        socket.TCP_KEEPIDLE: 20,
+        socket.TCP_KEEPINTVL: 5,
+        socket.TCP_KEEPCNT: 3,
+        socket.TCP_USER_TIMEOUT: 30000,
+    },
+}
+KEPT_ALIVE = {**TIMEOUTS, **KEEPALIVE}
+BROKER_KEPT_ALIVE = {**BROKER_TIMEOUTS, **KEEPALIVE}
 QUIET = {"protocol": 2, "client_info": False}
 WAN_OPTIONS = {
     "connect_timeout": 10,
     "keepalives": 1,
-    "keepalives_idle": 60,
-    "keepalives_interval": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30000,
     "application_name": "nautobot",
@@ -96,7 +108,7 @@ def test_timeouts_are_on_without_being_asked_for():
                 },
             }
         },
-        "CELERY_BROKER_TRANSPORT_OPTIONS": TIMEOUTS,
+        "CELERY_BROKER_TRANSPORT_OPTIONS": BROKER_TIMEOUTS,
     }
 
 
@@ -124,7 +136,7 @@ def test_the_wan_profile_adds_what_a_worker_behind_a_gateway_needs():
                 },
             }
         },
-        "CELERY_BROKER_TRANSPORT_OPTIONS": {**KEPT_ALIVE, **QUIET},
+        "CELERY_BROKER_TRANSPORT_OPTIONS": {**BROKER_KEPT_ALIVE, **QUIET},
         "CELERY_BROKER_TRANSPORT": TRANSPORT,
     }
 
@@ -236,6 +248,51 @@ def test_every_figure_can_be_set(variable, value, where, key, expected):
     assert [options[key] for options in chosen] == [expected] * len(chosen)
 
 
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, {"cache": 1, "broker": 30.0}),
+        ({"UNDERSTACK_REDIS_SOCKET_TIMEOUT": "7"}, {"cache": 7.0, "broker": 7.0}),
+        ({"UNDERSTACK_BROKER_SOCKET_TIMEOUT": "9"}, {"cache": 1, "broker": 9.0}),
+        (
+            {
+                "UNDERSTACK_REDIS_SOCKET_TIMEOUT": "7",
+                "UNDERSTACK_BROKER_SOCKET_TIMEOUT": "9",
+            },
+            {"cache": 7.0, "broker": 9.0},
+        ),
+    ],
+    ids=["neither", "Redis", "broker", "both"],
+)
+def test_socket_timeout_of_django_redis_is_kept_unless_the_variable_is_set(
+    env, expected
+):
+    caches = cache_at("redis://redis:6379/1")
+    caches["default"]["OPTIONS"]["SOCKET_TIMEOUT"] = 1
+
+    result = settings(env, caches=caches)
+
+    assert {
+        "cache": pool_of(result)["socket_timeout"],
+        "broker": result["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_timeout"],
+    } == expected
+
+
+def test_keepalive_of_the_file_is_kept_and_completed():
+    given = {socket.TCP_KEEPIDLE: 7}
+    env = {**WAN, "UNDERSTACK_REDIS_KEEPALIVES_COUNT": "9"}
+
+    result = settings(env, transport_options={"socket_keepalive_options": given})
+
+    options = result["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    assert options["socket_keepalive_options"] == {
+        socket.TCP_KEEPIDLE: 7,
+        socket.TCP_KEEPINTVL: 5,
+        socket.TCP_KEEPCNT: 9,
+        socket.TCP_USER_TIMEOUT: 30000,
+    }
+
+
 def test_what_the_base_has_is_kept():
     databases = {
         "default": {
@@ -292,7 +349,7 @@ def test_what_the_base_has_is_kept():
 def test_the_connection_class_follows_the_url(env, caches, connection_class):
     pool = pool_of(settings(env, caches=caches))
 
-    assert pool.get("connection_class") is connection_class
+    assert pool.get("connection_class") == connection_class
     # Only our own classes know our own arguments.
     ours = connection_class in (TcpConnection, TlsConnection)
     assert ("retries" in pool) == (ours and env == WAN)
@@ -338,12 +395,12 @@ def test_another_database_is_left_alone():
 @pytest.mark.parametrize(
     ("url", "env", "transport", "options"),
     [
-        ("redis://r/0", {}, None, TIMEOUTS),
-        ("redis://r/0", WAN, TRANSPORT, {**KEPT_ALIVE, **QUIET}),
-        ("rediss://r/0", {}, TRANSPORT, TIMEOUTS),
-        ("rediss://r/0", WAN, TRANSPORT, {**KEPT_ALIVE, **QUIET}),
-        ("sentinel://r/0", WAN, None, KEPT_ALIVE),
-        ("redis+socket:///run/redis.sock", WAN, None, KEPT_ALIVE),
+        ("redis://r/0", {}, None, BROKER_TIMEOUTS),
+        ("redis://r/0", WAN, TRANSPORT, {**BROKER_KEPT_ALIVE, **QUIET}),
+        ("rediss://r/0", {}, TRANSPORT, BROKER_TIMEOUTS),
+        ("rediss://r/0", WAN, TRANSPORT, {**BROKER_KEPT_ALIVE, **QUIET}),
+        ("sentinel://r/0", WAN, None, BROKER_KEPT_ALIVE),
+        ("redis+socket:///run/redis.sock", WAN, None, BROKER_KEPT_ALIVE),
         ("amqps://r/0", WAN, None, None),
     ],
 )
@@ -456,22 +513,5 @@ def test_without_any_base_the_defaults_are_written():
                 }
             }
         },
-        "CELERY_BROKER_TRANSPORT_OPTIONS": TIMEOUTS,
+        "CELERY_BROKER_TRANSPORT_OPTIONS": BROKER_TIMEOUTS,
     }
-
-
-@pytest.mark.parametrize("stands_in", [TcpConnection, TlsConnection])
-def test_a_class_that_is_not_imported_yet_can_be_copied_and_pickled(stands_in):
-    assert copy.deepcopy({"class": stands_in}) == {"class": stands_in}
-    assert pickle.loads(pickle.dumps(stands_in)) is stands_in
-    assert repr(stands_in) == (
-        "<class understack_nautobot_settings.runtime.redis_connections."
-        f"{stands_in.__name__}>"
-    )
-
-
-def test_a_class_is_imported_when_it_is_called():
-    class Standing(metaclass=Deferred):
-        stands_for = "fractions.Fraction"
-
-    assert repr(Standing(1, denominator=2)) == "Fraction(1, 2)"
