@@ -412,8 +412,9 @@ def test_28_timeouts_are_on_by_default():
 
     pool = settings["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
     assert settings["DATABASES"]["default"]["OPTIONS"]["connect_timeout"] == 10
-    for options in (pool, settings["CELERY_BROKER_TRANSPORT_OPTIONS"]):
-        assert (options["socket_connect_timeout"], options["socket_timeout"]) == (5, 15)
+    broker = settings["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    assert (pool["socket_connect_timeout"], pool["socket_timeout"]) == (5, 5)
+    assert (broker["socket_connect_timeout"], broker["socket_timeout"]) == (5, 30)
 
 
 @pytest.mark.parametrize("lacking", ["CERTFILE", "KEYFILE"])
