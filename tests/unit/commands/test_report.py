@@ -257,7 +257,7 @@ PROBLEMS = [
         "error",
         "NAUTOBOT_DB_SSLMODE",
         "'verify_full' is not an sslmode.",
-        "Use verify-full, verify-ca or require, or leave it unset for no TLS.",
+        "Use verify-full, verify-ca or require, or disable for plain text.",
     ),
     Problem("libpq-variable", "warning", "PGHOSTADDR", "It is set.", ""),
 ]
@@ -276,7 +276,7 @@ CERTIFICATE = Certificate(
 def test_a_pipe_gets_one_line_for_each_thing():
     assert inspection_text(Inspection(PROBLEMS, [CERTIFICATE]), Page()) == (
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or leave it unset for no TLS.\n"
+        "Use verify-full, verify-ca or require, or disable for plain text.\n"
         "warning libpq-variable PGHOSTADDR: It is set.\n"
         "certificate /etc/nautobot/mtls/tls.crt (PostgreSQL): subject CN=app, issuer "
         "CN=understack-mtls-ca, serial 01AB, valid from 2026-11-22T04:21:00Z to "
@@ -309,8 +309,8 @@ def test_a_terminal_gets_a_table():
         "────────────────────────────────────────────────────────────\n"
         "✗ NAUTOBOT_DB_SSLMODE                          value-invalid\n"
         "  'verify_full' is not an sslmode.\n"
-        "  → Use verify-full, verify-ca or require, or leave it unset\n"
-        "    for no TLS.\n"
+        "  → Use verify-full, verify-ca or require, or disable for\n"
+        "    plain text.\n"
         "\n"
         "! PGHOSTADDR                                  libpq-variable\n"
         "  It is set.\n"
