@@ -245,10 +245,10 @@ class Authority:
         )
 
     def not_yet_valid(self, common_name: str = "app", **options: object) -> Leaf:
-        """Return a leaf whose validity starts tomorrow."""
+        """Return a leaf whose validity starts in a day and a half."""
         return self.issue(
             common_name,
-            not_before=now() + DAY,
+            not_before=now() + 1.5 * DAY,
             not_after=now() + 30 * DAY,
             **options,  # type: ignore[arg-type]
         )

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
-from understack_nautobot_settings.certificates.files import certificates_in
-from understack_nautobot_settings.certificates.files import content_of
+from understack_nautobot_settings.certificates.files import Mount
 from understack_nautobot_settings.certificates.openssl import EXPIRED
 from understack_nautobot_settings.certificates.openssl import NO_ISSUER
 from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
 from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.openssl import present
 from understack_nautobot_settings.certificates.openssl import reason_words
-from understack_nautobot_settings.certificates.reading import X509
-from understack_nautobot_settings.certificates.reading import dates
-from understack_nautobot_settings.certificates.reading import is_valid
+from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.problems import Problem
-
-_DAY = 86400
 
 _STRICT_WORDS = {
     85: "a certificate has no AuthorityKeyIdentifier",
@@ -39,6 +36,7 @@ _STRICT_WORDS = {
     92: "a CA has no key usage",
 }
 
+_OTHER_CURVES = ("secp384r1", "secp521r1")
 _PINNED_VERSION = r"/\.\.\d{4}_"
 _OCTAL = r"\\([0-7]{3})"
 _MOUNTINFO_ROOT, _MOUNTINFO_POINT = 3, 4
@@ -63,136 +61,158 @@ def inspect_certificates(
         key_password: As for `check_certificates`.
         clock: Seconds since the epoch.
         expiry_warning_days: Days before notAfter from which to warn.
-        database_user: The user that PostgreSQL compares the CN with, None to leave
-            that out.
+        database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
 
     Returns:
         Problems, all of severity warning.
     """
-    moment = _Moment(int(clock()), expiry_warning_days)
-    chain = certificates_in(files.cert)
-    authorities = certificates_in(files.ca)
+    mount = Mount(files, clock)
+    window = datetime.timedelta(days=expiry_warning_days)
+    chain = mount.certificates(files.cert)
+    authorities = mount.certificates(files.ca)
     problems = [
-        *(problem for file in files.present() for problem in _form_warnings(file)),
-        *_key_warnings(files),
-        *_name_warnings(files, chain, database_user),
-        *_chain_dates(files.cert, chain, moment),
-        *_issuer_warnings(files, chain, authorities, key_password),
-        *_authority_warnings(files.ca, authorities, chain, moment),
+        *(one for file in files.present() for one in _form_warnings(mount, file)),
+        *_key_warnings(mount, chain),
+        *_name_problems(files, chain, database_user),
+        *_chain_dates(files.cert, chain, window),
+        *_issuer_warnings(mount, chain, authorities, key_password),
+        *_authority_warnings(mount, authorities, chain, window),
         *_mount_warnings(files, mountinfo),
     ]
     return list(dict.fromkeys(problems))
 
 
-class _Moment(NamedTuple):
-    """The present, and how far from it a date is too near."""
+def check_name(
+    files: ClientFiles,
+    database_user: str | None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> list[Problem]:
+    """Tell whether PostgreSQL's ``cert`` rule lets a certificate in as a user.
 
-    now: int
-    warning_days: int
+    The server compares the octets of the first CN with the name of the user
+    (be-secure-openssl.c), so that the encoding counts as well.
 
-    def is_near(self, certificate: X509) -> bool:
-        """Tell whether a certificate that is valid ends within the warning days."""
-        left = certificate.not_after - self.now
-        return not self.is_outside(certificate) and left <= self.warning_days * _DAY
+    Args:
+        files: The files of one client; others than PostgreSQL's have no user.
+        database_user: The user that logs in, None to leave that out.
+        clock: Seconds since the epoch.
 
-    def is_outside(self, certificate: X509) -> bool:
-        """Tell whether a certificate is outside of its validity."""
-        return not is_valid(certificate, self.now)
-
-    def days(self, certificate: X509) -> str:
-        """Return the whole days left: ``in 12 days``."""
-        days = (certificate.not_after - self.now) // _DAY
-        return f"in {days} day{'' if days == 1 else 's'}"
+    Returns:
+        At most one problem, a warning: an identity map makes other names work.
+    """
+    mount = Mount(files._replace(key=None, ca=None), clock)
+    return list(_name_problems(files, mount.certificates(files.cert), database_user))
 
 
-def _form_warnings(file: CertificateFile) -> Iterator[Problem]:
-    content = content_of(file.path)
+def _form_warnings(mount: Mount, file: CertificateFile) -> Iterator[Problem]:
+    content = mount.content(file)
     if b"-----BEGIN " not in content:
         return
     if b"-----\r\n" in content:
-        yield codes.PEM_CRLF.problem(
-            file.variable,
-            f"{file.path} ends its lines with CR LF.",
-            "Extract its blocks with filterPEM in the ExternalSecret template.",
-        )
+        fact = f"{file.path} ends its lines with CR LF."
+        yield codes.PEM_CRLF.problem(file.variable, fact)
     if content.startswith(pem.BYTE_ORDER_MARK):
-        yield codes.PEM_BYTE_ORDER_MARK.problem(
-            file.variable,
-            f"{file.path} starts with a byte order mark.",
-            "Save it as UTF-8 without one.",
-        )
+        fact = f"{file.path} starts with a byte order mark."
+        yield codes.PEM_BYTE_ORDER_MARK.problem(file.variable, fact)
 
 
-def _key_warnings(files: ClientFiles) -> Iterator[Problem]:
-    if files.use != POSTGRESQL or files.key is None:
+def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Problem]:
+    files = mount.files
+    if files.use != POSTGRESQL:
         return
-    if pem.is_der(content_of(files.key.path)):
+    if files.cert and chain and chain[0].key_kind in _OTHER_CURVES:
+        yield codes.CERTIFICATE_CURVE.problem(
+            files.cert.variable,
+            f"the key of {files.cert.path} is on the curve {chain[0].key_kind}, which "
+            "a PostgreSQL that speaks only TLS 1.2 refuses by default.",
+        )
+    if files.key is None:
+        return
+    if pem.is_der_key(mount.content(files.key)):
         yield codes.KEY_DER.problem(
             files.key.variable,
-            f"{files.key.path} is DER, which libpq takes and Redis clients do not.",
-            "Convert it: 'openssl pkey -inform DER'.",
+            f"{files.key.path} is DER, which libpq accepts and Redis clients do not.",
         )
     if ":" in files.key.path:
         yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
-            f"{files.key.path} has a colon; libpq may take what stands before it for "
-            "an OpenSSL engine.",
-            "Use a path without a colon.",
+            f"{files.key.path} has a colon; libpq may take the part before it as the "
+            "name of an OpenSSL engine.",
         )
 
 
-def _name_warnings(
-    files: ClientFiles, chain: Sequence[X509], database_user: str | None
+def _name_problems(
+    files: ClientFiles, chain: Sequence[Certificate], database_user: str | None
 ) -> Iterator[Problem]:
     if files.use != POSTGRESQL or not (files.cert and chain and database_user):
         return
-    if chain[0].common_name != database_user:
-        yield codes.CERTIFICATE_NAME_MISMATCH.problem(
-            files.cert.variable,
-            f"{files.cert.path} is {chain[0].subject or 'without a name'}, and the "
-            f"database user is {database_user}.",
-            f"Issue it with commonName {database_user}; only an identity map on the "
-            "server makes another name work.",
-        )
+    name = chain[0].encoded_name
+    if name == database_user.encode():
+        return
+    subject = chain[0].subject or "has no name"
+    if chain[0].common_name == database_user:
+        subject += " in an encoding that PostgreSQL does not accept (BMPString)"
+    yield codes.CERTIFICATE_NAME_MISMATCH.problem(
+        files.cert.variable,
+        f"the certificate in {files.cert.path} "
+        f"{'is ' if chain[0].subject else ''}{subject}, and the database user is "
+        f"{database_user}.",
+    )
 
 
 def _chain_dates(
-    cert: CertificateFile | None, chain: Sequence[X509], moment: _Moment
+    cert: CertificateFile | None,
+    chain: Sequence[Certificate],
+    window: datetime.timedelta,
 ) -> Iterator[Problem]:
     if cert is None:
         return
     for position, one in enumerate(chain):
-        if moment.is_near(one):
-            yield codes.CERTIFICATE_EXPIRING.problem(
-                cert.variable,
-                f"{one.subject} in {cert.path} expires {moment.days(one)}, on "
-                f"{utc(one.not_after)}.",
-                "Renew it; on a site, copy the renewed certificate there.",
-            )
-        if position and moment.is_outside(one):
-            yield codes.CERTIFICATE_INTERMEDIATE_DATES.problem(
-                cert.variable,
-                f"the intermediate {one.subject} in {cert.path} is "
-                f"{dates(one, moment.now)}.",
-                "Put the renewed intermediate after the client certificate.",
-            )
+        if _is_near(one, window):
+            fact = f"{one.subject} in {cert.path} {_expires(one)}."
+            yield codes.CERTIFICATE_EXPIRING.problem(cert.variable, fact)
+        if position and not one.is_valid:
+            fact = f"the intermediate {one.subject} in {cert.path} {_is_dated(one)}."
+            yield codes.CERTIFICATE_INTERMEDIATE_DATES.problem(cert.variable, fact)
+
+
+def _is_near(one: Certificate, window: datetime.timedelta) -> bool:
+    """Tell whether a certificate that is valid ends within the warning period."""
+    return one.is_valid and one.not_after - one.seen_at <= window
+
+
+def _expires(one: Certificate) -> str:
+    return f"expires {distance(one.not_after - one.seen_at)}, on {utc(one.not_after)}"
+
+
+def _is_dated(one: Certificate) -> str:
+    return one.dates if one.is_expired else f"is {one.dates}"
 
 
 def _issuer_warnings(
-    files: ClientFiles,
-    chain: Sequence[X509],
-    authorities: Sequence[X509],
+    mount: Mount,
+    chain: Sequence[Certificate],
+    authorities: Sequence[Certificate],
     key_password: str | None,
 ) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
+    files = mount.files
     cert, key, ca = files.cert, files.key or files.cert, files.ca
     if cert is None or key is None or ca is None:
         return
-    strictly = _refusal_by(cert, key, ca, key_password, strict=True)
+    if not all(map(mount.read, (cert, key, ca))):
+        return
+
+    def refusal(*, strict: bool) -> tuple[int, str] | None:
+        contents = (mount.content(file) for file in (cert, key, ca))
+        return _refusal_by(*contents, password=key_password, strict=strict)
+
+    strictly = refusal(strict=True)
     if strictly is None:
         return
-    code = _refusal_by(cert, key, ca, key_password, strict=False)
+    code = refusal(strict=False)
     if code is not None:
         words = "" if code[0] in NO_ISSUER else f": {code[1]}"
         names = "".join(
@@ -204,141 +224,116 @@ def _issuer_warnings(
         yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
             f"{cert.path}{names} does not lead to a CA in {ca.path}{words}.",
-            "Where one CA signs clients and servers, mount its certificate; where "
-            "two do, ask the server with 'probe'.",
         )
-        return
-    if not any(map(_is_lax, authorities)):
+    elif not any(map(_is_lax, authorities)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
             f"{_STRICT_WORDS.get(strictly[0], strictly[1])}.",
-            "Issue CA and certificates as RFC 5280 asks; Python 3.13 holds servers "
-            "of this CA to it.",
         )
 
 
-def _is_lax(certificate: X509) -> bool:
+def _is_lax(certificate: Certificate) -> bool:
     """Tell whether the constraints of a CA are not strict enough for Python 3.13."""
-    return certificate.is_ca and not certificate.has_critical_constraints
+    return bool(certificate.is_ca) and not certificate.has_critical_constraints
 
 
 def _refusal_by(
-    cert: CertificateFile,
-    key: CertificateFile,
-    ca: CertificateFile,
-    key_password: str | None,
-    *,
-    strict: bool,
+    cert: bytes, key: bytes, ca: bytes, *, password: str | None, strict: bool
 ) -> tuple[int, str] | None:
     """Return code and words of what a server with this CA file objects to.
 
     Leaves out dates and purpose, which have problems of their own, and files that
     cannot be loaded.
     """
-    presented = present(cert.path, key.path, key_password, trust=ca.path, strict=strict)
+    presented = present(cert, key, password, trust=ca, strict=strict)
     code = getattr(presented.error, "verify_code", None)
-    if presented.error is None or code is None:
-        return None
-    if code in (EXPIRED, NOT_YET_VALID, PURPOSE):
+    if code is None or code in (EXPIRED, NOT_YET_VALID, PURPOSE):
         return None
     return code, reason_words(presented.error)
 
 
 def _authority_warnings(
-    ca: CertificateFile | None,
-    authorities: Sequence[X509],
-    chain: Sequence[X509],
-    moment: _Moment,
+    mount: Mount,
+    authorities: Sequence[Certificate],
+    chain: Sequence[Certificate],
+    window: datetime.timedelta,
 ) -> Iterator[Problem]:
+    ca = mount.files.ca
     if ca is None:
         return
-    if pem.holds(content_of(ca.path), pem.PRIVATE_KEY):
-        yield codes.CA_HOLDS_KEY.problem(
-            ca.variable,
-            f"{ca.path} holds a private key.",
-            "Store the CA certificate alone; if the key is the CA's, replace the CA.",
-        )
+    if pem.holds(mount.content(ca), pem.PRIVATE_KEY):
+        fact = f"{ca.path} holds a private key."
+        yield codes.CA_HOLDS_KEY.problem(ca.variable, fact)
     usable = [one for one in authorities if one.is_ca]
-    if any(not moment.is_outside(one) for one in usable):
-        yield from _authority_dates(ca, usable, moment)
-    yield from _authority_changes(ca, usable, moment)
-    for one in filter(_is_lax, usable):
-        yield codes.CERTIFICATE_NOT_STRICT.problem(
-            ca.variable,
-            f"basicConstraints of the CA {one.subject} in {ca.path} is not critical.",
-            "Issue the CA anew as RFC 5280 asks; Python 3.13 refuses the servers of "
-            "this one.",
-        )
+    if any(one.is_valid for one in usable):
+        yield from _authority_dates(ca, usable, window)
+    yield from _authority_changes(ca, usable)
+    for one in usable:
+        if _is_lax(one):
+            yield codes.CERTIFICATE_NOT_STRICT.problem(
+                ca.variable,
+                f"basicConstraints of the CA {one.subject} in {ca.path} is not "
+                "critical.",
+            )
+        usages = one.extended_usages
+        if usages is not None and not {"server auth", "any"} & set(usages):
+            yield codes.CA_NOT_FOR_SERVERS.problem(
+                ca.variable,
+                f"the CA {one.subject} in {ca.path} is not for server certificates: "
+                f"its usages are {', '.join(usages)}.",
+            )
     for one in authorities:
-        if not one.is_ca:
+        if one.is_ca is False:
             yield _no_authority(ca, one, chain)
 
 
 def _authority_dates(
-    ca: CertificateFile, authorities: Sequence[X509], moment: _Moment
+    ca: CertificateFile, authorities: Sequence[Certificate], window: datetime.timedelta
 ) -> Iterator[Problem]:
     for one in authorities:
-        if moment.is_near(one):
-            yield codes.CA_EXPIRING.problem(
-                ca.variable,
-                f"the CA {one.subject} in {ca.path} expires {moment.days(one)}, on "
-                f"{utc(one.not_after)}.",
-                "Distribute the new CA beside the old one before any certificate "
-                "changes.",
-            )
-        if moment.is_outside(one):
-            yield codes.CA_DATES.problem(
-                ca.variable,
-                f"the CA {one.subject} in {ca.path} is {dates(one, moment.now)}.",
-                "Remove it, unless it only waits for its time.",
-            )
+        named = f"the CA {one.subject} in {ca.path}"
+        if _is_near(one, window):
+            fact = f"{named} {_expires(one)}."
+            yield codes.CA_EXPIRING.problem(ca.variable, fact)
+        if not one.is_valid:
+            yield codes.CA_DATES.problem(ca.variable, f"{named} {_is_dated(one)}.")
 
 
 def _authority_changes(
-    ca: CertificateFile, authorities: Sequence[X509], moment: _Moment
+    ca: CertificateFile, authorities: Sequence[Certificate]
 ) -> Iterator[Problem]:
     distinct = list({one.der: one for one in authorities}.values())
-    roots = [one for one in distinct if one.same_names]
+    roots = [one for one in distinct if one.is_self_issued]
     if len(roots) > 1:
-        named = "; ".join(f"{one.subject} {dates(one, moment.now)}" for one in roots)
-        yield codes.CA_SEVERAL.problem(
-            ca.variable,
-            f"{ca.path} holds {len(roots)} CAs: {named}.",
-            "Right during a change of CA; remove the old one when no certificate of "
-            "it is left.",
-        )
-    subjects = [one.subject for one in distinct]
-    for subject in dict.fromkeys(subjects):
-        if subjects.count(subject) > 1:
-            yield codes.CA_SAME_SUBJECT.problem(
-                ca.variable,
-                f"{ca.path} holds {subjects.count(subject)} CAs named {subject}.",
-                "Give a new CA a new name; a certificate without "
-                "AuthorityKeyIdentifier is checked with the first one only.",
-            )
+        named = "; ".join(f"{one.subject} ({one.dates})" for one in roots)
+        fact = f"{ca.path} holds {len(roots)} CAs: {named}."
+        yield codes.CA_SEVERAL.problem(ca.variable, fact)
+    for subject, count in Counter(one.subject for one in distinct).items():
+        if count > 1:
+            fact = f"{ca.path} holds {count} CAs named {subject}."
+            yield codes.CA_SAME_SUBJECT.problem(ca.variable, fact)
 
 
-def _no_authority(ca: CertificateFile, one: X509, chain: Sequence[X509]) -> Problem:
+def _no_authority(
+    ca: CertificateFile, one: Certificate, chain: Sequence[Certificate]
+) -> Problem:
     ours = bool(chain) and one.der == chain[0].der
-    if ours and one.same_names:
+    if ours and one.is_self_issued:
         return codes.CA_OF_ITSELF.problem(
             ca.variable,
             f"{ca.path} lists the self-signed client certificate {one.subject} as "
             "its own CA.",
-            "Issue it with the CA issuer, not with a selfSigned one.",
         )
     if ours:
         return codes.CA_HOLDS_CERTIFICATE.problem(
             ca.variable,
             f"{ca.path} lists the client certificate {one.subject} among the CAs.",
-            "Remove it from the CA file.",
         )
     return codes.CA_HOLDS_OTHER.problem(
         ca.variable,
         f"{ca.path} lists {one.subject or 'a certificate without a name'}, which is "
-        "no CA.",
-        "Remove it from the CA file.",
+        "not a CA.",
     )
 
 
@@ -358,7 +353,12 @@ def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:
 
 def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
     """Yield mount point and mounted directory; nothing on systems without."""
-    for line in os.fsdecode(content_of(mountinfo)).splitlines():
+    try:
+        with open(mountinfo, "rb") as table:
+            lines = os.fsdecode(table.read()).split("\n")
+    except OSError:
+        return
+    for line in lines:
         fields = line.split(" ")
         if len(fields) > _MOUNTINFO_POINT:
             point, root = (

@@ -1,24 +1,32 @@
-"""OpenSSL's verdict on certificate files, without a network."""
+"""OpenSSL's verdict on certificate files, without a network.
+
+What is judged are bytes that were read once. Python's ``ssl`` loads certificates
+from paths alone, so it gets paths of memory.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
 from contextlib import suppress
+from typing import IO
 from typing import TYPE_CHECKING
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates import pem
+
 if TYPE_CHECKING:
     import ssl
-
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 NOT_YET_VALID = 9
 EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)
 PURPOSE = 26
-
-
-_MOST_ACCEPTED = 16
+NAME_MISMATCH = (62, 64)
 
 
 class Presented(NamedTuple):
@@ -35,77 +43,31 @@ class Presented(NamedTuple):
     asked: bool = False
 
 
-_accepted: dict[tuple[object, ...], Presented] = {}
-
-
-def identity(path: str) -> tuple[int, ...] | None:
-    """Return what tells a file from the one that takes its place, None for none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-
-
 def present(
-    cert: str,
-    key: str,
+    cert: bytes,
+    key: bytes,
     key_password: str | None,
     *,
-    trust: str | None = None,
+    trust: bytes | None = None,
     strict: bool = False,
+    level: int | None = 0,
 ) -> Presented:
     """Present a certificate to a server in memory, which demands one.
-
-    What is accepted is remembered while the files stay the same: PostgreSQL and
-    Redis are usually given one and the same certificate. A certificate that expires
-    meanwhile is still remembered as accepted; dates are the caller's to compare.
 
     In TLS 1.3 the client is through before the server looks at its certificate:
     time enough to tell the server which certificate to trust.
 
     Args:
-        cert: Path of the certificate.
-        key: Path of its key.
+        cert: Content of the certificate file.
+        key: Content of the key file.
         key_password: Password of the key.
-        trust: Path of the CAs that the server trusts; None to trust the certificate
-            itself and judge nothing but it.
+        trust: Content of the CA file that the server trusts. None to send the first
+            certificate alone and to trust that: what stands behind it is for the
+            server, which has other copies of it, to judge.
         strict: Apply the strict rules of RFC 5280.
+        level: OpenSSL's security level; 0 refuses no size of key and no hash, None
+            takes the level of this Python, which need not be that of the driver.
     """
-    question = _question(cert, key, trust, strict=strict)
-    if not key_password:
-        known = _accepted.get(question)
-        if known is not None:
-            return known
-    presented = _presented(cert, key, key_password, trust, strict=strict)
-    accepted = presented.error is None and not key_password
-    # An answer about files that were swapped meanwhile is an answer to nothing.
-    if accepted and question == _question(cert, key, trust, strict=strict):
-        if len(_accepted) >= _MOST_ACCEPTED:
-            _accepted.clear()
-        _accepted[question] = presented
-        # Who passes under CAs, strictly, passes on his own and leniently as well.
-        _accepted[_question(cert, key, trust, strict=False)] = presented
-        _accepted[_question(cert, key, None, strict=False)] = presented
-    return presented
-
-
-def _question(
-    cert: str, key: str, trust: str | None, *, strict: bool
-) -> tuple[object, ...]:
-    """Return what the answer depends on: files by identity, and how they are seen."""
-    paths = [cert, key] if trust is None else [cert, key, trust]
-    return tuple(map(identity, paths)), trust is None, strict
-
-
-def _presented(
-    cert: str,
-    key: str,
-    key_password: str | None,
-    trust: str | None,
-    *,
-    strict: bool,
-) -> Presented:
     import ssl
 
     asked: list[bool] = []
@@ -124,13 +86,19 @@ def _presented(
         server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if strict:
         server.verify_flags |= ssl.VERIFY_X509_STRICT
+    if level is not None:
+        for context in (client, server):
+            context.set_ciphers(f"DEFAULT@SECLEVEL={level}")
+    sent = cert if trust is not None else pem.first_block(cert, pem.CERTIFICATE) or cert
     leaf: bytes | None = None
     try:
+        with _paths(cert, key, sent) as (cert_path, key_path, sent_path):
+            # The server shows the same certificate; the client does not mind.
+            server.load_cert_chain(cert_path, key_path, password)
+            client.load_cert_chain(sent_path, key_path, password)
         for context in (client, server):
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             context.maximum_version = ssl.TLSVersion.TLSv1_3
-            # The server shows the same certificate; the client does not mind.
-            context.load_cert_chain(cert, key, password)
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         ours = client.wrap_bio(to_client, to_server)
         theirs = server.wrap_bio(to_server, to_client, server_side=True)
@@ -142,20 +110,22 @@ def _presented(
         if trust is None:
             server.load_verify_locations(cadata=leaf)
         else:
-            server.load_verify_locations(cafile=trust)
+            with _paths(trust) as (trust_path,):
+                server.load_verify_locations(cafile=trust_path)
         theirs.do_handshake()
     except (OSError, ValueError) as error:
         return Presented(leaf, error, bool(asked))
     return Presented(leaf, None, bool(asked))
 
 
-def trusting(path: str) -> ssl.SSLContext | None:
+def trusting(content: bytes) -> ssl.SSLContext | None:
     """Return a context that trusts what is in a file, None where it is unreadable."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_verify_locations(cafile=path)
+        with _paths(content) as (path,):
+            context.load_verify_locations(cafile=path)
     except OSError:
         return None
     return context if certificate_count(context) else None
@@ -170,4 +140,24 @@ def reason_words(error: Exception | None) -> str:
     """Return OpenSSL's reason, which never holds content of a file."""
     words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     text = str(words or "no reason given")
-    return text.replace("_", " ") if text.isupper() else text
+    return text.replace("_", " ").lower() if text.isupper() else text
+
+
+@contextmanager
+def _paths(*contents: bytes) -> Iterator[list[str]]:
+    """Yield a path for each content, of files that exist in memory alone."""
+    with ExitStack() as stack:
+        paths = []
+        for content in contents:
+            file = stack.enter_context(_memory())
+            file.write(content)
+            file.flush()
+            paths.append(f"/proc/self/fd/{file.fileno()}")
+        yield paths
+
+
+def _memory() -> IO[bytes]:
+    with suppress(OSError):
+        return os.fdopen(os.memfd_create("certificates"), "w+b")
+    # A sandbox without the call: a file that has no name, and so no other readers.
+    return tempfile.TemporaryFile()

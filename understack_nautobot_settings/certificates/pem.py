@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
@@ -19,7 +20,7 @@ PRIVATE_KEY = "private key"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-# Patterns are compiled where they are used: most are for files that are broken.
+# A pattern here never reaches over more than one line: any content takes linear time.
 _LABELS = {
     CERTIFICATE: rb"(?:X509 |TRUSTED )?CERTIFICATE",
     PRIVATE_KEY: rb"(?!OPENSSH)(?:[A-Z0-9]+ )?PRIVATE KEY",
@@ -33,22 +34,18 @@ _KINDS = (
     (rb"CMS|PKCS ?#?7.*", "a PKCS #7 bundle"),
     (rb"X509 CRL", "a revocation list"),
 )
-_CONVERSIONS = {
-    CERTIFICATE: "openssl x509 -inform DER",
-    PRIVATE_KEY: "openssl pkey -inform DER",
-}
-_LABELLED = {CERTIFICATE: "CERTIFICATE", PRIVATE_KEY: "PRIVATE KEY"}
 
 _BEGIN = rb"-----BEGIN ([^\r\n-]*)-----"
-_BLOCK = rb"(?ms)^-----BEGIN ([^\r\n-]*)-----[ \t]*\r?$(.*?)^-----END \1-----"
-_GLUED = rb"-----END [^\r\n-]*-----[^\r\n]*-----BEGIN "
+_BEGIN_LINE = rb"-----BEGIN ([^\r\n-]*)-----[ \t\r]*"
+_END = rb"-----END ([^\r\n-]*)-----"
 _ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]"
 _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
 _LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
-_HEADERS = rb"(?s)\A\s*[A-Za-z-]+:.*?\r?\n\r?\n"
 _ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
 _PKCS12 = bytes.fromhex("06092a864886f70d0107")
+# What a certificate begins with, and no key: two sequences, and a version, [0].
+_CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
 _LONG_LENGTHS = range(0x80, 0x85)
 _QUANTUM = 4
 
@@ -59,12 +56,10 @@ class PemFault(NamedTuple):
     Attributes:
         code: The kind of problem.
         fact: A sentence to follow the path: ``is DER, not PEM.``
-        remedy: What mends it.
     """
 
     code: Code
     fact: str
-    remedy: str
 
 
 def holds(content: bytes, wanted: str) -> bool:
@@ -86,15 +81,28 @@ def is_der(content: bytes) -> bool:
     return content[1] in _LONG_LENGTHS or content[1] == len(content) - 2
 
 
+def is_der_key(content: bytes) -> bool:
+    """Tell whether a file may be a binary private key, which libpq accepts."""
+    return is_der(content) and not (_is_pkcs12(content) or _is_certificate(content))
+
+
+def has_trust_settings(content: bytes) -> bool:
+    """Tell whether a CA file has OpenSSL's own blocks, which say whom they trust."""
+    return b"-----BEGIN TRUSTED CERTIFICATE-----" in content
+
+
 def certificates(content: bytes) -> list[bytes]:
     """Return every readable certificate of a file as DER, in their order."""
-    found = []
-    for label, body in re.findall(_BLOCK, content.removeprefix(BYTE_ORDER_MARK)):
-        if re.fullmatch(_LABELS[CERTIFICATE], label):
-            der = _first_object(_decoded(body) or b"")
-            if der is not None:
-                found.append(der)
-    return found
+    bodies = (body for _, body in _blocks(content, CERTIFICATE))
+    ders = (_first_object(_decoded(body) or b"") for body in bodies)
+    return [der for der in ders if der]
+
+
+def first_block(content: bytes, wanted: str) -> bytes | None:
+    """Return the first block of a kind as it stands there, None without one."""
+    for label, body in _blocks(content, wanted):
+        return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (label, body, label)
+    return None
 
 
 def armoured(der: bytes, label: str) -> bytes:
@@ -125,87 +133,76 @@ def pem_fault(content: bytes, wanted: str) -> PemFault | None:
     )
 
 
+def _blocks(content: bytes, wanted: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield label and body of each complete block of a kind."""
+    label: bytes | None = None
+    body: list[bytes] = []
+    for line in content.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
+        begin = re.fullmatch(_BEGIN_LINE, line)
+        if begin:
+            label, body = begin.group(1), []
+        elif label is not None and line.startswith(b"-----END " + label + b"-----"):
+            if re.fullmatch(_LABELS[wanted], label):
+                yield label, b"\n".join(body)
+            label = None
+        else:
+            body.append(line)
+
+
 def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
     if not content.strip():
-        return PemFault(
-            codes.FILE_EMPTY,
-            "holds nothing but blanks.",
-            "Fill the key of the mounted secret at its source.",
-        )
+        return PemFault(codes.FILE_EMPTY, "holds only blanks.")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
-        return PemFault(
-            codes.PEM_UTF16,
-            "is UTF-16 text.",
-            "Save it as ASCII or UTF-8.",
-        )
+        return PemFault(codes.PEM_UTF16, "is UTF-16 text.")
     if is_der(content):
         return _binary_fault(content, wanted)
     if re.search(_BEGIN, content):
         return None
-    return _unarmoured_fault(content, wanted)
+    return _unarmoured_fault(content)
 
 
 def _binary_fault(content: bytes, wanted: str) -> PemFault:
-    if _PKCS12 in content[:64]:
-        return PemFault(
-            codes.PEM_PKCS12,
-            "is a PKCS #12 archive, not PEM.",
-            "Take certificate and key out of it: 'openssl pkcs12 -nodes'.",
-        )
-    return PemFault(
-        codes.PEM_DER,
-        "is DER, not PEM.",
-        f"Convert it: '{_CONVERSIONS[wanted]}'.",
-    )
+    if _is_pkcs12(content):
+        return PemFault(codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM.")
+    if wanted == PRIVATE_KEY and _is_certificate(content):
+        fact = "holds a certificate (DER), not a private key."
+        return PemFault(codes.PEM_OTHER_KIND, fact)
+    return PemFault(codes.PEM_DER, "is DER, not PEM.")
 
 
-def _unarmoured_fault(content: bytes, wanted: str) -> PemFault:
+def _is_pkcs12(content: bytes) -> bool:
+    return _PKCS12 in content[:64]
+
+
+def _is_certificate(content: bytes) -> bool:
+    return re.match(_CERTIFICATE, content) is not None
+
+
+def _unarmoured_fault(content: bytes) -> PemFault:
     """Return what a file is that has no BEGIN line."""
     decoded = _decoded(content) or b""
     if re.search(_BEGIN, decoded):
-        return PemFault(
-            codes.PEM_BASE64,
-            "is base64 of a PEM file.",
-            "Decode it once; 'data' of a Secret takes base64, 'stringData' the text.",
-        )
+        return PemFault(codes.PEM_BASE64, "is base64 of a PEM file.")
     if is_der(decoded):
-        return PemFault(
-            codes.PEM_NO_ARMOUR,
-            "is base64 without BEGIN and END lines.",
-            f"Put it between -----BEGIN {_LABELLED[wanted]}----- and "
-            f"-----END {_LABELLED[wanted]}-----.",
-        )
+        return PemFault(codes.PEM_NO_ARMOUR, "is base64 without BEGIN and END lines.")
     if b"-----END " in content:
         return _truncated("starts after the BEGIN line of its first block.")
-    return PemFault(
-        codes.PEM_NONE,
-        "holds no PEM block.",
-        "Look at the source of the secret: a template that was not rendered, or an "
-        "error message, is stored as readily as a certificate.",
-    )
+    return PemFault(codes.PEM_NONE, "holds no PEM block.")
 
 
 def _line_fault(content: bytes) -> PemFault | None:
     if re.search(_LITERAL_LINE_END, content):
-        return PemFault(
-            codes.PEM_LITERAL_LINE_ENDS,
-            r"has the two characters \n where a line should end.",
-            "Store real line ends, in YAML as a block scalar (|).",
-        )
+        fact = r"has the two characters \n where a line should end."
+        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
     if b"\r" in content and b"\n" not in content:
-        return PemFault(
-            codes.PEM_CR_ONLY,
-            "ends its lines with CR alone.",
-            "Turn CR into LF at the source of the secret; removing CR would leave "
-            "one long line.",
-        )
+        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
     return None
 
 
 def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
     if holds(content, wanted):
         return None
-    labels = re.findall(_BEGIN, content)
+    labels = set(re.findall(_BEGIN, content))
     seen = next(
         (
             kind
@@ -214,49 +211,33 @@ def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
         ),
         "a PEM block of another kind",
     )
-    return PemFault(
-        codes.PEM_OTHER_KIND,
-        f"holds {seen}, not a {wanted}.",
-        f"Store the {wanted} there.",
-    )
+    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
 
 
 def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
-    if re.search(_GLUED, content):
-        return PemFault(
-            codes.PEM_GLUED,
-            "has an END line and the next BEGIN line joined into one.",
-            "Put a line end between the blocks; every file that is concatenated has "
-            "to end with one.",
-        )
+    for line in content.split(b"\n"):
+        end = line.find(b"-----END ")
+        if 0 <= end < line.rfind(b"-----BEGIN "):
+            fact = "has an END line and the next BEGIN line joined into one."
+            return PemFault(codes.PEM_GLUED, fact)
     if re.search(_ONE_LINE, content):
-        return PemFault(
-            codes.PEM_ONE_LINE,
-            "has lost its line ends.",
-            "Store it with its line ends, in YAML as a block scalar (|).",
-        )
+        return PemFault(codes.PEM_ONE_LINE, "has lost its line ends.")
     if re.search(_INDENTED, content):
-        return PemFault(
-            codes.PEM_INDENTED,
-            "has indented BEGIN or END lines.",
-            "Remove the blanks before them; in a Helm template use 'nindent' with a "
-            "block scalar (|).",
-        )
+        return PemFault(codes.PEM_INDENTED, "has indented BEGIN or END lines.")
+    ends = {end.group(1): end.start() for end in re.finditer(_END, content)}
     for begin in re.finditer(_BEGIN, content):
         label = begin.group(1)
-        if (
-            re.fullmatch(_LABELS[wanted], label)
-            and b"-----END " + label + b"-----" not in content[begin.end() :]
-        ):
+        wrong_kind = not re.fullmatch(_LABELS[wanted], label)
+        if not wrong_kind and ends.get(label, -1) < begin.end():
             return _truncated("ends before the END line of its last block.")
     return None
 
 
 def _block_fault(content: bytes, wanted: str) -> PemFault | None:
-    for label, body in re.findall(_BLOCK, content.removeprefix(BYTE_ORDER_MARK)):
-        if not re.fullmatch(_LABELS[wanted], label) or is_encrypted(body):
+    for _, body in _blocks(content, wanted):
+        if is_encrypted(body):
             continue
-        decoded = _decoded(re.sub(_HEADERS, b"", body))
+        decoded = _decoded(_without_headers(body))
         if decoded is None:
             return damaged(wanted)
         if is_der(decoded) and _first_object(decoded) is None:
@@ -266,19 +247,17 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
 
 def damaged(wanted: str) -> PemFault:
     """Return the fault of a block whose content is not what its label says."""
-    return PemFault(
-        codes.PEM_DAMAGED,
-        f"holds a {wanted} that is damaged.",
-        "Copy it again from where it was issued.",
-    )
+    return PemFault(codes.PEM_DAMAGED, f"holds a {wanted} that is damaged.")
 
 
 def _truncated(fact: str) -> PemFault:
-    return PemFault(
-        codes.PEM_TRUNCATED,
-        fact,
-        "Copy the whole file again from where it was issued.",
-    )
+    return PemFault(codes.PEM_TRUNCATED, fact)
+
+
+def _without_headers(body: bytes) -> bytes:
+    """Return a body without lines such as ``DEK-Info:`` and the blank one after."""
+    first, separator, rest = body.replace(b"\r\n", b"\n").partition(b"\n\n")
+    return rest if separator and b":" in first else body
 
 
 def _decoded(text: bytes) -> bytes | None:

@@ -1,39 +1,30 @@
-"""What a DER-encoded certificate says about itself (RFC 5280).
+"""What a certificate says about itself, read with ``cryptography.x509``.
 
-The standard library reads certificates only for a connection it has verified, and
-an expired one is exactly what has to be described. OpenSSL stays the judge of what
-is valid; this only reads out names, dates and extensions.
+OpenSSL stays the judge of what is valid. This reads names, dates and extensions for
+sentences, and what it cannot read it leaves out: a form that OpenSSL accepts and
+``cryptography`` (42 and later) does not is no fault of a file.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+import datetime
+import threading
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import suppress
+from typing import TYPE_CHECKING
+from typing import Any
 from typing import NamedTuple
 
-_SEQUENCE = 0x30
-_SET = 0x31
-_INTEGER = 0x02
-_BIT_STRING = 0x03
-_OCTET_STRING = 0x04
-_BOOLEAN = 0x01
-_OID = 0x06
-_UTC_TIME = 0x17
-_GENERALIZED_TIME = 0x18
-_BMP_STRING = 0x1E
-_VERSION = 0xA0
-_EXTENSIONS = 0xA3
-_LONG_FORM = 0x80
-_INDEFINITE = 0x80
-# RFC 5280: two-digit years from 50 on are of the last century.
-_PIVOT_YEAR = 50
-_MARCH = 3
+from understack_nautobot_settings.certificates import pem
+from understack_nautobot_settings.problems import printable
 
-_COMMON_NAME = "2.5.4.3"
+if TYPE_CHECKING:
+    from cryptography import x509
+
 _ATTRIBUTES = {
-    _COMMON_NAME: "CN",
+    "2.5.4.3": "CN",
     "2.5.4.4": "SN",
     "2.5.4.5": "serialNumber",
     "2.5.4.6": "C",
@@ -55,73 +46,175 @@ _PURPOSES = {
     "2.5.29.37.0": "any",
 }
 _KEY_USAGES = (
-    "digital signature",
-    "content commitment",
-    "key encipherment",
-    "data encipherment",
-    "key agreement",
-    "cert sign",
-    "crl sign",
-    "encipher only",
-    "decipher only",
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
 )
-_BASIC_CONSTRAINTS = "2.5.29.19"
-_KEY_USAGE = "2.5.29.15"
-_EXTENDED_KEY_USAGE = "2.5.29.37"
-_AUTHORITY_KEY_ID = "2.5.29.35"
-_ALTERNATIVE_NAMES = "2.5.29.17"
-_DNS_NAME = 0x82
-_IP_ADDRESS = 0x87
-_IPV4_OCTETS = 4
+# Object identifiers in DER: a common name; the key of an elliptic curve.
+_COMMON_NAME = b"\x06\x03\x55\x04\x03"
+_CURVE_KEY = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+_SEQUENCE = 0x30
+_LONG_FORM = 0x80
+_LONGEST_NAME = 256
+
+# Filters of warnings belong to the process: two threads must not restore them
+# crosswise.
+_quiet = threading.Lock()
 
 
-class X509(NamedTuple):
-    """The fields of a certificate that operators ask for.
+class Certificate(NamedTuple):
+    """One certificate, as it was at the moment when it was read.
 
     Attributes:
-        der: The certificate itself.
-        subject: ``CN=app``, attributes in the order of the certificate.
+        path: The file it was read from, empty for one that a server presented.
+        use: The client that uses the file, as in `ClientFiles`; else empty.
+        subject: ``CN=app``, attributes in the order of the certificate, at most
+            256 characters of them.
         issuer: As the subject.
-        same_names: True where subject and issuer are the same name.
-        common_name: The first CN of the subject, empty without one.
         serial: Upper-case hexadecimal, as OpenSSL prints it.
-        not_before: Start of validity, seconds since the epoch.
-        not_after: End of validity, seconds since the epoch.
-        is_ca: The CA flag of basicConstraints.
+        not_before: Start of validity, UTC.
+        not_after: End of validity, UTC; as OpenSSL has it, its second is outside.
+        seen_at: When it was read, UTC.
+        common_name: The first CN of the subject, empty without one.
+        encoded_name: The octets of that CN, which is what PostgreSQL compares.
+        is_self_issued: True where subject and issuer are the same name.
+        is_ca: The CA flag of basicConstraints; None where no extension can be read.
         has_critical_constraints: True where basicConstraints is critical.
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
-        names_issuer_key: True with an AuthorityKeyIdentifier.
+        key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``; empty where
+            it cannot be read.
+        has_explicit_curve: True where the key writes its curve out instead of
+            naming it.
+        der: The certificate itself.
     """
 
-    der: bytes
+    path: str
+    use: str
     subject: str
     issuer: str
-    same_names: bool
-    common_name: str
     serial: str
-    not_before: int
-    not_after: int
-    is_ca: bool
-    has_critical_constraints: bool
-    key_usages: tuple[str, ...] | None
-    extended_usages: tuple[str, ...] | None
-    names_issuer_key: bool
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    seen_at: datetime.datetime
+    common_name: str = ""
+    encoded_name: bytes = b""
+    is_self_issued: bool = False
+    is_ca: bool | None = False
+    has_critical_constraints: bool = False
+    key_usages: tuple[str, ...] | None = None
+    extended_usages: tuple[str, ...] | None = None
+    key_kind: str = ""
+    has_explicit_curve: bool = False
+    der: bytes = b""
+
+    @property
+    def days_left(self) -> int:
+        """Whole days from `seen_at` to the end of validity, negative after it."""
+        return (self.not_after - self.seen_at).days
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the validity was over."""
+        return self.not_after <= self.seen_at
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the validity had not begun."""
+        return self.not_before > self.seen_at
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was read within its validity."""
+        return not (self.is_expired or self.is_early)
+
+    @property
+    def dates(self) -> str:
+        """What the validity means: ``expired on 2026-11-22T04:21:00Z, 1 day ago``."""
+        if self.is_expired:
+            return f"expired on {self._moment(self.not_after)}"
+        if self.is_early:
+            return f"not valid before {self._moment(self.not_before)}"
+        return f"valid until {utc(self.not_after)}"
+
+    def _moment(self, moment: datetime.datetime) -> str:
+        return f"{utc(moment)}, {distance(moment - self.seen_at)}"
+
+    def is_of_the_same_file(self, other: Certificate) -> bool:
+        """Tell whether another is this certificate, used by another client."""
+        return (self.path, self.der, self.serial) == (
+            other.path,
+            other.der,
+            other.serial,
+        )
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return what ``check --json`` says about it."""
+        return {
+            "path": self.path,
+            "use": self.use,
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "serial": self.serial,
+            "not_before": utc(self.not_before),
+            "not_after": utc(self.not_after),
+            "days_left": self.days_left,
+        }
 
 
-def read_x509(der: bytes) -> X509:
+def read_certificate(
+    der: bytes, *, now: float, path: str = "", use: str = ""
+) -> Certificate:
     """Return the fields of one certificate.
 
     Args:
         der: The certificate, without PEM armour.
+        now: Seconds since the epoch.
+        path: The file that holds it.
+        use: The client that uses the file.
 
     Raises:
-        ValueError: It is no certificate, or one that is cut off or damaged.
+        ValueError: It is no certificate, or one that `cryptography` cannot read.
     """
-    try:
-        return _certificate(der)
-    except (IndexError, StopIteration, OverflowError) as error:
-        raise ValueError("The certificate is cut off or damaged.") from error
+    with _reading() as x509:
+        read = x509.load_der_x509_certificate(der)
+        extensions = _extensions(read)
+        constraints = extensions.get(x509.BasicConstraints)
+        return Certificate(
+            path=path,
+            use=use,
+            subject=_text(read.subject),
+            issuer=_text(read.issuer),
+            serial=hexadecimal(read.serial_number),
+            not_before=read.not_valid_before_utc,
+            not_after=read.not_valid_after_utc,
+            seen_at=datetime.datetime.fromtimestamp(now, datetime.timezone.utc),
+            common_name=_common_name(read.subject),
+            encoded_name=_encoded_name(read.subject.public_bytes()),
+            is_self_issued=_canonical(read.subject) == _canonical(read.issuer),
+            is_ca=constraints.value.ca if constraints else extensions.is_ca,
+            has_critical_constraints=bool(constraints and constraints.critical),
+            key_usages=_key_usages(extensions.get(x509.KeyUsage)),
+            extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
+            key_kind=_key_kind(read),
+            has_explicit_curve=_has_explicit_curve(read.tbs_certificate_bytes),
+            der=der,
+        )
+
+
+def certificates_in(
+    content: bytes, *, now: float, path: str = "", use: str = ""
+) -> list[Certificate]:
+    """Return the certificates of a PEM file that can be read, in their order."""
+    found = []
+    for der in pem.certificates(content):
+        with suppress(ValueError):
+            found.append(read_certificate(der, now=now, path=path, use=use))
+    return found
 
 
 def alternative_names(der: bytes) -> tuple[str, ...]:
@@ -131,147 +224,34 @@ def alternative_names(der: bytes) -> tuple[str, ...]:
         der: The certificate, without PEM armour.
 
     Raises:
-        ValueError: It is no certificate, or one that is cut off or damaged.
+        ValueError: It is no certificate, or one that `cryptography` cannot read.
     """
-    try:
-        _, outer = next(_items(der))
-        _, body = next(_items(outer))
-        content = _extensions(_items(body))[0].get(_ALTERNATIVE_NAMES)
-        if content is None:
-            return ()
-        _, sequence = next(_items(content))
-        names = [_general_name(tag, value) for tag, value in _items(sequence)]
-    except (IndexError, StopIteration) as error:
-        raise ValueError("The certificate is cut off or damaged.") from error
-    return tuple(name for name in names if name)
-
-
-def _general_name(tag: int, value: bytes) -> str:
-    if tag == _DNS_NAME:
-        return value.decode("ascii", "backslashreplace")
-    if tag == _IP_ADDRESS:
-        import socket
-
-        family = socket.AF_INET if len(value) == _IPV4_OCTETS else socket.AF_INET6
-        return socket.inet_ntop(family, value)
-    return ""
-
-
-def readable(ders: Iterable[bytes]) -> Iterator[X509]:
-    """Yield the fields of those certificates that can be read."""
-    for der in ders:
-        with suppress(ValueError):
-            yield read_x509(der)
-
-
-def utc(moment: int) -> str:
-    """Return seconds since the epoch as ``2026-11-22T04:21:00Z``."""
-    year, month, day, hour, minute, second, *_ = time.gmtime(moment)
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-
-
-def is_valid(certificate: X509, now: int) -> bool:
-    """Tell whether a moment, in seconds since the epoch, is within the validity.
-
-    As OpenSSL has it: the last second is not.
-    """
-    return certificate.not_before <= now < certificate.not_after
-
-
-def dates(certificate: X509, now: int) -> str:
-    """Return what the validity means now: ``expired on 2026-11-22T04:21:00Z``."""
-    if certificate.not_after <= now:
-        return f"expired on {utc(certificate.not_after)}"
-    if certificate.not_before > now:
-        return f"not valid before {utc(certificate.not_before)}"
-    return f"until {utc(certificate.not_after)}"
-
-
-def _certificate(der: bytes) -> X509:
-    _, outer = next(_items(der))
-    tag, body = next(_items(outer))
-    if tag != _SEQUENCE:
-        raise ValueError("The certificate has no body.")
-    fields = _items(body)
-    tag, value = next(fields)
-    if tag == _VERSION:
-        tag, value = next(fields)
-    if tag != _INTEGER:
-        raise ValueError("The certificate has no serial number.")
-    number = int.from_bytes(value, "big", signed=True)
-    next(fields)
-    _, issuer = next(fields)
-    _, validity = next(fields)
-    _, subject = next(fields)
-    next(fields)
-    not_before, not_after = (_moment(*item) for item in _items(validity))
-    names = list(_attributes(subject))
-    extensions, critical = _extensions(fields)
-    return X509(
-        der=der,
-        subject=_text(names),
-        issuer=_text(list(_attributes(issuer))),
-        same_names=subject == issuer,
-        common_name=next((text for oid, text in names if oid == _COMMON_NAME), ""),
-        serial=hexadecimal(number),
-        not_before=not_before,
-        not_after=not_after,
-        is_ca=_is_ca(extensions.get(_BASIC_CONSTRAINTS)),
-        has_critical_constraints=_BASIC_CONSTRAINTS in critical,
-        key_usages=_key_usages(extensions.get(_KEY_USAGE)),
-        extended_usages=_extended_usages(extensions.get(_EXTENDED_KEY_USAGE)),
-        names_issuer_key=_AUTHORITY_KEY_ID in extensions,
-    )
-
-
-def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and content of each element of a DER sequence."""
-    position = 0
-    while position < len(data):
-        tag, length = data[position], data[position + 1]
-        position += 2
-        if length == _INDEFINITE:
-            raise ValueError("The certificate is not DER.")
-        if length & _LONG_FORM:
-            size = length & ~_LONG_FORM
-            length = int.from_bytes(data[position : position + size], "big")
-            position += size
-        if position + length > len(data):
-            raise ValueError("The certificate is cut off.")
-        yield tag, data[position : position + length]
-        position += length
-
-
-def _oid(content: bytes) -> str:
-    numbers: list[int] = []
-    number = 0
-    for octet in content:
-        number = number << 7 | octet & 0x7F
-        if not octet & 0x80:
-            numbers.append(number)
-            number = 0
-    # The first two numbers share one: 40 times the first, plus the second.
-    first = min(numbers[0] // 40, 2)
-    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
-
-
-def _attributes(name: bytes) -> Iterator[tuple[str, str]]:
-    for _, group in _items(name):
-        for _, attribute in _items(group):
-            (_, oid), (tag, value) = _items(attribute)
-            encoding = "utf-16-be" if tag == _BMP_STRING else "utf-8"
-            text = value.decode(encoding, "backslashreplace")
-            yield (
-                _oid(oid),
-                "".join(
-                    character if character.isprintable() else f"\\x{ord(character):02x}"
-                    for character in text
-                ),
+    with _reading() as x509:
+        extensions = x509.load_der_x509_certificate(der).extensions
+        with suppress(x509.ExtensionNotFound):
+            found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            return tuple(
+                printable(str(name.value))
+                for name in found.value
+                if isinstance(name, x509.DNSName | x509.IPAddress)
             )
+    return ()
 
 
-def _text(names: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{_ATTRIBUTES.get(oid, oid)}={text}" for oid, text in names)
+def utc(moment: datetime.datetime) -> str:
+    """Return a moment in UTC as ``2026-11-22T04:21:00Z``."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}".rjust(len("YYYY-MM-DDTHH:MM:SSZ"), "0")
+
+
+def distance(left: datetime.timedelta) -> str:
+    """Return how far away a moment is: ``in 2 minutes``, ``1 day ago``."""
+    seconds = int(abs(left.total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds >= length or unit == "second":
+            count = seconds // length
+            break
+    words = f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"in {words}" if left > datetime.timedelta() else f"{words} ago"
 
 
 def hexadecimal(number: int) -> str:
@@ -280,73 +260,103 @@ def hexadecimal(number: int) -> str:
     return ("-" if number < 0 else "") + "0" * (len(digits) % 2) + digits
 
 
-def _moment(tag: int, content: bytes) -> int:
-    text = content.decode("ascii", "replace")
-    if tag == _UTC_TIME and text[:2].isdigit():
-        text = ("19" if int(text[:2]) >= _PIVOT_YEAR else "20") + text
-    elif tag != _GENERALIZED_TIME:
-        raise ValueError("The certificate has no dates.")
-    digits = text.removesuffix("Z")
-    if len(digits) != len("YYYYMMDDhhmmss") or not digits.isdecimal():
-        raise ValueError("The certificate has unreadable dates.")
-    month, day, hour, minute, second = (
-        int(digits[start : start + 2]) for start in range(4, 14, 2)
+@contextmanager
+def _reading() -> Iterator[Any]:
+    """Yield ``cryptography.x509``; what it objects to becomes a ValueError.
+
+    It warns of what it will refuse one day (negative serial numbers, attributes of
+    unusual lengths), which is nothing for the log of a pod.
+    """
+    from cryptography import x509
+
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield x509
+        except Exception as error:
+            # Many classes, some of them no ValueError, and texts with content.
+            raise ValueError("The certificate cannot be read.") from error
+
+
+class _Extensions(dict[Any, Any]):
+    """The extensions by class; none, and `is_ca` None, where one cannot be read."""
+
+    is_ca: bool | None = False
+
+
+def _extensions(certificate: x509.Certificate) -> _Extensions:
+    found = _Extensions()
+    try:
+        found.update((type(one.value), one) for one in certificate.extensions)
+    except Exception:  # noqa: BLE001 - as in _reading
+        found.is_ca = None
+    return found
+
+
+def _text(name: x509.Name) -> str:
+    parts = (
+        f"{_ATTRIBUTES.get(one.oid.dotted_string, one.oid.dotted_string)}="
+        f"{_value(one.value)}"
+        for one in name
     )
-    # Days of the civil calendar, years counted from March.
-    year = int(digits[:4]) - (month < _MARCH)
-    days = (
-        365 * year
-        + year // 4
-        - year // 100
-        + year // 400
-        + (153 * ((month + 9) % 12) + 2) // 5
-        + day
-        - 719469
-    )
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
+    text = ", ".join(parts)
+    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
 
 
-def _extensions(
-    fields: Iterator[tuple[int, bytes]],
-) -> tuple[dict[str, bytes], set[str]]:
-    """Return the extensions, and which of them are critical."""
-    extensions: dict[str, bytes] = {}
-    critical: set[str] = set()
-    for tag, content in fields:
-        if tag != _EXTENSIONS:
-            continue
-        _, sequence = next(_items(content))
-        for _, extension in _items(sequence):
-            (_, oid), *flags, (_, value) = _items(extension)
-            name = _oid(oid)
-            extensions[name] = value
-            if any(flag != b"\0" for _, flag in flags):
-                critical.add(name)
-    return extensions, critical
+def _value(value: str | bytes) -> str:
+    return value.hex() if isinstance(value, bytes) else printable(value)
 
 
-def _is_ca(content: bytes | None) -> bool:
-    if content is None:
-        return False
-    _, sequence = next(_items(content))
-    return any(tag == _BOOLEAN and value != b"\0" for tag, value in _items(sequence))
+def _common_name(name: x509.Name) -> str:
+    names = (one for one in name if one.oid.dotted_string == "2.5.4.3")
+    first = next(names, None)
+    return "" if first is None else _value(first.value)[:_LONGEST_NAME]
 
 
-def _key_usages(content: bytes | None) -> tuple[str, ...] | None:
-    if content is None:
+def _encoded_name(name: bytes) -> bytes:
+    """Return the content of the first CN of an encoded name."""
+    _, found, rest = name.partition(_COMMON_NAME)
+    if not found:
+        return b""
+    size = rest[1] & ~_LONG_FORM if rest[1] & _LONG_FORM else 0
+    length = int.from_bytes(rest[2 : 2 + size], "big") if size else rest[1]
+    return rest[2 + size : 2 + size + length]
+
+
+def _canonical(name: x509.Name) -> list[tuple[str, str]]:
+    """Return a name as OpenSSL compares it: without case and repeated blanks."""
+    return [
+        (one.oid.dotted_string, " ".join(_value(one.value).lower().split()))
+        for one in name
+    ]
+
+
+def _key_usages(extension: Any) -> tuple[str, ...] | None:
+    if extension is None:
         return None
-    _, bits = next(_items(content))
-    return tuple(
-        usage
-        for position, usage in enumerate(_KEY_USAGES)
-        if len(bits) > 1 + position // 8
-        and bits[1 + position // 8] & 0x80 >> position % 8
-    )
+    found = (usage for usage in _KEY_USAGES if getattr(extension.value, usage))
+    return tuple(usage.replace("key_cert", "cert").replace("_", " ") for usage in found)
 
 
-def _extended_usages(content: bytes | None) -> tuple[str, ...] | None:
-    if content is None:
+def _extended_usages(extension: Any) -> tuple[str, ...] | None:
+    if extension is None:
         return None
-    _, sequence = next(_items(content))
-    oids = (_oid(value) for _, value in _items(sequence))
+    oids = (usage.dotted_string for usage in extension.value)
     return tuple(_PURPOSES.get(oid, oid) for oid in oids)
+
+
+def _key_kind(certificate: x509.Certificate) -> str:
+    try:
+        key: Any = certificate.public_key()
+    except Exception:  # noqa: BLE001 - as in _reading
+        return ""
+    if hasattr(key, "curve"):
+        return str(key.curve.name)
+    kind = type(key).__name__.removesuffix("PublicKey").lstrip("_")
+    return f"{kind} {key.key_size}" if hasattr(key, "key_size") else kind
+
+
+def _has_explicit_curve(body: bytes) -> bool:
+    """Tell whether the parameters of the key are a sequence, not an identifier."""
+    _, found, rest = body.partition(_CURVE_KEY)
+    return bool(found) and rest[:1] == bytes([_SEQUENCE])

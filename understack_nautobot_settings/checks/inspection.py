@@ -17,7 +17,6 @@ from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
-from understack_nautobot_settings.certificates.openssl import present
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
@@ -115,12 +114,6 @@ def _judged(
     clock: Callable[[], float],
     key_password: str | None = None,
 ) -> list[Problem]:
-    key = files.key or files.cert
-    if files.cert and key and files.ca:
-        # The strictest judgement first: who passes it needs no other, here and later.
-        present(
-            files.cert.path, key.path, key_password, trust=files.ca.path, strict=True
-        )
     return check_certificates(files, clock=clock, key_password=key_password)
 
 

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force

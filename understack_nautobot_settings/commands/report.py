@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import Provenance
 from understack_nautobot_settings.checks.provenance import Trail
@@ -36,7 +37,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 
 if TYPE_CHECKING:
-    from understack_nautobot_settings.certificates.judging import Certificate
+    from understack_nautobot_settings.certificates.reading import Certificate
     from understack_nautobot_settings.checks.inspection import Inspection
     from understack_nautobot_settings.probes.targets import Probe
 
@@ -294,7 +295,7 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
     """Return the shape that ``check --json`` prints."""
     return {
         "problems": [problem._asdict() for problem in inspection.problems],
-        "certificates": [one._asdict() for one in inspection.certificates],
+        "certificates": [one.as_json() for one in inspection.certificates],
     }
 
 
@@ -308,7 +309,7 @@ def inspection_text(inspection: Inspection, page: Page) -> str:
                 printable(
                     f"certificate {one.path} ({one.use}): subject {one.subject}, "
                     f"issuer {one.issuer}, serial {one.serial}, valid from "
-                    f"{one.not_before} to {one.not_after}, {_left(one)}"
+                    f"{utc(one.not_before)} to {utc(one.not_after)}, {_left(one)}"
                 )
                 for one in certificates
             ),
@@ -391,7 +392,8 @@ def _left(certificate: Certificate) -> str:
 def _certificate_table(certificates: Sequence[Certificate], page: Page) -> str:
     grouped: dict[Certificate, list[str]] = {}
     for one in certificates:
-        grouped.setdefault(one._replace(use=""), []).append(one.use)
+        same = (other for other in grouped if other.is_of_the_same_file(one))
+        grouped.setdefault(next(same, one), []).append(one.use)
     lines = [headed("Certificates", str(len(grouped)), page), page.rule()]
     for one, uses in grouped.items():
         left = _left(one)
@@ -405,7 +407,7 @@ def _certificate_table(certificates: Sequence[Certificate], page: Page) -> str:
             ("subject", one.subject),
             ("issuer", one.issuer),
             ("serial", one.serial),
-            ("valid", f"{one.not_before} to {one.not_after}"),
+            ("valid", f"{utc(one.not_before)} to {utc(one.not_after)}"),
         ):
             start, *more = wrapped(value, page.width - 12)
             lines.append(f"  {name:<8}  {start}")

@@ -1,25 +1,30 @@
 """Until when each certificate file serves its purpose.
 
-Pure: settings in, facts out. The files are read each time, since a renewal replaces
-them under a running process.
+Settings in, facts out. A renewal replaces the files under a running process, so they
+are read again and again, but not for every request.
 """
 
 from __future__ import annotations
 
-import calendar
+import datetime
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import ClientFiles
-from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 
 DAY = 86400.0
-_TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
+KEPT_SECONDS = 5.0
+"""How long `RecentFiles` answers without reading a file."""
+
+_MOST_KEPT = 16
 
 
 class FileExpiry(NamedTuple):
@@ -44,23 +49,59 @@ class FileExpiry(NamedTuple):
     seconds_left: float | None
 
 
+FileEnds = list[tuple[str, datetime.datetime | None]]
+"""Path and end of validity of each file with certificates."""
+
+
+class RecentFiles:
+    """Reads files at most every few seconds, whoever and however many ask.
+
+    ``/metrics`` and ``/health/`` answer anybody: requests must not become reads.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._lock = threading.Lock()
+        self._known: dict[ClientFiles, tuple[float, FileEnds]] = {}
+
+    def __call__(self, files: ClientFiles, now: float) -> FileEnds:
+        """Return the ends of the files, as `file_ends` does."""
+        with self._lock:
+            read_at, ends = self._known.get(files, (0.0, []))
+            if not 0 <= now - read_at < KEPT_SECONDS:
+                if len(self._known) >= _MOST_KEPT:
+                    self._known.clear()
+                ends = file_ends(files, now)
+                self._known[files] = now, ends
+            return ends
+
+
 def file_expiries(
-    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+    settings: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.time,
+    read: Callable[[ClientFiles, float], FileEnds] | None = None,
 ) -> list[FileExpiry]:
     """Return until when each file with certificates can be used.
 
     Args:
         settings: Django settings by name.
         clock: Seconds since the epoch.
+        read: Reads the files; `file_ends` by default.
 
     Returns:
         One entry for each file and client, in the order database, Redis.
     """
     now = clock()
     return [
-        expiry
+        FileExpiry(
+            path,
+            files.use,
+            utc(end) if end else "",
+            end.timestamp() - now if end else None,
+        )
         for files in client_files(settings)
-        for expiry in _file_expiries(files, now)
+        for path, end in (read or file_ends)(files, now)
     ]
 
 
@@ -102,24 +143,22 @@ def unhealthy_days(settings: Mapping[str, Any]) -> float:
     return days
 
 
-def _file_expiries(files: ClientFiles, now: float) -> list[FileExpiry]:
-    ends: dict[str, list[str]] = {}
+def file_ends(files: ClientFiles, now: float) -> FileEnds:
+    """Read the files of one client.
+
+    Returns:
+        Path and end of validity: of a certificate file when the first certificate of
+        its chain ends, of a CA file when its last CA does; None where no certificate
+        can be read.
+    """
+    ends: dict[str, list[datetime.datetime]] = {}
     for certificate in describe_certificates(files, clock=lambda: now):
         ends.setdefault(certificate.path, []).append(certificate.not_after)
-    places = [(files.cert, min), (files.ca, max)]
-    found: dict[str, FileExpiry] = {}
-    for file, deciding in places:
-        if file is None or file.path in found:
-            continue
-        # ISO 8601 in UTC sorts as text.
-        end: str = deciding(ends.get(file.path, [""]))
-        left = _seconds(end) - now if end else None
-        found[file.path] = FileExpiry(file.path, files.use, end, left)
-    return list(found.values())
-
-
-def _seconds(timestamp: str) -> float:
-    return float(calendar.timegm(time.strptime(timestamp, _TIMESTAMP)))
+    found: dict[str, datetime.datetime | None] = {}
+    for file, deciding in ((files.cert, min), (files.ca, max)):
+        if file is not None:
+            found.setdefault(file.path, deciding(ends.get(file.path, []), default=None))
+    return list(found.items())
 
 
 def _remaining(seconds: float) -> str:

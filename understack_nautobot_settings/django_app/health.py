@@ -15,6 +15,7 @@ from understack_nautobot_settings.django_app.expiry import file_expiries
 from understack_nautobot_settings.django_app.expiry import outlook
 from understack_nautobot_settings.django_app.expiry import unhealthy
 from understack_nautobot_settings.django_app.expiry import unhealthy_days
+from understack_nautobot_settings.django_app.metrics import RECENT_FILES
 
 
 class CertificateBackend(NautobotHealthCheckBackend):
@@ -40,7 +41,7 @@ class CertificateBackend(NautobotHealthCheckBackend):
 
     def check_status(self) -> None:
         """Look at every file in use."""
-        expiries = file_expiries(self._settings)
+        expiries = file_expiries(self._settings, read=RECENT_FILES)
         self._outlook = outlook(expiries)
         days = unhealthy_days(self._settings)
         for expiry in expiries:

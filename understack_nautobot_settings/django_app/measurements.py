@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.checks.in_force import connection_modes
+from understack_nautobot_settings.django_app.expiry import FileEnds
 from understack_nautobot_settings.django_app.expiry import file_expiries
 
 
@@ -50,18 +52,22 @@ Sample = tuple[Metric, tuple[str, ...], float]
 
 
 def samples(
-    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+    settings: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.time,
+    read: Callable[[ClientFiles, float], FileEnds] | None = None,
 ) -> Iterator[Sample]:
-    """Yield every value, read from the files at this moment.
+    """Yield every value of this moment.
 
     Args:
         settings: Django settings by name.
         clock: Seconds since the epoch.
+        read: As for `file_expiries`.
 
     Yields:
         The gauge, the values of its labels, and its value.
     """
-    for expiry in file_expiries(settings, clock=clock):
+    for expiry in file_expiries(settings, clock=clock, read=read):
         labels = (expiry.path, expiry.use)
         left = math.nan if expiry.seconds_left is None else expiry.seconds_left
         yield SECONDS_LEFT, labels, left

@@ -18,9 +18,13 @@ from prometheus_client import Gauge
 from prometheus_client.core import GaugeMetricFamily
 
 from understack_nautobot_settings.checks.in_force import SettingsInForce
+from understack_nautobot_settings.django_app.expiry import RecentFiles
 from understack_nautobot_settings.django_app.measurements import METRICS
 from understack_nautobot_settings.django_app.measurements import Metric
 from understack_nautobot_settings.django_app.measurements import samples
+
+RECENT_FILES = RecentFiles()
+"""What the requests of this process share."""
 
 WEB = "web"
 WORKER = "worker"
@@ -45,7 +49,7 @@ def families() -> Iterator[Any]:
         )
         for metric in METRICS
     }
-    for metric, labels, value in samples(SettingsInForce(settings)):
+    for metric, labels, value in samples(SettingsInForce(settings), read=RECENT_FILES):
         found[metric].add_metric([*labels, WEB], value)
     yield from found.values()
 
@@ -73,5 +77,7 @@ class WorkerGauges:
 
     def refresh(self) -> None:
         """Write the values of this moment."""
-        for metric, labels, value in samples(SettingsInForce(settings)):
+        for metric, labels, value in samples(
+            SettingsInForce(settings), read=RECENT_FILES
+        ):
             self._gauges[metric].labels(*labels, WORKER).set(value)

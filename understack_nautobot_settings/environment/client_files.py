@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.certificates.judging import CertificateFile
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import CertificateFile
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import entries

@@ -11,16 +11,20 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import describe_certificates
-from understack_nautobot_settings.certificates.reading import X509
+from understack_nautobot_settings.certificates.openssl import EXPIRED
+from understack_nautobot_settings.certificates.openssl import NAME_MISMATCH
+from understack_nautobot_settings.certificates.openssl import NO_ISSUER
+from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
+from understack_nautobot_settings.certificates.openssl import PURPOSE
+from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import alternative_names
-from understack_nautobot_settings.certificates.reading import read_x509
+from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
@@ -41,17 +45,10 @@ HUNG_UP = (
 VERDICT_SECONDS = 2.0
 """How long a server gets to say what it thinks of the client certificate."""
 
-_DAY = 86400
 _SHOWN_NAMES = 6
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
-# X509_V_ERR_* of OpenSSL's x509_vfy.h.
-_NOT_YET_VALID = 9
-_EXPIRED = 10
-_UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
-_PURPOSE = 26
-_NAME_MISMATCH = (62, 64)
 
 # Where the servers of the examples are told whom they trust.
 _CLIENT_CA = {
@@ -150,7 +147,7 @@ class Seen(NamedTuple):
         names: The host names and addresses it is for.
     """
 
-    certificate: X509
+    certificate: Certificate
     names: tuple[str, ...]
 
 
@@ -225,10 +222,10 @@ def secure(
             der = secured.getpeercert(binary_form=True) or b""
         else:
             der = _shown_certificate(tls, endpoint, explain)
-        seen = _seen(der)
-        stage.detail = _described(seen, tls, endpoint, clock(), refusal is not None)
+        seen = _seen(der, clock())
+        stage.detail = _described(seen, tls, endpoint, refusal is not None)
         if refusal is not None:
-            raise Failed(server_problem(refusal, seen, tls, endpoint, clock()))
+            raise Failed(server_problem(refusal, seen, tls, endpoint))
     return secured
 
 
@@ -237,12 +234,11 @@ def server_problem(
     seen: Seen | None,
     tls: Tls,
     endpoint: Endpoint,
-    now: float,
 ) -> Problem:
     """Return why OpenSSL does not accept the certificate of a server."""
     code, place, server = refusal.verify_code, endpoint.place, endpoint.server
     subject = f" ({seen.certificate.subject})" if seen else ""
-    if code in _NAME_MISMATCH:
+    if code in NAME_MISMATCH:
         names = _names(seen)
         return codes.PROBE_SERVER_NAME.problem(
             endpoint.variable,
@@ -250,7 +246,7 @@ def server_problem(
             "Use one of these names as host, or add the host to the dnsNames of the "
             "server's Certificate.",
         )
-    if code in _UNKNOWN_ISSUER:
+    if code in NO_ISSUER:
         issuer = f" It was issued by {seen.certificate.issuer}." if seen else ""
         there = (
             f"into {tls.ca}" if tls.ca else f"into a file, and set {tls.ca_variable}"
@@ -262,9 +258,9 @@ def server_problem(
             f"Put the CA that signed the certificate of {server} {there}, or find out "
             "who answers there.",
         )
-    if code in {_EXPIRED, _NOT_YET_VALID}:
-        return _server_dates(code, seen, tls, endpoint, now)
-    if code == _PURPOSE:
+    if code in {EXPIRED, NOT_YET_VALID}:
+        return _server_dates(code, seen, tls, endpoint)
+    if code == PURPOSE:
         return codes.PROBE_SERVER_PURPOSE.problem(
             endpoint.variable,
             f"the certificate of {place}{subject} is not for servers.",
@@ -279,13 +275,13 @@ def server_problem(
 
 
 def _server_dates(
-    code: int, seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float
+    code: int, seen: Seen | None, tls: Tls, endpoint: Endpoint
 ) -> Problem:
     place, server = endpoint.place, endpoint.server
     kind = codes.PROBE_SERVER_EXPIRED
     leaf = seen.certificate if seen else None
-    if code == _EXPIRED:
-        if leaf is not None and leaf.not_after > now:
+    if code == EXPIRED:
+        if leaf is not None and not leaf.is_expired:
             fact = f"a CA of the certificate of {place} is expired."
             remedy = f"Put the current CA into {tls.ca}, or renew it at {server}."
             return kind.problem(tls.ca_variable, fact, remedy)
@@ -328,7 +324,7 @@ def client_problem(
         )
     expired = own is not None and own.days_left < 0
     if reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED" or (expired and _is_end(error)):
-        since = f" expired on {own.not_after}" if own else " is expired"
+        since = f" expired on {utc(own.not_after)}" if own else " is expired"
         return codes.PROBE_CLIENT_EXPIRED.problem(
             variable,
             f"{place} refuses the client certificate, which{since}.",
@@ -346,8 +342,9 @@ def client_problem(
             else f"Set {variable}, and the variable of its key.",
         )
     if reason in _CLIENT_REFUSED:
-        early = own is not None and own.not_before > utc(int(now))
-        why = f", which is not valid before {own.not_before}" if own and early else ""
+        early = own is not None and own.not_before.timestamp() > now
+        since = utc(own.not_before) if own else ""
+        why = f", which is not valid before {since}" if early else ""
         return codes.PROBE_CLIENT_REFUSED.problem(
             variable,
             f"{place} refuses the client certificate ({shown}){why}: {_words(reason)}.",
@@ -415,7 +412,7 @@ def _verdict_on_client(
     return None
 
 
-def own_certificate(tls: Tls) -> Any:
+def own_certificate(tls: Tls) -> Certificate | None:
     """Return the certificate that we present, None where there is none."""
     described = describe_certificates(tls.files("")._replace(key=None, ca=None))
     return described[0] if described else None
@@ -495,9 +492,9 @@ def _shown_certificate(tls: Tls, endpoint: Endpoint, explain: Explain) -> bytes:
         return b""
 
 
-def _seen(der: bytes) -> Seen | None:
+def _seen(der: bytes, now: float) -> Seen | None:
     try:
-        return Seen(read_x509(der), alternative_names(der))
+        return Seen(read_certificate(der, now=now), alternative_names(der))
     except ValueError:
         return None
 
@@ -511,13 +508,11 @@ def _names(seen: Seen | None) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _described(
-    seen: Seen | None, tls: Tls, endpoint: Endpoint, now: float, refused: bool
-) -> str:
+def _described(seen: Seen | None, tls: Tls, endpoint: Endpoint, refused: bool) -> str:
     if seen is None:
         return f"configured host {endpoint.host}, certificate not readable"
     leaf = seen.certificate
-    days = int((leaf.not_after - now) // _DAY)
+    days = leaf.days_left
     checked = "verified" if tls.verify else "not verified"
     if tls.verify and not tls.check_hostname:
         checked = "verified without the name"

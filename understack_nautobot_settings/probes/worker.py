@@ -8,7 +8,8 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
@@ -103,7 +104,7 @@ def probe_certificates(
             for one in describe_certificates(files, clock=clock):
                 if one.path != files.cert.path:
                     continue
-                gone = one.days_left < 0
+                gone = one.is_expired
                 left = "expired" if gone else f"{one.days_left} days"
                 shown.append(f"{one.subject} for {files.use} {left}")
                 if gone and expired is None:
@@ -115,7 +116,7 @@ def probe_certificates(
                 codes.PROBE_WORKER_CERTIFICATE.problem(
                     variable,
                     f"the client certificate in {one.path} expired on "
-                    f"{one.not_after}, and no new connection will be let in.",
+                    f"{utc(one.not_after)}, and no new connection will be let in.",
                     "Renew it (cert-manager), check that the ExternalSecret has "
                     "synchronised, and that the volume is not mounted by subPath.",
                 )

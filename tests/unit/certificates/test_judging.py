@@ -45,8 +45,8 @@ from lab.users import as_user
 from lab.users import clients
 from tests.examples import examples
 from tests.refusals import sentences
+from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
-from understack_nautobot_settings.certificates.judging import Certificate
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import check_files
@@ -175,8 +175,8 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
             "file-not-regular",
             "error",
             "NAUTOBOT_REDIS_SSL_CA_CERTS",
-            f"{tmp_path}/ca.crt is a device, a pipe or a socket.",
-            "Point it at a regular file.",
+            f"{tmp_path}/ca.crt is not a regular file.",
+            codes.FILE_NOT_REGULAR.fix,
         )
     ]
 
@@ -192,7 +192,7 @@ def test_a_path_that_cannot_be_followed(tmp_path: Path) -> None:
             "error",
             "NAUTOBOT_REDIS_SSL_CA_CERTS",
             f"{tmp_path}/ca.crt cannot be read: Too many levels of symbolic links.",
-            "Correct the path, or look at the volume and its node.",
+            "Correct the path, or check the volume and its node.",
         )
     ]
 
@@ -326,38 +326,23 @@ def test_certificates_are_described(use: str, tmp_path: Path) -> None:
         digits = f"{authority.serial:X}"
         return "0" * (len(digits) % 2) + digits
 
-    certificate, ca = f"{tmp_path}/tls.crt", f"{tmp_path}/ca.crt"
-    assert described == [
-        Certificate(
-            path=certificate,
-            use=use,
-            subject="CN=app",
-            issuer="CN=between",
-            serial="ABCDEF0123456789",
-            not_before=utc(0),
-            not_after=utc(100),
-            days_left=-51,
-        ),
-        Certificate(
-            path=certificate,
-            use=use,
-            subject="CN=between",
-            issuer="CN=a-ca",
-            serial=serial(between),
-            not_before=utc(0),
-            not_after=utc(200),
-            days_left=49,
-        ),
-        Certificate(
-            path=ca,
-            use=use,
-            subject="CN=a-ca",
-            issuer="CN=a-ca",
-            serial=serial(authority),
-            not_before=utc(0),
-            not_after=utc(400),
-            days_left=249,
-        ),
+    def fields(path: str, names: tuple[str, str], serial: str, days: int, left: int):
+        return {
+            "path": f"{tmp_path}/{path}",
+            "use": use,
+            "subject": names[0],
+            "issuer": names[1],
+            "serial": serial,
+            "not_before": utc(0),
+            "not_after": utc(days),
+            "days_left": left,
+        }
+
+    leaf_serial = "ABCDEF0123456789"
+    assert [one.as_json() for one in described] == [
+        fields("tls.crt", ("CN=app", "CN=between"), leaf_serial, 100, -51),
+        fields("tls.crt", ("CN=between", "CN=a-ca"), serial(between), 200, 49),
+        fields("ca.crt", ("CN=a-ca", "CN=a-ca"), serial(authority), 400, 249),
     ]
 
 
@@ -393,7 +378,7 @@ def test_a_wrong_password_is_named_and_not_shown(
             "key-encrypted",
             "error",
             VARIABLES[use]["key"],
-            f"{tmp_path}/tls.key is encrypted, and the password does not open it.",
+            f"{tmp_path}/tls.key is encrypted, and sslpassword does not open it.",
             "Correct sslpassword, or store the key without a password.",
         )
     ]
@@ -417,9 +402,9 @@ def test_an_empty_password_is_tried_by_libpq_alone(tmp_path: Path) -> None:
             "key-encrypted",
             "error",
             "NAUTOBOT_REDIS_SSL_KEYFILE",
-            f"{tmp_path}/tls.key is encrypted, and a pod has nobody to type the "
-            "password.",
-            "Store the key without a password: 'openssl pkey'.",
+            f"{tmp_path}/tls.key is encrypted, and nobody can type its password in a "
+            "pod.",
+            codes.KEY_ENCRYPTED.fix.replace("`", ""),
         )
     ]
 
@@ -509,8 +494,8 @@ def test_key_permissions(uid: int, mode: int, place: Path) -> None:
                     "key-mode",
                     "error",
                     "NAUTOBOT_DB_SSLKEY",
-                    f"{key} has mode {mode:04o} and owner {owner}:{uid}; libpq takes "
-                    f"a key of {limit[0]} up to mode {limit[1]}.",
+                    f"{key} has mode {mode:04o} and owner {owner}:{uid}; libpq "
+                    f"accepts a key of {limit[0]} up to mode {limit[1]}.",
                     "Set 'defaultMode: 256' on the secret volume."
                     if owner == 0
                     else "Mount the secret itself, or make the copy 0600.",
@@ -678,17 +663,17 @@ def test_renewal_under_constant_checks_is_no_false_alarm(
 
 
 @USES
-def test_files_that_go_between_two_looks_are_no_crash(use: str, tmp_path: Path) -> None:
-    """A file that is there when asked for and gone when read stays a problem."""
+def test_files_that_go_after_they_were_read_are_judged(
+    use: str, tmp_path: Path
+) -> None:
+    """Each file is read once, so that all of the verdict is about one moment."""
     files = client_files(use, written(tmp_path, ROOT.issue()))
 
     def clock() -> float:
         (tmp_path / "ca.crt").unlink(missing_ok=True)
         return time.time()
 
-    problems = check_certificates(files, clock=clock, sleep=lambda _: None)
-
-    assert [problem.code for problem in problems] == ["file-missing"]
+    assert check_certificates(files, clock=clock, sleep=never) == []
 
 
 # --- what OpenSSL can read and we cannot ---------------------------------------
@@ -718,7 +703,7 @@ def indefinite(certificate: bytes) -> bytes:
     ("leaf", "message"),
     [
         (ROOT.issue(), None),
-        (ROOT.expired(), "{} expired."),
+        (ROOT.expired(), "{} has expired."),
         (ROOT.not_yet_valid(), "{} is not valid yet."),
         (
             NOT_FOR_CLIENTS,
@@ -768,7 +753,7 @@ def test_a_key_whose_halves_disagree_is_damaged(use: str, tmp_path: Path) -> Non
             "error",
             VARIABLES[use]["key"],
             f"{tmp_path}/tls.key holds a private key that is damaged.",
-            "Copy it again from where it was issued.",
+            "Copy the file again from where it was issued.",
         )
     ]
 
@@ -800,7 +785,7 @@ def with_extension(oid: str, content: bytes) -> Leaf:
             (
                 "pem-damaged",
                 "{} holds a certificate that is damaged.",
-                "Copy it again from where it was issued.",
+                "Copy the file again from where it was issued.",
             ),
         ),
         (
@@ -897,8 +882,8 @@ def test_a_colon_in_the_path_of_the_key_is_warned_about(tmp_path: Path) -> None:
             "key-path-engine",
             "warning",
             "NAUTOBOT_DB_SSLKEY",
-            f"{directory}/tls.key has a colon; libpq may take what stands before it "
-            "for an OpenSSL engine.",
+            f"{directory}/tls.key has a colon; libpq may take the part before it "
+            "as the name of an OpenSSL engine.",
             "Use a path without a colon.",
         )
     ]
@@ -918,8 +903,7 @@ def test_what_a_server_with_the_same_ca_file_objects_to_is_quoted(
             "NAUTOBOT_REDIS_SSL_CERTFILE",
             f"{tmp_path}/tls.crt (CN=app, issued by CN=too-deep) does not lead to a "
             f"CA in {tmp_path}/ca.crt: path length constraint exceeded.",
-            "Where one CA signs clients and servers, mount its certificate; where "
-            "two do, ask the server with 'probe'.",
+            codes.CERTIFICATE_ISSUER_UNKNOWN.fix.replace("`", ""),
         )
     ]
 

@@ -104,4 +104,4 @@ def test_any_content_has_a_fault_in_words(content: bytes, wanted: str) -> None:
 
     assert fault is not None
     assert fault.fact.endswith(".")
-    assert fault.remedy.endswith(".")
+    assert fault.code.fix

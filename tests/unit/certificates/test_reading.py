@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from lab.certificates import CLIENT_AND_SERVER
 from lab.certificates import Authority
 from tests.examples import examples
-from understack_nautobot_settings.certificates.reading import X509
-from understack_nautobot_settings.certificates.reading import read_x509
+from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.certificates.reading import alternative_names
+from understack_nautobot_settings.certificates.reading import distance
+from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
 
 UTC = datetime.timezone.utc
@@ -28,7 +30,14 @@ def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def named(*attributes: x509.NameAttribute) -> X509:
+NOW = datetime.datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def read(content: bytes) -> Certificate:
+    return read_certificate(content, now=NOW.timestamp())
+
+
+def named(*attributes: x509.NameAttribute) -> Certificate:
     name = x509.Name(attributes)
     builder = (
         x509.CertificateBuilder()
@@ -39,7 +48,7 @@ def named(*attributes: x509.NameAttribute) -> X509:
         .not_valid_before(datetime.datetime(2026, 1, 1))
         .not_valid_after(datetime.datetime(2027, 1, 1))
     )
-    return read_x509(der(builder.sign(KEY, hashes.SHA256())))
+    return read(der(builder.sign(KEY, hashes.SHA256())))
 
 
 def test_every_field() -> None:
@@ -49,40 +58,58 @@ def test_every_field() -> None:
         "app", usages=CLIENT_AND_SERVER, not_before=start, not_after=end, serial=0x0F01
     )
 
-    assert read_x509(der(leaf.certificate)) == X509(
-        der=der(leaf.certificate),
+    found = read_certificate(
+        der(leaf.certificate), now=NOW.timestamp(), path="/m/tls.crt", use="Redis"
+    )
+
+    assert found == Certificate(
+        path="/m/tls.crt",
+        use="Redis",
         subject="CN=app",
         issuer="CN=understack-mtls-ca",
-        same_names=False,
-        common_name="app",
         serial="0F01",
-        not_before=int(start.timestamp()),
-        not_after=int(end.timestamp()),
+        not_before=start,
+        not_after=end,
+        seen_at=NOW,
+        common_name="app",
+        encoded_name=b"app",
+        is_self_issued=False,
         is_ca=False,
         has_critical_constraints=True,
         key_usages=("digital signature", "key encipherment"),
         extended_usages=("server auth", "client auth"),
-        names_issuer_key=True,
+        key_kind="secp256r1",
+        has_explicit_curve=False,
+        der=der(leaf.certificate),
     )
+    assert found.as_json() == {
+        "path": "/m/tls.crt",
+        "use": "Redis",
+        "subject": "CN=app",
+        "issuer": "CN=understack-mtls-ca",
+        "serial": "0F01",
+        "not_before": "1999-02-28T23:59:58Z",
+        "not_after": "2061-02-28T12:30:01Z",
+        "days_left": 12691,
+    }
 
 
 def test_a_certificate_without_extensions() -> None:
     bare = named(x509.NameAttribute(NameOID.COMMON_NAME, "bare"))
 
-    assert bare._replace(der=b"") == X509(
-        der=b"",
+    assert bare._replace(der=b"") == Certificate(
+        path="",
+        use="",
         subject="CN=bare",
         issuer="CN=bare",
-        same_names=True,
-        common_name="bare",
         serial="01",
-        not_before=1767225600,
-        not_after=1798761600,
-        is_ca=False,
-        has_critical_constraints=False,
-        key_usages=None,
-        extended_usages=None,
-        names_issuer_key=False,
+        not_before=datetime.datetime(2026, 1, 1, tzinfo=UTC),
+        not_after=datetime.datetime(2027, 1, 1, tzinfo=UTC),
+        seen_at=NOW,
+        common_name="bare",
+        encoded_name=b"bare",
+        is_self_issued=True,
+        key_kind="secp256r1",
     )
 
 
@@ -99,9 +126,9 @@ def test_constraints(
     constraints: str, is_ca: bool, expected: tuple[bool, bool]
 ) -> None:
     authority = Authority("a-ca", constraints=constraints, is_ca=is_ca)  # type: ignore[arg-type]
-    read = read_x509(der(authority.certificate))
+    found = read(der(authority.certificate))
 
-    assert (read.is_ca, read.has_critical_constraints) == expected
+    assert (found.is_ca, found.has_critical_constraints) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +145,7 @@ def test_constraints(
             "C=DE, O=Ünder, Stack, CN=first, CN=second",
             "first",
         ),
-        ([(NameOID.COMMON_NAME, "a\nb\x1b[31m")], "CN=a\\x0ab\\x1b[31m", None),
+        ([(NameOID.COMMON_NAME, "a\nb\x1b[31m")], r"CN=a\nb\x1b[31m", None),
         ([(x509.ObjectIdentifier("1.2.3.4567"), "x")], "1.2.3.4567=x", ""),
         ([(x509.ObjectIdentifier("2.999.1"), "x")], "2.999.1=x", ""),
     ],
@@ -129,18 +156,70 @@ def test_names(
     subject: str,
     common_name: str | None,
 ) -> None:
-    read = named(*(x509.NameAttribute(oid, text) for oid, text in attributes))
+    found = named(*(x509.NameAttribute(oid, text) for oid, text in attributes))
 
-    assert read.subject == subject
-    assert read.common_name == (subject[3:] if common_name is None else common_name)
+    assert found.subject == subject
+    assert found.common_name == (subject[3:] if common_name is None else common_name)
 
 
-def test_names_in_two_byte_characters() -> None:
-    attribute = x509.NameAttribute(
-        NameOID.COMMON_NAME, "Größe", _type=_ASN1Type.BMPString
-    )
+@pytest.mark.parametrize(
+    ("kind", "encoded"),
+    [
+        (_ASN1Type.UTF8String, "Größe".encode()),
+        (_ASN1Type.BMPString, "Größe".encode("utf-16-be")),
+        (_ASN1Type.UniversalString, "Größe".encode("utf-32-be")),
+    ],
+    ids=["UTF8String", "BMPString", "UniversalString"],
+)
+def test_names_in_any_encoding_are_read_and_their_octets_kept(
+    kind: _ASN1Type, encoded: bytes
+) -> None:
+    found = named(x509.NameAttribute(NameOID.COMMON_NAME, "Größe", _type=kind))
 
-    assert named(attribute).subject == "CN=Größe"
+    assert (found.subject, found.encoded_name) == ("CN=Größe", encoded)
+
+
+def test_long_names_are_kept_and_shown_in_part() -> None:
+    units = [
+        x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"unit {number:04}")
+        for number in range(1000)
+    ]
+
+    found = named(*units, x509.NameAttribute(NameOID.COMMON_NAME, "app"))
+
+    assert (len(found.subject), found.subject[-1]) == (257, "…")
+    assert (found.common_name, found.encoded_name) == ("app", b"app")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 seconds ago"),
+        (1, "in 1 second"),
+        (-59, "59 seconds ago"),
+        (120, "in 2 minutes"),
+        (-3600, "1 hour ago"),
+        (86399, "in 23 hours"),
+        (-86400, "1 day ago"),
+        (400 * 86400, "in 400 days"),
+    ],
+)
+def test_distances_are_in_words(seconds: int, words: str) -> None:
+    assert distance(datetime.timedelta(seconds=seconds)) == words
+
+
+def test_dates_say_how_long_ago_or_how_soon() -> None:
+    bare = named(x509.NameAttribute(NameOID.COMMON_NAME, "bare"))
+    day = datetime.timedelta(days=1)
+
+    assert [
+        bare._replace(seen_at=moment).dates
+        for moment in (bare.not_before - day, NOW, bare.not_after + day)
+    ] == [
+        "not valid before 2026-01-01T00:00:00Z, in 1 day",
+        "valid until 2027-01-01T00:00:00Z",
+        "expired on 2027-01-01T00:00:00Z, 1 day ago",
+    ]
 
 
 @given(
@@ -157,19 +236,17 @@ def test_any_date(moment: datetime.datetime) -> None:
         not_after=moment,
     )
 
-    read = read_x509(der(leaf.certificate))
+    found = read(der(leaf.certificate))
 
-    assert read.not_after == (moment - datetime.datetime(1970, 1, 1, tzinfo=UTC)) // (
-        datetime.timedelta(seconds=1)
-    )
-    assert utc(read.not_after) == f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    assert found.not_after == moment
+    assert utc(found.not_after) == f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @given(serial=st.integers(1, 2**159 - 1))
 @examples(50)
 def test_any_serial(serial: int) -> None:
     leaf = ROOT.issue(key=KEY, serial=serial)
-    text = read_x509(der(leaf.certificate)).serial
+    text = read(der(leaf.certificate)).serial
 
     assert (int(text, 16), len(text) % 2, text) == (serial, 0, text.upper())
 
@@ -178,7 +255,7 @@ def test_negative_serials_keep_their_sign() -> None:
     content = der(ROOT.issue(key=KEY, serial=0x11223344).certificate)
     content = content.replace(b"\x02\x04\x11\x22\x33\x44", b"\x02\x04\xff\x22\x33\x44")
 
-    assert read_x509(content).serial == "-DDCCBC"
+    assert read(content).serial == "-DDCCBC"
 
 
 CONTENT = der(ROOT.issue(key=KEY).certificate)
@@ -198,11 +275,12 @@ CONTENT = der(ROOT.issue(key=KEY).certificate)
 @examples(2000)
 def test_anything_else_is_a_value_error(content: bytes) -> None:
     try:
-        read = read_x509(content)
+        found = read(content)
     except ValueError:
         return
-    assert read.subject.isprintable()
-    assert read.issuer.isprintable()
+    assert found.subject.isprintable()
+    assert found.issuer.isprintable()
+    assert found.as_json()
 
 
 @pytest.mark.parametrize(
@@ -234,4 +312,64 @@ def test_anything_else_is_a_value_error(content: bytes) -> None:
 )
 def test_what_is_no_certificate(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        read_x509(content)
+        read(content)
+
+
+def malformed(oid: str, content: bytes) -> x509.Certificate:
+    """Return a certificate with an extension that cannot be read."""
+    issued = ROOT.issue(key=KEY).certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(issued.subject)
+        .issuer_name(issued.issuer)
+        .public_key(KEY.public_key())
+        .serial_number(7)
+        .not_valid_before(issued.not_valid_before_utc)
+        .not_valid_after(issued.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), content), False
+        )
+    )
+    return builder.sign(ROOT.key, hashes.SHA256())
+
+
+@pytest.mark.parametrize(
+    ("oid", "content"),
+    [
+        ("2.5.29.15", b"\x04\x01\x00"),
+        ("2.5.29.17", b"\x30\x04\x82\x02\xff\xff"),
+        ("2.5.29.17", b"\x30\x05\x87\x03\x01\x02\x03"),
+    ],
+    ids=["key-usage", "name-that-is-no-ascii", "address-of-three"],
+)
+def test_an_extension_that_cannot_be_read_leaves_the_rest(
+    oid: str, content: bytes
+) -> None:
+    """Nothing is claimed about extensions then, the CA flag included."""
+    encoded = der(malformed(oid, content))
+
+    found = read(encoded)
+
+    assert (found.subject, found.is_ca, found.key_usages) == ("CN=app", None, None)
+    with pytest.raises(ValueError, match=r"^The certificate cannot be read\.$"):
+        alternative_names(encoded)
+
+
+def test_alternative_names_are_hosts_and_addresses() -> None:
+    server = ROOT.server("redis.example", "10.0.0.1", "::1", key=KEY)
+
+    assert alternative_names(der(server.certificate)) == (
+        "redis.example",
+        "10.0.0.1",
+        "::1",
+    )
+    assert alternative_names(der(ROOT.issue(key=KEY).certificate)) == ()
+
+
+def test_a_certificate_with_very_many_names_is_read() -> None:
+    """As many as the largest file that is read has room for."""
+    names = [f"n{number:x}.example" for number in range(60_000)]
+    server = ROOT.server(*names, key=KEY)
+
+    assert len(alternative_names(der(server.certificate))) == len(names)

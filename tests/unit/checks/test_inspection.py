@@ -171,9 +171,11 @@ def test_a_user_that_is_not_the_common_name_is_told(mounted):
     found = inspect_environment({**mounted, "NAUTOBOT_DB_USER": "nautobot"})
 
     assert [str(problem) for problem in found.problems] == [
-        f"NAUTOBOT_DB_SSLCERT: {mounted['NAUTOBOT_DB_SSLCERT']} is CN=app, and the "
-        "database user is nautobot. Issue it with commonName nautobot; only an "
-        "identity map on the server makes another name work."
+        "NAUTOBOT_DB_SSLCERT: the certificate in "
+        f"{mounted['NAUTOBOT_DB_SSLCERT']} is CN=app, and the database user is "
+        "nautobot. Issue it with the user as commonName, or correct NAUTOBOT_DB_USER. "
+        "If the server maps names (pg_ident.conf), set "
+        "UNDERSTACK_DB_IDENTITY_MAP=true."
     ]
 
 

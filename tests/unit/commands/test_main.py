@@ -46,7 +46,7 @@ def test_an_error_is_status_1():
     assert run("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"}) == (
         1,
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or disable for plain text.\n"
+        "Use verify-full, verify-ca or require, or leave it unset for no TLS.\n"
         "1 error, 0 warnings\n",
         "",
     )

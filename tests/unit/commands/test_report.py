@@ -1,4 +1,7 @@
 import json
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
 
 import pytest
 from hypothesis import given
@@ -257,26 +260,27 @@ PROBLEMS = [
         "error",
         "NAUTOBOT_DB_SSLMODE",
         "'verify_full' is not an sslmode.",
-        "Use verify-full, verify-ca or require, or disable for plain text.",
+        "Use verify-full, verify-ca or require, or leave it unset for no TLS.",
     ),
     Problem("libpq-variable", "warning", "PGHOSTADDR", "It is set.", ""),
 ]
+END = datetime(2029, 11, 21, 4, 21, tzinfo=timezone.utc)
 CERTIFICATE = Certificate(
     "/etc/nautobot/mtls/tls.crt",
     "PostgreSQL",
     "CN=app",
     "CN=understack-mtls-ca",
     "01AB",
-    "2026-11-22T04:21:00Z",
-    "2029-11-21T04:21:00Z",
-    1094,
+    datetime(2026, 11, 22, 4, 21, tzinfo=timezone.utc),
+    END,
+    END - timedelta(days=1094),
 )
 
 
 def test_a_pipe_gets_one_line_for_each_thing():
     assert inspection_text(Inspection(PROBLEMS, [CERTIFICATE]), Page()) == (
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or disable for plain text.\n"
+        "Use verify-full, verify-ca or require, or leave it unset for no TLS.\n"
         "warning libpq-variable PGHOSTADDR: It is set.\n"
         "certificate /etc/nautobot/mtls/tls.crt (PostgreSQL): subject CN=app, issuer "
         "CN=understack-mtls-ca, serial 01AB, valid from 2026-11-22T04:21:00Z to "
@@ -294,7 +298,7 @@ def test_a_path_at_the_end_of_a_fact_does_not_run_into_the_remedy():
 
 
 def test_an_expired_certificate_has_no_days_left():
-    expired = CERTIFICATE._replace(days_left=-2)
+    expired = CERTIFICATE._replace(seen_at=END + timedelta(days=2))
 
     assert inspection_text(Inspection([], [expired]), Page()).endswith(
         "2029-11-21T04:21:00Z, expired\n0 errors, 0 warnings\n"
@@ -309,8 +313,8 @@ def test_a_terminal_gets_a_table():
         "────────────────────────────────────────────────────────────\n"
         "✗ NAUTOBOT_DB_SSLMODE                          value-invalid\n"
         "  'verify_full' is not an sslmode.\n"
-        "  → Use verify-full, verify-ca or require, or disable for\n"
-        "    plain text.\n"
+        "  → Use verify-full, verify-ca or require, or leave it unset\n"
+        "    for no TLS.\n"
         "\n"
         "! PGHOSTADDR                                  libpq-variable\n"
         "  It is set.\n"
@@ -376,7 +380,7 @@ def test_no_line_is_wider_than_the_terminal(width):
     ("days", "words"), [(-1, "expired"), (0, "0 days left"), (1, "1 day left")]
 )
 def test_what_is_left_of_a_certificate_is_in_words(days, words):
-    certificate = CERTIFICATE._replace(days_left=days)
+    certificate = CERTIFICATE._replace(seen_at=END - timedelta(days=days))
 
     assert words in inspection_text(Inspection([], [certificate]), TABLE)
 
