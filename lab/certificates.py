@@ -22,12 +22,21 @@ from typing import Literal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.oid import NameOID
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PrivateKey = (
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | dsa.DSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
 KeyChoice = Literal["ec", "rsa"] | PrivateKey
 Constraints = Literal["critical", "plain", "absent"]
 
@@ -182,6 +191,7 @@ class Authority:
         subject_key_id: bool = True,
         authority_key_id: bool = True,
         serial: int | None = None,
+        subject: x509.Name | None = None,
     ) -> Leaf:
         """Return a leaf, by default the client certificate of user ``app``.
 
@@ -201,10 +211,11 @@ class Authority:
             subject_key_id: Whether the extension is there.
             authority_key_id: Whether the extension is there.
             serial: Serial number; random by default.
+            subject: The whole subject, instead of `common_name`.
         """
         private = _private_key(key)
         certificate = _certificate(
-            subject=_name(common_name),
+            subject=_name(common_name) if subject is None else subject,
             key=private,
             issuer=self,
             not_before=not_before or now() - BACKDATED,

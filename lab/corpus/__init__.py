@@ -9,6 +9,9 @@ from __future__ import annotations
 from lab.corpus.authorities import authorities
 from lab.corpus.forms import ill_formed
 from lab.corpus.forms import missing
+from lab.corpus.kinds import anchors
+from lab.corpus.kinds import behind_the_leaf
+from lab.corpus.kinds import kinds
 from lab.corpus.pairs import mismatched
 from lab.corpus.pairs import not_usable
 from lab.corpus.situation import FILES
@@ -43,4 +46,7 @@ def situations(pki: Pki) -> list[Situation]:
         *mismatched(pki),
         *not_usable(pki),
         *authorities(pki),
+        *kinds(pki),
+        *behind_the_leaf(pki),
+        *anchors(pki),
     ]

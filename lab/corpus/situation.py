@@ -112,8 +112,10 @@ class Situation(NamedTuple):
             return []
         return self._problems(self.warned or (), use, directory)
 
-    def connects(self, use: str) -> bool:
-        """Tell whether a real client gets through to a real server."""
+    def connects(self, use: str) -> bool | None:
+        """Tell whether a real client gets through to a real server; None: it may."""
+        if self.doubted:
+            return None
         refused = bool(self.refused) and use in self.refused_for
         return not refused and use not in self.found_out
 
@@ -155,6 +157,7 @@ class Pki:
         """Make the authorities."""
         self.root = Authority()
         self.intermediate = self.root.intermediate()
+        self.known = self.root.intermediate("known-intermediate")
         self.clients = Authority("understack-client-ca")
         self.lax = Authority("lax-ca", constraints="plain")
         self.namesake = Authority()
@@ -163,8 +166,8 @@ class Pki:
     @property
     def trusted_for_clients(self) -> bytes:
         """What the servers trust: PEM of several CAs."""
-        trusted = (self.root, self.clients, self.lax)
-        return b"".join(authority.ca_pem for authority in trusted)
+        trusted = (self.root, self.known, self.clients, self.lax)
+        return b"".join(authority.cert_pem for authority in trusted)
 
 
 def utc(moment: object) -> str:
