@@ -48,7 +48,7 @@ def missing(pki: Pki) -> Iterator[Situation]:
                 Said(
                     "file-not-regular",
                     role,
-                    f"{{{role}}} is a directory.",
+                    f"{{{role}}} is a directory, not a file.",
                 ),
             ),
         )

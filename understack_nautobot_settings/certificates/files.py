@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -14,12 +13,12 @@ from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import certificates_in
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import read_bytes
 
 POSTGRESQL = "PostgreSQL"
 REDIS = "Redis"
-
-LARGEST_FILE = 1024 * 1024
-"""Octets of the largest file that is read."""
 
 
 class CertificateFile(NamedTuple):
@@ -99,7 +98,7 @@ class Mount:
     def is_current(self) -> bool:
         """Tell whether the files are still those that were read."""
         return all(
-            _identity(file.path) == identity(look.status)
+            _identity(_status(file.path)) == _identity(look.status)
             for file, look in self._looks.items()
             if isinstance(look, FileContent)
         )
@@ -136,59 +135,49 @@ def check_files(files: ClientFiles) -> list[Problem]:
 
 
 def read_file(file: CertificateFile) -> FileContent | Problem:
-    """Return a file with its status, or why it cannot be read.
-
-    Nothing but a regular file is opened, and nothing here waits.
-    """
+    """Return a file with its status, or why it cannot be read; nothing here waits."""
     path, variable = file
+    # Before the content: a file that is replaced in between counts as changed.
+    status = _status(path)
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return _not_regular(file, status)
-        # O_NONBLOCK: it may be a pipe by now.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as opened:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                return _not_regular(file, status)
-            content = opened.read(LARGEST_FILE + 1)
-    except (FileNotFoundError, NotADirectoryError):
+        content = read_bytes(path)
+    except FileRefused as refusal:
+        return _refused(file, refusal)
+    if status is None:
+        return _refused(file, FileRefused(Reason.MISSING, ""))
+    if not content:
+        return codes.FILE_EMPTY.problem(variable, f"{path} is empty.")
+    return FileContent(content, status)
+
+
+def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
+    path, variable = file
+    if refusal.reason is Reason.MISSING:
         return codes.FILE_MISSING.missing_file(
             variable,
             f"SSL certificate file required by {variable} not found: {path}",
             "Mount the secret nautobot-mtls-client at "
             f"{os.path.dirname(path) or '.'}, or correct the path.",
         )
-    except PermissionError:
-        return _unreadable(file)
-    except (OSError, ValueError) as error:
-        reason = os.strerror(getattr(error, "errno", None) or errno.EINVAL)
-        return codes.FILE_UNREADABLE.problem(
-            variable,
-            f"{path} cannot be read: {reason}.",
-            "Correct the path, or check the volume and its node.",
-        )
-    if len(content) > LARGEST_FILE:
-        size = f"{path} is larger than {LARGEST_FILE // 1024} KiB."
-        return codes.FILE_TOO_LARGE.problem(variable, size)
-    if not content:
-        return codes.FILE_EMPTY.problem(variable, f"{path} is empty.")
-    return FileContent(content, status)
+    fact = f"{path} {refusal.words}."
+    if refusal.reason is Reason.NOT_REGULAR:
+        return codes.FILE_NOT_REGULAR.problem(variable, fact)
+    if refusal.reason is Reason.TOO_LARGE:
+        return codes.FILE_TOO_LARGE.problem(variable, fact)
+    if "\0" not in path and not os.access(path, os.R_OK, effective_ids=True):
+        return _closed(file, fact)
+    remedy = "Correct the path, or check the volume and its node."
+    return codes.FILE_UNREADABLE.problem(variable, fact, remedy)
 
 
-def _not_regular(file: CertificateFile, status: os.stat_result) -> Problem:
-    kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-    return codes.FILE_NOT_REGULAR.problem(file.variable, f"{file.path} is {kind}.")
-
-
-def _unreadable(file: CertificateFile) -> Problem:
+def _closed(file: CertificateFile, fact: str) -> Problem:
     """Say who may read the file, who asks, and what changes that in a manifest."""
     path, variable = file
     place = _closed_directory(path) or path
     try:
         status = os.stat(place)
     except OSError:
-        return codes.FILE_UNREADABLE.problem(variable, f"{path} cannot be read.")
+        return codes.FILE_UNREADABLE.problem(variable, fact)
     group = os.getegid() or os.geteuid()
     groups = sorted({os.getegid(), *os.getgroups()})
     return codes.FILE_UNREADABLE.problem(
@@ -224,13 +213,15 @@ def owner(status: os.stat_result) -> str:
     return f"{status.st_uid}:{status.st_gid}"
 
 
-def identity(status: os.stat_result) -> tuple[int, ...]:
+def _identity(status: os.stat_result | None) -> tuple[int, ...] | None:
     """Return what tells a file from the one that takes its place."""
+    if status is None:
+        return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _identity(path: str) -> tuple[int, ...] | None:
+def _status(path: str) -> os.stat_result | None:
     try:
-        return identity(os.stat(path))
+        return os.stat(path)
     except (OSError, ValueError):
         return None

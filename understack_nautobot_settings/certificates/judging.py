@@ -409,7 +409,7 @@ def _trust_problems(
         # OpenSSL may trust such a certificate although it is no root.
         return []
     pins = _pins(mount.files.use)
-    ders = context.get_ca_certs(binary_form=True)
+    ders = set(context.get_ca_certs(binary_form=True))
     certificates = mount.certificates(ca)
     authorities = [one for one in certificates if one.der in ders]
     anchors = [one for one in authorities if one.is_self_issued or pins]
@@ -419,7 +419,7 @@ def _trust_problems(
         if not anchors and read >= certificate_count(context):
             return [_no_anchor(ca, authorities, certificates, leaf)]
     # Where OpenSSL reads what we cannot, nothing is certain.
-    unclear = len({one.der for one in authorities}) < len(set(ders)) or not anchors
+    unclear = len({one.der for one in authorities}) < len(ders) or not anchors
     if unclear or any(one.is_valid for one in anchors):
         return []
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)

@@ -144,14 +144,6 @@ class Certificate(NamedTuple):
     def _moment(self, moment: datetime.datetime) -> str:
         return f"{utc(moment)}, {distance(moment - self.seen_at)}"
 
-    def is_of_the_same_file(self, other: Certificate) -> bool:
-        """Tell whether another is this certificate, used by another client."""
-        return (self.path, self.der, self.serial) == (
-            other.path,
-            other.der,
-            other.serial,
-        )
-
     def as_json(self) -> dict[str, str | int]:
         """Return what ``check --json`` says about it."""
         return {

@@ -390,12 +390,12 @@ def _left(certificate: Certificate) -> str:
 
 
 def _certificate_table(certificates: Sequence[Certificate], page: Page) -> str:
-    grouped: dict[Certificate, list[str]] = {}
+    grouped: dict[tuple[str, str, bytes], tuple[Certificate, list[str]]] = {}
     for one in certificates:
-        same = (other for other in grouped if other.is_of_the_same_file(one))
-        grouped.setdefault(next(same, one), []).append(one.use)
+        key = one.path, one.serial, one.der
+        grouped.setdefault(key, (one, []))[1].append(one.use)
     lines = [headed("Certificates", str(len(grouped)), page), page.rule()]
-    for one, uses in grouped.items():
+    for one, uses in grouped.values():
         left = _left(one)
         style = "green" if one.days_left > 0 else "red"
         where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"

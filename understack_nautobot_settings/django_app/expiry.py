@@ -59,8 +59,15 @@ class RecentFiles:
     ``/metrics`` and ``/health/`` answer anybody: requests must not become reads.
     """
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(
+        self, read: Callable[[ClientFiles, float], FileEnds] | None = None
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            read: Reads the files; `file_ends` by default.
+        """
+        self._read = read or file_ends
         self._lock = threading.Lock()
         self._known: dict[ClientFiles, tuple[float, FileEnds]] = {}
 
@@ -71,7 +78,7 @@ class RecentFiles:
             if not 0 <= now - read_at < KEPT_SECONDS:
                 if len(self._known) >= _MOST_KEPT:
                     self._known.clear()
-                ends = file_ends(files, now)
+                ends = self._read(files, now)
                 self._known[files] = now, ends
             return ends
 

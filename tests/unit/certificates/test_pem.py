@@ -105,3 +105,35 @@ def test_any_content_has_a_fault_in_words(content: bytes, wanted: str) -> None:
     assert fault is not None
     assert fault.fact.endswith(".")
     assert fault.code.fix
+
+
+MEBIBYTE = 2**20
+HOSTILE = {
+    "begins": b"-----BEGIN CERTIFICATE-----\n",
+    "begins-of-other-labels": b"-----BEGIN %d PRIVATE KEY-----\n",
+    "ends-in-one-line": b"-----END CERTIFICATE-----",
+    "begins-in-one-line": b"-----BEGIN CERTIFICATE-----",
+    "begin-with-blanks": b"-----BEGIN CERTIFICATE-----          ",
+    "headers": b"Proc-Type: 4,\n",
+    "header-and-blanks": b"Proc-Type:                ",
+    "blanks": b"    ",
+    "dashes": b"-----",
+    "letters": b"TUlJ",
+    "sequences": b"0\x80",
+    "empty-blocks": b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+}
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=list(HOSTILE))
+@pytest.mark.parametrize("wanted", [pem.CERTIFICATE, pem.PRIVATE_KEY])
+def test_any_mebibyte_is_gone_through_in_linear_time(piece: bytes, wanted: str) -> None:
+    """In quadratic time this test would not end within the day."""
+    count = MEBIBYTE // len(piece)
+    pieces = (piece % number if b"%d" in piece else piece for number in range(count))
+    content = b"".join(pieces)
+
+    pem.is_encrypted(content)
+    pem.holds(content, wanted)
+    pem.first_block(content, wanted)
+    assert pem.certificates(content) == []
+    assert pem.pem_fault(content, wanted)

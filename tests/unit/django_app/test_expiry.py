@@ -1,5 +1,9 @@
 import datetime
 import math
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,8 @@ from lab.certificates import write_mount
 from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.django_app.expiry import FileExpiry
+from understack_nautobot_settings.django_app.expiry import RecentFiles
+from understack_nautobot_settings.django_app.expiry import file_ends
 from understack_nautobot_settings.django_app.expiry import file_expiries
 from understack_nautobot_settings.django_app.expiry import outlook
 from understack_nautobot_settings.django_app.expiry import unhealthy
@@ -239,3 +245,57 @@ def test_the_certificate_of_this_moment_is_read_each_time(tmp_path, authority):
         (28, 1093),
         (29, 1094),
     )
+
+
+def test_requests_within_seconds_are_answered_without_reading(mount, authority):
+    """Seconds left are those of the moment all the same."""
+    reads = []
+
+    def read(files, now):
+        reads.append((files.use, now))
+        return file_ends(files, now)
+
+    recent, settings = RecentFiles(read), settings_of(mount, redis=False)
+    at = [AT_END - DAY + seconds for seconds in (0.0, 4.9, 5.0, 5.1, -60.0)]
+    left = [
+        file_expiries(settings, clock=lambda now=now: now, read=recent)[0].seconds_left
+        for now in at
+    ]
+
+    assert left == [AT_END - now for now in at]
+    # A clock that was set back is no reason to answer for ever from memory.
+    assert reads == [
+        ("PostgreSQL", at[0]),
+        ("PostgreSQL", at[2]),
+        ("PostgreSQL", at[4]),
+    ]
+
+
+def test_threads_that_ask_at_once_share_one_read(mount):
+    started, reads = threading.Barrier(8), []
+
+    def read(files, now):
+        reads.append(files)
+        return file_ends(files, now)
+
+    recent, settings = RecentFiles(read), settings_of(mount, redis=False)
+
+    def ask(_):
+        started.wait()
+        return file_expiries(settings, clock=lambda: AT_END, read=recent)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+
+    assert len(reads) == 1
+    assert answers == [answers[0]] * 8
+
+
+def test_pipes_in_place_of_certificates_do_not_hang_the_metrics(mount):
+    for path in (mount.certificate, mount.ca):
+        Path(path).unlink()
+        os.mkfifo(path)
+
+    found = file_expiries(settings_of(mount, redis=False), read=RecentFiles())
+
+    assert [one.seconds_left for one in found] == [None, None]
