@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from copy import deepcopy
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.reconcile import Refused
+from understack_nautobot_settings.accounts.secret import Secret
 
 
 class User:
     """A user and its tokens, key to [description, usable]."""
+
+    email = ""
 
     def __init__(self, password="", tokens=(), groups=(), superuser=False, active=True):
         self.password = password
@@ -38,6 +41,7 @@ class InMemory:
         self.groups = set(groups)
         self.remote = remote
         self.refuse = set(refuse)
+        self.takes_back = not remote
 
     def state(self):
         """Everything, to compare."""
@@ -68,7 +72,13 @@ class InMemory:
         user = self.users.get(credential.username)
         if user is None:
             return None
-        matches = user.password == credential.password.reveal()
+        if credential.password is not None:
+            matches = user.password == credential.password.reveal()
+        elif self.remote:
+            # A password that nobody remembers is as good as none.
+            matches = credential.token.reveal() in user.tokens
+        else:
+            matches = not user.password
         return self._account(
             credential.username, matches, visible=not self.remote or matches
         )
@@ -87,8 +97,17 @@ class InMemory:
         ]
 
     @contextlib.contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        yield
+    def one_at_a_time(self, policy: Policy) -> Iterator[None]:
+        del policy
+        if self.remote:
+            yield
+            return
+        before = deepcopy((self.users, self.groups))
+        try:
+            yield
+        except BaseException:
+            self.users, self.groups = before
+            raise
 
     def _account(self, name: str, matches: bool, *, visible: bool) -> Account:
         user = self.users[name]
@@ -103,6 +122,7 @@ class InMemory:
             frozenset(user.groups),
             matches,
             tokens if visible else None,
+            user.email,
         )
 
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
@@ -110,23 +130,31 @@ class InMemory:
             raise Refused(f"{step.verb}: not today")
         if step.verb == plan.CREATE_GROUP:
             self.groups.add(step.detail)
-            return
-        if step.verb == plan.REMOVE_USER:
+        elif step.verb == plan.REMOVE_USER:
             del self.users[step.username]
-            return
-        if step.verb == plan.CREATE_USER:
-            self.users[step.username] = User(groups=[policy.created_group])
-        user = self.users[step.username]
-        if step.verb in (plan.CREATE_USER, plan.SET_PASSWORD):
-            user.password = credential.password.reveal()
+        else:
+            if step.verb == plan.CREATE_USER:
+                self.users[step.username] = User(groups=[policy.created_group])
+            self._change(step, self.users[step.username], credential, policy)
+
+    def _change(
+        self, step: Step, user: User, credential: Credential | None, policy: Policy
+    ) -> None:
+        if step.verb in (plan.CREATE_USER, plan.SET_PASSWORD, plan.TAKE_PASSWORD):
+            password = credential.password
+            user.password = "" if password is None else password.reveal()
+            if step.verb == plan.CREATE_USER:
+                user.email = credential.email or ""
+        elif step.verb == plan.SET_EMAIL:
+            user.email = credential.email
         elif step.verb == plan.ADOPT_USER:
             user.groups.add(policy.adopted_group)
         elif step.verb == plan.RELEASE_USER:
             user.groups.discard(step.detail)
         elif step.verb == plan.ACTIVATE_USER:
             user.active = True
-        elif step.verb == plan.MAKE_SUPERUSER:
-            user.superuser = True
+        elif step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
+            user.superuser = step.verb == plan.MAKE_SUPERUSER
         elif step.verb == plan.JOIN_GROUP:
             user.groups.add(step.detail)
         elif step.verb == plan.REMOVE_TOKEN:

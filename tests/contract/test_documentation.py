@@ -20,7 +20,7 @@ from understack_nautobot_settings.commands.main import PROGRAM
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
-from understack_nautobot_settings.queues.plan import read_wishes
+from understack_nautobot_settings.queues.wishes import wishes_in
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -101,10 +101,10 @@ def test_the_queues_of_the_guides_are_read():
         for block in blocks(path, "yaml")
         if block.startswith("queues:")
     ]
-    assert len(found) == 2
+    assert len(found) == 3
     for block in found:
         problems = []
-        assert read_wishes("queues.yaml", block, problems=problems)
+        assert wishes_in("queues.yaml", block, problems=problems)
         assert problems == []
 
 

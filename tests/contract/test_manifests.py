@@ -4,6 +4,7 @@ experience has put into them.
 
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.queues.wishes import read_wishes
 
 PODS = [
     ("global", "web"),
@@ -441,12 +443,19 @@ def test_every_mounted_or_named_secret_of_a_site_exists():
 # --- accounts ------------------------------------------------------------------
 
 
-def test_the_event_source_watches_for_the_label_that_the_secret_carries():
+def test_event_source_watches_the_labelled_external_secret():
+    """What it watches travels over the bus: no Secret may."""
     source = one("EventSource", "nautobot-token")["spec"]
     (event,) = source["resource"].values()
     (wanted,) = event["filter"]["labels"]
-    metadata = external_secret("nautobot-token")["target"]["template"]["metadata"]
-    assert metadata["labels"] == {wanted["key"]: wanted["value"]}
+    label = {wanted["key"]: wanted["value"]}
+    wanted = one("ExternalSecret", "nautobot-token")
+    assert wanted["metadata"]["labels"] == label
+    assert wanted["spec"]["target"]["template"]["metadata"]["labels"] == label
+    assert (event["group"], event["resource"]) == (
+        "external-secrets.io",
+        "externalsecrets",
+    )
     assert event["eventTypes"] == ["ADD", "UPDATE"]
 
 
@@ -471,7 +480,8 @@ def test_the_job_mounts_the_secret_that_the_event_is_about():
     place = template["source"]["resource"]
     for part in parameter["dest"].split("."):
         place = place[int(part) if part.isdigit() else part]
-    assert place == "nautobot-token"
+    secret = one("ExternalSecret", "nautobot-token")
+    assert place == secret["metadata"]["name"] == secret["spec"]["target"]["name"]
 
 
 def test_the_sensor_hears_what_the_event_source_says():
@@ -482,9 +492,84 @@ def test_the_sensor_hears_what_the_event_source_says():
     assert dependency["eventName"] in source["spec"]["resource"]
     bus = one("EventBus", "nautobot-token")["metadata"]["name"]
     assert sensor["eventBusName"] == source["spec"]["eventBusName"] == bus
-    account = sensor["template"]["serviceAccountName"]
-    assert one("ServiceAccount", account)
-    assert source["spec"]["template"]["serviceAccountName"] == account
+
+
+def account_jobs():
+    """Yield the Jobs that reconcile, with their names."""
+    (trigger,) = one("Sensor", "nautobot-token")["spec"]["triggers"]
+    yield "accounts", trigger["template"]["k8s"]["source"]["resource"]
+    yield "queues", one("Job", "reconcile-queues")
+
+
+def test_every_purpose_has_a_service_account_of_its_own():
+    watch, start = (
+        one(kind, "nautobot-token")["spec"]["template"]["serviceAccountName"]
+        for kind in ("EventSource", "Sensor")
+    )
+    run = {
+        job["spec"]["template"]["spec"]["serviceAccountName"]
+        for _, job in account_jobs()
+    }
+    assert len({watch, start, *run}) == 3
+    rules = {name: one("Role", name)["rules"] for name in (watch, start)}
+    assert rules == {
+        watch: [
+            {
+                "apiGroups": ["external-secrets.io"],
+                "resources": ["externalsecrets"],
+                "verbs": ["get", "list", "watch"],
+            }
+        ],
+        start: [{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}],
+    }
+
+
+def test_no_role_reads_secrets_that_it_does_not_name():
+    for name, manifest in manifests():
+        for rule in manifest.get("rules", ()) if "Role" in manifest["kind"] else ():
+            if {"secrets", "*"} & {*rule["resources"]}:
+                assert rule.get("resourceNames"), name
+                assert not {"list", "watch", "*"} & {*rule["verbs"]}, name
+
+
+@pytest.mark.parametrize(("name", "job"), [*account_jobs()])
+def test_job_that_reconciles_may_do_nothing_else(name, job):
+    spec = job["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert spec["activeDeadlineSeconds"] == 3600
+    assert pod["automountServiceAccountToken"] is False
+    assert (pod["securityContext"]["runAsNonRoot"], pod["restartPolicy"]) == (
+        True,
+        "Never",
+    )
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "--url=https://nautobot.example.com" in container["command"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["bootstrap"]["secret"]["items"] == [
+        {"key": "token", "path": "token"}
+    ]
+    assert (name == "accounts") == ("--owner=example-cluster" in container["command"])
+
+
+def test_job_reads_the_queues_of_the_config_map():
+    job = one("Job", "reconcile-queues")["spec"]["template"]["spec"]
+    (kustomization,) = documents(EXAMPLES / "accounts" / "kustomization.yaml")
+    (generated,) = kustomization["configMapGenerator"]
+    (name,) = generated["files"]
+    (container,) = job["containers"]
+    volumes = {volume["name"]: volume for volume in job["volumes"]}
+    assert volumes["queues"]["configMap"]["name"] == generated["name"]
+    assert container["command"][2] == f"/etc/job-queues/{name}"
+    problems = []
+    path = str(EXAMPLES / "accounts" / name)
+    wishes = read_wishes(path, problems=problems)
+    assert (problems, len(wishes.queues)) == ([], 1)
 
 
 # --- kustomizations and the new site -------------------------------------------
@@ -580,6 +665,12 @@ class Vault(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.redirect:
+            assert self.path != "/stolen"
+            self.send_response(307)
+            self.send_header("Location", self.server.redirect)
+            self.end_headers()
+            return
         if self.path == "/v1/auth/kubernetes/login":
             assert body == {"role": "nautobot-mtls", "jwt": "identity"}
             self.answer(200, {"auth": {"client_token": "vault-token"}})
@@ -599,9 +690,17 @@ class Vault(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def vault():
+def vault(tmp_path):
+    authority = Authority()
+    mount = write_mount(
+        tmp_path / "vault", authority.server("localhost"), authority.ca_pem
+    )
     with ThreadingHTTPServer(("127.0.0.1", 0), Vault) as server:
-        server.held, server.stored = {}, []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(mount.certificate, mount.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.held, server.stored, server.redirect = {}, [], None
+        server.ca = mount.ca
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -609,7 +708,7 @@ def vault():
         thread.join()
 
 
-def push(vault, directory):
+def push(vault, directory, scheme="https"):
     return subprocess.run(
         [
             sys.executable,
@@ -618,14 +717,31 @@ def push(vault, directory):
             "nautobot-mtls-client-example-site",
         ],
         env={
-            "VAULT_ADDR": f"http://127.0.0.1:{vault.server_port}",
+            "VAULT_ADDR": f"{scheme}://localhost:{vault.server_port}",
+            "VAULT_CACERT": vault.ca,
             "VAULT_ROLE": "nautobot-mtls",
             "IDENTITY_FILE": str(directory / "token"),
         },
         capture_output=True,
         text=True,
-        check=True,
-    ).stdout
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_cronjob_sends_its_identity_nowhere_else(vault, tmp_path, scheme):
+    """Neither over plain HTTP, nor to where a redirect points."""
+    for name in ("token", "tls.crt", "tls.key"):
+        (tmp_path / name).write_text("identity")
+    vault.redirect = f"https://localhost:{vault.server_port}/stolen"
+    done = push(vault, tmp_path, scheme)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "VAULT_ADDR has to begin with https://\n"
+        if scheme == "http"
+        else "Vault answers POST auth/kubernetes/login with 307\n"
+    )
+    assert vault.stored == []
 
 
 def test_the_cronjob_stores_a_certificate_when_it_changes(vault, tmp_path):
@@ -633,10 +749,10 @@ def test_the_cronjob_stores_a_certificate_when_it_changes(vault, tmp_path):
     (tmp_path / "tls.crt").write_text("certificate\n")
     (tmp_path / "tls.key").write_text("key\n")
     name = "nautobot-mtls-client-example-site"
-    assert push(vault, tmp_path) == f"{name}: stored\n"
-    assert push(vault, tmp_path) == f"{name}: unchanged\n"
+    assert push(vault, tmp_path).stdout == f"{name}: stored\n"
+    assert push(vault, tmp_path).stdout == f"{name}: unchanged\n"
     (tmp_path / "tls.crt").write_text("renewed\n")
-    assert push(vault, tmp_path) == f"{name}: stored\n"
+    assert push(vault, tmp_path).stdout == f"{name}: stored\n"
     assert vault.stored == [
         {"password": "certificate\nkey\n"},
         {"password": "renewed\nkey\n"},

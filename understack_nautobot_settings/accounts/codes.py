@@ -1,4 +1,4 @@
-"""What can be wrong with the secrets of API accounts."""
+"""What can be wrong with the secrets of API accounts, and with a Nautobot."""
 
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
@@ -31,6 +31,13 @@ CREDENTIAL_CONFLICT = Code(
     "Two secrets contradict each other: one user twice, or one token for two users.",
     "Give every user one secret and a token of its own.",
 )
+CREDENTIAL_WEAK = Code(
+    "credential-weak",
+    WARNING,
+    "A token or password has few different characters, repeats itself, is short, or "
+    "holds the username.",
+    "Store a random one, such as `openssl rand -hex 20` prints.",
+)
 ACCOUNT_FOREIGN = Code(
     "account-foreign",
     ERROR,
@@ -47,7 +54,7 @@ ACCOUNT_REFUSED = Code(
     "account-refused",
     ERROR,
     "Nautobot refused a change to an account.",
-    "Correct the secret, or the permissions of the bootstrap account.",
+    "Correct the secret, or the permissions of the account that this runs as.",
 )
 TOKEN_TAKEN = Code(
     "token-taken",
@@ -66,5 +73,16 @@ PRUNE_WITHHELD = Code(
     "prune-withheld",
     ERROR,
     "Nothing was removed, because an unusable secret makes its account look stale.",
-    "Mend the secrets and run again.",
+    "Correct the secrets and run again.",
+)
+
+# --- the REST API ---------------------------------------------------------------
+
+NAUTOBOT_UNUSABLE = Code(
+    "nautobot-unusable",
+    ERROR,
+    "The URL is not one of HTTPS, the server is not trusted, or what it answers is "
+    "not what Nautobot would: a redirect, a page on another server, too much, another "
+    "form.",
+    "Correct `--url` and `--ca-file`, or what stands between here and Nautobot.",
 )

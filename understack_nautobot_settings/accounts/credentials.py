@@ -2,66 +2,69 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from functools import partial
+from itertools import pairwise
 from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
+from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import read_text
 
 Found = TypeVar("Found")
 
 FIELDS = ("hostname", "username", "password", "token")
+"""What a secret of the documents holds."""
+
+CHART_FIELDS = ("username", "email", "apiToken")
+"""What a secret of UnderStack's chart holds."""
+
 JSON_FIELD = "credential"
+LISTS = ("users", "tokens")
 TOKEN_LENGTH = 40
 LONGEST_PASSWORD = 128
 LONGEST_USERNAME = 150
+SHORTEST_PASSWORD = 12
+FEWEST_DIFFERENT = 8
 
+# All names of a field, as they are written without case, "-" and "_".
+_MEANINGS = {
+    "hostname": "hostname",
+    "username": "username",
+    "email": "email",
+    "password": "password",
+    "token": "token",
+    "apitoken": "token",
+    "superuser": "superuser",
+    "issuperuser": "superuser",
+}
+_TRUTH = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 # What Django's username validator takes.
 _USERNAME = re.compile(r"[\w.@+-]+")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 # What survives an Authorization header.
 _TOKEN = re.compile(r"[!-~]+")
 
 _FORM = (
-    "Mount a secret with the files username, password and token, or with the JSON "
-    'object {"credential": {"username": ..., "password": ...}}.'
+    "Mount a secret with the files username, password and token, or username, email "
+    'and apiToken, or with the JSON object {"credential": {"username": ..., '
+    '"password": ...}}.'
 )
-
-
-class Secret:
-    """A text that no output shows: printing, formatting and ``repr`` mask it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        """Keep the text."""
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text."""
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        """Compare without telling by the time it takes."""
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
-
-    def __hash__(self) -> int:
-        """Return a hash that agrees with equality."""
-        return hash(self._text)
-
-    def __repr__(self) -> str:
-        """Return a mask."""
-        return "<secret>"
 
 
 class Credential(NamedTuple):
@@ -69,25 +72,28 @@ class Credential(NamedTuple):
 
     Attributes:
         source: Path of the secret, for messages.
-        hostname: Host name of the Nautobot it is for; empty where not given.
         username: Name of the user.
-        password: The user's password.
+        password: The user's password; None for a user without a usable one.
         token: The user's API token, 40 characters.
+        email: The user's address; None to leave it alone.
+        superuser: True or False where the secret says so; None to leave it to the
+            policy.
     """
 
     source: str
-    hostname: str
     username: str
-    password: Secret
+    password: Secret | None
     token: Secret
+    email: str | None = None
+    superuser: bool | None = None
 
 
 class _Unusable(Exception):
     """Why a secret is no credential."""
 
-    def __init__(self, where: str, message: str, hint: str, code: Code) -> None:
+    def __init__(self, where: str, message: str, code: Code, hint: str = "") -> None:
         super().__init__(message)
-        self.problem = code.problem(where, message, hint)
+        self.problem = code.problem(where, message, hint or None)
 
 
 def read_credentials(
@@ -97,9 +103,13 @@ def read_credentials(
 
     A path is the directory of one mounted secret, a directory with one entry for
     each secret, or a JSON file. A secret has the files ``hostname``, ``username``,
-    ``password`` and ``token``, or a file ``credential`` with the JSON object that
-    the secret backend stores: ``{"credential": {"username": …, "password": …}}``
-    where the password is the text of another object with password and token.
+    ``password`` and ``token`` (product document 003); or ``username``, ``email``,
+    ``apiToken`` and perhaps ``isSuperuser`` (UnderStack's chart); or a file
+    ``credential`` with the JSON object that the secret backend stores:
+    ``{"credential": {"username": …, "password": …}}`` where the password is the text
+    of another object with password and token. A JSON file may also hold a list of
+    users, bare or under ``users``. The host name is not used: credentials go to the
+    host that the operator names.
 
     Args:
         paths: Where the secrets are mounted.
@@ -113,9 +123,12 @@ def read_credentials(
     found: list[Credential] = []
     for path in paths:
         for secret in _usable(_secrets, path, problems) or ():
-            credential = _usable(_credential, secret, problems)
-            if credential is not None:
-                found.append(credential)
+            for where, fields in _usable(_all_fields, secret, problems) or ():
+                read = partial(_credential, fields=fields)
+                credential = _usable(read, where, problems)
+                if credential is not None:
+                    problems += _weaknesses(credential)
+                    found.append(credential)
     return sorted(_consistent(found, problems), key=lambda one: one.username)
 
 
@@ -123,14 +136,28 @@ def read_token(path: str, *, problems: list[Problem]) -> Secret | None:
     """Return the API token that a file holds, None where it holds none.
 
     Args:
-        path: The file, or the directory of the secret that holds it as ``token``.
+        path: The file, or the directory of the secret that holds it as ``token`` or,
+            as UnderStack's chart names it, as ``apitoken``.
         problems: Collects why there is none.
     """
-    if os.path.isdir(path):
-        path = os.path.join(path, "token")
-    return _usable(
-        lambda file: Secret(_token(file, _text(file).strip())), path, problems
-    )
+
+    def token(path: str) -> Secret:
+        if not os.path.isdir(path):
+            return Secret(_token(path, _text(path).strip()))
+        fields = _directory_fields(path)
+        if not fields.get("token"):
+            raise _Unusable(path, "has no token.", codes.CREDENTIAL_INCOMPLETE)
+        return Secret(_token(path, fields["token"].strip()))
+
+    return _usable(token, path, problems)
+
+
+def read_hostname(path: str, *, problems: list[Problem]) -> str:
+    """Return the host name beside a bootstrap token, empty where there is none."""
+    if not os.path.isdir(path):
+        return ""
+    fields = _usable(_directory_fields, path, problems) or {}
+    return str(fields.get("hostname") or "").strip()
 
 
 def _usable(
@@ -145,148 +172,195 @@ def _usable(
 
 def _secrets(path: str) -> list[str]:
     """Return the paths of the secrets below a path, itself included."""
-    if os.path.isfile(path):
+    if not os.path.isdir(path):
         return [path]
+    names = _names(path)
+    if JSON_FIELD in names or any(_meaning(name) for name in names):
+        return [path]
+    if not names:
+        raise _Unusable(
+            path, "holds no credential.", codes.CREDENTIAL_INCOMPLETE, _FORM
+        )
+    # A file that is there and is no JSON is a README; whatever else is a secret that
+    # cannot be read, and has to be said.
+    entries = [os.path.join(path, name) for name in names]
+    return [one for one in entries if one.endswith(".json") or not os.path.isfile(one)]
+
+
+def _names(path: str) -> list[str]:
     try:
-        names = os.listdir(path)
+        # Kubernetes keeps the files of a volume behind names that start with a dot.
+        return sorted(name for name in os.listdir(path) if name[0] != ".")
     except OSError as error:
         raise _Unusable(
             path,
             f"cannot be read: {os.strerror(error.errno or 0)}.",
-            "Mount the secret there, or correct the path.",
             codes.CREDENTIAL_UNREADABLE,
         ) from None
-    if {*names} & {*FIELDS, JSON_FIELD}:
-        return [path]
-    # Kubernetes keeps the files of a volume behind names that start with two dots.
-    entries = [os.path.join(path, name) for name in sorted(names) if name[0] != "."]
-    secrets = [
-        entry for entry in entries if os.path.isdir(entry) or entry.endswith(".json")
-    ]
-    if not secrets:
+
+
+def _meaning(name: str) -> str:
+    return _MEANINGS.get(name.lower().replace("_", "").replace("-", ""), "")
+
+
+def _all_fields(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return where each user is described, and by which fields."""
+    if os.path.isdir(path):
+        return iter([(path, _directory_fields(path))])
+    content = _json(path, _text(path))
+    if isinstance(content, dict):
+        for name in LISTS:
+            if isinstance(content.get(name), list):
+                content = content[name]
+                break
+    if not isinstance(content, list):
+        return iter([(path, _json_fields(path, content))])
+    found = []
+    for index, one in enumerate(content):
+        where = f"{path}[{index}]"
+        found.append((where, _json_fields(where, one)))
+    return iter(found)
+
+
+def _directory_fields(path: str) -> dict[str, Any]:
+    texts = {
+        name: _text(os.path.join(path, name))
+        for name in _names(path)
+        if name == JSON_FIELD or _meaning(name)
+    }
+    document = texts.pop(JSON_FIELD, None)
+    fields = _named(path, texts)
+    if document is not None:
+        where = os.path.join(path, JSON_FIELD)
+        fields = {**_json_fields(where, _json(where, document)), **fields}
+    return _with_inner(path, fields)
+
+
+def _json_fields(path: str, content: Any) -> dict[str, Any]:
+    content = _object(path, content)
+    inner = content.get(JSON_FIELD, content)
+    if isinstance(inner, str):
+        inner = _json(path, inner)
+    return _with_inner(path, _named(path, _object(path, inner)))
+
+
+def _with_inner(path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields; what the backend calls the password may be an object."""
+    password = fields.get("password")
+    if "token" in fields or password is None:
+        return fields
+    if isinstance(password, str) and password.lstrip().startswith("{"):
+        password = _json(path, password)
+    if isinstance(password, dict):
+        del fields["password"]
+        fields |= _named(path, password)
+    return fields
+
+
+def _named(path: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known fields by their own names; nulls are left out."""
+    fields: dict[str, Any] = {}
+    for name, value in content.items():
+        meaning = _meaning(name)
+        if not meaning or value is None:
+            continue
+        if fields.setdefault(meaning, value) != value:
+            raise _Unusable(
+                path, f"has two different {meaning}s.", codes.CREDENTIAL_INVALID, _FORM
+            )
+    return fields
+
+
+def _json(path: str, text: str) -> Any:
+    place = ""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        # The exception holds the text: keep the position and let go of the rest.
+        place = f" from line {error.lineno}, column {error.colno}"
+    except (RecursionError, ValueError):
+        place = ""
+    raise _Unusable(
+        path, f"is not a JSON object{place}.", codes.CREDENTIAL_INVALID, _FORM
+    )
+
+
+def _object(path: str, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise _Unusable(path, "is not a JSON object.", codes.CREDENTIAL_INVALID, _FORM)
+    return content
+
+
+def _text(path: str) -> str:
+    try:
+        return read_text(path)
+    except FileRefused as refused:
+        if refused.reason is Reason.EMPTY:
+            return ""
         raise _Unusable(
-            path, "holds no credential.", _FORM, codes.CREDENTIAL_INCOMPLETE
+            path, f"{refused.words}.", codes.CREDENTIAL_UNREADABLE
+        ) from None
+
+
+def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
+    superuser = fields.get("superuser")
+    if isinstance(superuser, str):
+        superuser = _TRUTH.get(superuser.strip().lower(), superuser)
+    for name, value in fields.items():
+        if name != "superuser" and not isinstance(value, str):
+            raise _Unusable(
+                path, f"{name!r} is not a string.", codes.CREDENTIAL_INVALID, _FORM
+            )
+    if not isinstance(superuser, bool | None):
+        raise _Unusable(
+            path,
+            "'superuser' is neither true nor false.",
+            codes.CREDENTIAL_INVALID,
+            "Write true or false.",
         )
-    return secrets
-
-
-def _credential(path: str) -> Credential:
-    fields = _fields(path)
+    # The documents' users have a password; the chart's have an address instead.
+    needed = ["username", "token"] if "email" in fields else ["username", "password"]
     missing = [
-        name for name in ("username", "password", "token") if not fields.get(name)
+        name for name in dict.fromkeys([*needed, "token"]) if not fields.get(name)
     ]
     if missing:
         raise _Unusable(
             path,
             f"has no {', no '.join(missing)}.",
-            _FORM,
             codes.CREDENTIAL_INCOMPLETE,
+            _FORM,
         )
+    password = fields.get("password")
     return Credential(
         path,
-        fields.get("hostname", "").strip(),
         _username(path, fields["username"].strip()),
-        Secret(_password(path, fields["password"])),
+        Secret(_password(path, password)) if password else None,
         Secret(_token(path, fields["token"].strip())),
+        _email(path, fields.get("email", "").strip()),
+        superuser,
     )
-
-
-def _fields(path: str) -> dict[str, str]:
-    if os.path.isfile(path):
-        fields = _json_fields(path, _text(path))
-    else:
-        fields = {
-            name: _text(os.path.join(path, name))
-            for name in (*FIELDS, JSON_FIELD)
-            if os.path.lexists(os.path.join(path, name))
-        }
-        document = fields.pop(JSON_FIELD, None)
-        if document is not None:
-            where = os.path.join(path, JSON_FIELD)
-            fields = {**_json_fields(where, document), **fields}
-    if "token" not in fields and fields.get("password", "").lstrip().startswith("{"):
-        # What the backend calls the password is the text of another object.
-        fields |= _strings(path, _json_object(path, fields["password"]))
-    return fields
-
-
-def _json_fields(path: str, text: str) -> dict[str, str]:
-    content = _json_object(path, text)
-    inner = content.get(JSON_FIELD, content)
-    if isinstance(inner, str):
-        inner = _json_object(path, inner)
-    if not isinstance(inner, dict):
-        raise _Unusable(
-            path,
-            f"{JSON_FIELD!r} is not an object.",
-            _FORM,
-            codes.CREDENTIAL_INVALID,
-        )
-    return _strings(path, inner)
-
-
-def _strings(path: str, content: Mapping[str, Any]) -> dict[str, str]:
-    fields = {name: content[name] for name in FIELDS if content.get(name) is not None}
-    if isinstance(fields.get("password"), dict):
-        fields |= _strings(path, fields.pop("password"))
-    for name, value in fields.items():
-        if not isinstance(value, str):
-            raise _Unusable(
-                path,
-                f"{name!r} is not a string.",
-                _FORM,
-                codes.CREDENTIAL_INVALID,
-            )
-    return fields
-
-
-def _json_object(path: str, text: str) -> dict[str, Any]:
-    place = ""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        # The exception holds the text: keep the position and let go of the rest.
-        place = f" from line {error.lineno}, column {error.colno}"
-        content = None
-    except RecursionError:
-        content = None
-    if isinstance(content, dict):
-        return content
-    raise _Unusable(
-        path, f"is not a JSON object{place}.", _FORM, codes.CREDENTIAL_INVALID
-    )
-
-
-def _text(path: str) -> str:
-    text = fact = ""
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        text = content.decode()
-    except UnicodeDecodeError:
-        fact = "does not hold UTF-8 text."
-    except OSError as error:
-        fact = f"cannot be read: {os.strerror(error.errno or 0)}."
-    if fact:
-        raise _Unusable(
-            path,
-            fact,
-            "Check the secret and how it is mounted.",
-            codes.CREDENTIAL_UNREADABLE,
-        )
-    # One trailing line end belongs to the file, every other to the secret.
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _username(path: str, username: str) -> str:
     if len(username) > LONGEST_USERNAME or not _USERNAME.fullmatch(username):
         raise _Unusable(
             path,
-            "the username is not one that Nautobot takes.",
-            f"Use 1 to {LONGEST_USERNAME} letters, digits, '@', '.', '+', '-' or '_'.",
+            "Nautobot does not accept the username.",
             codes.CREDENTIAL_INVALID,
+            f"Use 1 to {LONGEST_USERNAME} letters, digits, '@', '.', '+', '-' or '_'.",
         )
     return username
+
+
+def _email(path: str, email: str) -> str | None:
+    if email and not _EMAIL.fullmatch(email):
+        raise _Unusable(
+            path,
+            "'email' is not an email address.",
+            codes.CREDENTIAL_INVALID,
+            "Write an address such as svc@example.com, or leave it out.",
+        )
+    return email or None
 
 
 def _password(path: str, password: str) -> str:
@@ -300,25 +374,60 @@ def _password(path: str, password: str) -> str:
         raise _Unusable(
             path,
             fact,
+            codes.CREDENTIAL_INVALID,
             f"Store a password of 1 to {LONGEST_PASSWORD} characters without blanks "
             "around it.",
-            codes.CREDENTIAL_INVALID,
         )
     return password
 
 
 def _token(path: str, token: str) -> str:
-    if len(token) != TOKEN_LENGTH or not _TOKEN.fullmatch(token):
+    fact = ""
+    if len(token) != TOKEN_LENGTH:
+        fact = f"the token has {len(token)} characters."
+    elif not _TOKEN.fullmatch(token):
+        fact = "the token has characters that no HTTP header takes."
+    if fact:
         raise _Unusable(
             path,
-            f"the token has {len(token)} characters."
-            if len(token) != TOKEN_LENGTH
-            else "the token has characters that no HTTP header takes.",
+            fact,
+            codes.CREDENTIAL_INVALID,
             f"Nautobot takes exactly {TOKEN_LENGTH}, such as 'openssl rand -hex 20' "
             "prints.",
-            codes.CREDENTIAL_INVALID,
         )
     return token
+
+
+def _weaknesses(credential: Credential) -> Iterator[Problem]:
+    password = "" if credential.password is None else credential.password.reveal()
+    token = credential.token.reveal()
+    weak = {
+        "token": _is_guessable(token),
+        "password": bool(password)
+        and (
+            len(password) < SHORTEST_PASSWORD
+            or _is_guessable(password)
+            or credential.username.lower() in password.lower()
+            or password in token
+        ),
+    }
+    for name in (name for name, is_weak in weak.items() if is_weak):
+        yield codes.CREDENTIAL_WEAK.problem(
+            credential.source,
+            f"the {name} of {credential.username!r} is easy to guess.",
+        )
+
+
+def _is_guessable(text: str) -> bool:
+    """Tell whether a text has few different characters, repeats or counts itself up."""
+    if len({*text}) < FEWEST_DIFFERENT:
+        return True
+    # A text that is a part of itself twice, without its ends, repeats a piece of it.
+    repeats = any(
+        text.startswith(text[start:]) for start in range(1, len(text) // 2 + 1)
+    )
+    steps = [ord(after) - ord(before) for before, after in pairwise(text)]
+    return repeats or max(steps.count(step) for step in {*steps}) > len(steps) // 2
 
 
 def _consistent(
@@ -329,13 +438,12 @@ def _consistent(
     refused: set[str] = set()
     for one in credentials:
         first = by_username.setdefault(one.username, one)
-        if one[2:] != first[2:]:
+        if one[1:] != first[1:]:
             refused.add(one.username)
             problems.append(
                 codes.CREDENTIAL_CONFLICT.problem(
                     one.source,
-                    f"{first.source} has another password or token for "
-                    f"{one.username!r}.",
+                    f"{first.source} says something else about {one.username!r}.",
                     "Give every user one secret.",
                 )
             )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.problems import Problem
 
 CREATE_USER = "create user"
 ADOPT_USER = "adopt user"
 ACTIVATE_USER = "activate user"
+SET_EMAIL = "set email"
 MAKE_SUPERUSER = "make superuser"
+END_SUPERUSER = "make no superuser any more"
+TAKE_PASSWORD = "take password away"  # noqa: S105
 SET_PASSWORD = "set password"  # noqa: S105 - a step, not a password
 JOIN_GROUP = "join group"
 CREATE_TOKEN = "create token"  # noqa: S105
@@ -28,9 +32,19 @@ CREATE_GROUP = "create group"
 CREATE_PERMISSION = "create permission"
 LOOK_AGAIN = "look at tokens once the password is set"
 
-DEFAULT_OWNER = "understack"
 _CREATED = "accounts created by "
 _ADOPTED = "accounts adopted by "
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def is_owner(name: str) -> bool:
+    """Tell whether accounts can be marked with a name, such as that of a cluster."""
+    return _OWNER.fullmatch(name) is not None
+
+
+def is_mark(group: str) -> bool:
+    """Tell whether a group is one that marks accounts."""
+    return group.startswith((_CREATED, _ADOPTED))
 
 
 class Policy(NamedTuple):
@@ -42,11 +56,12 @@ class Policy(NamedTuple):
             several clusters can keep their accounts in one Nautobot.
         adopt: Take over users that exist without the mark.
         prune: Remove what carries the mark and is in no secret.
-        superuser: Make every account a superuser.
+        superuser: Make every account a superuser whose secret does not say
+            otherwise.
         groups: Further groups that every account joins.
     """
 
-    owner: str = DEFAULT_OWNER
+    owner: str
     adopt: bool = False
     prune: bool = False
     superuser: bool = False
@@ -97,8 +112,10 @@ class Account(NamedTuple):
         is_active: False where the user may not log in.
         is_superuser: True for an administrator.
         groups: Names of the groups the user is in.
-        password_matches: True where the credential's password logs in.
+        password_matches: True where the credential's password logs in, or where
+            neither the credential nor the user has one.
         tokens: The user's tokens; None where they are not visible.
+        email: The user's address.
     """
 
     username: str
@@ -107,6 +124,7 @@ class Account(NamedTuple):
     groups: frozenset[str]
     password_matches: bool
     tokens: tuple[Token, ...] | None
+    email: str = ""
 
 
 class Step(NamedTuple):
@@ -177,18 +195,27 @@ def account_steps(
         steps.append(Step(CREATE_USER, name))
         joined: Collection[str] = {policy.created_group}
         is_superuser = False
+        email = credential.email
     else:
         joined = account.groups
         is_superuser = account.is_superuser
+        email = account.email
         if not account.groups & {*policy.own_groups}:
             steps.append(Step(ADOPT_USER, name))
             joined = {*joined, policy.adopted_group}
         if not account.is_active:
             steps.append(Step(ACTIVATE_USER, name))
         if not account.password_matches:
-            steps.append(Step(SET_PASSWORD, name))
-    if policy.superuser and not is_superuser:
+            without = credential.password is None
+            steps.append(Step(TAKE_PASSWORD if without else SET_PASSWORD, name))
+    if credential.email is not None and email != credential.email:
+        steps.append(Step(SET_EMAIL, name))
+    # What a secret does not say about a superuser is left as it is.
+    wanted = policy.superuser if credential.superuser is None else credential.superuser
+    if wanted and not is_superuser:
         steps.append(Step(MAKE_SUPERUSER, name))
+    elif is_superuser and credential.superuser is False:
+        steps.append(Step(END_SUPERUSER, name))
     steps += [
         Step(JOIN_GROUP, name, group) for group in policy.groups if group not in joined
     ]
@@ -262,10 +289,13 @@ def stale_steps(account: Account, policy: Policy) -> list[Step]:
     """Return what takes back an account whose secret is gone.
 
     A user that was created here is removed with its tokens. A user that existed
-    before loses the marked tokens and the mark, and stays.
+    before, or that another owner has marked as well, loses the marked tokens and the
+    mark, and stays.
     """
     name = account.username
-    if policy.created_group in account.groups:
+    own = [group for group in policy.own_groups if group in account.groups]
+    others = {group for group in account.groups if is_mark(group)} - {*own}
+    if policy.created_group in own and not others:
         return [Step(REMOVE_USER, name)]
     return [
         *(
@@ -273,5 +303,5 @@ def stale_steps(account: Account, policy: Policy) -> list[Step]:
             for token in account.tokens or ()
             if token.description == policy.token_mark
         ),
-        Step(RELEASE_USER, name, policy.adopted_group),
+        *(Step(RELEASE_USER, name, group) for group in own),
     ]

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import NamedTuple
 from typing import Protocol
+from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
+from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
-
-class Refused(Exception):
-    """Nautobot does not accept one change; the text says why, without any secret."""
-
-
-class Unreachable(Exception):
-    """Nautobot cannot be asked at all; trying again later may help."""
+Found = TypeVar("Found")
 
 
 class Backend(Protocol):
-    """A Nautobot, by whatever way it is reached."""
+    """A Nautobot, by whatever way it is reached.
+
+    Attributes:
+        takes_back: True where the steps of a refused account are undone.
+    """
+
+    takes_back: bool
 
     def shared_steps(self, policy: Policy) -> list[Step]:
         """Return what all accounts need and is not there yet."""
@@ -46,8 +50,11 @@ class Backend(Protocol):
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
         """Carry out one step."""
 
-    def all_or_nothing(self) -> AbstractContextManager[object]:
-        """Return what keeps the steps of one account together, where that can be."""
+    def one_at_a_time(self, policy: Policy) -> AbstractContextManager[object]:
+        """Return what keeps the steps of one account together, where that can be.
+
+        Two runs for one owner then take turns, too.
+        """
 
 
 class Summary(NamedTuple):
@@ -104,7 +111,8 @@ def reconcile_accounts(
         What was done.
 
     Raises:
-        Unreachable: The Nautobot cannot be asked.
+        Unreachable: The Nautobot cannot be asked now.
+        Unusable: What answers is not what a Nautobot would.
     """
     summary = Summary([], [], [], [], [], [*problems])
     run = _Run(backend, policy, dry_run, progress)
@@ -112,24 +120,21 @@ def reconcile_accounts(
     try:
         missing = backend.missing_groups(policy)
         if not missing:
-            run.carry_out(backend.shared_steps(policy), None)
+            run.twice(lambda: run.carry_out(backend.shared_steps(policy), None))
     except Refused as refused:
         summary.problems.append(_refused("groups and permissions", refused))
         return summary
     if missing:
         summary.problems.extend(
             codes.ACCOUNT_GROUP_MISSING.problem(
-                "--group",
-                f"there is no group {name!r}.",
-                "Create it with the permissions that the accounts need.",
+                "--group", f"there is no group {name!r}."
             )
             for name in missing
         )
         return summary
     for credential in credentials:
         try:
-            with backend.all_or_nothing():
-                steps = run.account(credential)
+            steps = run.twice(partial(run.account, credential))
         except Refused as refused:
             summary.problems.append(_refused(credential.source, refused))
             continue
@@ -166,12 +171,34 @@ class _Run:
         self.policy = policy
         self.dry_run = dry_run
         self.progress = progress
+        self._lines: list[str] = []
+
+    def twice(self, work: Callable[[], Found]) -> Found:
+        """Do the work; refused, look again: another run may have come between."""
+        try:
+            return self._together(work)
+        except Refused:
+            return self._together(work)
+
+    def _together(self, work: Callable[[], Found]) -> Found:
+        self._lines.clear()
+        try:
+            with self.backend.one_at_a_time(self.policy):
+                done = work()
+        except Refused:
+            if self.backend.takes_back:
+                self._lines.clear()
+            raise
+        finally:
+            for line in self._lines:
+                self.progress(line)
+        return done
 
     def carry_out(self, steps: Iterable[Step], credential: Credential | None) -> None:
         for step in steps:
             if not self.dry_run:
                 self.backend.apply(step, credential, self.policy)
-            self.progress(f"would {step}" if self.dry_run else str(step))
+            self._lines.append(f"would {step}" if self.dry_run else str(step))
 
     def account(self, credential: Credential) -> list[Step] | Problem:
         account = self.backend.account(credential)
@@ -204,31 +231,29 @@ def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
     if not run.policy.prune or not stale:
         summary.stale.extend(account.username for account in stale)
         return
-    if summary.problems:
+    if any(problem.severity == ERROR for problem in summary.problems):
         summary.stale.extend(account.username for account in stale)
         summary.problems.append(
             codes.PRUNE_WITHHELD.problem(
                 "--prune",
                 f"{len(stale)} stale accounts were kept, because not every secret "
                 "could be used.",
-                "Mend the secrets above and run again.",
             )
         )
         return
     for account in stale:
+        steps = plan.stale_steps(account, run.policy)
         try:
-            with run.backend.all_or_nothing():
-                run.carry_out(plan.stale_steps(account, run.policy), None)
+            run.twice(partial(run.carry_out, steps, None))
         except Refused as refused:
             summary.problems.append(_refused(account.username, refused))
             continue
         summary.removed.append(account.username)
-        if account.tokens is None and run.policy.adopted_group in account.groups:
+        if account.tokens is None and steps[0].verb != plan.REMOVE_USER:
             summary.problems.append(
                 codes.TOKEN_LEFT.problem(
                     account.username,
-                    "the user was released, its token could not be removed.",
-                    "Remove the token where the user is administered.",
+                    "the user was released, but its token could not be removed.",
                 )
             )
 
@@ -237,13 +262,10 @@ def _taken(credential: Credential) -> Problem:
     return codes.TOKEN_TAKEN.problem(
         credential.source,
         f"the token for {credential.username!r} belongs to another user.",
-        "Store a new token in the secret.",
     )
 
 
 def _refused(where: str, refused: Refused) -> Problem:
     return codes.ACCOUNT_REFUSED.problem(
-        where,
-        f"Nautobot refused a change: {refused}.",
-        "Correct the secret, or the permissions of the account that this runs as.",
+        where, f"Nautobot refused a change: {refused}."
     )

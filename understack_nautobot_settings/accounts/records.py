@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -11,22 +12,25 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.db import OperationalError
 from django.db import transaction
 from nautobot.users.models import Token as TokenRecord
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.reconcile import Refused
-from understack_nautobot_settings.accounts.reconcile import Unreachable
+from understack_nautobot_settings.accounts.secret import Secret
 
 
 class DatabaseAccounts:
     """Accounts through Django's models."""
+
+    takes_back = True
 
     def shared_steps(self, policy: Policy) -> list[Step]:
         """Return the groups that mark accounts and do not exist yet."""
@@ -47,8 +51,11 @@ class DatabaseAccounts:
         user = _user(credential.username)
         if user is None:
             return None
-        # Not user.check_password: that one may write a new hash.
-        matches = check_password(credential.password.reveal(), user.password)
+        if credential.password is None:
+            matches = not user.has_usable_password()
+        else:
+            # Not user.check_password: that one may write a new hash.
+            matches = check_password(credential.password.reveal(), user.password)
         return _account(user, password_matches=matches)
 
     def token_in_use(self, credential: Credential) -> bool:
@@ -77,10 +84,19 @@ class DatabaseAccounts:
         if reason:
             raise Refused(f"{step.verb}: {reason}")
 
-    def all_or_nothing(self) -> AbstractContextManager[object]:
-        """Return a transaction."""
-        atomic: AbstractContextManager[object] = transaction.atomic()
-        return atomic
+    @contextmanager
+    def one_at_a_time(self, policy: Policy) -> Iterator[None]:
+        """Hold a transaction, and the owner's group: another run waits for it."""
+        reason = ""
+        try:
+            with transaction.atomic():
+                marks = Group.objects.filter(name=policy.created_group)
+                list(marks.select_for_update())
+                yield
+        except OperationalError as error:
+            reason = _first_line(error)
+        if reason:
+            raise Unreachable(f"the database does not answer: {reason}")
 
 
 def reachable() -> None:
@@ -93,9 +109,13 @@ def reachable() -> None:
     try:
         Group.objects.exists()
     except DatabaseError as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = _first_line(error)
     if reason:
         raise Unreachable(f"the database does not answer: {reason}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
@@ -106,7 +126,9 @@ def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
         _take_back(step)
         return
     if step.verb == plan.CREATE_USER:
-        user = get_user_model()(username=credential.username)
+        user = get_user_model()(
+            username=credential.username, email=credential.email or ""
+        )
         _set_password(user, credential)
         user.groups.add(_group(policy.created_group))
         return
@@ -118,10 +140,13 @@ def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
     elif step.verb == plan.ACTIVATE_USER:
         user.is_active = True
         user.save(update_fields=["is_active"])
-    elif step.verb == plan.MAKE_SUPERUSER:
-        user.is_superuser = user.is_staff = True
+    elif step.verb == plan.SET_EMAIL:
+        user.email = credential.email
+        user.save(update_fields=["email"])
+    elif step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
+        user.is_superuser = user.is_staff = step.verb == plan.MAKE_SUPERUSER
         user.save(update_fields=["is_superuser", "is_staff"])
-    elif step.verb == plan.SET_PASSWORD:
+    elif step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
         _set_password(user, credential)
     elif step.verb == plan.CREATE_TOKEN:
         TokenRecord(
@@ -152,6 +177,8 @@ def _take_back(step: Step) -> None:
         TokenRecord.objects.filter(pk=step.token_id).delete()
         return
     user = _user(step.username)
+    if user is None:
+        return
     if step.verb == plan.REMOVE_USER:
         user.delete()
     else:
@@ -171,9 +198,12 @@ def _names(records: Any) -> list[str]:
 
 
 def _set_password(user: Any, credential: Credential) -> None:
-    password = credential.password.reveal()
-    validate_password(password, user=user)
-    user.set_password(password)
+    if credential.password is None:
+        user.set_unusable_password()
+    else:
+        password = credential.password.reveal()
+        validate_password(password, user=user)
+        user.set_password(password)
     user.full_clean()
     user.save()
 
@@ -197,6 +227,7 @@ def _account(user: Any, *, password_matches: bool) -> Account:
             )
             for record in records.order_by("created")
         ),
+        user.email,
     )
 
 

@@ -2,13 +2,14 @@
 
 The API lets nobody, superusers included, see or make tokens of another user. Users,
 groups and passwords are therefore changed with the bootstrap token, and tokens as
-the user they belong to, with its name and password, which the token endpoint takes.
-A permission that reaches no further than a user's own tokens makes that possible.
+the user they belong to: with its name and password, which the token endpoint takes.
+A permission that reaches no further than a user's own tokens makes that possible. A
+user without a password gets a random one that is forgotten when the run ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
@@ -17,15 +18,20 @@ from typing import Any
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.reconcile import Refused
-from understack_nautobot_settings.accounts.reconcile import Unreachable
+from understack_nautobot_settings.accounts.rest import Record
+from understack_nautobot_settings.accounts.rest import RestApi
+from understack_nautobot_settings.accounts.rest import checked
+from understack_nautobot_settings.accounts.rest import field
+from understack_nautobot_settings.accounts.rest import password_login
+from understack_nautobot_settings.accounts.rest import place
+from understack_nautobot_settings.accounts.rest import token_login
+from understack_nautobot_settings.accounts.secret import Secret
 
-ANSWER_SECONDS = 30.0
 OWN_TOKENS = {
     "object_types": ["users.token"],
     "actions": ["view", "add", "change", "delete"],
@@ -33,42 +39,29 @@ OWN_TOKENS = {
     "enabled": True,
 }
 
-Connect = Callable[..., Any]
-
-_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-_NO_URL = {"InvalidURL", "InvalidSchema", "MissingSchema"}
-_ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+USERS = "users/users/"
+GROUPS = "users/groups/"
+TOKENS = "users/tokens/"
+PERMISSIONS = "users/permissions/"
 
 
 class RemoteAccounts:
     """Accounts through the REST API."""
 
-    def __init__(
-        self,
-        url: str,
-        bootstrap: Secret,
-        *,
-        ca_file: str | None = None,
-        connect: Connect | None = None,
-    ) -> None:
+    takes_back = False
+
+    def __init__(self, api: RestApi, bootstrap: Secret) -> None:
         """Prepare, without connecting.
 
         Args:
-            url: Base URL of the Nautobot.
+            api: The Nautobot.
             bootstrap: Token of a user that may change users, groups and
                 permissions.
-            ca_file: CA certificates to trust; default those of `requests`.
-            connect: Makes an API object; default `pynautobot.api`.
-
-        Raises:
-            Unreachable: There is no pynautobot.
         """
-        connect = _pynautobot() if connect is None else connect
-        self._api = _session(connect, url, ca_file)
-        _become(self._api, token=bootstrap)
-        # For all the users whose credentials are tried in turn.
-        self._other = _session(connect, url, ca_file)
-        self._group_ids: dict[str, Any] | None = None
+        self._api = api
+        self._login = token_login(bootstrap)
+        self._group_ids: dict[str, int] | None = None
+        self._passwords: dict[str, Secret] = {}
 
     def shared_steps(self, policy: Policy) -> list[Step]:
         """Return the groups and the permission that are needed and missing."""
@@ -78,15 +71,12 @@ class RemoteAccounts:
             for name in policy.own_groups
             if name not in there
         ]
-        name = _permission_name(policy)
-        found = _ask(self._api.users.permissions.filter, name=name)
         groups = {there.get(group) for group in policy.own_groups}
         if not any(
-            _holds(dict(record), OWN_TOKENS)
-            and groups <= {group["id"] for group in dict(record)["groups"]}
-            for record in found
+            _holds(record, OWN_TOKENS) and groups <= {*_group_ids(record)}
+            for record in self._permissions(policy)
         ):
-            steps.append(Step(plan.CREATE_PERMISSION, "", name))
+            steps.append(Step(plan.CREATE_PERMISSION, "", _permission_name(policy)))
         return steps
 
     def missing_groups(self, policy: Policy) -> list[str]:
@@ -99,195 +89,203 @@ class RemoteAccounts:
         user = self._user(credential.username)
         if user is None:
             return None
-        api = self._as_user(credential)
-        matches = _accepted(api)
-        return self._account(
-            user,
-            password_matches=matches,
-            tokens=_tokens(api) if matches else None,
-        )
+        login = self._own_login(credential)
+        matches = self._accepted(login)
+        tokens = self._tokens(login, credential.username) if matches else None
+        return self._account(user, password_matches=matches, tokens=tokens)
 
     def token_in_use(self, credential: Credential) -> bool:
         """Tell whether any active user logs in with the token of a credential."""
-        return _accepted(_become(self._other, token=credential.token))
+        return self._accepted(token_login(credential.token))
 
     def marked_accounts(self, policy: Policy) -> list[Account]:
         """Return every account that carries the mark of the owner."""
         there = self._groups()
-        names = [name for name in policy.own_groups if name in there]
-        if not names:
+        marks = {there[name] for name in policy.own_groups if name in there}
+        if not marks:
             return []
-        users = _ask(self._api.users.users.filter, groups=names)
+        users = self._api.records(USERS, self._login, groups=policy.own_groups)
         accounts = [
-            self._account(dict(user), password_matches=True, tokens=None)
+            self._account(user, password_matches=True, tokens=None)
             for user in users
+            if marks & {*_group_ids(user)}
         ]
         return sorted(accounts, key=lambda account: account.username)
 
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
         """Carry out one step."""
-        users = self._api.users.users
-        if credential is None:
-            self._apply_shared(step, policy)
+        if step.verb == plan.CREATE_GROUP:
+            self._change("POST", GROUPS, {"name": step.detail})
+            self._group_ids = None
+        elif step.verb == plan.CREATE_PERMISSION:
+            self._permit(policy)
+        elif credential is None:
+            self._take_back(step, policy)
         elif step.verb == plan.CREATE_USER:
-            _ask(
-                users.create,
-                username=credential.username,
-                password=credential.password.reveal(),
-                groups=[self._groups()[policy.created_group]],
-            )
-        elif step.verb in (
-            plan.CREATE_TOKEN,
-            plan.ADOPT_TOKEN,
-            plan.ROTATE_TOKEN,
-            plan.RENEW_TOKEN,
-            plan.REMOVE_TOKEN,
-        ):
-            _apply_token(self._as_user(credential), step, credential, policy)
+            body = {
+                "username": credential.username,
+                "password": self._password(credential).reveal(),
+                "email": credential.email or "",
+                "groups": [self._groups()[policy.created_group]],
+            }
+            self._change("POST", USERS, body)
+        elif "token" in step.verb:
+            self._apply_token(step, credential, policy)
         else:
             user = self._user(step.username) or {}
-            _ask(users.update, user["id"], self._change(step, credential, user, policy))
+            body = self._changed(step, credential, user, policy)
+            self._change("PATCH", place(USERS, user.get("id")), body)
 
-    def all_or_nothing(self) -> AbstractContextManager[object]:
+    def one_at_a_time(self, policy: Policy) -> AbstractContextManager[object]:
         """Return nothing that helps: the REST API has no transactions."""
+        del policy
         return nullcontext()
 
-    def _change(
+    def _changed(
         self,
         step: Step,
         credential: Credential,
         user: Mapping[str, Any],
         policy: Policy,
     ) -> dict[str, Any]:
-        if step.verb == plan.SET_PASSWORD:
-            return {"password": credential.password.reveal()}
+        if step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
+            return {"password": self._password(credential).reveal()}
+        if step.verb == plan.SET_EMAIL:
+            return {"email": credential.email}
         if step.verb == plan.ACTIVATE_USER:
             return {"is_active": True}
-        if step.verb == plan.MAKE_SUPERUSER:
-            return {"is_superuser": True, "is_staff": True}
+        if step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
+            wanted = step.verb == plan.MAKE_SUPERUSER
+            return {"is_superuser": wanted, "is_staff": wanted}
         name = step.detail if step.verb == plan.JOIN_GROUP else policy.adopted_group
-        return {"groups": [*_joined(user), self._groups()[name]]}
+        return {"groups": [*_group_ids(user), self._groups()[name]]}
 
-    def _apply_shared(self, step: Step, policy: Policy) -> None:
-        if step.verb == plan.CREATE_GROUP:
-            _ask(self._api.users.groups.create, name=step.detail)
-            self._group_ids = None
-        elif step.verb == plan.CREATE_PERMISSION:
-            there = self._groups()
-            content = {
-                **OWN_TOKENS,
-                "name": step.detail,
-                "description": "Lets these accounts change their own API tokens.",
-                "groups": [there[name] for name in policy.own_groups],
-            }
-            endpoint = self._api.users.permissions
-            found = list(_ask(endpoint.filter, name=step.detail))
-            if found:
-                _ask(endpoint.update, found[0].id, content)
-            else:
-                _ask(endpoint.create, **content)
+    def _permit(self, policy: Policy) -> None:
+        there = self._groups()
+        content = {
+            **OWN_TOKENS,
+            "name": _permission_name(policy),
+            "description": "Lets these accounts change their own API tokens.",
+            "groups": [there[name] for name in policy.own_groups],
+        }
+        found = self._permissions(policy)
+        if found:
+            self._change("PATCH", place(PERMISSIONS, found[0].get("id")), content)
         else:
-            self._take_back(step)
+            self._change("POST", PERMISSIONS, content)
 
-    def _take_back(self, step: Step) -> None:
+    def _take_back(self, step: Step, policy: Policy) -> None:
         user = self._user(step.username)
         if user is None:
             return
+        there = self._groups()
+        mark = there.get(step.detail or policy.created_group)
+        if mark not in _group_ids(user):
+            raise Refused("the user lost its mark while this ran")
         if step.verb == plan.REMOVE_USER:
-            _ask(self._api.users.users.delete, [user["id"]])
+            self._change("DELETE", place(USERS, user.get("id")))
         else:
-            gone = self._groups().get(step.detail)
-            left = [group for group in _joined(user) if group != gone]
-            _ask(self._api.users.users.update, user["id"], {"groups": left})
+            left = [group for group in _group_ids(user) if group != mark]
+            self._change("PATCH", place(USERS, user.get("id")), {"groups": left})
+
+    def _apply_token(self, step: Step, credential: Credential, policy: Policy) -> None:
+        login = self._own_login(credential)
+        key = credential.token.reveal()
+        if step.verb == plan.CREATE_TOKEN:
+            body = {"key": key, "description": policy.token_mark}
+            self._api.change("POST", TOKENS, login, body)
+        elif step.verb == plan.REMOVE_TOKEN:
+            self._api.change("DELETE", place(TOKENS, step.token_id), login)
+        else:
+            changes: dict[str, dict[str, Any]] = {
+                plan.ADOPT_TOKEN: {"description": policy.token_mark},
+                plan.ROTATE_TOKEN: {"key": key},
+                plan.RENEW_TOKEN: {"write_enabled": True, "expires": None},
+            }
+            token = place(TOKENS, step.token_id)
+            self._api.change("PATCH", token, login, changes[step.verb])
 
     def _account(
         self,
-        user: Mapping[str, Any],
+        user: Record,
         *,
         password_matches: bool,
         tokens: tuple[Token, ...] | None,
     ) -> Account:
         names = {number: name for name, number in self._groups().items()}
         return Account(
-            user["username"],
-            user["is_active"],
-            user["is_superuser"],
-            frozenset(names[number] for number in _joined(user)),
+            field(user, "username", str),
+            field(user, "is_active", bool),
+            field(user, "is_superuser", bool),
+            frozenset(names[one] for one in _group_ids(user) if one in names),
             password_matches,
             tokens,
+            field(user, "email", str, type(None)) or "",
         )
 
-    def _user(self, username: str) -> dict[str, Any] | None:
-        for record in _ask(self._api.users.users.filter, username=username):
-            user: dict[str, Any] = dict(record)
-            if user["username"] == username:
+    def _user(self, username: str) -> Record | None:
+        for user in self._api.records(USERS, self._login, username=username):
+            if user.get("username") == username:
                 return user
         return None
 
-    def _groups(self) -> dict[str, Any]:
+    def _permissions(self, policy: Policy) -> list[Record]:
+        name = _permission_name(policy)
+        found = self._api.records(PERMISSIONS, self._login, name=name)
+        return [record for record in found if record.get("name") == name]
+
+    def _groups(self) -> dict[str, int]:
         """Return the ids of all groups by name."""
         if self._group_ids is None:
-            groups = _ask(self._api.users.groups.all)
-            self._group_ids = {group.name: group.id for group in groups}
+            groups = self._api.records(GROUPS, self._login)
+            self._group_ids = {
+                field(group, "name", str): field(group, "id", int) for group in groups
+            }
         return self._group_ids
 
-    def _as_user(self, credential: Credential) -> Any:
-        return _become(self._other, login=credential)
+    def _change(self, method: str, path: str, body: Any = None) -> None:
+        self._api.change(method, path, self._login, body)
 
+    def _password(self, credential: Credential) -> Secret:
+        """Return the user's password, or one made up for a user without."""
+        if credential.password is not None:
+            return credential.password
+        # Whatever validators ask for, besides 240 random bits.
+        made_up = Secret(f"{secrets.token_urlsafe(30)}-aA1")
+        return self._passwords.setdefault(credential.username, made_up)
 
-def _session(connect: Connect, url: str, ca_file: str | None) -> Any:
-    # Since 3.0 the API leaves relations out of lists unless they are asked for.
-    api = connect(url, token=None, verify=ca_file or True, exclude_m2m=False)
-    session = api.http_session
-    ask = session.request
+    def _own_login(self, credential: Credential) -> Secret:
+        """Return what logs in as the user: a password where one is known."""
+        name = credential.username
+        password = credential.password or self._passwords.get(name)
+        if password is None:
+            return token_login(credential.token)
+        return password_login(name, password)
 
-    def request(*args: Any, **kwargs: Any) -> Any:
-        # uWSGI as the Nautobot image runs it closes each connection after an answer
-        # and does not say so: a second request on it would be lost now and then.
-        session.close()
-        # Left to the session, REQUESTS_CA_BUNDLE would beat it.
-        always = {"timeout": ANSWER_SECONDS, "verify": session.verify}
-        return ask(*args, **{**always, **kwargs})
+    def _accepted(self, login: Secret) -> bool:
+        """Tell whether the server takes a login.
 
-    session.request = request
-    return api
+        OPTIONS is the one method for which being somebody is enough; any other is
+        answered alike for a wrong password and a missing permission.
+        """
+        return self._api.request("OPTIONS", TOKENS, login).status == HTTPStatus.OK
 
-
-def _become(
-    api: Any, *, token: Secret | None = None, login: Credential | None = None
-) -> Any:
-    """Let an API object act as the holder of a token, or of name and password."""
-    session = api.http_session
-    # A cookie would say who we are before token or password are looked at.
-    session.cookies.clear()
-    api.token = token.reveal() if token is not None else None
-    if login is not None:
-        # As bytes: requests would encode text as latin-1.
-        session.auth = (login.username.encode(), login.password.reveal().encode())
-    else:
-        # Something, or an entry in netrc would replace the token.
-        session.auth = _unchanged
-    return api
-
-
-def _unchanged(request: Any) -> Any:
-    return request
-
-
-def _pynautobot() -> Connect:
-    try:
-        import pynautobot
-    except ModuleNotFoundError:
-        pynautobot = None
-    if pynautobot is None:
-        raise Unreachable(
-            "a remote Nautobot needs pynautobot: install "
-            "'understack-nautobot-settings[remote]'"
+    def _tokens(self, login: Secret, username: str) -> tuple[Token, ...] | None:
+        try:
+            records = self._api.records(TOKENS, login)
+        except Refused:
+            return None
+        return tuple(
+            Token(
+                field(record, "id", str),
+                Secret(field(record, "key", str)),
+                field(record, "description", str),
+                field(record, "write_enabled", bool) and record["expires"] is None,
+            )
+            for record in sorted(records, key=lambda one: field(one, "created", str))
+            # A token that logs in may be another user's: Nautobot shows whose.
+            if field(record, "display", str).endswith(f" ({username})")
         )
-    # Older releases connect while they are made, before a time limit can be set.
-    made = {"_validate_version": lambda _: None}
-    connect: Connect = type("Api", (pynautobot.api,), made)
-    return connect
 
 
 def _permission_name(policy: Policy) -> str:
@@ -296,120 +294,13 @@ def _permission_name(policy: Policy) -> str:
 
 def _holds(record: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
     return all(
-        sorted(record[name]) == sorted(value)
+        sorted(map(str, checked(record.get(name), list))) == sorted(value)
         if isinstance(value, list)
-        else record[name] == value
+        else record.get(name) == value
         for name, value in content.items()
     )
 
 
-def _joined(user: Mapping[str, Any]) -> list[Any]:
-    return [group["id"] for group in user["groups"]]
-
-
-def _accepted(api: Any) -> bool:
-    """Tell whether the server takes the credentials of an API object.
-
-    OPTIONS is the one method for which being somebody is enough; any other is
-    answered alike for a wrong password and a missing permission.
-    """
-    url = api.users.tokens.url
-    headers = {"authorization": f"Token {api.token}"} if api.token else {}
-    response = _ask(api.http_session.options, f"{url.rstrip('/')}/", headers=headers)
-    status: int = response.status_code
-    reason = _status_reason(status)
-    if reason:
-        raise Unreachable(reason)
-    return status == HTTPStatus.OK
-
-
-def _tokens(api: Any) -> tuple[Token, ...] | None:
-    try:
-        records = list(_ask(api.users.tokens.all))
-    except Refused:
-        return None
-    return tuple(
-        Token(
-            record["id"],
-            Secret(record["key"]),
-            record["description"],
-            record["write_enabled"] and record["expires"] is None,
-        )
-        for record in sorted(map(dict, records), key=lambda one: one["created"])
-    )
-
-
-def _apply_token(api: Any, step: Step, credential: Credential, policy: Policy) -> None:
-    tokens = api.users.tokens
-    key = credential.token.reveal()
-    if step.verb == plan.CREATE_TOKEN:
-        _ask(tokens.create, key=key, description=policy.token_mark)
-    elif step.verb == plan.REMOVE_TOKEN:
-        _ask(tokens.delete, [step.token_id])
-    else:
-        change = {
-            plan.ADOPT_TOKEN: {"description": policy.token_mark},
-            plan.ROTATE_TOKEN: {"key": key},
-            plan.RENEW_TOKEN: {"write_enabled": True, "expires": None},
-        }[step.verb]
-        _ask(tokens.update, step.token_id, change)
-
-
-def _ask(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call, and turn what the client raises into words without any content.
-
-    The client's exceptions hold the request with its password or token, so none
-    of them is kept, not even as the cause of what is raised.
-    """
-    refused = unreachable = ""
-    try:
-        return call(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - told apart by what they carry
-        response = getattr(error, "req", None)
-        if response is None:
-            unreachable = _connection_reason(error)
-        else:
-            status = response.status_code
-            unreachable = _status_reason(status)
-            if status < HTTPStatus.BAD_REQUEST:
-                unreachable = "what answers at this URL is no Nautobot"
-            refused = f"HTTP {status}{_fields(response)}"
-    if unreachable:
-        raise Unreachable(unreachable)
-    raise Refused(refused)
-
-
-def _status_reason(status: int) -> str:
-    """Return why an answer is none that says anything about an account."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
-        return f"Nautobot answers HTTP {status}"
-    if status in _ELSEWHERE:
-        return f"there is no Nautobot API at this URL (HTTP {status})"
-    return ""
-
-
-def _connection_reason(error: Exception) -> str:
-    """Return what kept a request from being answered, told apart by class."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if "SSLError" in names:
-        return "the server's certificate is not trusted; name its CA with --ca-file"
-    if "Timeout" in names:
-        return f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
-    if "ConnectionError" in names:
-        return "no connection to Nautobot"
-    if names & _NO_URL:
-        return "there is no such URL; it has to be https://HOST"
-    if "OSError" in names and "RequestException" not in names:
-        return "the CA file cannot be read"
-    return f"the request failed with {type(error).__name__}"
-
-
-def _fields(response: Any) -> str:
-    """Return the names of the refused fields; the texts might repeat a value."""
-    try:
-        content = response.json()
-    except ValueError:
-        return ""
-    if not isinstance(content, dict) or "detail" in content:
-        return ""
-    return f" for {', '.join(sorted(map(str, content)))}" if content else ""
+def _group_ids(record: Mapping[str, Any]) -> list[int]:
+    groups = field(record, "groups", list)
+    return [field(checked(group, dict), "id", int) for group in groups]

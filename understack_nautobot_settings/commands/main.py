@@ -385,20 +385,38 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-# --- reconcile-accounts --------------------------------------------------------
+# --- reconcile-accounts, reconcile-queues ----------------------------------------
 
 
 def _accounts_arguments(parser: ArgumentParser) -> None:
-    from understack_nautobot_settings.accounts.command import add_account_arguments
+    from understack_nautobot_settings.commands import reconcile_accounts
 
-    add_account_arguments(parser, remote_only=True)
+    reconcile_accounts.add_account_arguments(parser, remote_only=True)
 
 
 def _reconcile_accounts(arguments: SimpleNamespace, console: Console) -> Outcome:
-    from understack_nautobot_settings.accounts.command import run_account_command
+    from understack_nautobot_settings.commands.reconcile_accounts import (
+        run_account_command,
+    )
 
     lines: list[str] = []
     status = run_account_command(
+        arguments, local=None, write=lines.append, complain=console.say
+    )
+    return Outcome(status, "".join(f"{line}\n" for line in lines))
+
+
+def _queues_arguments(parser: ArgumentParser) -> None:
+    from understack_nautobot_settings.commands import reconcile_queues
+
+    reconcile_queues.add_queue_arguments(parser, remote_only=True)
+
+
+def _reconcile_queues(arguments: SimpleNamespace, console: Console) -> Outcome:
+    from understack_nautobot_settings.commands.reconcile_queues import run_queue_command
+
+    lines: list[str] = []
+    status = run_queue_command(
         arguments, local=None, write=lines.append, complain=console.say
     )
     return Outcome(status, "".join(f"{line}\n" for line in lines))
@@ -486,11 +504,19 @@ COMMANDS: tuple[Command, ...] = (
         "reconcile-accounts",
         "make API users of a remote Nautobot equal to mounted secrets",
         "Make API users and their tokens equal to mounted secrets, over the REST API "
-        "with a bootstrap token. Needs pynautobot. Inside Nautobot, use "
-        "'nautobot-server reconcile_accounts'. Exit status 2 where Nautobot could not "
-        "be asked.",
+        "with a bootstrap token. Inside Nautobot, use 'nautobot-server "
+        "reconcile_accounts'. Exit status 2 where Nautobot could not be asked.",
         _accounts_arguments,
         _reconcile_accounts,
+    ),
+    Command(
+        "reconcile-queues",
+        "make job queues of a remote Nautobot equal to a file",
+        "Make job queues, and the jobs allowed on them, equal to a file, over the "
+        "REST API with a token. Inside Nautobot, use 'nautobot-server "
+        "reconcile_job_queues'. Exit status 2 where Nautobot could not be asked.",
+        _queues_arguments,
+        _reconcile_queues,
     ),
     Command(
         "reference",

@@ -1,6 +1,7 @@
 """What can be wrong with the wanted job queues."""
 
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
 # --- job queues of sites ----------------------------------------------------
@@ -23,6 +24,20 @@ QUEUE_JOB_MISSING = Code(
     "A job that a site's queue should take does not exist, or its code is gone.",
     "Correct its name, or install the App that provides it.",
 )
+QUEUE_JOB_SKIPPED = Code(
+    "queue-job-skipped",
+    WARNING,
+    "A job that a site's queue should take does not exist, and the file says "
+    "`failOnMissing: false`.",
+    "Correct its name, or install the App that provides it.",
+)
+QUEUE_MISSING = Code(
+    "queue-missing",
+    ERROR,
+    "Jobs are assigned to a queue that does not exist and is not in the list of "
+    "queues.",
+    "Add it to `queues` of the file, or correct its name.",
+)
 QUEUE_NOT_CELERY = Code(
     "queue-not-celery",
     ERROR,
@@ -34,4 +49,10 @@ QUEUE_IS_DEFAULT = Code(
     ERROR,
     "A job would lose the queue that it is sent to by default.",
     "Give the job another default queue first, or list it.",
+)
+QUEUE_REFUSED = Code(
+    "queue-refused",
+    ERROR,
+    "Nautobot refused to list or change jobs or their queues.",
+    "Correct the permissions of the user whose token this is, or what is refused.",
 )

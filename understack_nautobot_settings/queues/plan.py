@@ -1,67 +1,33 @@
-"""Which jobs each site's queue takes: the wanted state, and how to get there; pure."""
+"""How to get from the jobs and queues that are there to those wanted; pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from difflib import get_close_matches
 from typing import NamedTuple
+from typing import Protocol
 
-from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import one_of
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
+from understack_nautobot_settings.queues.wishes import REPLACE
+from understack_nautobot_settings.queues.wishes import Assignment
+from understack_nautobot_settings.queues.wishes import JobChoice
+from understack_nautobot_settings.queues.wishes import QueueWish
+from understack_nautobot_settings.queues.wishes import Wishes
 
 CREATE_QUEUE = "create queue"
 DESCRIBE_QUEUE = "describe queue"
 ALLOW_JOB = "allow"
 DISALLOW_JOB = "no longer allow"
 ENABLE_JOB = "enable"
-
-KEEP = "keep"
-REPLACE = "replace"
-SELECTORS = ("name", "grouping", "class_path")
+KEEP_QUEUES = "keep the queues set here for"
+RELEASE_QUEUES = "leave the queues to the class of"
 CELERY = "celery"
-
-_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_FORM = (
-    "Write queues: {<site>: {jobs: [{name: <job>}, {grouping: <grouping>}]}}; a queue "
-    "also takes description and existing: keep or replace, a job also enable."
-)
-
-
-class JobChoice(NamedTuple):
-    """One or more jobs, as the file chooses them.
-
-    Attributes:
-        by: One of `SELECTORS`.
-        value: The job's name, grouping, or module and class.
-        enable: True where the jobs are to be enabled as well.
-    """
-
-    by: str
-    value: str
-    enable: bool
-
-
-class QueueWish(NamedTuple):
-    """The wanted state of one queue.
-
-    Attributes:
-        name: Name of the queue: the partition of the site.
-        description: Its description; None to leave it alone.
-        existing: `KEEP` or `REPLACE` the jobs it takes now.
-        jobs: The jobs it is to take.
-    """
-
-    name: str
-    description: str | None
-    existing: str
-    jobs: tuple[JobChoice, ...]
 
 
 class Job(NamedTuple):
@@ -75,6 +41,8 @@ class Job(NamedTuple):
         enabled: True where it may be run.
         queues: Names of the queues it is allowed on.
         default_queue: Name of the queue it is sent to unless told otherwise.
+        overridden: True where Nautobot keeps these queues when it reads the class
+            of the job again; otherwise it sets back those that the class names.
     """
 
     name: str
@@ -84,6 +52,7 @@ class Job(NamedTuple):
     enabled: bool
     queues: frozenset[str]
     default_queue: str
+    overridden: bool
 
 
 class Queue(NamedTuple):
@@ -99,7 +68,7 @@ class QueueStep(NamedTuple):
 
     Attributes:
         verb: One of the constants of this module.
-        queue: Name of the queue; empty for `ENABLE_JOB`.
+        queue: Name of the queue; empty for what is about the job alone.
         job: Module and class of the job; empty for the queue itself.
         detail: What the line shows beside them: the job's name, the description.
     """
@@ -115,33 +84,24 @@ class QueueStep(NamedTuple):
         return f"{subject}{self.verb}" + (f" {self.detail!r}" if self.detail else "")
 
 
-class _Malformed(Exception):
-    """The file does not have the form; says where and why."""
+class Backend(Protocol):
+    """A Nautobot, by whatever way it is reached."""
 
+    def queues(self) -> list[Queue]:
+        """Return every queue that Nautobot has."""
 
-def read_wishes(path: str, text: str, *, problems: list[Problem]) -> list[QueueWish]:
-    """Return the wanted state that a file describes.
+    def jobs(self) -> list[Job]:
+        """Return every job that Nautobot knows."""
 
-    Args:
-        path: The file, for messages; ``.json`` is read as JSON, any other as YAML.
-        text: Its content.
-        problems: Collects what is wrong with it, at most one problem.
+    def apply(self, step: QueueStep) -> None:
+        """Carry out one step."""
 
-    Returns:
-        The queues in the order of the file.
-    """
-    try:
-        if not path.endswith(".json"):
-            return list(_wishes(_yaml(text)))
-        content = read_json_object(path, text, problems)
-        return [] if content is None else list(_wishes(content))
-    except _Malformed as malformed:
-        problems.append(codes.QUEUE_FILE_INVALID.problem(path, str(malformed), _FORM))
-        return []
+    def all_or_nothing(self) -> AbstractContextManager[object]:
+        """Return what keeps the steps together, where that can be."""
 
 
 def queue_steps(
-    wishes: Iterable[QueueWish],
+    wishes: Wishes,
     jobs: Sequence[Job],
     queues: Iterable[Queue],
     *,
@@ -158,158 +118,152 @@ def queue_steps(
     Returns:
         The steps in the order they have to be made; empty where nothing differs.
     """
+    plan = _Plan(wishes, jobs, problems)
     there = {queue.name: queue for queue in queues}
-    steps: dict[QueueStep, None] = {}
-    for wish in wishes:
+    for wish in wishes.queues:
         queue = there.get(wish.name)
         if queue is not None and queue.queue_type != CELERY:
             problems.append(
                 codes.QUEUE_NOT_CELERY.problem(
                     wish.name,
                     f"the queue exists and is of type {queue.queue_type!r}.",
-                    "Remove that queue, or choose another name.",
                 )
             )
             continue
-        steps |= dict.fromkeys(_queue_steps(wish, queue))
-        steps |= dict.fromkeys(_job_steps(wish, jobs, problems))
-    return list(steps)
+        plan.queue(wish, queue)
+        plan.jobs_of(wish)
+    for job in plan.chosen("jobs.enable", wishes.enable):
+        plan.enable(job)
+    known = {*there, *(wish.name for wish in wishes.queues)}
+    for assignment in wishes.assignments:
+        missing = [name for name in assignment.queues if name not in known]
+        problems.extend(
+            codes.QUEUE_MISSING.problem(name, "there is no queue of that name.")
+            for name in missing
+        )
+        if not missing:
+            plan.assign(assignment)
+    return list(plan.steps)
 
 
-def _queue_steps(wish: QueueWish, queue: Queue | None) -> Iterator[QueueStep]:
-    if queue is None:
-        yield QueueStep(CREATE_QUEUE, wish.name)
-    if wish.description and (queue is None or queue.description != wish.description):
-        yield QueueStep(DESCRIBE_QUEUE, wish.name, detail=wish.description)
+def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
+    """Return the names of wanted jobs that are not registered (yet)."""
+    choices = [
+        *(choice for wish in wishes.queues for choice in wish.jobs),
+        *wishes.enable,
+        *(choice for one in wishes.assignments for choice in one.jobs),
+    ]
+    there = {job.name for job in jobs if job.installed}
+    names = [one.value for one in choices if one.by == "name"]
+    return [name for name in dict.fromkeys(names) if name not in there]
 
 
-def _job_steps(
-    wish: QueueWish, jobs: Sequence[Job], problems: list[Problem]
-) -> Iterator[QueueStep]:
-    wanted: dict[str, Job] = {}
-    for choice in wish.jobs:
-        chosen = [job for job in jobs if getattr(job, choice.by) == choice.value]
-        usable = [job for job in chosen if job.installed]
-        if not usable:
-            problems.append(_no_such_job(wish, choice, chosen, jobs))
-        for job in usable:
-            wanted[job.class_path] = job
-            if choice.enable and not job.enabled:
-                yield QueueStep(ENABLE_JOB, "", job.class_path, job.name)
-    for job in wanted.values():
-        if wish.name not in job.queues:
-            yield QueueStep(ALLOW_JOB, wish.name, job.class_path, job.name)
-    if wish.existing == KEEP:
-        return
-    for job in jobs:
-        if wish.name not in job.queues or job.class_path in wanted:
-            continue
-        if job.default_queue == wish.name:
-            problems.append(
-                codes.QUEUE_IS_DEFAULT.problem(
-                    wish.name,
-                    f"the queue is the default queue of the job {job.name!r}.",
-                    "Give the job another default queue first, or list it.",
+class _Plan:
+    """The steps so far, in order, none of them twice."""
+
+    def __init__(
+        self, wishes: Wishes, jobs: Sequence[Job], problems: list[Problem]
+    ) -> None:
+        self.steps: dict[QueueStep, None] = {}
+        self._fail = wishes.fail_on_missing
+        self._jobs = jobs
+        self._problems = problems
+
+    def queue(self, wish: QueueWish, queue: Queue | None) -> None:
+        if queue is None:
+            self._add(CREATE_QUEUE, wish.name)
+        described = queue is not None and queue.description == wish.description
+        if wish.description and not described:
+            self._add(DESCRIBE_QUEUE, wish.name, detail=wish.description)
+
+    def jobs_of(self, wish: QueueWish) -> None:
+        wanted: dict[str, Job] = {}
+        for choice in wish.jobs:
+            for job in self.chosen(wish.name, (choice,)):
+                wanted[job.class_path] = job
+                if choice.enable:
+                    self.enable(job)
+        for job in wanted.values():
+            if wish.name not in job.queues:
+                self._override(job, wanted=True)
+                self._add(ALLOW_JOB, wish.name, job)
+        for job in self._jobs if wish.existing == REPLACE else ():
+            if wish.name not in job.queues or job.class_path in wanted:
+                continue
+            if job.default_queue == wish.name:
+                self._problems.append(
+                    codes.QUEUE_IS_DEFAULT.problem(
+                        wish.name,
+                        f"the queue is the default queue of the job {job.name!r}.",
+                    )
                 )
-            )
-        else:
-            yield QueueStep(DISALLOW_JOB, wish.name, job.class_path, job.name)
+            else:
+                self._override(job, wanted=True)
+                self._add(DISALLOW_JOB, wish.name, job)
+
+    def assign(self, assignment: Assignment) -> None:
+        for job in self.chosen("jobs.queueAssignments", assignment.jobs):
+            self._override(job, wanted=assignment.override)
+            for name in assignment.queues:
+                if name not in job.queues:
+                    self._add(ALLOW_JOB, name, job)
+            kept = {*assignment.queues, job.default_queue}
+            if assignment.existing == REPLACE:
+                for name in sorted(job.queues - kept):
+                    self._add(DISALLOW_JOB, name, job)
+
+    def enable(self, job: Job) -> None:
+        if not job.enabled:
+            self._add(ENABLE_JOB, "", job)
+
+    def chosen(self, where: str, choices: Iterable[JobChoice]) -> list[Job]:
+        """Return the installed jobs that are chosen; say which are missing."""
+        found: list[Job] = []
+        for choice in choices:
+            jobs = [
+                job for job in self._jobs if getattr(job, choice.by) == choice.value
+            ]
+            installed = [job for job in jobs if job.installed]
+            if not installed:
+                code = (
+                    codes.QUEUE_JOB_MISSING if self._fail else codes.QUEUE_JOB_SKIPPED
+                )
+                self._problems.append(
+                    _no_such_job(code, where, choice, jobs, self._jobs)
+                )
+            found += installed
+        return list(dict.fromkeys(found))
+
+    def _override(self, job: Job, *, wanted: bool) -> None:
+        if job.overridden != wanted:
+            self._add(KEEP_QUEUES if wanted else RELEASE_QUEUES, "", job)
+
+    def _add(
+        self, verb: str, queue: str, job: Job | None = None, detail: str = ""
+    ) -> None:
+        step = (
+            QueueStep(verb, queue, detail=detail)
+            if job is None
+            else QueueStep(verb, queue, job.class_path, job.name)
+        )
+        self.steps[step] = None
 
 
 def _no_such_job(
-    wish: QueueWish, choice: JobChoice, chosen: Sequence[Job], jobs: Sequence[Job]
+    code: Code,
+    where: str,
+    choice: JobChoice,
+    chosen: Sequence[Job],
+    jobs: Sequence[Job],
 ) -> Problem:
-    from difflib import get_close_matches
-
     what = "job" if choice.by == "name" else f"job with the {choice.by}"
     if chosen:
-        return codes.QUEUE_JOB_MISSING.problem(
-            wish.name,
+        return code.problem(
+            where,
             f"the code of the {what} {echo(choice.value)} is not installed.",
             "Install the App that provides it, or remove it from the file.",
         )
     known = sorted({getattr(job, choice.by) for job in jobs if job.installed})
     near = get_close_matches(choice.value, known, n=3)
     offer = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
-    return codes.QUEUE_JOB_MISSING.problem(
-        wish.name, f"there is no {what} {echo(choice.value)}.", offer
-    )
-
-
-def _yaml(text: str) -> Any:
-    """Return what YAML says; a key that is there twice is an error, not the last."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML without surprises."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            """Refuse what a dict would drop."""
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-            if twice:
-                line = node.start_mark.line + 1
-                raise _Malformed(f"{echo(twice[0])} is there twice, from line {line}.")
-            return super().construct_mapping(node, deep)
-
-    place = ""
-    try:
-        return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        if mark is not None:
-            place = f" from line {mark.line + 1}, column {mark.column + 1}"
-    raise _Malformed(f"is not YAML{place}.")
-
-
-def _wishes(content: Any) -> Iterator[QueueWish]:
-    queues = _fields(content, "the file", ("queues",)).get("queues")
-    for name, wish in _mapping(queues, "queues").items():
-        where = f"queues.{name}"
-        if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
-            raise _Malformed(
-                f"{where} is no name for a queue: letters, digits, '.', '_' and '-'."
-            )
-        fields = _fields(wish or {}, where, ("description", "existing", "jobs"))
-        existing = fields.get("existing", KEEP)
-        if existing not in (KEEP, REPLACE):
-            raise _Malformed(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
-        description = fields.get("description")
-        if not isinstance(description, str | None):
-            raise _Malformed(f"{where}.description is no text.")
-        jobs = fields.get("jobs") or []
-        if not isinstance(jobs, list):
-            raise _Malformed(f"{where}.jobs is no list.")
-        choices = (
-            _choice(job, f"{where}.jobs[{index}]") for index, job in enumerate(jobs)
-        )
-        yield QueueWish(name, description, existing, tuple(choices))
-
-
-def _choice(job: Any, where: str) -> JobChoice:
-    fields = (
-        {"name": job}
-        if isinstance(job, str)
-        else _fields(job, where, (*SELECTORS, "enable"))
-    )
-    chosen = [by for by in SELECTORS if fields.get(by)]
-    if len(chosen) != 1 or not isinstance(fields[chosen[0]], str):
-        raise _Malformed(f"{where} needs one of {one_of(SELECTORS)}.")
-    enable = fields.get("enable", False)
-    if not isinstance(enable, bool):
-        raise _Malformed(f"{where}.enable is neither true nor false.")
-    return JobChoice(chosen[0], fields[chosen[0]], enable)
-
-
-def _fields(value: Any, where: str, known: Sequence[str]) -> Mapping[str, Any]:
-    fields = _mapping(value, where)
-    for key in fields:
-        if key not in known:
-            raise _Malformed(f"{where} has {echo(str(key))}, which is unknown.")
-    return fields
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise _Malformed(f"{where} is no mapping.")
-    return value
+    return code.problem(where, f"there is no {what} {echo(choice.value)}.", offer)

@@ -2,11 +2,13 @@
 
 Reads tls.crt and tls.key of the mounted Secret, and writes them as the field
 "password" of the key (KV version 2, mounted at "secret") unless they are there
-already. Replace `store` for another secrets provider.
+already. Credentials go to VAULT_ADDR alone, over HTTPS (trusting VAULT_CACERT where
+it is set); a redirect is an error. Replace `store` for another secrets provider.
 """
 
 import json
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -14,19 +16,39 @@ from pathlib import Path
 
 TIMEOUT_SECONDS = 30
 NOT_FOUND = 404
+LARGEST_ANSWER = 1 << 20
+
+
+class Unredirected(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect the error that it is: it would take the token elsewhere."""
+
+    def redirect_request(self, *_arguments):
+        """Return no request to follow up with."""
+        return
+
+
+def opener():
+    """Return what opens HTTPS addresses of Vault, and nothing else."""
+    trusted = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT"))
+    return urllib.request.build_opener(
+        Unredirected(), urllib.request.HTTPSHandler(context=trusted)
+    )
 
 
 def call(method, path, body=None, token=None):
     """Return the "data" of Vault's answer, nothing where it has none."""
+    address = os.environ["VAULT_ADDR"]
+    if not address.startswith("https://"):
+        raise SystemExit("VAULT_ADDR has to begin with https://")
     request = urllib.request.Request(
-        f"{os.environ['VAULT_ADDR']}/v1/{path}",
+        f"{address}/v1/{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"X-Vault-Token": token} if token else {},
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            return json.load(answer)
+        with opener().open(request, timeout=TIMEOUT_SECONDS) as answer:
+            return json.loads(answer.read(LARGEST_ANSWER))
     except urllib.error.HTTPError as error:
         if error.code == NOT_FOUND:
             return None

@@ -1,5 +1,6 @@
 """Users and tokens in a real Nautobot's database, by the management command."""
 
+import hashlib
 import io
 import json
 import traceback
@@ -16,17 +17,19 @@ from nautobot.users.models import Token
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
-from understack_nautobot_settings.accounts.reconcile import Refused
 from understack_nautobot_settings.accounts.records import DatabaseAccounts
+from understack_nautobot_settings.accounts.secret import Secret
 
 pytestmark = pytest.mark.django_db
 
 User = get_user_model()
 PASSWORD = "Pässwörd: $x"
-KEYS = {name: f"{name}-token-".ljust(40, "0") for name in ("svc-a", "svc-b", "new")}
+KEYS = {
+    name: hashlib.sha1(name.encode()).hexdigest() for name in ("svc-a", "svc-b", "new")
+}
 
 
 def write_secret(directory, username, token=None, password=PASSWORD):
@@ -45,13 +48,14 @@ def secrets(tmp_path):
     return tmp_path
 
 
-def run(*arguments):
+def run(*arguments, owner="understack"):
     printed, complaints = io.StringIO(), io.StringIO()
     status = 0
     try:
         call_command(
             "reconcile_accounts",
             *map(str, arguments),
+            f"--owner={owner}",
             stdout=printed,
             stderr=complaints,
         )
@@ -176,10 +180,10 @@ def test_everything_that_differs_is_made_right(secrets):
 
 
 def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets):
-    admin = User.objects.create_superuser("admin", "", "admin-password")
+    admin = User.objects.create_superuser("admin", "", "Hand-Made-Pass-9")
     own = Token(user=admin, key="o" * 40, description="mine")
     own.validated_save()
-    write_secret(secrets / "admin", "admin", KEYS["new"], "admin-password")
+    write_secret(secrets / "admin", "admin", KEYS["new"], "Hand-Made-Pass-9")
     status, _, complaints = run(secrets)
     assert status == 1
     assert complaints == [
@@ -252,8 +256,8 @@ def test_a_group_that_is_not_there_is_status_1(secrets):
     status, _, complaints = run(secrets, "--group", "nobody")
     assert status == 1
     assert complaints == [
-        "--group: there is no group 'nobody'. Create it with the permissions that the "
-        "accounts need."
+        "--group: there is no group 'nobody'. Create the group with the permissions "
+        "that the accounts need."
     ]
 
 
@@ -274,7 +278,7 @@ def test_a_password_that_nautobot_refuses_is_named_by_rule(secrets, settings):
 
 
 def credential():
-    return Credential("/s", "", "svc-a", Secret(PASSWORD), Secret(KEYS["svc-a"]))
+    return Credential("/s", "svc-a", Secret(PASSWORD), Secret(KEYS["svc-a"]))
 
 
 def test_a_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
@@ -283,7 +287,7 @@ def test_a_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
     backend = DatabaseAccounts()
     taken = credential()._replace(username=other.username)
     with pytest.raises(Refused) as raised:
-        backend.apply(Step(plan.CREATE_TOKEN, "other"), taken, Policy())
+        backend.apply(Step(plan.CREATE_TOKEN, "other"), taken, Policy("understack"))
     assert str(raised.value) == "create token: key (unique)"
 
 
@@ -293,7 +297,7 @@ def test_no_exception_holds_what_the_database_repeats(secrets):
 
     with connection.execute_wrapper(refuse), pytest.raises(Refused) as raised:
         DatabaseAccounts().apply(
-            Step(plan.ACTIVATE_USER, "svc-a"), credential(), Policy()
+            Step(plan.ACTIVATE_USER, "svc-a"), credential(), Policy("understack")
         )
     assert str(raised.value) == "activate user: IntegrityError"
     assert raised.value.__context__ is None
@@ -313,3 +317,48 @@ def test_a_database_that_does_not_answer_is_status_2(secrets):
                 "connection refused."
             ],
         )
+
+
+def test_user_of_chart_has_no_usable_password(secrets):
+    directory = secrets / "chart"
+    directory.mkdir()
+    fields = {"username": "svc-c", "email": "c@example.com", "apiToken": KEYS["new"]}
+    for name, text in {**fields, "isSuperuser": "true"}.items():
+        (directory / name).write_text(text)
+    status, printed, complaints = run(secrets)
+    assert (status, complaints) == (0, [])
+    assert [line for line in printed if line.startswith("svc-c")] == [
+        "svc-c: create user",
+        "svc-c: make superuser",
+        "svc-c: create token",
+    ]
+    user = User.objects.get(username="svc-c")
+    assert not user.has_usable_password()
+    assert (user.email, user.is_superuser) == ("c@example.com", True)
+    before = tokens(), users()
+    assert len(run(secrets)[1]) == 1
+    assert (tokens(), users()) == before
+    (directory / "isSuperuser").write_text("false")
+    user.set_password("by hand")
+    user.save()
+    assert run(secrets)[1][:-1] == [
+        "svc-c: take password away",
+        "svc-c: make no superuser any more",
+    ]
+    user.refresh_from_db()
+    assert not user.has_usable_password()
+    assert not user.is_superuser
+
+
+def test_prune_of_one_owner_leaves_accounts_of_another(secrets):
+    run(secrets)
+    before = tokens(), users()
+    other = secrets.parent / "other"
+    write_secret(other, "svc-x", KEYS["new"])
+    status, printed, complaints = run(other, "--prune", owner="site-b")
+    assert (status, complaints) == (0, [])
+    assert printed[2:-1] == ["svc-x: create user", "svc-x: create token"]
+    status, _, complaints = run(secrets, "--prune", owner="site-b")
+    assert (status, len(complaints)) == (1, 3)
+    assert {key: tokens()[key] for key in before[0]} == before[0]
+    assert {name: users()[name] for name in before[1]} == before[1]

@@ -1,33 +1,68 @@
 """Queues and jobs in a real Nautobot's database, by the management command."""
 
+import argparse
+import hashlib
 import io
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import OperationalError
 from django.db import connection
 from nautobot.extras.models import Job
 from nautobot.extras.models import JobQueue
+from nautobot.users.models import Token
+
+from tests.nautobot.inside.in_process import InProcess
+from understack_nautobot_settings.commands.reconcile_queues import add_queue_arguments
+from understack_nautobot_settings.commands.reconcile_queues import run_queue_command
+from understack_nautobot_settings.queues.records import DatabaseQueues
 
 pytestmark = pytest.mark.django_db
 
 CLEANUP = "Logs Cleanup"
 
 
-def run(path, *options):
-    printed, complaints = io.StringIO(), io.StringIO()
-    status = 0
-    try:
-        call_command(
-            "reconcile_job_queues",
-            str(path),
-            *options,
-            stdout=printed,
-            stderr=complaints,
-        )
-    except SystemExit as end:
-        status = end.code
-    return status, printed.getvalue().splitlines(), complaints.getvalue().splitlines()
+TOKEN = hashlib.sha1(b"administrator").hexdigest()
+
+
+def run(path, *options, **more):
+    return reconcile(path, *options, local=DatabaseQueues, **more)
+
+
+def reconcile(path, *options, local=None, waited=None):
+    parser = argparse.ArgumentParser()
+    add_queue_arguments(parser, remote_only=local is None)
+    printed, complaints = [], []
+    status = run_queue_command(
+        parser.parse_args([str(path), *options]),
+        local=local,
+        write=printed.append,
+        complain=complaints.append,
+        connect=InProcess,
+        sleep=waited,
+    )
+    assert TOKEN not in "\n".join([*printed, *complaints])
+    return status, printed, complaints
+
+
+@pytest.fixture
+def over_rest(tmp_path):
+    user = get_user_model().objects.create_superuser("administrator", "", "x")
+    Token(user=user, key=TOKEN).validated_save()
+    (tmp_path / "token").write_text(TOKEN)
+
+    def over_rest(path, *options, **more):
+        where = ["--url=https://nautobot", f"--token-file={tmp_path / 'token'}"]
+        return reconcile(path, *options, *where, **more)
+
+    return over_rest
+
+
+@pytest.fixture(params=["inside", "REST"])
+def either(request):
+    """Both ways to the same Nautobot."""
+    return run if request.param == "inside" else request.getfixturevalue("over_rest")
 
 
 def queues_of(name=CLEANUP):
@@ -48,7 +83,8 @@ def wanted(tmp_path):
     return path
 
 
-def test_a_second_run_changes_nothing(wanted):
+def test_a_second_run_changes_nothing(wanted, either):
+    run = either
     Job.objects.filter(name=CLEANUP).update(enabled=False)
     before = queues_of()
     status, said, complaints = run(wanted, "--dry-run")
@@ -56,10 +92,11 @@ def test_a_second_run_changes_nothing(wanted):
     status, done, complaints = run(wanted)
     assert (status, complaints) == (0, [])
     assert [f"would {line}" for line in done[:-1]] == said[:-1]
-    assert done[:4] == [
+    assert done[:5] == [
         "iad3-prod: create queue",
         "iad3-prod: describe queue 'Workers of iad3'",
         "enable 'Logs Cleanup'",
+        "keep the queues set here for 'Logs Cleanup'",
         "iad3-prod: allow 'Logs Cleanup'",
     ]
     assert queues_of() == sorted([*before, "dfw3", "iad3-prod"])
@@ -69,14 +106,18 @@ def test_a_second_run_changes_nothing(wanted):
     assert run(wanted) == (0, ["queues: 2, changes: 0"], [])
 
 
-def test_the_queues_outlive_a_restart_of_nautobot(wanted):
+def test_the_queues_outlive_a_restart_of_nautobot(wanted, either):
     """Without the override Nautobot would set them back to those of the class."""
+    run = either
     run(wanted)
     Job.objects.get(name=CLEANUP).validated_save()
     assert "iad3-prod" in queues_of()
 
 
-def test_other_jobs_leave_the_queue_when_they_are_to_be_replaced(wanted, tmp_path):
+def test_other_jobs_leave_the_queue_when_they_are_to_be_replaced(
+    wanted, tmp_path, either
+):
+    run = either
     run(wanted)
     path = tmp_path / "replace.yaml"
     path.write_text("queues: {dfw3: {existing: replace, jobs: [Logs Cleanup]}}")
@@ -87,7 +128,8 @@ def test_other_jobs_leave_the_queue_when_they_are_to_be_replaced(wanted, tmp_pat
     assert run(path) == (0, ["queues: 1, changes: 0"], [])
 
 
-def test_a_missing_job_is_an_error_and_nothing_is_changed(wanted):
+def test_a_missing_job_is_an_error_and_nothing_is_changed(wanted, either):
+    run = either
     wanted.write_text("queues: {iad3-prod: {jobs: [Log Cleanup]}}")
     assert run(wanted) == (
         1,
@@ -100,8 +142,11 @@ def test_a_missing_job_is_an_error_and_nothing_is_changed(wanted):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "{path}: cannot be read: No such file or directory. Correct the path."),
-        (b"\xff", "{path}: does not hold UTF-8 text. Correct the path."),
+        (None, "{path}: does not exist. Mount the file, or correct the path."),
+        (
+            b"\xff",
+            "{path}: does not hold UTF-8 text. Mount the file, or correct the path.",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path, content, line):
@@ -119,5 +164,83 @@ def test_a_database_that_does_not_answer_is_status_2(wanted):
         assert run(wanted) == (
             2,
             [],
-            ["Nautobot's database could not be asked: connection refused"],
+            [
+                "Nautobot could not be asked: the database does not answer: "
+                "connection refused."
+            ],
         )
+
+
+def test_management_command_is_this_one(wanted):
+    printed = io.StringIO()
+    call_command("reconcile_job_queues", str(wanted), stdout=printed)
+    assert printed.getvalue().splitlines()[-1].startswith("queues: 2, changes: ")
+    assert run(wanted) == (0, ["queues: 2, changes: 0"], [])
+
+
+CHART = """\
+queues: [site-dc]
+jobs:
+  failOnMissing: true
+  waitFor: {attempts: 3, delaySeconds: 10}
+  enable: {groupings: [], names: [Logs Cleanup]}
+  queueAssignments:
+    - {names: [Logs Cleanup], queues: [site-dc, default]}
+"""
+
+
+def test_values_of_chart_are_applied_once(tmp_path, either):
+    path = tmp_path / "values.yaml"
+    path.write_text(CHART)
+    Job.objects.filter(name=CLEANUP).update(enabled=False)
+    before = queues_of()
+    status, printed, complaints = either(path)
+    assert (status, complaints) == (0, [])
+    assert printed[:4] == [
+        "site-dc: create queue",
+        "enable 'Logs Cleanup'",
+        "keep the queues set here for 'Logs Cleanup'",
+        "site-dc: allow 'Logs Cleanup'",
+    ]
+    assert queues_of() == sorted({*before, "site-dc", "default"})
+    assert Job.objects.get(name=CLEANUP).enabled
+    assert either(path) == (0, ["queues: 1, changes: 0"], [])
+    path.write_text(
+        CHART.replace("site-dc, default]", "site-dc], override: true").replace(
+            "override: true", "includeExistingQueues: false"
+        )
+    )
+    status, _, complaints = either(path)
+    assert (status, complaints) == (0, [])
+    default = Job.objects.get(name=CLEANUP).default_job_queue.name
+    assert queues_of() == sorted({default, "site-dc"})
+
+
+def test_job_that_is_not_registered_yet_is_waited_for(tmp_path, either):
+    path = tmp_path / "values.yaml"
+    path.write_text(CHART)
+    Job.objects.filter(name=CLEANUP).update(installed=False)
+    waited = []
+
+    def register(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            Job.objects.filter(name=CLEANUP).update(installed=True)
+
+    status, printed, complaints = either(path, waited=register)
+    assert (status, complaints, waited) == (0, [], [10, 10])
+    assert printed[0] == "waiting until jobs are registered: 'Logs Cleanup'"
+
+
+def test_token_without_rights_is_named(wanted, over_rest):
+    user = get_user_model().objects.get(username="administrator")
+    user.is_superuser = False
+    user.save()
+    assert over_rest(wanted) == (
+        1,
+        [],
+        [
+            f"{wanted}: HTTP 403. Correct the permissions of the user whose token this "
+            "is, or what is refused."
+        ],
+    )

@@ -1,27 +1,29 @@
-"""The same over the REST API: real pynautobot, and a real Nautobot in this process."""
+"""The same over the REST API of a real Nautobot in this process."""
 
 import argparse
-import io
+import hashlib
 
-import pynautobot
 import pytest
-import requests
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.test import Client
 from nautobot.users.models import ObjectPermission
 from nautobot.users.models import Token
 
-from understack_nautobot_settings.accounts.command import add_account_arguments
-from understack_nautobot_settings.accounts.command import run_account_command
+from tests.nautobot.inside.in_process import InProcess
+from understack_nautobot_settings.commands.reconcile_accounts import (
+    add_account_arguments,
+)
+from understack_nautobot_settings.commands.reconcile_accounts import run_account_command
 
 pytestmark = pytest.mark.django_db
 
 User = get_user_model()
 URL = "https://nautobot.example.com"
 PASSWORD = "Pässwörd: $x"
-BOOTSTRAP = "b" * 40
-KEYS = {name: name.ljust(40, "0") for name in ("svc-a", "svc-b", "new")}
+BOOTSTRAP = hashlib.sha1(b"bootstrap").hexdigest()
+KEYS = {
+    name: hashlib.sha1(name.encode()).hexdigest() for name in ("svc-a", "svc-b", "new")
+}
 CREATED = "accounts created by site-a"
 ADOPTED = "accounts adopted by site-a"
 SHARED = [
@@ -29,44 +31,6 @@ SHARED = [
     f"create group {ADOPTED!r}",
     "create permission 'own tokens of accounts of site-a'",
 ]
-
-
-class InProcess(requests.adapters.BaseAdapter):
-    """Hands requests to Django in this process, inside the test's transaction."""
-
-    def send(self, request, timeout=None, **_options):
-        assert timeout == 30.0
-        client = Client()
-        headers = {
-            f"HTTP_{name.upper().replace('-', '_')}": value
-            for name, value in request.headers.items()
-            if name.lower() not in ("content-type", "content-length")
-        }
-        answered = client.generic(
-            request.method,
-            request.path_url,
-            request.body or b"",
-            content_type=request.headers.get("Content-Type", "application/json"),
-            **headers,
-        )
-        response = requests.Response()
-        response.status_code = answered.status_code
-        response.headers.update(answered.headers)
-        response.raw = io.BytesIO(answered.content)
-        response.url = request.url
-        response.request = request
-        return response
-
-    def close(self):
-        pass
-
-
-def connect(url, **options):
-    # Its constructor connects in some releases, before there is an adapter.
-    quiet = type("Quiet", (pynautobot.api,), {"_validate_version": lambda _: None})
-    api = quiet(url, **options)
-    api.http_session.mount("https://", InProcess())
-    return api
 
 
 def write_secret(directory, username, **changed):
@@ -105,14 +69,15 @@ def run(secrets, bootstrap):
     def run(*options):
         parser = argparse.ArgumentParser()
         add_account_arguments(parser, remote_only=True)
-        words = [secrets, "--token-file", bootstrap, "--owner", "site-a", *options]
+        words = [secrets, "--token-file", bootstrap, "--owner", "site-a"]
+        words += ["--url", URL, *options]
         printed, complaints = [], []
         status = run_account_command(
             parser.parse_args([str(word) for word in words]),
             local=None,
             write=printed.append,
             complain=complaints.append,
-            connect=connect,
+            connect=InProcess,
         )
         everything = "\n".join([*printed, *complaints])
         for secret in (PASSWORD, BOOTSTRAP, *KEYS.values()):
@@ -228,8 +193,8 @@ def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(
     status, printed, complaints = run("--prune")
     assert (status, printed[0]) == (0, f"admin: release user {ADOPTED!r}")
     assert complaints == [
-        "admin: the user was released, its token could not be removed. Remove the "
-        "token where the user is administered."
+        "admin: the user was released, but its token could not be removed. Remove "
+        "the token where the user is administered."
     ]
     assert not admin.groups.exists()
 
@@ -289,3 +254,53 @@ def test_a_password_that_nautobot_refuses_is_named_by_field(run, secrets, settin
     assert complaints[0].startswith(
         f"{secrets}/a: Nautobot refused a change: HTTP 400 for "
     )
+
+
+def test_user_of_chart_has_no_password_that_anybody_knows(run, secrets):
+    for file in (secrets / "b").iterdir():
+        file.unlink()
+    fields = {"username": "svc-b", "email": "b@example.com", "apiToken": KEYS["svc-b"]}
+    for name, text in {**fields, "isSuperuser": "true"}.items():
+        (secrets / "b" / name).write_text(text)
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert [line for line in printed if line.startswith("svc-b")] == [
+        "svc-b: create user",
+        "svc-b: make superuser",
+        "svc-b: create token",
+    ]
+    user = User.objects.get(username="svc-b")
+    assert (user.email, user.is_superuser) == ("b@example.com", True)
+    assert tokens()["svc-b"][1:] == (KEYS["svc-b"], "kept by site-a")
+    before = user.password, tokens()
+    assert figures(run()[1]) == ["0 created", "0 updated", "2 unchanged"]
+    user.refresh_from_db()
+    assert (user.password, tokens()) == before
+    (secrets / "b" / "apiToken").write_text(KEYS["new"])
+    status, printed, _ = run()
+    assert (status, printed[:-1]) == (
+        0,
+        ["svc-b: take password away", "svc-b: rotate token"],
+    )
+    assert tokens()["svc-b"] == (before[1]["svc-b"][0], KEYS["new"], "kept by site-a")
+
+
+def test_token_of_another_user_is_never_taken_for_that_of_a_user_without_password(
+    run, secrets
+):
+    """The token logs in, so whose it is has to be looked at."""
+    run()
+    other = User.objects.create_superuser("other", "", "x")
+    Token(user=other, key=KEYS["new"]).validated_save()
+    for name in ("password", "hostname"):
+        (secrets / "a" / name).unlink()
+    (secrets / "a" / "email").write_text("a@example.com")
+    (secrets / "a" / "token").write_text(KEYS["new"])
+    before = tokens()
+    status, printed, complaints = run()
+    assert (status, len(printed)) == (1, 1)
+    assert complaints == [
+        f"{secrets}/a: the token for 'svc-a' belongs to another user. Store a new "
+        "token in the secret."
+    ]
+    assert tokens() == before

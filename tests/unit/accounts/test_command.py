@@ -4,12 +4,19 @@ import pytest
 
 from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
-from understack_nautobot_settings.accounts.command import add_account_arguments
-from understack_nautobot_settings.accounts.command import run_account_command
-from understack_nautobot_settings.accounts.reconcile import Unreachable
+from understack_nautobot_settings.accounts.failures import Unreachable
+from understack_nautobot_settings.accounts.rest import RestApi
+from understack_nautobot_settings.commands.reconcile_accounts import (
+    add_account_arguments,
+)
+from understack_nautobot_settings.commands.reconcile_accounts import run_account_command
 
-TOKEN = "t" * 40
-CREATED = "accounts created by understack"
+CREATED = "accounts created by iad3"
+PASSWORD = "Correct-Horse-7"
+TOKENS = {
+    "a": "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83",
+    "b": "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b",
+}
 
 
 @pytest.fixture
@@ -18,28 +25,29 @@ def secrets(tmp_path):
         directory = tmp_path / name
         directory.mkdir()
         (directory / "username").write_text(f"svc-{name}")
-        (directory / "password").write_text("canary-password")
-        (directory / "token").write_text(name * 40)
+        (directory / "password").write_text(PASSWORD)
+        (directory / "token").write_text(TOKENS[name])
         (directory / "hostname").write_text("nautobot.example.com")
     return tmp_path
 
 
-def run(*arguments, local=None, remote_only=False):
+def run(*arguments, local=None, connect=RestApi):
     parser = argparse.ArgumentParser()
-    add_account_arguments(parser, remote_only=remote_only)
+    add_account_arguments(parser, remote_only=local is None)
     printed, complaints = [], []
     status = run_account_command(
-        parser.parse_args([str(argument) for argument in arguments]),
+        parser.parse_args([*map(str, arguments), "--owner", "iad3"]),
         local=local,
         write=printed.append,
         complain=complaints.append,
+        connect=connect,
     )
     return status, printed, complaints
 
 
 def test_a_run_says_every_step_and_ends_with_the_figures(secrets):
     nautobot = InMemory()
-    assert run(secrets, "--owner", "iad3", local=lambda: nautobot) == (
+    assert run(secrets, local=lambda: nautobot) == (
         0,
         [
             "create group 'accounts created by iad3'",
@@ -53,7 +61,7 @@ def test_a_run_says_every_step_and_ends_with_the_figures(secrets):
         ],
         [],
     )
-    assert run(secrets, "--owner", "iad3", local=lambda: nautobot) == (
+    assert run(secrets, local=lambda: nautobot) == (
         0,
         ["accounts: 0 created, 0 updated, 2 unchanged, 0 removed, 0 stale, 0 problems"],
         [],
@@ -108,44 +116,133 @@ def test_a_database_that_does_not_answer_is_status_2(secrets):
     [
         (["--remote"], "A remote Nautobot needs --token-file."),
         (["--url", "https://nautobot"], "A remote Nautobot needs --token-file."),
-        (
-            ["--token-file", "/nowhere/token"],
-            "/nowhere/token: cannot be read: No such file or directory. Check the "
-            "secret and how it is mounted.",
-        ),
+        (["--token-file", "{bootstrap}"], "{bootstrap} names no hostname. Use --url."),
+    ],
+    ids=["no token", "URL alone", "no host"],
+)
+def test_arguments_that_do_not_fit_are_status_2(secrets, bootstrap, options, line):
+    options = [one.replace("{bootstrap}", str(bootstrap)) for one in options]
+
+    assert run(secrets, *options, local=InMemory) == (
+        2,
+        [],
+        [line.replace("{bootstrap}", str(bootstrap))],
+    )
+
+
+@pytest.fixture
+def bootstrap(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("bootstrap")
+    (directory / "apitoken").write_text(TOKENS["a"])
+    return directory
+
+
+def test_missing_bootstrap_file_is_status_1(secrets):
+    assert run(secrets, "--token-file", "/nowhere/token", "--url", "https://x") == (
+        1,
+        [],
+        ["/nowhere/token: does not exist. Mount the secret, or correct the path."],
+    )
+
+
+HTTPS = (
+    "Nautobot: the URL has to be https://HOST, or https://HOST:PORT/PATH{}. Correct "
+    "--url and --ca-file, or what stands between here and Nautobot."
+)
+PLAIN = ": over plain HTTP anybody could read the tokens"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://nautobot.example.com", PLAIN),
+        ("http://127.0.0.1:8080", PLAIN),
+        ("HTTP://nautobot", PLAIN),
+        ("nautobot.example.com", ""),
+        ("https://", ""),
+        ("https://user@nautobot", ""),
+        ("https://nautobot?x=1", ""),
+        ("https://nautobot#x", ""),
+        ("https://nautobot:99999", ""),
+        ("https://nautobot:x", ""),
+        ("https://nauto bot", ""),
+        ("https://nautobot\r\nHost: evil", ""),
+        ("https://[::1", ""),
+        ("file:///etc/passwd", ""),
     ],
 )
-def test_arguments_that_do_not_fit_are_status_2(secrets, options, line):
-    assert run(secrets, *options, local=InMemory) == (2, [], [line])
-
-
-def test_outside_nautobot_there_is_no_database(secrets):
-    status, _, complaints = run(secrets, remote_only=True)
-    assert status == 2
-    assert complaints == ["A remote Nautobot needs --token-file."]
-
-
-def test_secrets_that_name_two_hosts_need_a_url(secrets, tmp_path):
-    (secrets / "a" / "hostname").write_text("other.example.com")
-    status, _, complaints = run(
-        secrets / "a", secrets / "b", "--token-file", secrets / "a", remote_only=True
+def test_url_that_is_no_https_is_refused(secrets, bootstrap, url, why):
+    assert run(secrets, "--token-file", bootstrap, "--url", url) == (
+        1,
+        [],
+        [HTTPS.format(why)],
     )
-    assert status == 2
-    assert complaints == [
-        "The secrets name no single host (nautobot.example.com, other.example.com). "
-        "Use --url."
-    ]
 
 
-def test_what_is_wrong_with_secrets_is_told_before_arguments(secrets):
+def test_host_comes_from_bootstrap_secret(secrets, bootstrap):
+    """Never from the secret of an account: whoever writes that gets no token."""
+    (bootstrap / "hostname").write_text("nautobot.example.com\n")
+    asked = []
+
+    def connect(url, **_options):
+        asked.append(url)
+        raise Unreachable("no connection to Nautobot")
+
+    assert run(secrets, "--token-file", bootstrap, connect=connect)[0] == 2
+    assert run(
+        secrets, "--token-file", bootstrap, "--url", "https://x", connect=connect
+    ) == (2, [], ["Nautobot could not be asked: no connection to Nautobot."])
+    assert asked == ["https://nautobot.example.com", "https://x"]
+
+
+def test_unusable_secret_is_named_though_nautobot_is_away(secrets, bootstrap):
     (secrets / "a" / "token").write_text("short")
-    (secrets / "b" / "hostname").unlink()
-    status, _, complaints = run(
-        secrets, "--token-file", secrets / "b", remote_only=True
+
+    def local():
+        raise Unreachable("the database does not answer: connection refused")
+
+    assert run(secrets, local=local) == (
+        1,
+        [],
+        [
+            f"{secrets}/a: the token has 5 characters. Nautobot takes exactly 40, such "
+            "as 'openssl rand -hex 20' prints.",
+            "Nautobot could not be asked: the database does not answer: connection "
+            "refused.",
+        ],
     )
-    assert status == 2
-    assert complaints == [
-        f"{secrets}/a: the token has 5 characters. Nautobot takes exactly 40, such as "
-        "'openssl rand -hex 20' prints.",
-        "The secrets name no single host (none). Use --url.",
+
+
+def test_ca_file_that_is_none_is_status_1(secrets, bootstrap, tmp_path):
+    url = ["--token-file", bootstrap, "--url", "https://x", "--ca-file"]
+    (tmp_path / "ca").write_text("none")
+
+    assert run(secrets, *url, tmp_path / "ca")[0] == 1
+    assert run(secrets, *url, tmp_path)[2] == [
+        f"{tmp_path}: is a directory, not a file. Correct --url and --ca-file, or what "
+        "stands between here and Nautobot."
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--owner", ""],
+        ["--owner", "a b"],
+        ["--owner", "x" * 65],
+        ["--owner", "a", "--group", "accounts created by b"],
+        ["--owner", "a", "--timeout", "0"],
+        ["--owner", "a", "--timeout", "nan"],
+    ],
+    ids=["none", "empty", "blank", "long", "group is a mark", "no time", "no number"],
+)
+def test_owner_is_asked_for_and_checked(arguments, capsys):
+    """One default for all clusters would let one remove the accounts of another."""
+    parser = argparse.ArgumentParser()
+    add_account_arguments(parser)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["/run/secrets", *arguments])
+
+    assert end.value.code == 2
+    assert "--" in capsys.readouterr().err

@@ -6,16 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
 from understack_nautobot_settings.accounts.credentials import read_credentials
+from understack_nautobot_settings.accounts.credentials import read_hostname
 from understack_nautobot_settings.accounts.credentials import read_token
+from understack_nautobot_settings.accounts.secret import Secret
 
-TOKEN = "0123456789abcdef0123456789abcdef01234567"
-OTHER_TOKEN = "f" * 40
+TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
+OTHER_TOKEN = "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b"
+PASSWORD = "Correct-Horse-7"
 CANARY = "canary-never-to-be-seen"
 FORM = (
-    "Mount a secret with the files username, password and token, or with the JSON "
-    'object {"credential": {"username": ..., "password": ...}}.'
+    "Mount a secret with the files username, password and token, or username, email "
+    'and apiToken, or with the JSON object {"credential": {"username": ..., '
+    '"password": ...}}.'
 )
 
 
@@ -27,7 +30,7 @@ def write_secret(directory, **files):
     return str(directory)
 
 
-def documented(username="svc", password="pw", token=TOKEN):
+def documented(username="svc", password=PASSWORD, token=TOKEN):
     """The JSON that the secret backend stores."""
     inner = json.dumps({"password": password, "token": token})
     return json.dumps({"credential": {"username": username, "password": inner}})
@@ -41,7 +44,6 @@ def read(*paths):
 
 def plain(credential):
     return (
-        credential.hostname,
         credential.username,
         credential.password.reveal(),
         credential.token.reveal(),
@@ -51,19 +53,19 @@ def plain(credential):
 @pytest.mark.parametrize(
     "files",
     [
-        {"username": "svc", "password": "pw", "token": TOKEN},
-        {"username": "svc\n", "password": "pw\n", "token": f" {TOKEN}\n"},
-        {"username": "svc", "password": "pw\r\n", "token": f"{TOKEN}\r\n"},
+        {"username": "svc", "password": PASSWORD, "token": TOKEN},
+        {"username": "svc\n", "password": f"{PASSWORD}\n", "token": f" {TOKEN}\n"},
+        {"username": "svc", "password": f"{PASSWORD}\r\n", "token": f"{TOKEN}\r\n"},
         {"credential": documented()},
         {"credential": json.dumps(json.loads(documented())["credential"])},
         {
             "credential": json.dumps(
-                {"username": "svc", "password": "pw", "token": TOKEN}
+                {"username": "svc", "password": PASSWORD, "token": TOKEN}
             )
         },
         {
             "credential": json.dumps(
-                {"username": "svc", "password": {"password": "pw", "token": TOKEN}}
+                {"username": "svc", "password": {"password": PASSWORD, "token": TOKEN}}
             )
         },
         {
@@ -73,7 +75,7 @@ def plain(credential):
         },
         {
             "username": "svc",
-            "password": json.dumps({"password": "pw", "token": TOKEN}),
+            "password": json.dumps({"password": PASSWORD, "token": TOKEN}),
         },
         {"username": "svc", "credential": documented("another")},
     ],
@@ -93,25 +95,24 @@ def plain(credential):
 def test_a_secret_is_read_in_every_documented_form(tmp_path, files):
     credentials, problems = read(write_secret(tmp_path / "s", **files))
     assert problems == []
-    assert [plain(one) for one in credentials] == [("", "svc", "pw", TOKEN)]
+    assert [plain(one) for one in credentials] == [("svc", PASSWORD, TOKEN)]
 
 
-def test_the_hostname_is_read(tmp_path):
-    path = write_secret(
-        tmp_path / "s",
-        hostname="nautobot.example.com\n",
-        username="svc",
-        password="pw",
-        token=TOKEN,
-    )
-    credentials, _ = read(path)
-    assert [one.hostname for one in credentials] == ["nautobot.example.com"]
+def test_hostname_of_bootstrap_secret_is_read(tmp_path):
+    path = write_secret(tmp_path / "s", hostname="nautobot.example.com\n", token=TOKEN)
+    problems = []
+
+    assert read_hostname(path, problems=problems) == "nautobot.example.com"
+    assert read_hostname(f"{path}/token", problems=problems) == ""
+    assert problems == []
 
 
 def test_a_directory_of_secrets_is_read_sorted_by_username(tmp_path):
     """What Kubernetes keeps behind names with two dots is not read twice."""
-    write_secret(tmp_path / "b", username="b", password="pw", token=TOKEN)
-    write_secret(tmp_path / "..2026" / "x", username="x", password="pw", token=TOKEN)
+    write_secret(tmp_path / "b", username="b", password=PASSWORD, token=TOKEN)
+    write_secret(
+        tmp_path / "..2026" / "x", username="x", password=PASSWORD, token=TOKEN
+    )
     (tmp_path / "a.json").write_text(documented("a", token=OTHER_TOKEN))
     (tmp_path / "README").write_text("not a secret")
     credentials, problems = read(str(tmp_path))
@@ -129,14 +130,14 @@ def test_a_json_file_can_be_named(tmp_path):
 
 def test_the_same_said_twice_counts_once(tmp_path):
     """The document mounts one user's secret in several namespaces."""
-    first = write_secret(tmp_path / "1", username="svc", password="pw", token=TOKEN)
+    first = write_secret(tmp_path / "1", username="svc", password=PASSWORD, token=TOKEN)
     second = write_secret(tmp_path / "2", credential=documented())
     credentials, problems = read(first, second)
     assert problems == []
     assert [one.source for one in credentials] == [first]
 
 
-GOOD = {"username": "svc", "password": "pw", "token": TOKEN}
+GOOD = {"username": "svc", "password": PASSWORD, "token": TOKEN}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ GOOD = {"username": "svc", "password": "pw", "token": TOKEN}
         ),
         (
             {**GOOD, "username": "no such/name"},
-            "{path}: the username is not one that Nautobot takes. Use 1 to 150 "
+            "{path}: Nautobot does not accept the username. Use 1 to 150 "
             "letters, digits, '@', '.', '+', '-' or '_'.",
         ),
         (
@@ -180,8 +181,8 @@ GOOD = {"username": "svc", "password": "pw", "token": TOKEN}
         ),
         (
             {**GOOD, "password": b"\xff" + CANARY.encode()},
-            "{path}/password: does not hold UTF-8 text. Check the secret and how it "
-            "is mounted.",
+            "{path}/password: does not hold UTF-8 text. Mount the secret, or correct "
+            "the path.",
         ),
         (
             {"credential": f'{{"credential": {CANARY}'},
@@ -197,11 +198,11 @@ GOOD = {"username": "svc", "password": "pw", "token": TOKEN}
         ),
         (
             {"credential": json.dumps({"credential": 7})},
-            "{path}/credential: 'credential' is not an object. " + FORM,
+            "{path}/credential: is not a JSON object. " + FORM,
         ),
         (
             {"credential": json.dumps({"username": "svc", "token": 7})},
-            "{path}/credential: 'token' is not a string. " + FORM,
+            "{path}: 'token' is not a string. " + FORM,
         ),
         (
             {"username": "svc", "password": f'{{"{CANARY}'},
@@ -238,22 +239,16 @@ def test_a_directory_that_is_not_there(tmp_path):
     path = str(tmp_path / "none")
     assert read(path) == (
         [],
-        [
-            f"{path}: cannot be read: No such file or directory. Mount the secret "
-            "there, or correct the path."
-        ],
+        [f"{path}: does not exist. Mount the secret, or correct the path."],
     )
 
 
 def test_a_file_that_leads_nowhere(tmp_path):
-    path = write_secret(tmp_path / "s", username="svc", password="pw")
+    path = write_secret(tmp_path / "s", username="svc", password=PASSWORD)
     os.symlink("nowhere", f"{path}/token")
     assert read(path) == (
         [],
-        [
-            f"{path}/token: cannot be read: No such file or directory. Check the "
-            "secret and how it is mounted."
-        ],
+        [f"{path}/token: does not exist. Mount the secret, or correct the path."],
     )
 
 
@@ -263,8 +258,8 @@ def test_two_secrets_for_one_user_are_both_refused(tmp_path):
     assert read(first, second) == (
         [],
         [
-            f"{second}: {first} has another password or token for 'svc'. Give every "
-            "user one secret."
+            f"{second}: {first} says something else about 'svc'. Give every user one "
+            "secret."
         ],
     )
 
@@ -273,7 +268,7 @@ def test_one_token_for_two_users_is_refused_for_both(tmp_path):
     first = write_secret(tmp_path / "1", **GOOD)
     second = write_secret(tmp_path / "2", **{**GOOD, "username": "other"})
     third = write_secret(
-        tmp_path / "3", username="third", password="pw", token=OTHER_TOKEN
+        tmp_path / "3", username="third", password=PASSWORD, token=OTHER_TOKEN
     )
     credentials, problems = read(first, second, third)
     assert [one.username for one in credentials] == ["third"]
@@ -304,8 +299,8 @@ def test_a_bootstrap_token_that_is_none_is_refused(tmp_path):
     problems = []
     assert read_token(path, problems=problems) is None
     assert [str(problem) for problem in problems] == [
-        f"{path}/token: the token has 23 characters. Nautobot takes exactly 40, such "
-        "as 'openssl rand -hex 20' prints."
+        f"{path}: the token has 23 characters. Nautobot takes exactly 40, such as "
+        "'openssl rand -hex 20' prints."
     ]
 
 
@@ -313,12 +308,12 @@ def test_a_bootstrap_token_that_is_none_is_refused(tmp_path):
 def test_a_secret_shows_in_no_output(text):
     """Printing, formatting, representing: none of them lets the text through."""
     secret = Secret(text)
-    credential = Credential("/s", "", "svc", secret, secret)
+    credential = Credential("/s", "svc", secret, secret)
     shown = [str(secret), repr(secret), f"{secret}", f"{secret!r}", "%s" % (secret,)]  # noqa: UP031
     assert shown == ["<secret>"] * 5
     assert repr(credential) == (
-        "Credential(source='/s', hostname='', username='svc', password=<secret>, "
-        "token=<secret>)"
+        "Credential(source='/s', username='svc', password=<secret>, token=<secret>, "
+        "email=None, superuser=None)"
     )
     assert secret.reveal() == text
 
@@ -341,3 +336,158 @@ def test_whatever_a_file_holds_reading_it_only_makes_problems(
     problems = []
     read_credentials([write_secret(path, **files)], problems=problems)
     assert all(problem.code.startswith("credential-") for problem in problems)
+
+
+# --- the secrets of UnderStack's chart --------------------------------------------
+
+CHART = {"username": "svc", "email": "svc@example.com", "apiToken": TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (CHART, Credential("", "svc", None, Secret(TOKEN), "svc@example.com")),
+        (
+            {"username": "svc", "email": "svc@example.com", "apitoken": TOKEN},
+            Credential("", "svc", None, Secret(TOKEN), "svc@example.com"),
+        ),
+        (
+            {**CHART, "isSuperuser": "true\n"},
+            Credential("", "svc", None, Secret(TOKEN), "svc@example.com", True),
+        ),
+        (
+            {**CHART, "is_superuser": "False"},
+            Credential("", "svc", None, Secret(TOKEN), "svc@example.com", False),
+        ),
+        (
+            {**CHART, "password": PASSWORD},
+            Credential("", "svc", Secret(PASSWORD), Secret(TOKEN), "svc@example.com"),
+        ),
+    ],
+    ids=["apiToken", "apitoken", "superuser", "no superuser", "with a password"],
+)
+def test_secret_of_chart_is_read(tmp_path, files, expected):
+    path = write_secret(tmp_path / "s", **files)
+
+    assert read(path) == ([expected._replace(source=path)], [])
+
+
+@pytest.mark.parametrize("wrap", ["users", "tokens", None])
+def test_list_of_users_is_read(tmp_path, wrap):
+    users = [
+        {**CHART, "isSuperuser": True},
+        {"username": "b", "email": "b@example.com", "api_token": OTHER_TOKEN},
+    ]
+    path = tmp_path / "users.json"
+    path.write_text(json.dumps({wrap: users} if wrap else users))
+    credentials, problems = read(str(path))
+
+    assert problems == []
+    assert credentials == [
+        Credential(f"{path}[1]", "b", None, Secret(OTHER_TOKEN), "b@example.com"),
+        Credential(f"{path}[0]", "svc", None, Secret(TOKEN), "svc@example.com", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"email": "x"}, "{path}: has no username, no token. " + FORM),
+        (
+            {**CHART, "email": "nobody"},
+            "{path}: 'email' is not an email address. Write an address such as "
+            "svc@example.com, or leave it out.",
+        ),
+        (
+            {**CHART, "superuser": "perhaps"},
+            "{path}: 'superuser' is neither true nor false. Write true or false.",
+        ),
+        ({**CHART, "token": OTHER_TOKEN}, "{path}: has two different tokens. " + FORM),
+    ],
+    ids=["incomplete", "email", "superuser", "two tokens"],
+)
+def test_secret_of_chart_with_fault_is_refused(tmp_path, fields, line):
+    path = write_secret(tmp_path / "s", **fields)
+
+    assert read(path) == ([], [line.replace("{path}", path)])
+
+
+@pytest.mark.parametrize("name", ["apitoken", "apiToken", "token"])
+def test_token_directory_may_use_name_of_chart(tmp_path, name):
+    path = write_secret(tmp_path / "s", **{name: TOKEN, "username": "admin"})
+    problems = []
+
+    assert read_token(path, problems=problems) == Secret(TOKEN)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("token", "password", "weak"),
+    [
+        ("a" * 40, PASSWORD, ["token"]),
+        ("ab" * 20, PASSWORD, ["token"]),
+        ("0123456789" * 4, PASSWORD, ["token"]),
+        (
+            "0123456789abcdefghijklmnopqrstuvwxyzABCD",
+            PASSWORD,
+            ["token"],
+        ),
+        (TOKEN, "password1", ["password"]),
+        (TOKEN, "aaaaaaaaaaaaaaaa", ["password"]),
+        (TOKEN, "the-svc-password", ["password"]),
+        (TOKEN, TOKEN[:20], ["password"]),
+        (TOKEN, PASSWORD, []),
+    ],
+    ids=[
+        "one letter",
+        "two letters",
+        "digits again and again",
+        "counted up",
+        "short",
+        "one letter many times",
+        "username inside",
+        "part of the token",
+        "strong",
+    ],
+)
+def test_weak_secret_is_named_and_used(tmp_path, token, password, weak):
+    files = {"username": "svc", "password": password, "token": token}
+    path = write_secret(tmp_path / "s", **files)
+    credentials, problems = read(path)
+
+    assert len(credentials) == 1
+    assert problems == [
+        f"{path}: the {name} of 'svc' is easy to guess. Store a random one, such as "
+        "openssl rand -hex 20 prints."
+        for name in weak
+    ]
+
+
+# --- what is mounted may be anything -----------------------------------------------
+
+
+def test_secret_that_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
+    write_secret(tmp_path / "good", **GOOD)
+    credentials, problems = read(str(tmp_path))
+
+    assert [one.username for one in credentials] == ["svc"]
+    assert problems == [
+        f"{tmp_path}/gone: does not exist. Mount the secret, or correct the path.",
+        f"{tmp_path}/pipe: is a named pipe, not a file. Mount the secret, or correct "
+        "the path.",
+    ]
+
+
+def test_field_that_never_ends_is_refused(tmp_path):
+    path = write_secret(tmp_path / "s", username="svc", password=PASSWORD)
+    os.symlink("/dev/zero", f"{path}/token")
+
+    assert read(path) == (
+        [],
+        [
+            f"{path}/token: is a device, not a file. Mount the secret, or correct the "
+            "path."
+        ],
+    )

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,9 +8,11 @@ from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.credentials import Secret
+from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Policy
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
+from understack_nautobot_settings.accounts.secret import Secret
 
 CREATED = "accounts created by understack"
 ADOPTED = "accounts adopted by understack"
@@ -22,9 +26,13 @@ GROUPS = [
 both = pytest.mark.parametrize("remote", [False, True], ids=["database", "REST"])
 
 
-def credential(username="svc", password="pw", token=KEY_A):
+def credential(username="svc", password="pw", token=KEY_A, **said):
     return Credential(
-        f"/secrets/{username}", "", username, Secret(password), Secret(token)
+        f"/secrets/{username}",
+        username,
+        None if password is None else Secret(password),
+        Secret(token),
+        **said,
     )
 
 
@@ -33,7 +41,7 @@ def reconcile(nautobot, *credentials, dry_run=False, problems=(), **policy):
     summary = reconcile_accounts(
         nautobot,
         credentials,
-        Policy(**policy),
+        Policy("understack", **policy),
         dry_run=dry_run,
         problems=problems,
         progress=lines.append,
@@ -295,7 +303,7 @@ def test_over_rest_the_token_of_a_released_user_stays_and_is_told():
     lines, summary = reconcile(nautobot, prune=True)
     assert lines == [f"admin: release user {ADOPTED!r}"]
     assert [str(problem) for problem in summary.problems] == [
-        "admin: the user was released, its token could not be removed. Remove the "
+        "admin: the user was released, but its token could not be removed. Remove the "
         "token where the user is administered."
     ]
     assert KEY_B in nautobot.users["admin"].tokens
@@ -311,7 +319,7 @@ def test_nothing_is_removed_while_a_secret_is_unusable():
     assert [str(problem) for problem in summary.problems] == [
         "/secrets/gone: x. y.",
         "--prune: 1 stale accounts were kept, because not every secret could be used. "
-        "Mend the secrets above and run again.",
+        "Correct the secrets and run again.",
     ]
 
 
@@ -339,8 +347,8 @@ def test_a_group_that_does_not_exist_stops_everything():
     assert lines == []
     assert nautobot.state() == {}
     assert [str(problem) for problem in summary.problems] == [
-        "--group: there is no group 'nobody'. Create it with the permissions that the "
-        "accounts need."
+        "--group: there is no group 'nobody'. Create the group with the permissions "
+        "that the accounts need."
     ]
 
 
@@ -406,3 +414,153 @@ def test_a_second_run_changes_nothing_whatever_the_first_found(
     assert lines == []
     assert nautobot.state() == state
     assert (summary.created, summary.updated, summary.removed) == ([], [], [])
+
+
+# --- users of the chart, crashes, and two runs at once ------------------------------
+
+
+@both
+def test_user_without_password_gets_none(remote):
+    nautobot = ready(remote=remote)
+    wanted = credential(password=None, email="svc@example.com", superuser=True)
+    lines, summary = reconcile(nautobot, wanted)
+
+    assert lines == ["svc: create user", "svc: make superuser", "svc: create token"]
+    assert nautobot.state() == {
+        "svc": ("", {KEY_A: [MARK, True]}, [CREATED], True, True)
+    }
+    assert nautobot.users["svc"].email == "svc@example.com"
+    assert reconcile(nautobot, wanted)[0] == []
+    assert summary.problems == []
+
+
+@pytest.mark.parametrize(
+    ("said", "superuser", "lines"),
+    [
+        ({"superuser": True}, False, ["svc: make superuser"]),
+        ({"superuser": False}, True, ["svc: make no superuser any more"]),
+        ({}, True, []),
+        ({}, False, []),
+    ],
+)
+def test_superuser_is_what_the_secret_says(said, superuser, lines):
+    nautobot = ready({"svc": managed(superuser=superuser)})
+
+    assert reconcile(nautobot, credential(**said))[0] == lines
+
+
+def test_email_that_differs_is_set():
+    nautobot = ready({"svc": managed()})
+    wanted = credential(email="svc@example.com")
+
+    assert reconcile(nautobot, wanted)[0] == ["svc: set email"]
+    assert reconcile(nautobot, wanted)[0] == []
+
+
+def test_password_of_user_without_one_is_taken_away():
+    nautobot = ready({"svc": managed("by hand")})
+
+    assert reconcile(nautobot, credential(password=None))[0] == [
+        "svc: take password away"
+    ]
+    assert nautobot.users["svc"].password == ""
+
+
+class Crash(BaseException):
+    """The process was killed."""
+
+
+class Crashing(InMemory):
+    """Dies before the request number ``left``."""
+
+    left = 1000
+
+    def apply(self, step, credential, policy):
+        if self.left == 0:
+            raise Crash
+        self.left -= 1
+        super().apply(step, credential, policy)
+
+
+@both
+@pytest.mark.parametrize("requests", range(12))
+def test_crash_after_any_request_is_made_good_by_the_next_run(remote, requests):
+    def found():
+        return Crashing(
+            {
+                "old": managed("old", tokens=[KEY_B]),
+                "gone": managed(tokens=[KEY_C]),
+                "hand": User("x", ["f" * 40], superuser=True),
+            },
+            remote=remote,
+        )
+
+    wanted = (
+        credential("new", token="d" * 40, superuser=True),
+        credential("old", token="e" * 40),
+    )
+    undisturbed, disturbed = found(), found()
+    reconcile(undisturbed, *wanted, prune=True)
+    disturbed.left = requests
+    with contextlib.suppress(Crash):
+        reconcile(disturbed, *wanted, prune=True)
+    disturbed.left = 1000
+    _, summary = reconcile(disturbed, *wanted, prune=True)
+
+    assert summary.problems == []
+    assert disturbed.state() == undisturbed.state()
+    assert disturbed.state()["hand"] == found().state()["hand"]
+
+
+def test_other_run_that_was_faster_is_no_problem():
+    """Over REST, nothing keeps two runs apart: the refused step is looked at again."""
+
+    class Raced(InMemory):
+        def apply(self, step, credential, policy):
+            super().apply(step, credential, policy)
+            if step.verb == "create user" and not self.refuse:
+                self.refuse.add("create user")
+                super().apply(Step("create token", "svc"), credential, policy)
+                raise Refused("HTTP 400 for username")
+
+    lines, summary = reconcile(
+        Raced(groups=[CREATED, ADOPTED], remote=True), credential()
+    )
+    assert (lines, summary.problems) == ([], [])
+    assert summary.unchanged == ["svc"]
+
+
+def test_account_that_two_owners_marked_is_released_and_stays():
+    user = User("pw", [KEY_B], [CREATED, "accounts adopted by site-b"])
+    nautobot = ready({"svc": user})
+    lines, summary = reconcile(nautobot, prune=True)
+
+    assert lines == [f"svc: release user {CREATED!r}"]
+    assert nautobot.state()["svc"][2] == ["accounts adopted by site-b"]
+    assert summary.problems == []
+
+
+def test_prune_of_one_owner_leaves_accounts_of_another():
+    other = User("pw", [KEY_B], ["accounts created by site-b"])
+    nautobot = ready({"svc": managed(), "other": other})
+    before = nautobot.state()
+    reconcile(nautobot, credential(), prune=True)
+
+    assert nautobot.state() == before
+
+
+def test_weak_secret_holds_back_no_prune():
+    nautobot = ready({"gone": managed()})
+    weak = codes.CREDENTIAL_WEAK.problem("/s", "x.")
+    lines, _ = reconcile(nautobot, prune=True, problems=[weak])
+
+    assert lines == ["gone: remove user"]
+
+
+def test_undone_steps_are_not_reported():
+    """The database takes back what a refused account had so far."""
+    nautobot = ready(refuse=["create token"])
+    lines, summary = reconcile(nautobot, credential())
+
+    assert (lines, nautobot.state()) == ([], {})
+    assert [one.code for one in summary.problems] == ["account-refused"]

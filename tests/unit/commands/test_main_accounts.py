@@ -6,10 +6,12 @@ import pytest
 
 from understack_nautobot_settings.commands.main import main
 
+TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
+
 
 def run(*arguments):
     stdout, stderr = io.StringIO(), io.StringIO()
-    words = ["reconcile-accounts", *map(str, arguments)]
+    words = ["reconcile-accounts", *map(str, arguments), "--owner=site-a"]
     status = main(words, {}, stdout=stdout, stderr=stderr)
     return status, stdout.getvalue(), stderr.getvalue()
 
@@ -18,7 +20,7 @@ def run(*arguments):
 def secret(tmp_path):
     directory = tmp_path / "account"
     directory.mkdir()
-    fields = {"username": "site-a", "password": "canary-password", "token": "t" * 40}
+    fields = {"username": "site-a", "password": "Canary-Horse-7", "token": TOKEN}
     for name, text in fields.items():
         (directory / name).write_text(text)
     return directory
@@ -31,6 +33,7 @@ def test_there_is_no_database_to_fall_back_to(secret):
 def test_what_is_wrong_with_a_secret_goes_to_standard_error(secret):
     (secret / "username").unlink()
     status, stdout, stderr = run(secret, "--token-file", secret, "--url", "http://")
-    assert (status, stdout) == (2, "")
-    assert "has no username." in stderr or "pynautobot" in stderr
-    assert "canary" not in stderr
+    assert (status, stdout) == (1, "")
+    assert "has no username." in stderr
+    assert "has to be https://HOST" in stderr
+    assert "Canary" not in stderr

@@ -6,15 +6,19 @@ from hypothesis import strategies as st
 
 from understack_nautobot_settings.queues import plan as job_queues
 from understack_nautobot_settings.queues.plan import Job
-from understack_nautobot_settings.queues.plan import JobChoice
 from understack_nautobot_settings.queues.plan import Queue
-from understack_nautobot_settings.queues.plan import QueueWish
 from understack_nautobot_settings.queues.plan import queue_steps
-from understack_nautobot_settings.queues.plan import read_wishes
+from understack_nautobot_settings.queues.wishes import Assignment
+from understack_nautobot_settings.queues.wishes import JobChoice
+from understack_nautobot_settings.queues.wishes import QueueWish
+from understack_nautobot_settings.queues.wishes import Wishes
+from understack_nautobot_settings.queues.wishes import wishes_in
 
 FORM = (
     "Write queues: {<site>: {jobs: [{name: <job>}, {grouping: <grouping>}]}}; a queue "
-    "also takes description and existing: keep or replace, a job also enable."
+    "also takes description and existing: keep or replace, a job also enable. Or "
+    "write the values of UnderStack's chart: queues: [<site>], jobs: {enable, "
+    "queueAssignments, failOnMissing, waitFor}."
 )
 YAML = """\
 queues:
@@ -29,7 +33,7 @@ queues:
       - class_path: package.jobs.Sync
   dfw3.staging:
 """
-WISHES = [
+WISHES = (
     QueueWish(
         "iad3-prod",
         "Workers of iad3",
@@ -41,18 +45,18 @@ WISHES = [
             JobChoice("class_path", "package.jobs.Sync", False),
         ),
     ),
-    QueueWish("dfw3.staging", None, "keep", ()),
-]
+    QueueWish("dfw3.staging"),
+)
 
 
 def read(path, text):
     problems = []
-    wishes = read_wishes(path, text, problems=problems)
+    wishes = wishes_in(path, text, problems=problems)
     return wishes, [str(problem) for problem in problems]
 
 
 def test_the_wanted_state_is_read_from_yaml():
-    assert read("/etc/queues.yaml", YAML) == (WISHES, [])
+    assert read("/etc/queues.yaml", YAML) == (Wishes(WISHES), [])
 
 
 def test_the_wanted_state_is_read_from_json():
@@ -73,7 +77,7 @@ def test_the_wanted_state_is_read_from_json():
             }
         }
     )
-    assert read("/etc/queues.json", text) == (WISHES, [])
+    assert read("/etc/queues.json", text) == (Wishes(WISHES), [])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,6 @@ def test_the_wanted_state_is_read_from_json():
         ("", "the file is no mapping."),
         ("[]", "the file is no mapping."),
         ("{}", "queues is no mapping."),
-        ("queues: [a]", "queues is no mapping."),
         ("queus: {}", "the file has 'queus', which is unknown."),
         ("queues: {a: 1}", "queues.a is no mapping."),
         ("queues: {a: {job: []}}", "queues.a has 'job', which is unknown."),
@@ -127,19 +130,29 @@ def test_the_wanted_state_is_read_from_json():
         ),
         ("queues: {a", "is not YAML from line 1, column 11."),
         ("queues: \0", "is not YAML."),
-        ("queues: !!python/object:os.system {}", "is not YAML from line 1, column 9."),
+        (
+            "queues: !!python/object:os.system {}",
+            "has a tag in line 1, which is not accepted.",
+        ),
+        (
+            "queues: &a {x: {}}\nqueues2: *a",
+            "has an anchor or alias in line 1, which is not accepted.",
+        ),
+        ("queues: {a: *x}", "has an anchor or alias in line 1, which is not accepted."),
+        ("queues: " + "9" * 5000, "is not YAML."),
+        ("queues: 2026-99-99", "is not YAML."),
         ("[" * 100_000, "is not YAML."),
         ("? {a: b}\n: c", "is not YAML from line 1, column 3."),
     ],
 )
 def test_what_does_not_have_the_form_is_refused_in_words(text, fact):
     """Nothing is guessed, nothing dropped, and no YAML tag runs code."""
-    assert read("q.yaml", text) == ([], [f"q.yaml: {fact} {FORM}"])
+    assert read("q.yaml", text) == (Wishes(), [f"q.yaml: {fact} {FORM}"])
 
 
 def test_json_with_a_name_twice_is_refused():
     wishes, problems = read("q.json", '{"queues": {"a": {}, "a": {}}}')
-    assert wishes == []
+    assert wishes == Wishes()
     assert len(problems) == 1
     assert problems[0].startswith("q.json: ")
 
@@ -153,6 +166,7 @@ def job(name, grouping="Golden", queues=("default",), **changed):
         enabled=True,
         queues=frozenset(queues),
         default_queue="default",
+        overridden=True,
     )._replace(**changed)
 
 
@@ -173,6 +187,8 @@ def chosen(by, value, enable=False):
 
 def steps(wishes, jobs=JOBS, queues=(DEFAULT,)):
     problems = []
+    if not isinstance(wishes, Wishes):
+        wishes = Wishes(tuple(wishes))
     found = queue_steps(wishes, jobs, queues, problems=problems)
     return [str(step) for step in found], [str(problem) for problem in problems]
 
@@ -314,6 +330,7 @@ CHOICES = st.sampled_from(
 def test_carried_out_once_nothing_is_left_to_do(wishes):
     jobs = {one.class_path: one for one in JOBS}
     queues = {"default": DEFAULT}
+    wishes = Wishes(tuple(wishes))
     for step in queue_steps(wishes, list(jobs.values()), queues.values(), problems=[]):
         if step.verb == job_queues.CREATE_QUEUE:
             queues[step.queue] = Queue(step.queue, "celery", "")
@@ -328,3 +345,189 @@ def test_carried_out_once_nothing_is_left_to_do(wishes):
     problems = []
     left = queue_steps(wishes, list(jobs.values()), queues.values(), problems=problems)
     assert (left, problems) == ([], [])
+
+
+# --- the values of UnderStack's chart --------------------------------------------
+
+CHART = """\
+queues: [site-a, site-b]
+jobs:
+  failOnMissing: false
+  waitFor: {attempts: 30, delaySeconds: 10}
+  enable:
+    groupings: [Golden]
+    names: [Backup]
+  queueAssignments:
+    - names: [Backup]
+      groupings: [System]
+      queues: [site-a, default]
+      includeExistingQueues: false
+      override: false
+    - {job: Intended, queues: [site-b]}
+"""
+
+
+def test_values_of_chart_are_read():
+    assert read("q.yaml", CHART) == (
+        Wishes(
+            (QueueWish("site-a"), QueueWish("site-b")),
+            (chosen("name", "Backup"), chosen("grouping", "Golden")),
+            (
+                Assignment(
+                    (chosen("name", "Backup"), chosen("grouping", "System")),
+                    ("site-a", "default"),
+                    "replace",
+                    override=False,
+                ),
+                Assignment((chosen("name", "Intended"),), ("site-b",)),
+            ),
+            fail_on_missing=False,
+            attempts=30,
+            delay=10,
+        ),
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("queues: [site-a]", Wishes((QueueWish("site-a"),))),
+        ("queues: []", Wishes()),
+        (
+            "{queues: [], jobs: {enable: [Backup]}}",
+            Wishes(enable=(chosen("name", "Backup"),)),
+        ),
+        (
+            "{queues: [], failOnMissing: false, waitFor: {attempts: 2}}",
+            Wishes(fail_on_missing=False, attempts=2),
+        ),
+        (
+            "{api: {url: 'http://x', tokenSecretRef: {name: a, key: b}}, queues: [a]}",
+            Wishes((QueueWish("a"),)),
+        ),
+    ],
+    ids=["names only", "nothing", "list of jobs", "policy beside", "way of the chart"],
+)
+def test_part_of_values_of_chart_is_read(text, expected):
+    assert read("q.yaml", text) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        (
+            "queues: [7]",
+            "queues[0] is no name for a queue: letters, digits, '.', '_' and '-'.",
+        ),
+        ("{queues: [], job: {}}", "the file has 'job', which is unknown."),
+        ("{queues: [], jobs: {enabled: []}}", "jobs has 'enabled', which is unknown."),
+        (
+            "{queues: [], jobs: {enable: [7]}}",
+            "jobs.enable names a job or grouping that is no text.",
+        ),
+        (
+            "{queues: [], jobs: {queueAssignments: [{job: a}]}}",
+            "jobs.queueAssignments[0] needs queues, and job, names or groupings.",
+        ),
+        (
+            "{queues: [], jobs: {failOnMissing: 1}}",
+            "jobs.failOnMissing is neither true nor false.",
+        ),
+        (
+            "{queues: [], jobs: {waitFor: {attempts: 0}}}",
+            "waitFor.attempts is not from 1 to 1000.",
+        ),
+        (
+            "{queues: [], jobs: {waitFor: {delaySeconds: 1.5}}}",
+            "waitFor.delaySeconds is no whole number.",
+        ),
+    ],
+)
+def test_fault_in_values_of_chart_is_refused(text, fact):
+    assert read("q.yaml", text) == (Wishes(), [f"q.yaml: {fact} {FORM}"])
+
+
+def assigned(*jobs, queues=("site-a",), **options):
+    choices = tuple(chosen("name", name) for name in jobs)
+    return Assignment(choices, queues, **options)
+
+
+def test_assignment_allows_job_and_keeps_its_queues():
+    wishes = Wishes((QueueWish("site-a"),), (), (assigned("Backup", "Intended"),))
+
+    assert steps(wishes) == (
+        ["site-a: create queue", "site-a: allow 'Backup'", "site-a: allow 'Intended'"],
+        [],
+    )
+
+
+def test_assignment_may_replace_all_queues_but_the_default():
+    jobs = [job("Backup", queues=("default", "old", "site-a"))]
+    wishes = Wishes(assignments=(assigned("Backup", existing="replace"),))
+    queues = [DEFAULT, Queue("old", "celery", ""), Queue("site-a", "celery", "")]
+
+    assert steps(wishes, jobs, queues) == (["old: no longer allow 'Backup'"], [])
+
+
+@pytest.mark.parametrize(
+    ("overridden", "override", "lines"),
+    [
+        (False, True, ["keep the queues set here for 'Backup'"]),
+        (True, False, ["leave the queues to the class of 'Backup'"]),
+        (True, True, []),
+        (False, False, []),
+    ],
+)
+def test_assignment_decides_about_the_override(overridden, override, lines):
+    jobs = [job("Backup", queues=("default", "site-a"), overridden=overridden)]
+    wishes = Wishes(assignments=(assigned("Backup", override=override),))
+
+    assert steps(wishes, jobs, [DEFAULT, Queue("site-a", "celery", "")]) == (lines, [])
+
+
+def test_job_allowed_on_a_queue_keeps_it():
+    """Without the override, the next start sets the queues back to the class's."""
+    jobs = [job("Backup", overridden=False)]
+
+    assert steps([wish(chosen("name", "Backup"), name="site-a")], jobs) == (
+        [
+            "site-a: create queue",
+            "keep the queues set here for 'Backup'",
+            "site-a: allow 'Backup'",
+        ],
+        [],
+    )
+
+
+def test_assignment_creates_no_queue():
+    wishes = Wishes(assignments=(assigned("Backup"),))
+
+    assert steps(wishes) == (
+        [],
+        [
+            "site-a: there is no queue of that name. Add it to queues of the file, or "
+            "correct its name."
+        ],
+    )
+
+
+@pytest.mark.parametrize("fail", [True, False])
+def test_missing_job_of_chart_fails_or_is_skipped(fail):
+    wishes = Wishes(enable=(chosen("name", "Gone"),), fail_on_missing=fail)
+    problems = []
+    queue_steps(wishes, JOBS, [DEFAULT], problems=problems)
+
+    assert [(one.code, one.severity) for one in problems] == [
+        ("queue-job-missing", "error") if fail else ("queue-job-skipped", "warning")
+    ]
+
+
+def test_jobs_to_wait_for_are_those_named():
+    wishes = Wishes(
+        (wish(chosen("name", "A"), chosen("grouping", "x")),),
+        (chosen("name", "Backup"), chosen("name", "B")),
+        (assigned("C", "A"),),
+    )
+
+    assert job_queues.missing_jobs(wishes, JOBS) == ["A", "B", "C"]

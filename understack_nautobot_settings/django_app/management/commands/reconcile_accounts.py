@@ -9,25 +9,25 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.core.management.base import CommandParser
 
-from understack_nautobot_settings.accounts import command
 from understack_nautobot_settings.accounts.reconcile import Backend
+from understack_nautobot_settings.commands import reconcile_accounts
 
 
 class Command(BaseCommand):
     """Reconciles accounts in the database, or over REST with a bootstrap token."""
 
-    help = command.SUMMARY
+    help = reconcile_accounts.SUMMARY
     # A Kubernetes Job runs this one thing; what else is wrong is not its concern.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the arguments that both entrances share."""
-        command.add_account_arguments(parser)
+        reconcile_accounts.add_account_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile, and leave with the status."""
         del args
-        status = command.run_account_command(
+        status = reconcile_accounts.run_account_command(
             SimpleNamespace(**options),
             local=_database,
             write=self.stdout.write,

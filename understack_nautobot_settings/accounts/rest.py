@@ -1,0 +1,317 @@
+"""One Nautobot over its REST API: one host, HTTPS only, everything bounded.
+
+Whoever answers may be hostile, and every request carries a credential. So nothing
+is sent anywhere but to the host, port and scheme that the operator named: no
+redirect is followed, and the address of a next page has to be on the same server.
+One deadline holds for the whole run, and answers and listings have a limit.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from socket import SHUT_RDWR
+from threading import Timer
+from typing import Any
+from typing import NamedTuple
+from typing import TypeVar
+from urllib.parse import SplitResult
+from urllib.parse import quote
+from urllib.parse import urlencode
+from urllib.parse import urljoin
+from urllib.parse import urlsplit
+
+from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unreachable
+from understack_nautobot_settings.accounts.failures import Unusable
+from understack_nautobot_settings.accounts.secret import Secret
+
+ANSWER_SECONDS = 30.0
+LARGEST_ANSWER = 16 * 1024 * 1024
+MOST_PAGES = 1000
+# Nautobot's own limit; a page of this size seldom has a next one.
+PAGE = 1000
+
+Kind = TypeVar("Kind")
+Record = dict[str, Any]
+
+_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+_FIELD = re.compile(r"[a-z_]{1,40}")
+_NO_NAUTOBOT = "what answers at this URL is not the REST API of a Nautobot"
+
+
+class Answer(NamedTuple):
+    """What Nautobot answered; ``content`` is the JSON, None where it is none."""
+
+    status: int
+    content: Any
+
+
+def token_login(token: Secret) -> Secret:
+    """Return the header that logs in with an API token."""
+    return Secret(f"Token {token.reveal()}")
+
+
+def password_login(username: str, password: Secret) -> Secret:
+    """Return the header that logs in with name and password."""
+    text = f"{username}:{password.reveal()}".encode()
+    return Secret(f"Basic {b64encode(text).decode()}")
+
+
+class RestApi:
+    """The REST API of one Nautobot."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_pem: str | None = None,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare, without connecting.
+
+        Args:
+            url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
+            ca_pem: CA certificates to trust; default those of the system.
+            seconds: How long all requests may take together.
+            clock: Returns seconds that only grow.
+
+        Raises:
+            Unusable: The URL is not of that form, or the CA certificates are none.
+        """
+        self._base = base_url(url)
+        self._seconds = seconds
+        self._clock = clock
+        self._deadline = clock() + seconds
+        try:
+            self._context = ssl.create_default_context(cadata=ca_pem)
+        except (ssl.SSLError, ValueError):
+            raise Unusable("the CA file holds no certificates") from None
+
+    def request(
+        self, method: str, path: str, login: Secret, body: Any = None
+    ) -> Answer:
+        """Return the answer to one request below ``/api/``.
+
+        Args:
+            method: The HTTP method.
+            path: What follows ``/api/``, such as ``users/groups/``.
+            login: Value of the Authorization header.
+            body: What is sent as JSON; None for nothing.
+
+        Raises:
+            Unreachable: No answer, or one that says to try again.
+            Unusable: The certificate is not trusted, a redirect, too large an answer.
+        """
+        return self._ask(method, f"{self._base.path}/api/{path}", login, body)
+
+    def change(self, method: str, path: str, login: Secret, body: Any = None) -> Any:
+        """Return the content of the answer to a change that Nautobot accepts.
+
+        Raises:
+            Refused: It does not accept it.
+        """
+        answer = self.request(method, path, login, body)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(f"HTTP {answer.status}{_refused_fields(answer.content)}")
+        return answer.content
+
+    def records(self, path: str, login: Secret, **filters: Any) -> list[Record]:
+        """Return all records of a listing, of all its pages.
+
+        Raises:
+            Refused: The login may not list them.
+            Unreachable: The listing changed while it was read.
+            Unusable: A page is of another form, names another server, or repeats.
+        """
+        # Since 3.0 the API leaves relations out of lists unless they are asked for.
+        query = urlencode({"limit": PAGE, "exclude_m2m": "false", **filters}, True)
+        following: str | None = f"{self._base.path}/api/{path}?{query}"
+        found: list[Record] = []
+        seen: set[str] = set()
+        count = 0
+        while following is not None:
+            if following in seen or len(seen) == MOST_PAGES:
+                raise Unusable(f"the listing of {path} repeats a page, or never ends")
+            seen.add(following)
+            answer = self._ask("GET", following, login)
+            if answer.status in _ELSEWHERE:
+                raise Unusable(
+                    f"there is no Nautobot API at this URL (HTTP {answer.status})"
+                )
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise Refused(f"HTTP {answer.status}")
+            page = checked(answer.content, dict)
+            found += [checked(one, dict) for one in field(page, "results", list)]
+            count = page["count"] if isinstance(page.get("count"), int) else 0
+            link = field(page, "next", str, type(None))
+            following = None if link is None else self._same_server(link)
+        if len(found) < count or len({str(one.get("id")) for one in found}) < len(
+            found
+        ):
+            raise Unreachable(f"the listing of {path} changed while it was read")
+        return found
+
+    def _same_server(self, link: str) -> str:
+        """Return path and query of the address of a next page."""
+        try:
+            there = urlsplit(urljoin(self._base.geturl(), link))
+            same = _server(there) == _server(self._base) and "@" not in there.netloc
+        except ValueError:
+            same = False
+        if not same or not link.isascii() or not link.isprintable() or " " in link:
+            raise Unusable(
+                "the next page of a listing is on another server, or not on HTTPS; "
+                "if a proxy ends TLS before Nautobot, it has to pass "
+                "X-Forwarded-Proto on"
+            )
+        return there._replace(scheme="", netloc="", fragment="").geturl()
+
+    def _ask(self, method: str, target: str, login: Secret, body: Any = None) -> Answer:
+        left = self._deadline - self._clock()
+        if left <= 0:
+            raise Unreachable(self._late())
+        headers = {
+            "Accept": "application/json",
+            "Authorization": login.reveal(),
+            "Connection": "close",
+        }
+        content = None if body is None else json.dumps(body)
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        connection = http.client.HTTPSConnection(
+            self._base.hostname or "",
+            self._base.port,
+            timeout=min(ANSWER_SECONDS, left),
+            context=self._context,
+        )
+        # A socket's time limit starts anew with every byte; this one does not.
+        watch = Timer(left, _hang_up, (connection,))
+        watch.daemon = True
+        watch.start()
+        try:
+            connection.request(method, target, content, headers)
+            response = connection.getresponse()
+            text = response.read(LARGEST_ANSWER + 1)
+            if self._clock() < self._deadline and not response.length:
+                return _answer(response.status, text)
+            failure = self._failure(ConnectionError())
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
+            failure = self._failure(error)
+        finally:
+            watch.cancel()
+            connection.close()
+        raise failure
+
+    def _failure(self, error: Exception) -> Unreachable | Unusable:
+        if self._clock() >= self._deadline:
+            return Unreachable(self._late())
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return Unusable(
+                "the server's certificate is not trusted; name its CA with --ca-file"
+            )
+        if isinstance(error, TimeoutError):
+            return Unreachable(
+                f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
+            )
+        if isinstance(error, UnicodeError):
+            return Unusable("no host can have the name in the URL")
+        if isinstance(error, OSError | http.client.IncompleteRead):
+            return Unreachable("no connection to Nautobot")
+        return Unusable("what answers at this URL does not speak HTTP")
+
+    def _late(self) -> str:
+        return f"the run took longer than {self._seconds:g} seconds (--timeout)"
+
+
+def base_url(url: str) -> SplitResult:
+    """Return the parts of a base URL.
+
+    Raises:
+        Unusable: It is not ``https://HOST[:PORT][/PATH]``.
+    """
+    fact = "the URL has to be https://HOST, or https://HOST:PORT/PATH"
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    sound = sound and url.isascii() and url.isprintable() and " " not in url
+    if not sound or {*"@?#\\"} & {*url}:
+        raise Unusable(fact)
+    if parts.scheme != "https":
+        raise Unusable(f"{fact}: over plain HTTP anybody could read the tokens")
+    return parts._replace(path=parts.path.rstrip("/"))
+
+
+def checked(value: Any, *kinds: type[Kind]) -> Kind:
+    """Return a value of an answer that has to be of one of these kinds.
+
+    Raises:
+        Unusable: It is of another kind.
+    """
+    if not isinstance(value, kinds):
+        raise Unusable(_NO_NAUTOBOT)
+    return value
+
+
+def field(record: Mapping[str, Any], name: str, *kinds: type[Kind]) -> Kind:
+    """Return a field of a record that has to be of one of these kinds.
+
+    Raises:
+        Unusable: It is of another kind, or not there.
+    """
+    return checked(record.get(name, ...), *kinds)
+
+
+def place(path: str, key: Any) -> str:
+    """Return the path of one record of a listing.
+
+    Raises:
+        Unusable: The key is none that a record has.
+    """
+    return f"{path}{quote(str(checked(key, str, int)), safe='')}/"
+
+
+def _server(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or 443
+
+
+def _hang_up(connection: http.client.HTTPSConnection) -> None:
+    with suppress(OSError, AttributeError):
+        connection.sock.shutdown(SHUT_RDWR)
+
+
+def _answer(status: int, text: bytes) -> Answer:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
+        raise Unreachable(f"Nautobot answers HTTP {status}")
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise Unusable(
+            f"the URL answers with a redirect (HTTP {status}), which is not followed: "
+            "credentials go to the named server only"
+        )
+    if len(text) > LARGEST_ANSWER:
+        raise Unusable(f"an answer is larger than {LARGEST_ANSWER >> 20} MiB")
+    try:
+        content = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        content = None
+    return Answer(status, content)
+
+
+def _refused_fields(content: Any) -> str:
+    """Return the names of the refused fields; the texts might repeat a value."""
+    if not isinstance(content, dict) or not content or "detail" in content:
+        return ""
+    names = sorted(name for name in content if _FIELD.fullmatch(name))
+    return f" for {', '.join(names[:9])}" if names else ""

@@ -1,0 +1,33 @@
+"""Texts that are never shown."""
+
+from __future__ import annotations
+
+import hmac
+
+
+class Secret:
+    """A text that no output shows: printing, formatting and ``repr`` mask it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Keep the text."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        """Compare without telling by the time it takes."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        """Return a hash that agrees with equality."""
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        """Return a mask."""
+        return "<secret>"
