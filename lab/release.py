@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,9 +98,18 @@ def release(scratch: Path, directory: Path) -> Iterator[Row]:
     yield _contents("in the sdist", names, {path.name for path in source.iterdir()})
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        (metadata,) = (name for name in names if name.endswith("/METADATA"))
+        page = archive.read(metadata).decode()
     tops = {name.partition("/")[0] for name in names}
     info = {name for name in tops if name.endswith(".dist-info")}
     yield _contents("in the wheel", names, (tops - info) | {PACKAGE}, {PACKAGE})
+    loose = re.findall(r"\]\((?!https://)[^)]*\)", page)
+    yield Row(
+        "release",
+        "links on the package page that lead nowhere",
+        ", ".join(loose) or "none",
+        not loose,
+    )
     python = _environment(scratch / "nautobot", NAUTOBOT)
     before = _installed(python)
     _install(python, str(wheel))

@@ -13,6 +13,7 @@ from understack_nautobot_settings.commands import main as cli
 from understack_nautobot_settings.environment import variables
 
 ROOT = Path(__file__).parents[2]
+UNDERSTACK = "https://github.com/rackerlabs/understack"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -88,7 +89,7 @@ def test_every_variable_is_declared():
 
 @pytest.mark.parametrize("target", sorted({*re.findall(r"\]\(([^)]+)\)", README)}))
 def test_every_link_leads_somewhere(target):
-    assert (ROOT / target).exists()
+    assert target == UNDERSTACK or (ROOT / target).exists()
 
 
 @pytest.mark.parametrize("environment", sorted({*re.findall(r"-e (\w+)", README)}))
