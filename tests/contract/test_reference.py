@@ -190,7 +190,7 @@ def test_no_name_is_written_down_twice():
             if isinstance(node, ast.Constant) and node.value in DECLARED:
                 elsewhere.setdefault(path.name, []).append(node.value)
     # The names of these settings are those of their variables.
-    own = ("UNDERSTACK_PARTITION", "UNDERSTACK_SITE", "SOCIAL_AUTH_OIDC_")
+    own = ("UNDERSTACK_PARTITION", "UNDERSTACK_SITE", "SOCIAL_AUTH_OIDC_", "CELERY_")
     found = {
         name: [one for one in names if not one.startswith(own)]
         for name, names in elsewhere.items()

@@ -297,6 +297,23 @@ CELERY_BROKER_URL: Variable[str | None] = Variable(
     secret=True,
     nautobots=True,
 )
+CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
+    Variable(
+        name,
+        Text(),
+        None,
+        "Refused: Celery reads it itself and prefers it to its settings.",
+        concern="redis_tls",
+        secret=True,
+    )
+    for name in (
+        "CELERY_BROKER_URL",
+        "CELERY_BROKER_READ_URL",
+        "CELERY_BROKER_WRITE_URL",
+        "CELERY_RESULT_BACKEND",
+        "CELERY_LOADER",
+    )
+)
 CACHES_BACKEND: Variable[str] = Variable(
     "NAUTOBOT_CACHES_BACKEND",
     Text(),
@@ -789,6 +806,7 @@ DB_WAITS: dict[str, Variable[Any]] = {
 }
 """How long libpq waits, by its parameters."""
 
-VARIABLES: tuple[Variable[Any], ...] = tuple(
-    declared for declared in list(vars().values()) if isinstance(declared, Variable)
+VARIABLES: tuple[Variable[Any], ...] = (
+    *(one for one in list(vars().values()) if isinstance(one, Variable)),
+    *CELERY_RIVALS,
 )

@@ -147,6 +147,47 @@ REDIS_CACHE_BACKEND = Code(
     "Use `django_redis.cache.RedisCache`.",
 )
 
+REDIS_LEFT_ALONE = Code(
+    "redis-left-alone",
+    WARNING,
+    "Something reaches a Redis or a Valkey and gets none of the TLS options: its host "
+    "is not the one that the certificates were issued for, or its client is not "
+    "configured by this library.",
+    "Give it TLS options of its own in the settings file, if it needs them.",
+)
+REDIS_BROKER_SOCKET = Code(
+    "redis-broker-socket",
+    ERROR,
+    "Celery reaches Redis over a Unix socket by `redis+socket://`, not by `unix://`.",
+    "Write redis+socket:///path?virtual_host=0.",
+)
+CELERY_VARIABLE = Code(
+    "celery-variable",
+    ERROR,
+    "Celery prefers some variables of its own to its settings. Workers would connect "
+    "to another server than checks and probes say, and without its TLS options.",
+    "Unset it; use `NAUTOBOT_CELERY_BROKER_URL` for another broker.",
+)
+BROKER_URL_RIVAL = Code(
+    "broker-url-rival",
+    ERROR,
+    "The settings file has a second broker URL, which Celery takes in place of the one "
+    "that TLS was configured for.",
+    "Remove it; `CELERY_BROKER_URL` is for reading and writing.",
+)
+
+# --- the settings file ------------------------------------------------------
+
+FILE_OVERRULED = Code(
+    "file-overruled",
+    WARNING,
+    "The settings file and the library disagree, and the safer of the two is used. "
+    "That happens only for `ssl_cert_reqs` without `NAUTOBOT_REDIS_SSL_CERT_REQS`, for "
+    "cookies that are not secure under `UNDERSTACK_HARDENING`, and for a secret key "
+    "beside `NAUTOBOT_SECRET_KEY`.",
+    "Set the variable that the message names to what the file wants.",
+)
+
 # --- secrets ----------------------------------------------------------------
 
 SECRET_KEY_MISSING = Code(

@@ -12,54 +12,169 @@ from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.redis_caches import cache_backend
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
+from understack_nautobot_settings.fragments.redis_caches import pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import requirement
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
+from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import is_whole
 from understack_nautobot_settings.fragments.redis_urls import nautobot_database
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url_start
 from understack_nautobot_settings.fragments.redis_urls import over_tls
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import ssl_options
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
 _TCP_SCHEMES = ("redis", "rediss")
+_SOCKET_SCHEMES = ("unix", "redis+socket")
 # A value in quotes leads nowhere, and Nautobot does not say so.
 _READ_BY_NAUTOBOT: tuple[Variable[Any], ...] = (
     variables.CELERY_BROKER_URL,
     variables.CACHES_BACKEND,
 )
 _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
+# Celery connects to these where they are there, whatever the broker URL is.
+_BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
 
 
-class _Tls(NamedTuple):
-    """What the TLS variables decide.
+class _Tls:
+    """What decides the TLS options of every connection to Redis.
 
     Attributes:
         mutual: True where a client certificate is presented and every TCP
             connection uses TLS.
-        verification: The keyword arguments of redis-py that decide what is
-            accepted from a server.
-        files: The keyword arguments of redis-py that name files.
     """
 
-    mutual: bool
-    verification: dict[str, Any]
-    files: dict[str, str]
+    def __init__(
+        self,
+        read: Reader,
+        exists: Callable[[str], bool],
+        check_files: Callable[[ClientFiles], list[Problem]],
+    ) -> None:
+        """Read the variables."""
+        self._read = read
+        self._check_files = check_files
+        self._judged: set[ClientFiles] = set()
+        self._accepts_any = False
+        self._overruled: list[str] = []
+        self._variables: dict[str, Variable[Any]] = {
+            "ssl_cert_reqs": variables.REDIS_SSL_CERT_REQS,
+            "ssl_check_hostname": variables.REDIS_SSL_CHECK_HOSTNAME,
+            **variables.REDIS_FILES,
+        }
+        self._given = {
+            option: read.given(variable) for option, variable in self._variables.items()
+        }
+        mode = read(variables.REDIS_MTLS)
+        files = variables.REDIS_FILES
+        # A path that somebody wrote down announces mutual TLS: going on without it
+        # would be a downgrade that nobody asked for.
+        self.mutual = mode != "off" and (
+            mode == "on"
+            or any(read.is_set(variable) for variable in files.values())
+            or exists(files["ssl_ca_certs"].default)
+        )
 
-    def options(self, scheme: str) -> dict[str, Any]:
-        """Return the redis-py keyword arguments for a URL of that scheme."""
-        if self.mutual and scheme in _TCP_SCHEMES:
-            return {**self.verification, **self.files}
-        return dict(self.verification) if scheme == "rediss" else {}
+    def options(
+        self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
+    ) -> dict[str, Any]:
+        """Return the keyword arguments of redis-py for one consumer.
+
+        Args:
+            schemes: The schemes of its URLs.
+            said: What the settings file says of them.
+            place: Where it says so, for problems.
+            ours: Whether it is the Redis that the certificates were issued for.
+        """
+        mutual = self.mutual and ours and bool(schemes & set(_TCP_SCHEMES))
+        if not mutual and "rediss" not in schemes:
+            return {}
+        options = {
+            option: self._chosen(option, said)
+            for option in self._variables
+            if mutual or option not in variables.REDIS_FILES
+        }
+        options["ssl_cert_reqs"] = self._requirement(said, place)
+        if options["ssl_cert_reqs"] == "none":
+            options["ssl_check_hostname"] = False
+        if mutual:
+            self._judge(options, said, place)
+        return options
+
+    def _chosen(self, option: str, said: Mapping[str, Any]) -> Any:
+        given = self._given[option]
+        if given is not None:
+            return given
+        return said.get(option, self._variables[option].default)
+
+    def _requirement(self, said: Mapping[str, Any], place: str) -> str:
+        variable = variables.REDIS_SSL_CERT_REQS
+        given: str | None = self._given["ssl_cert_reqs"]
+        if given is not None:
+            self._accepts_any |= given == "none"
+            return given
+        word = requirement(said.get("ssl_cert_reqs", variable.default))
+        if word != "none":
+            return word
+        self._overruled.append(place)
+        return variable.default
+
+    def warn(self) -> None:
+        """Warn of what the options of all consumers came to."""
+        name = variables.REDIS_SSL_CERT_REQS.name
+        if self._accepts_any:
+            self._read.problems.append(
+                codes.REDIS_CERT_REQS_NONE.problem(
+                    name,
+                    "'none' accepts any server certificate, so whoever answers "
+                    "receives the Redis password.",
+                    "Use required.",
+                )
+            )
+        if self._overruled:
+            self._read.problems.append(
+                codes.FILE_OVERRULED.problem(
+                    name,
+                    "the settings file says ssl_cert_reqs none in "
+                    f"{one_of(self._overruled, 'and')}, and the variable is unset, so "
+                    "the server certificate is verified nevertheless.",
+                    f"Set {name}=none for connections without verification.",
+                )
+            )
+
+    def _judge(
+        self, options: Mapping[str, Any], said: Mapping[str, Any], place: str
+    ) -> None:
+        ca, cert, key = (
+            CertificateFile(
+                str(options[option]),
+                variable.name
+                if self._given[option] is not None or option not in said
+                else f"{place}.{option}",
+            )
+            for option, variable in variables.REDIS_FILES.items()
+        )
+        files = ClientFiles("Redis", cert, key, ca)
+        if files not in self._judged:
+            self._judged.add(files)
+            self._read.extend(self._check_files(files))
 
 
 def redis_tls_settings(
@@ -72,11 +187,16 @@ def redis_tls_settings(
 ) -> dict[str, Any]:
     """Return the cache and Celery settings that speak TLS where they should.
 
-    Mutual TLS is on where the CA file exists. One object feeds every consumer:
-    the connection pool of the cache, Celery's ``broker_use_ssl`` and its
+    Mutual TLS is on where the CA file exists. One set of options feeds every
+    consumer: the connection pool of each cache, Celery's ``broker_use_ssl`` and its
     ``redis_backend_use_ssl``, in the keyword arguments of redis-py's
     ``SSLConnection``. ``redis://`` becomes ``rediss://`` with it. A ``rediss://``
-    URL without a private CA is verified against the system store.
+    URL without a private CA is verified against the system store. A variable that
+    is set wins over the file, and what the file says over a default, but a file
+    cannot switch verification off by itself.
+
+    The certificates belong to the Redis that ``NAUTOBOT_REDIS_HOST`` names: a cache
+    on another host keeps its scheme and gets no client certificate.
 
     A URL that Nautobot built from ``NAUTOBOT_REDIS_*`` is built again with its
     credentials encoded; those of the cache move to the pool's keyword arguments,
@@ -84,10 +204,10 @@ def redis_tls_settings(
 
     Args:
         settings: The settings module as a mapping; reads ``CACHES``,
-            ``CELERY_BROKER_URL``, ``CELERY_BROKER_USE_SSL`` and
-            ``CELERY_REDIS_BACKEND_USE_SSL``, changes nothing.
-        env: The environment; reads the ``NAUTOBOT_REDIS_*`` variables and
-            ``UNDERSTACK_REDIS_MTLS``.
+            ``CELERY_BROKER_URL``, ``CELERY_BROKER_USE_SSL``,
+            ``CELERY_REDIS_BACKEND_USE_SSL`` and ``EVENT_BROKERS``, changes nothing.
+        env: The environment; reads the ``NAUTOBOT_REDIS_*`` variables,
+            ``UNDERSTACK_REDIS_MTLS``, and refuses those that Celery reads itself.
         problems: Collects problems instead of raising them.
         check_files: Judges the files that mutual TLS uses.
         exists: Tells whether a file exists.
@@ -103,84 +223,172 @@ def redis_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
+        _refuse_celery_variables(read)
         for variable in _READ_BY_NAUTOBOT:
             read.given(variable)
+        decided = {
+            name: dict(value) if isinstance(value, Mapping) else value
+            for name, value in well_formed(
+                settings, found, "CACHES", "CELERY_BROKER_URL", *_CELERY_TLS
+            ).items()
+        }
         address = redis_address(read)
-        caches = settings.get("CACHES")
-        broker_url = settings.get("CELERY_BROKER_URL")
-        caches_redis = _redis_caches(caches)
-        if broker_url is not None:
-            broker_url = broker_url.strip()
-            _refuse_without_scheme(read, broker_url)
-        broker_redis = _is_redis(broker_url)
-        decided = _given(
-            CACHES=caches,
-            CELERY_BROKER_URL=broker_url,
-            **{name: settings.get(name) for name in _CELERY_TLS},
-        )
-        if not (caches_redis or broker_redis):
-            return decided
+        # A setting that was refused is not replaced by anything.
+        caches = _redis_caches(settings, decided)
+        broker: Any = decided.get("CELERY_BROKER_URL")
         nautobots = nautobot_url_start(env)
-        tls = _tls(read, exists, check_files)
+        # The password in a URL that Nautobot built may hold anything.
+        built = nautobot_database(broker, nautobots) is not None
+        urls = [broker] if built else urls_of(broker, ";")
+        redis = any(map(_is_redis, urls)) or not urls
+        if broker is None and settings.get("CELERY_BROKER_URL") is not None:
+            redis = False
+        if isinstance(broker, str):
+            decided["CELERY_BROKER_URL"] = broker = broker.strip()
+        _refuse_without_scheme(read, urls)
+        server = _server(read, caches, nautobots, address)
+        if not (caches or redis):
+            return decided
+        tls = _Tls(read, exists, check_files)
         if tls.mutual:
-            ours = nautobot_database(broker_url, nautobots) is not None
-            _refuse_sentinel(read, caches_redis, "" if ours else broker_url)
-        schemes: list[str] = []
-        rebuilt: dict[str, Any] = {}
-        for alias, cache in caches_redis.items():
-            rebuilt[alias], scheme = _cache(cache, address, nautobots, tls, read)
-            schemes.append(scheme)
+            _refuse_sentinel(read, caches, [] if built else urls)
+            _name_others(read, settings, decided, server.host)
+        rebuilt = {
+            alias: _cache(alias, cache, server, tls, read)
+            for alias, cache in caches.items()
+        }
         if any(rebuilt.values()):
-            decided["CACHES"] = {**(caches or {}), **rebuilt}
-        if broker_redis:
-            url = _broker_url(broker_url, address, nautobots, tls, read)
-            scheme = _over(address, tls).scheme if url is None else scheme_of(url)
-            schemes.append(scheme)
-            decided |= _given(CELERY_BROKER_URL=url)
-            decided |= _celery_tls(decided, tls.options(scheme))
-        _warn_unverified(read, tls, schemes)
+            decided["CACHES"] = {**decided.get("CACHES", {}), **rebuilt}
+        if redis:
+            url = _broker_url(broker, server, tls, read)
+            if url is not None:
+                decided["CELERY_BROKER_URL"] = url
+            schemes = {scheme_of(one) for one in urls_of(url, ";")}
+            schemes = schemes or {_over(address, tls).scheme}
+            decided |= _celery_tls(settings, decided, schemes, tls, read)
+        tls.warn()
         return decided
 
 
-def _given(**settings: Any) -> dict[str, Any]:
-    """Return the settings that are not None, mappings as new dicts."""
-    return {
-        name: dict(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-        if value is not None
-    }
+def _refuse_celery_variables(read: Reader) -> None:
+    """Refuse what Celery reads from the environment and prefers to its settings."""
+    for variable in variables.CELERY_RIVALS:
+        if read.is_set(variable):
+            read.problems.append(
+                codes.CELERY_VARIABLE.problem(
+                    variable.name,
+                    "Celery reads this variable itself and takes it in place of its "
+                    "settings, so it would connect elsewhere and without their TLS.",
+                )
+            )
 
 
 def _celery_tls(
-    settings: Mapping[str, Any], options: Mapping[str, Any]
+    settings: Mapping[str, Any],
+    decided: Mapping[str, Any],
+    schemes: set[str],
+    tls: _Tls,
+    read: Reader,
 ) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in _CELERY_TLS:
+        said = mapping(decided.get(name))
+        options = tls.options(schemes, said, name, ours=True)
+        if options:
+            found[name] = {**said, **options}
+    if found:
+        read.problems.extend(
+            codes.BROKER_URL_RIVAL.problem(
+                name,
+                "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
+                "TLS was configured for it.",
+            )
+            for name in _BROKER_RIVALS
+            if settings.get(name)
+        )
+    return found
+
+
+def _redis_caches(
+    settings: Mapping[str, Any], decided: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    if settings.get("CACHES") is None:
+        return {"default": {}}
     return {
-        name: {**_mapping(settings.get(name)), **options}
-        for name in _CELERY_TLS
-        if options
+        alias: cache
+        for alias, cache in entries(decided, "CACHES").items()
+        if is_redis_cache(cache)
     }
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _is_redis(url: str) -> bool:
+    """Tell whether a broker URL leads to Redis."""
+    return scheme_of(url) in {*_TCP_SCHEMES, *_SOCKET_SCHEMES, "sentinel"}
 
 
-def _redis_caches(caches: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
-    if caches is None:
-        return {"default": {}}
-    return {alias: cache for alias, cache in caches.items() if is_redis_cache(cache)}
+class _Server(NamedTuple):
+    """The Redis that the certificates were issued for.
+
+    Attributes:
+        host: Its host, in lower case.
+        address: What the environment says of it.
+        nautobots: How the URLs begin that Nautobot makes of it.
+    """
+
+    host: str
+    address: RedisAddress
+    nautobots: str | None
+
+    def database(self, url: object) -> int | None:
+        """Return the number of the database where Nautobot built the URL."""
+        return nautobot_database(url, self.nautobots)
 
 
-def _is_redis(broker_url: str | None) -> bool:
-    """Tell whether a broker URL, Nautobot's where there is none, leads to Redis."""
-    if not broker_url:
-        return True
-    schemes = {scheme_of(url) for url in broker_url.split(";")}
-    return bool(schemes & {*_TCP_SCHEMES, "sentinel", "unix", "redis+socket"})
+def _server(
+    read: Reader,
+    caches: Mapping[str, Mapping[str, Any]],
+    nautobots: str | None,
+    address: RedisAddress,
+) -> _Server:
+    server = _Server(address.host.strip("[]").lower(), address, nautobots)
+    location = caches.get("default", {}).get("LOCATION")
+    urls = urls_of(location, ",")
+    built = server.database(location) is not None
+    if built or not urls or read.is_set(variables.REDIS_HOST):
+        return server
+    # The file names its Redis, and the variable does not.
+    return server._replace(host=host_of(urls[0]))
 
 
-def _refuse_without_scheme(read: Reader, broker_url: str) -> None:
-    if broker_url and "://" not in broker_url:
+def _name_others(
+    read: Reader, settings: Mapping[str, Any], decided: Mapping[str, Any], host: str
+) -> None:
+    """Name what reaches Redis, or its like, and is not configured here."""
+    read.problems.extend(
+        codes.REDIS_LEFT_ALONE.problem(
+            f"CACHES.{alias}",
+            "this cache uses Valkey's client, which is not configured here, so it "
+            "gets no TLS.",
+        )
+        for alias, cache in entries(decided, "CACHES").items()
+        if is_valkey_cache(cache)
+    )
+    for name, broker in mapping(settings.get("EVENT_BROKERS")).items():
+        url = mapping(mapping(broker).get("OPTIONS")).get("url")
+        if isinstance(url, str) and scheme_of(url) == "redis" and host_of(url) == host:
+            read.problems.append(
+                codes.REDIS_LEFT_ALONE.problem(
+                    f"EVENT_BROKERS.{name}",
+                    "Nautobot's event broker takes its TLS options from its URL "
+                    "alone, and this URL has none.",
+                    "Begin it with rediss:// and add ssl_ca_certs, ssl_certfile and "
+                    "ssl_keyfile as parameters of the URL.",
+                )
+            )
+
+
+def _refuse_without_scheme(read: Reader, urls: list[str]) -> None:
+    if any("://" not in url for url in urls):
         read.problems.append(
             codes.REDIS_URL_MALFORMED.problem(
                 _broker_place(read),
@@ -190,48 +398,16 @@ def _refuse_without_scheme(read: Reader, broker_url: str) -> None:
         )
 
 
-def _tls(
-    read: Reader,
-    exists: Callable[[str], bool],
-    check_files: Callable[[ClientFiles], list[Problem]],
-) -> _Tls:
-    requirement = read(variables.REDIS_SSL_CERT_REQS)
-    check_hostname = read(variables.REDIS_SSL_CHECK_HOSTNAME)
-    verification = {
-        "ssl_cert_reqs": requirement,
-        "ssl_check_hostname": check_hostname and requirement != "none",
-    }
-    mode = read(variables.REDIS_MTLS)
-    if mode == "off":
-        return _Tls(False, verification, {})
-    paths = variables.REDIS_FILES
-    files = {argument: read(variable) for argument, variable in paths.items()}
-    # A path that somebody wrote down announces mutual TLS: going on without it
-    # would be a downgrade that nobody asked for.
-    if not (
-        mode == "on"
-        or any(read.is_set(variable) for variable in paths.values())
-        or exists(files["ssl_ca_certs"])
-    ):
-        return _Tls(False, verification, {})
-    ca, cert, key = (
-        CertificateFile(files[argument], variable.name)
-        for argument, variable in paths.items()
-    )
-    read.extend(check_files(ClientFiles("Redis", cert, key, ca)))
-    return _Tls(True, verification, files)
-
-
 def _refuse_sentinel(
-    read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_url: str | None
+    read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_urls: list[str]
 ) -> None:
     places = [
         f"CACHES.{alias}.OPTIONS.{option}"
         for alias, cache in caches.items()
-        for option, value in _mapping(cache.get("OPTIONS")).items()
+        for option, value in mapping(cache.get("OPTIONS")).items()
         if option in _CACHE_CLASSES and "Sentinel" in str(value)
     ]
-    if any(scheme_of(url) == "sentinel" for url in (broker_url or "").split(";")):
+    if any(scheme_of(url) == "sentinel" for url in broker_urls):
         places.append(_broker_place(read))
     read.problems.extend(
         codes.REDIS_SENTINEL_TLS.problem(
@@ -245,49 +421,81 @@ def _refuse_sentinel(
 
 
 def _cache(
+    alias: str,
     cache: Mapping[str, Any],
-    address: RedisAddress,
-    nautobots: str | None,
+    server: _Server,
     tls: _Tls,
     read: Reader,
-) -> tuple[dict[str, Any], str]:
-    """Return one cache over TLS, and the scheme of its (first) URL."""
-    settings = dict(cache)
+) -> dict[str, Any]:
+    """Return one cache over TLS."""
+    found = dict(cache)
     if "BACKEND" in cache:
-        settings["BACKEND"] = cache_backend(cache)
-    options = dict(_mapping(cache.get("OPTIONS")))
-    pool = dict(_mapping(options.get("CONNECTION_POOL_KWARGS")))
+        found["BACKEND"] = cache_backend(cache)
+    pool = pool_arguments(cache)
     location = cache.get("LOCATION")
-    ours = _over(address, tls)
-    database = nautobot_database(location, nautobots)
+    place = f"CACHES.{alias}.LOCATION"
+    database = server.database(location)
+    ours = True
     if location is None or database is not None:
-        pool |= ours.credentials()
-        scheme = ours.scheme
+        reached = _over(server.address, tls)
+        pool |= reached.credentials()
+        schemes = {reached.scheme}
         if database is not None:
-            settings["LOCATION"] = ours.url(database, credentials=False)
+            found["LOCATION"] = reached.url(database, credentials=False)
     else:
-        urls = location.split(",") if isinstance(location, str) else list(location)
+        urls = urls_of(location, ",")
         for url in urls:
-            _refuse_ssl_options(read, "CACHES.LOCATION", url)
-        if tls.mutual:
-            urls = [over_tls(url) for url in urls]
-        _refuse_mixture(read, "CACHES.LOCATION", urls)
-        settings["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
-        scheme = scheme_of(urls[0]) if urls else ""
-    pool |= tls.options(scheme)
-    if pool:
-        if not takes_pool_arguments(cache):
+            _refuse_ssl_options(read, place, url)
+            _refuse_malformed(read, place, url)
+        ours = not urls or host_of(urls[0]) == server.host
+        schemes = {scheme_of(url) for url in urls}
+        if tls.mutual and not ours and schemes & set(_TCP_SCHEMES):
+            _name_left_alone(read, alias, pool, server.host)
+        elif tls.mutual and not schemes <= {*_TCP_SCHEMES, "unix"}:
             read.problems.append(
-                codes.REDIS_CACHE_BACKEND.problem(
-                    variables.CACHES_BACKEND.name,
-                    "Django's own Redis backend takes no connection pool arguments "
-                    "in this form.",
-                    f"Use {variables.CACHES_BACKEND.default}.",
+                codes.REDIS_LEFT_ALONE.problem(
+                    place, "the scheme of the URL is unknown here, so it gets no TLS."
                 )
             )
-        options["CONNECTION_POOL_KWARGS"] = pool
-        settings["OPTIONS"] = options
-    return settings, scheme
+        elif tls.mutual:
+            urls = [over_tls(url) for url in urls]
+            schemes = {scheme_of(url) for url in urls}
+        _refuse_mixture(read, place, urls)
+        if urls:
+            found["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
+    arguments = f"CACHES.{alias}.OPTIONS"
+    if takes_pool_arguments(cache):
+        arguments += ".CONNECTION_POOL_KWARGS"
+    options = tls.options(schemes, pool, arguments, ours=ours)
+    pool |= options
+    if not pool or pool == pool_arguments(cache):
+        return found
+    if not takes_pool_arguments(cache) and "CLIENT_CLASS" in pool:
+        read.problems.append(
+            codes.REDIS_CACHE_BACKEND.problem(
+                variables.CACHES_BACKEND.name,
+                "Django's own Redis backend does not accept the options of "
+                f"django-redis that CACHES.{alias} has.",
+                f"Use {variables.CACHES_BACKEND.default}.",
+            )
+        )
+        return found
+    return with_pool_arguments(found, pool)
+
+
+def _name_left_alone(
+    read: Reader, alias: str, pool: Mapping[str, Any], home: str
+) -> None:
+    if any(name.startswith("ssl") for name in pool):
+        # The file says itself how this one is reached.
+        return
+    read.problems.append(
+        codes.REDIS_LEFT_ALONE.problem(
+            f"CACHES.{alias}",
+            f"its host is not {home}, so it keeps its scheme and gets no client "
+            "certificate.",
+        )
+    )
 
 
 def _over(address: RedisAddress, tls: _Tls) -> RedisAddress:
@@ -297,30 +505,37 @@ def _over(address: RedisAddress, tls: _Tls) -> RedisAddress:
 
 
 def _broker_url(
-    broker_url: str | None,
-    address: RedisAddress,
-    nautobots: str | None,
+    broker: Any,
+    server: _Server,
     tls: _Tls,
     read: Reader,
-) -> str | None:
-    if broker_url is None:
+) -> str | list[str] | None:
+    """Return the broker's URL or URLs, in the form they were given."""
+    if broker is None:
         return None
-    database = nautobot_database(broker_url, nautobots)
-    if not broker_url:
+    database = server.database(broker)
+    urls = urls_of(broker, ";")
+    if not urls:
         # Of an empty variable Nautobot makes an empty URL, and Celery of that one
         # a RabbitMQ on localhost.
         database = BROKER_DATABASE
     if database is not None:
-        return _over(address, tls).url(database, credentials=True)
-    urls = broker_url.split(";")
+        return _over(server.address, tls).broker_url(database)
+    place = _broker_place(read)
     for url in urls:
         if _is_redis(url):
-            _refuse_ssl_options(read, _broker_place(read), url)
-            _refuse_malformed(read, _broker_place(read), url)
+            _refuse_ssl_options(read, place, url)
+            _refuse_malformed(read, place, url)
+        if scheme_of(url) == "unix":
+            read.problems.append(
+                codes.REDIS_BROKER_SOCKET.problem(
+                    place, "Celery knows no unix:// transport."
+                )
+            )
     if tls.mutual:
         urls = [over_tls(url) for url in urls]
-    _refuse_mixture(read, _broker_place(read), urls)
-    return ";".join(urls)
+    _refuse_mixture(read, place, urls)
+    return ";".join(urls) if isinstance(broker, str) else urls
 
 
 def _broker_place(read: Reader) -> str:
@@ -346,43 +561,25 @@ def _refuse_mixture(read: Reader, place: str, urls: list[str]) -> None:
 
     After a failover from ``redis://`` to ``rediss://``, kombu verifies nothing.
     """
-    if {scheme_of(url) for url in urls}.issuperset(_TCP_SCHEMES):
+    schemes = {scheme_of(url) for url in urls}
+    if "rediss" in schemes and len(schemes) > 1:
         read.problems.append(
             codes.REDIS_URLS_MIXED.problem(
                 place,
-                "the URLs mix redis:// and rediss://, and share one set of TLS "
-                "options.",
+                f"the URLs mix {' and '.join(f'{one}://' for one in sorted(schemes))}, "
+                "and share one set of TLS options.",
                 "Use rediss:// for all of them.",
             )
         )
 
 
 def _refuse_malformed(read: Reader, place: str, url: str) -> None:
-    """Refuse what kombu would stop at, with a part of the password in its message."""
-    from urllib.parse import urlsplit
-
-    try:
-        split = urlsplit(url)
-        whole = (split.port or 0) >= 0 and "@" not in split.path + split.fragment
-    except ValueError:
-        whole = False
-    if not whole:
+    """Refuse what a client would stop at, with a part of a password in its message."""
+    if not is_whole(url):
         read.problems.append(
             codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",
                 "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
-            )
-        )
-
-
-def _warn_unverified(read: Reader, tls: _Tls, schemes: list[str]) -> None:
-    if tls.verification["ssl_cert_reqs"] == "none" and any(map(tls.options, schemes)):
-        read.problems.append(
-            codes.REDIS_CERT_REQS_NONE.problem(
-                variables.REDIS_SSL_CERT_REQS.name,
-                "'none' accepts any server certificate, so whoever answers receives "
-                "the Redis password.",
-                "Use required.",
             )
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import parse_qsl
+from urllib.parse import quote
+from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -18,10 +21,6 @@ BROKER_DATABASE = 0
 _PLAIN_TO_TLS = {"redis": "rediss"}
 # Far more databases than any Redis has.
 _MOST = "999999"
-
-
-# RFC 3986.
-_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 
 class RedisAddress(NamedTuple):
@@ -49,30 +48,25 @@ class RedisAddress(NamedTuple):
         """Return the URL of one database, every part percent-encoded."""
         who = ""
         if credentials and (self.username or self.password):
-            who = f"{_encoded(self.username)}:{_encoded(self.password)}@"
+            who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         if self.scheme == "unix":
-            return f"unix://{who}{_encoded(self.host, also=b'/')}?db={database}"
+            return f"unix://{who}{quote(self.host)}?db={database}"
         host = f"[{self.host}]" if ":" in self.host.strip("[]") else self.host
         host = host.replace("[[", "[").replace("]]", "]")
         return f"{self.scheme}://{who}{host}:{self.port}/{database}"
+
+    def broker_url(self, database: int) -> str:
+        """Return the URL of one database as Celery takes it, which knows no unix://."""
+        url = self.url(database, credentials=True)
+        if self.scheme == "unix":
+            url = "redis+socket" + url.removeprefix("unix")
+            url = url.replace("?db=", "?virtual_host=")
+        return url
 
     def credentials(self) -> dict[str, str]:
         """Return the credentials as keyword arguments of redis-py."""
         both = {"username": self.username, "password": self.password}
         return {name: value for name, value in both.items() if value}
-
-
-def _encoded(text: str, *, also: bytes = b"") -> str:
-    """Return a text percent-encoded, as `urllib.parse.quote` would.
-
-    That takes some milliseconds to import, which `check` feels.
-    """
-    if text.isascii() and text.isalnum():
-        return text
-    kept = _UNRESERVED + also
-    return "".join(
-        [chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode()]
-    )
 
 
 def redis_address(read: Reader) -> RedisAddress:
@@ -204,6 +198,17 @@ def host_of(url: str) -> str:
     return place.partition(":")[0].lower()
 
 
+def is_whole(url: str) -> bool:
+    """Tell whether a URL over TCP can be taken apart as its writer meant it."""
+    if scheme_of(url) not in {"redis", "rediss"}:
+        return True
+    try:
+        split = urlsplit(url)
+        return (split.port or 0) >= 0 and "@" not in split.path + split.fragment
+    except ValueError:
+        return False
+
+
 def over_tls(url: str) -> str:
     """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
     scheme, separator, rest = url.partition("://")
@@ -214,9 +219,6 @@ def ssl_options(url: str) -> list[str]:
     """Return the names of the TLS options in the query of a URL."""
     if "?" not in url:
         return []
-    from urllib.parse import parse_qsl
-    from urllib.parse import urlsplit
-
     try:
         query = urlsplit(url).query
     except ValueError:

@@ -1,3 +1,5 @@
+import ssl
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -332,8 +334,8 @@ def test_caches_over_tls_and_in_plain_text_are_not_mixed():
     urls = ["rediss://a/1", "redis://b/1"]
 
     assert refusal({}, cache=urls, mounted=False) == (
-        "CACHES.LOCATION: the URLs mix redis:// and rediss://, and share one set of "
-        "TLS options. Use rediss:// for all of them."
+        "CACHES.default.LOCATION: the URLs mix redis:// and rediss://, and share one "
+        "set of TLS options. Use rediss:// for all of them."
     )
 
 
@@ -409,10 +411,10 @@ def test_an_empty_backend_is_nautobots_own_and_blanks_are_stripped(backend):
 def test_what_was_there_before_is_merged_and_not_changed():
     base = caches(
         "redis://localhost:6379/1",
-        {"max_connections": 7, "ssl_cert_reqs": "none"},
+        {"max_connections": 7, "ssl_cert_reqs": "optional"},
         PASSWORD="",
     )
-    broker_ssl = {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "none"}
+    broker_ssl = {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "optional"}
 
     found = redis_tls_settings(
         {
@@ -428,18 +430,24 @@ def test_what_was_there_before_is_merged_and_not_changed():
 
     assert found == {
         "CACHES": caches(
-            "rediss://localhost:6379/1", {"max_connections": 7, **MUTUAL}, PASSWORD=""
+            "rediss://localhost:6379/1",
+            {"max_connections": 7, **MUTUAL, "ssl_cert_reqs": "optional"},
+            PASSWORD="",
         ),
         "CELERY_BROKER_URL": "rediss://localhost:6379/0",
-        "CELERY_BROKER_USE_SSL": {"ssl_ciphers": "HIGH", **MUTUAL},
-        "CELERY_REDIS_BACKEND_USE_SSL": {"ssl_ciphers": "HIGH", **MUTUAL},
+        "CELERY_BROKER_USE_SSL": {**broker_ssl, **MUTUAL, "ssl_cert_reqs": "optional"},
+        "CELERY_REDIS_BACKEND_USE_SSL": {
+            **broker_ssl,
+            **MUTUAL,
+            "ssl_cert_reqs": "optional",
+        },
     }
     assert base == caches(
         "redis://localhost:6379/1",
-        {"max_connections": 7, "ssl_cert_reqs": "none"},
+        {"max_connections": 7, "ssl_cert_reqs": "optional"},
         PASSWORD="",
     )
-    assert broker_ssl == {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "none"}
+    assert broker_ssl == {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "optional"}
 
 
 def test_a_namespace_without_redis_settings_gets_the_tls_part():
@@ -480,9 +488,9 @@ def test_tls_options_in_urls_of_the_settings_file_are_refused():
     assert refusal(
         {}, "redis://c/1?ssl_check_hostname=0", "redis://b/0?ssl_keyfile=k"
     ) == (
-        "CACHES.LOCATION: the URL sets ssl_check_hostname, which beats or drops the "
-        "configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
-        "neighbours.\n"
+        "CACHES.default.LOCATION: the URL sets ssl_check_hostname, which beats or "
+        "drops the configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS "
+        "and its neighbours.\n"
         "CELERY_BROKER_URL: the URL sets ssl_keyfile, which beats or drops the "
         "configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
         "neighbours."
@@ -551,25 +559,331 @@ def test_a_broker_behind_sentinel_is_refused(env, place):
     assert settings(env, broker=url, mounted=False) == off(broker=url)
 
 
-@pytest.mark.parametrize(
+NATIVE = pytest.mark.parametrize(
     "backend",
     [
         "django.core.cache.backends.redis.RedisCache",
         "django_prometheus.cache.backends.redis.NativeRedisCache",
     ],
 )
-def test_djangos_own_redis_backend_is_refused(backend):
+
+
+@NATIVE
+def test_djangos_own_backend_takes_the_options_without_a_level_between(backend):
     base = {
         "default": {
             "BACKEND": backend,
             "LOCATION": "redis://localhost:6379/1",
+            "OPTIONS": {"db": "2"},
         }
     }
 
+    assert settings({}, base=base)["CACHES"] == {
+        "default": {
+            "BACKEND": backend,
+            "LOCATION": "rediss://localhost:6379/1",
+            "OPTIONS": {"db": "2", **MUTUAL},
+        }
+    }
+
+
+@NATIVE
+def test_djangos_own_backend_with_options_of_django_redis_is_refused(backend):
+    base = caches("redis://localhost:6379/1", CLIENT_CLASS="x.DefaultClient")
+    base["default"]["BACKEND"] = backend
+
     assert refusal({}, base=base) == (
-        "NAUTOBOT_CACHES_BACKEND: Django's own Redis backend takes no connection pool "
-        "arguments in this form. Use django_redis.cache.RedisCache."
+        "NAUTOBOT_CACHES_BACKEND: Django's own Redis backend does not accept the "
+        "options of django-redis that CACHES.default has. Use "
+        "django_redis.cache.RedisCache."
     )
+
+
+SAID = {
+    "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    "ssl_ca_certs": "/file/ca.crt",
+    "ssl_check_hostname": False,
+}
+
+
+def test_file_wins_over_defaults_and_a_variable_over_the_file():
+    judged = []
+    found = redis_tls_settings(
+        {
+            "CACHES": caches("redis://localhost:6379/1", dict(SAID)),
+            "CELERY_BROKER_URL": "redis://localhost:6379/0",
+            "CELERY_BROKER_USE_SSL": dict(SAID),
+        },
+        {"NAUTOBOT_REDIS_SSL_KEYFILE": "/env/tls.key"},
+        check_files=lambda files: judged.append(files) or [],
+        exists=lambda path: True,
+    )
+
+    chosen = {
+        **MUTUAL,
+        "ssl_ca_certs": "/file/ca.crt",
+        "ssl_check_hostname": False,
+        "ssl_keyfile": "/env/tls.key",
+    }
+    pool = found["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    assert pool == chosen
+    assert found["CELERY_BROKER_USE_SSL"] == chosen
+    assert found["CELERY_REDIS_BACKEND_USE_SSL"] == {
+        **MUTUAL,
+        "ssl_keyfile": "/env/tls.key",
+    }
+    assert judged[0] == ClientFiles(
+        "Redis",
+        CertificateFile(MUTUAL["ssl_certfile"], "NAUTOBOT_REDIS_SSL_CERTFILE"),
+        CertificateFile("/env/tls.key", "NAUTOBOT_REDIS_SSL_KEYFILE"),
+        CertificateFile(
+            "/file/ca.crt", "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_ca_certs"
+        ),
+    )
+
+
+@pytest.mark.parametrize("none", [None, "none", ssl.CERT_NONE, 0])
+def test_file_alone_cannot_switch_verification_off(none):
+    base = caches("redis://localhost:6379/1", {"ssl_cert_reqs": none})
+
+    with pytest.warns(SettingsWarning) as caught:
+        found = settings({}, base=base)
+
+    pool = found["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    assert pool == MUTUAL
+    assert [str(one.message) for one in caught] == [
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: the settings file says ssl_cert_reqs none in "
+        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS, and the variable is unset, so "
+        "the server certificate is verified nevertheless. Set "
+        "NAUTOBOT_REDIS_SSL_CERT_REQS=none for connections without verification."
+    ]
+
+
+LEFT = "Give it TLS options of its own in the settings file, if it needs them."
+
+
+@pytest.mark.parametrize(
+    ("cache", "line"),
+    [
+        (
+            {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": "redis://127.0.0.1:6380/0",
+            },
+            "CACHES.other: its host is not redis, so it keeps its scheme and gets no "
+            f"client certificate. {LEFT}",
+        ),
+        (
+            {
+                "BACKEND": "django_valkey.cache.ValkeyCache",
+                "LOCATION": "valkey://redis:6379/1",
+            },
+            "CACHES.other: this cache uses Valkey's client, which is not configured "
+            f"here, so it gets no TLS. {LEFT}",
+        ),
+        (
+            {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": "valkey://redis:6379/1",
+            },
+            "CACHES.other.LOCATION: the scheme of the URL is unknown here, so it gets "
+            f"no TLS. {LEFT}",
+        ),
+    ],
+    ids=["other host", "valkey", "unknown scheme"],
+)
+def test_cache_that_is_left_alone_is_named(cache, line):
+    env = {"NAUTOBOT_REDIS_HOST": "redis"}
+    base = {**caches("redis://redis:6379/1"), "other": cache}
+
+    with pytest.warns(SettingsWarning) as caught:
+        found = settings(env, base=base)
+
+    assert found["CACHES"]["other"] == cache
+    assert found["CACHES"]["default"]["LOCATION"] == "rediss://redis:6379/1"
+    assert [str(one.message) for one in caught] == [line]
+
+
+def test_cache_elsewhere_with_tls_options_of_its_own_is_left_alone_in_silence():
+    other = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": "rediss://elsewhere:6380/0",
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"ssl_ca_certs": "/other/ca.crt"}},
+    }
+    env = {"NAUTOBOT_REDIS_HOST": "redis"}
+
+    found = settings(env, base={**caches("redis://redis:6379/1"), "other": other})
+
+    pool = found["CACHES"]["other"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    assert pool == {
+        "ssl_ca_certs": "/other/ca.crt",
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+    }
+
+
+def test_without_a_host_the_default_cache_of_the_file_is_the_one():
+    base = caches("redis://somewhere:6379/1")
+
+    found = settings({}, base=base)
+
+    assert found["CACHES"]["default"]["LOCATION"] == "rediss://somewhere:6379/1"
+
+
+@pytest.mark.parametrize(
+    ("broker", "expected"),
+    [
+        (["redis://a/0", "redis://b/0"], ["rediss://a/0", "rediss://b/0"]),
+        (("redis://a/0",), ["rediss://a/0"]),
+        ("redis://a/0;redis://b/0", "rediss://a/0;rediss://b/0"),
+    ],
+    ids=["list", "tuple", "text"],
+)
+def test_every_url_of_a_list_of_brokers_is_taken_over_tls(broker, expected):
+    found = settings({}, broker=broker)
+
+    assert found["CELERY_BROKER_URL"] == expected
+    assert found["CELERY_BROKER_USE_SSL"] == MUTUAL
+
+
+RIVAL = (
+    "{}: Celery reads this variable itself and takes it in place of its settings, so "
+    "it would connect elsewhere and without their TLS. Unset it; use "
+    "NAUTOBOT_CELERY_BROKER_URL for another broker."
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CELERY_BROKER_URL",
+        "CELERY_BROKER_READ_URL",
+        "CELERY_BROKER_WRITE_URL",
+        "CELERY_RESULT_BACKEND",
+        "CELERY_LOADER",
+    ],
+)
+def test_variable_that_celery_prefers_to_its_settings_is_refused(name):
+    assert refusal({name: "redis://:c4n4ry@elsewhere/0"}) == RIVAL.format(name)
+
+
+@pytest.mark.parametrize("mode", ["off", "on"])
+def test_unix_socket_is_written_as_celery_takes_it(mode):
+    env = {
+        "NAUTOBOT_REDIS_SCHEME": "unix",
+        "NAUTOBOT_REDIS_HOST": "/run/redis.sock",
+        "NAUTOBOT_REDIS_PASSWORD": "a/b",
+        "UNDERSTACK_REDIS_MTLS": mode,
+    }
+    url = "unix://:a/b@/run/redis.sock?db="
+
+    found = settings(env, base=caches(f"{url}1"), broker=f"{url}0")
+
+    assert found["CELERY_BROKER_URL"] == (
+        "redis+socket://:a%2Fb@/run/redis.sock?virtual_host=0"
+    )
+    assert "CELERY_BROKER_USE_SSL" not in found
+    assert (
+        settings(env, base=found["CACHES"], broker=found["CELERY_BROKER_URL"])[
+            "CELERY_BROKER_URL"
+        ]
+        == found["CELERY_BROKER_URL"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cache", "broker", "line"),
+    [
+        (
+            "redis://localhost/1",
+            "unix:///run/redis.sock?db=0",
+            "CELERY_BROKER_URL: Celery knows no unix:// transport. Write "
+            "redis+socket:///path?virtual_host=0.",
+        ),
+        (
+            "redis://localhost/1",
+            ["redis://a/0", "amqp://b//"],
+            "CELERY_BROKER_URL: the URLs mix amqp:// and rediss://, and share one set "
+            "of TLS options. Use rediss:// for all of them.",
+        ),
+        (
+            "redis://:c4/n4ry@localhost/1",
+            None,
+            "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
+            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
+            "%3F for ?.",
+        ),
+        (
+            f"redis://localhost:{'9' * 5000}/1",
+            None,
+            "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
+            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
+            "%3F for ?.",
+        ),
+    ],
+    ids=["socket", "mixed brokers", "raw slash", "endless port"],
+)
+def test_url_that_no_client_could_use_is_refused(cache, broker, line):
+    assert refusal({}, cache, broker) == line
+
+
+def test_second_broker_url_of_the_file_is_refused():
+    with pytest.raises(SettingsError) as caught:
+        redis_tls_settings(
+            {"CELERY_BROKER_READ_URL": "redis://elsewhere/0"},
+            {},
+            check_files=lambda files: [],
+            exists=lambda path: True,
+        )
+
+    assert sentences(caught.value) == (
+        "CELERY_BROKER_READ_URL: Celery connects to this URL in place of "
+        "CELERY_BROKER_URL, and no TLS was configured for it. Remove it; "
+        "CELERY_BROKER_URL is for reading and writing."
+    )
+
+
+def test_event_broker_in_plain_text_is_named():
+    brokers = {"redis": {"OPTIONS": {"url": "redis://:c4n4ry@localhost:6379/2"}}}
+
+    with pytest.warns(SettingsWarning) as caught:
+        redis_tls_settings(
+            {"EVENT_BROKERS": brokers},
+            {},
+            check_files=lambda files: [],
+            exists=lambda path: True,
+        )
+
+    assert [str(one.message) for one in caught] == [
+        "EVENT_BROKERS.redis: Nautobot's event broker takes its TLS options from its "
+        "URL alone, and this URL has none. Begin it with rediss:// and add "
+        "ssl_ca_certs, ssl_certfile and ssl_keyfile as parameters of the URL."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CACHES", []),
+        ("CACHES", {"default": "redis://"}),
+        ("CACHES", {"default": {"LOCATION": 5}}),
+        ("CACHES", {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": [1]}}}),
+        ("CELERY_BROKER_URL", 5),
+        ("CELERY_BROKER_URL", ["redis://a/0", None]),
+        ("CELERY_BROKER_URL", {"url": "redis://a/0"}),
+        ("CELERY_BROKER_USE_SSL", "yes"),
+    ],
+    ids=str,
+)
+def test_redis_settings_of_the_wrong_type_are_refused_in_words(name, value):
+    with pytest.raises(SettingsError) as caught:
+        redis_tls_settings(
+            {name: value}, {}, check_files=lambda files: [], exists=lambda path: True
+        )
+
+    (problem,) = caught.value.problems
+    assert problem.code == "setting-type"
+    assert problem.variable.startswith(name)
 
 
 @given(
