@@ -122,7 +122,7 @@ def neighbours(authority: Authority, mount: Mount) -> list[Row]:
 def expiry_without_kubectl(mount: Mount, days: int) -> Row:
     """Ask a pod itself how long its certificate lives: ``check --json``."""
     env = {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_SSLCERT": mount.certificate,
         "NAUTOBOT_DB_SSLKEY": mount.key,

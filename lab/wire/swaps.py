@@ -85,7 +85,7 @@ def show(directory: Path, say: Say) -> list[Promise]:
 def environment(mount: Mount) -> dict[str, str]:
     """Return what makes a start check the files of PostgreSQL and Redis."""
     return {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_SSLCERT": mount.certificate,
         "NAUTOBOT_DB_SSLKEY": mount.key,

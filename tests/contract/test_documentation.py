@@ -134,7 +134,7 @@ def test_the_expiring_certificate_is_shown_as_check_shows_it(mount):
     }
     terminal = Terminal()
     env = {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_USER": "app",
         "NAUTOBOT_DB_HOST": "nautobot-db.example.com",

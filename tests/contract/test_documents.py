@@ -86,7 +86,7 @@ def test_the_documented_environment_has_the_documented_settings(
         "sslrootcert": f"{mounted}/ca.crt",
     }
     env = {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_HOST": "nautobot-cluster-rw",
         "NAUTOBOT_DB_USER": "app",
         "NAUTOBOT_DB_SSLMODE": sslmode,

@@ -111,7 +111,7 @@ def chart_environment(place, component, directory):
         "NAUTOBOT_REDIS_SSL": str(nautobot["redis"].get("ssl", False)),
         "NAUTOBOT_REDIS_USERNAME": "",
         "NAUTOBOT_REDIS_PASSWORD": "p/a#s:s",
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "CELERY_TASK_QUEUES": chart["workers"]["default"]["taskQueues"],
     }
     defaults = {

@@ -121,7 +121,7 @@ class Recording(Mapping):
 
 def everything_set(directory):
     """Return an environment that sets every variable to something valid."""
-    (directory / "secret").write_text("s" * 60)
+    (directory / "secret").write_text("secret-0123456789" * 4)
     (directory / "json").write_text("{}")
     env = {}
     for one in variables.VARIABLES:

@@ -22,7 +22,7 @@ if not django_settings.configured:
 
 def configured(env: dict[str, str]) -> dict[str, Any]:
     """Return the settings that an environment gives."""
-    env = {"NAUTOBOT_SECRET_KEY": "k" * 50, **env}
+    env = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4, **env}
     namespace = nautobot_settings(env)
     configure(namespace, env)
     return namespace

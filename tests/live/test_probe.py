@@ -496,7 +496,7 @@ def test_a_worker_answers_for_itself(redis_server, mount, tmp_path):
     """Also to who is on another host, where its heartbeat file is not."""
     env = {
         **redis_environment(redis_server.port, mount, redis_server.password),
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
     }
     log = tmp_path / "worker.log"
     log.touch()

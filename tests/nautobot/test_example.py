@@ -57,7 +57,7 @@ SETTINGS = (
     "CELERY_BROKER_USE_SSL",
     "UNDERSTACK_PARTITION",
 )
-OFF = {"NAUTOBOT_SECRET_KEY": "k" * 50, "UNDERSTACK_REDIS_MTLS": "off"}
+OFF = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4, "UNDERSTACK_REDIS_MTLS": "off"}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def loaded(tmp_path, env):
 
 def mtls(mount, **more):
     return {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_SSLCERT": mount.certificate,
         "NAUTOBOT_DB_SSLKEY": mount.key,

@@ -74,7 +74,7 @@ def load(tmp_path: Path):
                 "PATH": os.defpath,
                 "PYTHONPATH": f"{packages}{os.pathsep}{root}",
                 "NAUTOBOT_ROOT": str(tmp_path),
-                "NAUTOBOT_SECRET_KEY": "k" * 50,
+                "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
                 **env,
             },
             capture_output=True,

@@ -21,7 +21,7 @@ from understack_nautobot_settings.configure import FRAGMENTS
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment.variables import VARIABLES
 
-KEY = "k" * 50
+KEY = "key-0123456789" * 4
 NAMES = [name for variable in VARIABLES for name in variable.names]
 
 
@@ -125,7 +125,7 @@ def test_a_namespace_that_configures_no_logging_is_left_so():
     [
         "import understack_nautobot_settings",
         "from understack_nautobot_settings import configure; "
-        "configure({}, {'NAUTOBOT_SECRET_KEY': 'k' * 50})",
+        "configure({}, {'NAUTOBOT_SECRET_KEY': 'key-0123456789' * 4})",
     ],
     ids=["import", "configure"],
 )

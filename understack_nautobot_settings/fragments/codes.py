@@ -200,7 +200,8 @@ SECRET_KEY_MISSING = Code(
 SECRET_KEY_SHORT = Code(
     "secret-key-short",
     WARNING,
-    "The secret key has fewer than 50 characters.",
+    "The secret key has fewer than 50 characters or fewer than 5 different ones, or it "
+    "was made by `startproject` for development.",
     "Use 50 or more random characters; changing the key signs everybody out.",
 )
 
@@ -230,6 +231,14 @@ SSO_ISSUER = Code(
     ERROR,
     "The issuer is not an https URL; tokens would cross the network in clear text.",
     "Use the provider's `https://` issuer URL.",
+)
+
+SSO_BACKEND_MISSING = Code(
+    "sso-backend-missing",
+    WARNING,
+    "Single sign-on is configured, and the authentication backends that the settings "
+    "file lists have no OpenID Connect.",
+    "Add the backend to `AUTHENTICATION_BACKENDS`, or remove the configuration.",
 )
 
 # --- hardening --------------------------------------------------------------

@@ -15,10 +15,14 @@ from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -59,10 +63,22 @@ RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBack
 """Nautobot's result backend, which waits for a database that is away."""
 
 # Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
+_MAX_RETRIES = "CELERY_RESULT_BACKEND_MAX_RETRIES"
 _RESULT_RETRIES = {
+    "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+    _MAX_RETRIES: variables.JOB_RESULT_RETRIES.default,
     "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
+
+_READ = (
+    "DATABASES",
+    "CACHES",
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_TRANSPORT_OPTIONS",
+    "CELERY_BROKER_TRANSPORT",
+    "CELERY_RESULT_BACKEND",
+)
 
 _Given = dict[Any, tuple[Any, Any]]
 """Options by name: the value that is given, None for none, and the default."""
@@ -109,10 +125,14 @@ def connection_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
-        caches = settings.get("CACHES")
-        result_backend = settings.get("CELERY_RESULT_BACKEND")
+        base = well_formed(settings, found, *_READ)
+        caches = base.get("CACHES")
+        result_backend = base.get("CELERY_RESULT_BACKEND")
+        partition = read.given(variables.PARTITION) or settings.get(
+            variables.PARTITION.name
+        )
         decided: dict[str, Any] = {
-            "DATABASES": _databases(settings.get("DATABASES"), read, wan)
+            "DATABASES": _databases(base.get("DATABASES"), partition, read, wan)
         }
         waits = _given(read, _REDIS_WAN if wan else _REDIS_ALWAYS)
         decided["CACHES"] = {
@@ -120,9 +140,9 @@ def connection_settings(
             for alias, cache in ({"default": {}} if caches is None else caches).items()
         }
         decided |= _broker(
-            settings.get("CELERY_BROKER_URL"),
-            settings.get("CELERY_BROKER_TRANSPORT_OPTIONS"),
-            settings.get("CELERY_BROKER_TRANSPORT"),
+            urls_of(base.get("CELERY_BROKER_URL"), ";"),
+            base.get("CELERY_BROKER_TRANSPORT_OPTIONS"),
+            base.get("CELERY_BROKER_TRANSPORT"),
             waits=waits,
             read=read,
             wan=wan,
@@ -136,7 +156,7 @@ def connection_settings(
                     "Keep Nautobot's own result backend, which is the database.",
                 )
             )
-        return decided | _results(result_backend, read, wan)
+        return decided | _results(settings, result_backend, read, wan)
 
 
 def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:
@@ -158,7 +178,7 @@ def _chosen(base: Mapping[Any, Any], given: _Given) -> dict[Any, Any]:
 
 
 def _databases(
-    databases: Mapping[str, Any] | None, read: Reader, wan: bool
+    databases: Mapping[str, Any] | None, partition: object, read: Reader, wan: bool
 ) -> dict[str, Any]:
     base = dict(databases or {})
     default = dict(base.get("default") or {})
@@ -169,7 +189,7 @@ def _databases(
         options = {"keepalives": 1, **options}
     options = _chosen(options, _given(read, variables.DB_WAITS if wan else _DB_ALWAYS))
     if wan:
-        options.setdefault("application_name", _application_name(read))
+        options.setdefault("application_name", _application_name(partition, read))
         options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")
         default.setdefault("CONN_HEALTH_CHECKS", True)
     default["OPTIONS"] = options
@@ -185,9 +205,8 @@ def _time_zone(given: str | None, zone: str) -> dict[str, str]:
     return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
 
 
-def _application_name(read: Reader) -> str:
+def _application_name(partition: object, read: Reader) -> str:
     role = read(variables.ROLE)
-    partition = read(variables.PARTITION)
     name = "-".join(part for part in ("nautobot", role) if part)
     if partition:
         name = f"{name}@{partition}"
@@ -204,7 +223,11 @@ def _application_name(read: Reader) -> str:
 
 
 def _is_ours(cache: Mapping[str, Any]) -> bool:
-    return is_redis_cache(cache) and takes_pool_arguments(cache)
+    # Django's own backend refuses the options of django-redis.
+    options = cache.get("OPTIONS") or {}
+    return is_redis_cache(cache) and (
+        takes_pool_arguments(cache) or "CLIENT_CLASS" not in options
+    )
 
 
 def _cache(
@@ -216,7 +239,7 @@ def _cache(
         for djangos, name in _DJANGO_REDIS_WAITS.items()
         if djangos in options
     }
-    pool = written | (options.get("CONNECTION_POOL_KWARGS") or {})
+    pool = written | pool_arguments(cache)
     location = cache.get("LOCATION") or ""
     first = location if isinstance(location, str) else next(iter(location), "")
     local = scheme_of(first) == "unix"
@@ -228,8 +251,7 @@ def _cache(
             pool = {**_REDIS_QUIET, **pool}
             retries = _given(read, {"retries": variables.REDIS_RETRIES})
             pool = _chosen(pool, retries)
-    options["CONNECTION_POOL_KWARGS"] = pool
-    return {**cache, "OPTIONS": options}
+    return with_pool_arguments(cache, pool)
 
 
 def _connection_class(secured: bool) -> Any:
@@ -255,7 +277,7 @@ def _names_own_classes(options: Mapping[str, Any]) -> bool:
 
 
 def _broker(
-    broker_url: str | None,
+    urls: list[str],
     transport_options: Mapping[str, Any] | None,
     transport: str | None,
     *,
@@ -263,8 +285,7 @@ def _broker(
     read: Reader,
     wan: bool,
 ) -> dict[str, Any]:
-    urls = (broker_url or "redis://").split(";")
-    schemes = {scheme_of(url) for url in urls}
+    schemes = {scheme_of(url) for url in urls} or {"redis"}
     options = dict(transport_options or {})
     settings: dict[str, Any] = {}
     if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
@@ -297,16 +318,17 @@ def _broker(
     return settings
 
 
-def _results(result_backend: str | None, read: Reader, wan: bool) -> dict[str, Any]:
-    retries = read(variables.JOB_RESULT_RETRIES)
+def _results(
+    settings: Mapping[str, Any], result_backend: str | None, read: Reader, wan: bool
+) -> dict[str, Any]:
+    given = read.given(variables.JOB_RESULT_RETRIES)
     known = (NAUTOBOTS_RESULT_BACKEND, RESULT_BACKEND)
     if not wan or result_backend not in known:
         return {}
     return {
         "CELERY_RESULT_BACKEND": RESULT_BACKEND,
-        "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
-        "CELERY_RESULT_BACKEND_MAX_RETRIES": retries,
-        **_RESULT_RETRIES,
+        **{name: settings.get(name, value) for name, value in _RESULT_RETRIES.items()},
+        **({} if given is None else {_MAX_RETRIES: given}),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -42,11 +43,16 @@ def app_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        installed_apps = settings.get("INSTALLED_APPS")
+        base = well_formed(settings, found, "INSTALLED_APPS")
+        installed_apps = base.get("INSTALLED_APPS")
         if not read(variables.APP):
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
+        name = variables.EXPIRY_UNHEALTHY.name
+        days = read.given(variables.EXPIRY_UNHEALTHY)
         apps = dict.fromkeys([*(installed_apps or ()), APP])
         return {
             "INSTALLED_APPS": list(apps),
-            variables.EXPIRY_UNHEALTHY.name: read(variables.EXPIRY_UNHEALTHY),
+            name: settings.get(name, variables.EXPIRY_UNHEALTHY.default)
+            if days is None
+            else days,
         }

@@ -8,9 +8,22 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+
+_SAFE = {
+    "SESSION_COOKIE_SECURE": True,
+    "SESSION_COOKIE_HTTPONLY": True,
+    "CSRF_COOKIE_SECURE": True,
+    "SECURE_CONTENT_TYPE_NOSNIFF": True,
+}
+_DEFAULTS = {
+    "SESSION_COOKIE_SAMESITE": "Lax",
+    "CSRF_COOKIE_SAMESITE": "Lax",
+    "SECURE_HSTS_SECONDS": variables.HSTS_SECONDS.default,
+}
 
 
 def hardening_settings(
@@ -22,7 +35,9 @@ def hardening_settings(
     """Return the security settings of Django, where hardening is on.
 
     ``SameSite`` is ``Lax``: the redirect back from an OpenID Connect provider
-    has to carry the session cookie. ``SECURE_PROXY_SSL_HEADER`` stays as it is.
+    has to carry the session cookie. ``SECURE_PROXY_SSL_HEADER`` stays as it is. What
+    the settings file says of SameSite and HSTS is kept, unless the variable of HSTS is
+    set; cookies are secure and content types are believed whatever the file says.
 
     Args:
         settings: The settings module as a mapping; reads ``DEBUG`` and
@@ -43,6 +58,7 @@ def hardening_settings(
         if not read(variables.HARDENING):
             return {}
         name = variables.HARDENING.name
+        base = well_formed(settings, found, "ALLOWED_HOSTS")
         if settings.get("DEBUG"):
             found.append(
                 codes.HARDENING_DEBUG.problem(
@@ -51,7 +67,7 @@ def hardening_settings(
                     f"Unset {variables.DEBUG.name}.",
                 )
             )
-        if "*" in (settings.get("ALLOWED_HOSTS") or ()):
+        if "*" in base.get("ALLOWED_HOSTS", ()):
             found.append(
                 codes.HARDENING_ALLOWED_HOSTS.problem(
                     name,
@@ -59,12 +75,21 @@ def hardening_settings(
                     f"List the host names in {variables.ALLOWED_HOSTS.name}.",
                 )
             )
-        return {
-            "SESSION_COOKIE_SECURE": True,
-            "SESSION_COOKIE_HTTPONLY": True,
-            "SESSION_COOKIE_SAMESITE": "Lax",
-            "CSRF_COOKIE_SECURE": True,
-            "CSRF_COOKIE_SAMESITE": "Lax",
-            "SECURE_HSTS_SECONDS": read(variables.HSTS_SECONDS),
-            "SECURE_CONTENT_TYPE_NOSNIFF": True,
+        found.extend(
+            codes.FILE_OVERRULED.problem(
+                setting,
+                f"the settings file says {settings[setting]!r}, and {name}=on makes it "
+                f"{safe!r}.",
+                f"Set {name}=off and write the other settings into the file.",
+            )
+            for setting, safe in _SAFE.items()
+            if not settings.get(setting, safe)
+        )
+        kept = {
+            setting: settings.get(setting, default)
+            for setting, default in _DEFAULTS.items()
         }
+        seconds = read.given(variables.HSTS_SECONDS)
+        if seconds is not None:
+            kept["SECURE_HSTS_SECONDS"] = seconds
+        return {**kept, **_SAFE}

@@ -9,6 +9,7 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -56,11 +57,7 @@ def log_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         log_format = read(variables.LOG_FORMAT)
-        given = {
-            name: settings[name]
-            for name in ("LOGGING", "INSTALLED_APPS", "MIDDLEWARE")
-            if settings.get(name) is not None
-        }
+        given = well_formed(settings, found, "LOGGING", "INSTALLED_APPS", "MIDDLEWARE")
         if log_format is None:
             return given
         level = read(variables.LOG_LEVEL)
@@ -84,12 +81,15 @@ def log_settings(
         before = given.get("LOGGING") or {}
         loggers = dict(deepcopy(before))
         loggers.setdefault("loggers", {})
+        keep_root_logger = {
+            name: settings.get(name, value) for name, value in _KEEP_ROOT_LOGGER.items()
+        }
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
         # Nautobot's function appends to the lists it is given; the second of two
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
-            return {**given, **_KEEP_ROOT_LOGGER}
+            return {**given, **keep_root_logger}
         loggers["loggers"].setdefault(_TASK_LOGGER, {})
         set_up(
             loggers,
@@ -99,6 +99,11 @@ def log_settings(
             root_level=level,
             plain_format=log_format == "plain",
         )
+        # What it replaced may be named by lines below the call, as in the settings
+        # file that Nautobot's developers use.
+        for part in ("formatters", "filters", "handlers"):
+            if before.get(part):
+                loggers[part] = {**before[part], **loggers.get(part, {})}
         # It also silences every logger that exists by then, Celery's among them: a
         # worker would neither say that it is ready nor that a task has failed.
         loggers["disable_existing_loggers"] = before.get(
@@ -108,5 +113,5 @@ def log_settings(
             "LOGGING": loggers,
             "INSTALLED_APPS": apps,
             "MIDDLEWARE": layers,
-            **_KEEP_ROOT_LOGGER,
+            **keep_root_logger,
         }

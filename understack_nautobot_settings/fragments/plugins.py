@@ -21,6 +21,7 @@ from understack_nautobot_settings.environment.json_objects import read_json_obje
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -136,7 +137,7 @@ def plugin_settings(
     breaks on import stays, so that Nautobot raises the real error.
 
     Configuration, a later layer over an earlier one, objects merged and all else
-    replaced: the defaults of the plugins that load, the base, and the JSON of
+    replaced: the defaults of the plugins that this adds, the base, and the JSON of
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG`` (or of the file that
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE`` names), in which references to
     environment variables are expanded: values are text there, whatever they hold.
@@ -163,7 +164,8 @@ def plugin_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        base = list(dict.fromkeys(settings.get("PLUGINS") or ()))
+        given = well_formed(settings, found, "PLUGINS")
+        base = list(dict.fromkeys(given.get("PLUGINS", ())))
         extra = _valid(read)
         missing = [name for name in extra if name not in base and not find(name)]
         _report_missing(missing, read)
@@ -173,7 +175,7 @@ def plugin_settings(
         return {
             "PLUGINS": names,
             "PLUGINS_CONFIG": _configuration(
-                names, missing, settings.get("PLUGINS_CONFIG"), read
+                names, base, missing, settings.get("PLUGINS_CONFIG"), read
             ),
         }
 
@@ -230,6 +232,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _configuration(
     names: list[str],
+    listed: list[str],
     missing: list[str],
     plugins_config: Mapping[str, Any] | None,
     read: Reader,
@@ -244,17 +247,32 @@ def _configuration(
             )
         )
         plugins_config = {}
+    left_over = {
+        name: value
+        for name, value in plugins_config.items()
+        # Nautobot reads only what it loads.
+        if value is None and name not in names
+    }
+    plugins_config = {
+        name: value for name, value in plugins_config.items() if name not in left_over
+    }
     base = _objects(plugins_config, _BASE, read)
-    defaults = {name: config for name, config in DEFAULTS.items() if name in names}
+    # Who lists one of them configures it: a default might replace what its own code
+    # does without one, as with the credentials of nautobot_plugin_nornir.
+    defaults = {
+        name: config
+        for name, config in DEFAULTS.items()
+        if name in names and name not in listed
+    }
     merged = layered(defaults, base)
     for name, config in extra.items():
         # The parsed JSON is nobody else's: only what is merged is copied.
         merged[name] = layered(merged[name], config) if name in merged else config
-    for name in merged:
+    for name in [*merged, *left_over]:
         # What is not installed was reported already.
         if name not in names and name not in missing:
             _report_not_loaded(name, source if name in extra else _BASE, names, read)
-    return merged
+    return {**left_over, **merged}
 
 
 def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
 SECRET_KEY_LENGTH = 50
-"""Characters below which Django's own check (security.W009) calls a key weak."""
+SECRET_KEY_UNIQUE = 5
+"""Characters, and different ones, below which Django (security.W009) calls it weak."""
+
+_INSECURE = "django-insecure-"
 
 
 def secret_settings(
@@ -43,11 +47,23 @@ def secret_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         before = len(found)
-        key = read.given(variables.SECRET_KEY) or settings.get("SECRET_KEY")
+        base = well_formed(settings, found, "SECRET_KEY", "DATABASES")
+        said = base.get("SECRET_KEY")
+        given = read.given(variables.SECRET_KEY)
+        key = given or said
         decided: dict[str, Any] = {}
         if key:
             decided["SECRET_KEY"] = key
-            _warn_short(key, found)
+            _warn_weak(key, found)
+            if given and said not in {None, "", given, *_as_nautobot_reads_it(env)}:
+                found.append(
+                    codes.FILE_OVERRULED.problem(
+                        variables.SECRET_KEY.name,
+                        "the settings file assigns another secret key, and the "
+                        "variable wins.",
+                        "Unset the variable to use the key of the file.",
+                    )
+                )
         elif len(found) == before:
             found.append(
                 codes.SECRET_KEY_MISSING.problem(
@@ -57,7 +73,7 @@ def secret_settings(
                     "all pods share.",
                 )
             )
-        databases = settings.get("DATABASES")
+        databases = base.get("DATABASES")
         password = read.given(variables.DB_PASSWORD)
         if databases is not None:
             decided["DATABASES"] = dict(databases)
@@ -67,12 +83,24 @@ def secret_settings(
         return decided
 
 
-def _warn_short(key: str, problems: list[Problem]) -> None:
+def _as_nautobot_reads_it(env: Mapping[str, str]) -> tuple[str, ...]:
+    return (env.get(variables.SECRET_KEY.name, ""),)
+
+
+def _warn_weak(key: str | bytes, problems: list[Problem]) -> None:
+    """Warn of a key that Django's own check (security.W009) calls weak."""
+    fact = ""
     if len(key) < SECRET_KEY_LENGTH:
+        fact = f"the key has fewer than {SECRET_KEY_LENGTH} characters."
+    elif len(set(key)) < SECRET_KEY_UNIQUE:
+        fact = f"the key has fewer than {SECRET_KEY_UNIQUE} different characters."
+    elif key[: len(_INSECURE)] in {_INSECURE, _INSECURE.encode()}:
+        fact = f"the key begins with {_INSECURE}, so it was made for development."
+    if fact:
         problems.append(
             codes.SECRET_KEY_SHORT.problem(
                 variables.SECRET_KEY.name,
-                f"the key has fewer than {SECRET_KEY_LENGTH} characters.",
+                fact,
                 f"Use {SECRET_KEY_LENGTH} or more random characters, the same on "
                 "every pod.",
             )

@@ -11,6 +11,7 @@ from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -44,16 +45,15 @@ def site_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        return {
-            variable.name: _name(variable, settings, read)
-            for variable in (variables.PARTITION, variables.SITE)
-        }
+        names = (variables.PARTITION, variables.SITE)
+        base = well_formed(settings, found, *(variable.name for variable in names))
+        return {variable.name: _name(variable, base, read) for variable in names}
 
 
 def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) -> str:
     name = read.given(variable)
     if name is None:
-        name = str(settings.get(variable.name) or "")
+        name = settings.get(variable.name, "")
     foreign = sorted(set(name) - _TAKEN)
     if foreign:
         read.problems.append(

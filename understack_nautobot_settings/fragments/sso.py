@@ -10,15 +10,16 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-AUTHENTICATION_BACKENDS = [
-    "social_core.backends.open_id_connect.OpenIdConnectAuth",
-    "nautobot.core.authentication.ObjectPermissionBackend",
-]
+OIDC_BACKEND = "social_core.backends.open_id_connect.OpenIdConnectAuth"
+NAUTOBOTS_BACKEND = "nautobot.core.authentication.ObjectPermissionBackend"
+AUTHENTICATION_BACKENDS = [OIDC_BACKEND, NAUTOBOTS_BACKEND]
 DEFAULT_CLIENT_ID = "nautobot"
+_OIDC_CLASS = "OpenIdConnect"
 
 PARTS: dict[str, Variable[str | None]] = {
     "issuer": variables.OIDC_ENDPOINT,
@@ -35,9 +36,10 @@ def sso_settings(
 ) -> dict[str, Any]:
     """Return the settings of single sign-on, all of them or none.
 
-    The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*``
-    variables. Issuer and client secret are needed, the client id defaults to
-    ``nautobot``. An empty directory, which worker pods have, means off.
+    The file's own ``AUTHENTICATION_BACKENDS``, scope and client id are kept, unless a
+    variable is set. The parts are files in ``UNDERSTACK_SSO_DIR`` or
+    ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
+    id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
 
     Args:
         settings: The settings module as a mapping; reads
@@ -71,7 +73,8 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        backends = settings.get("AUTHENTICATION_BACKENDS")
+        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS")
+        backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
             return off
@@ -80,14 +83,36 @@ def sso_settings(
         )
         if len(found) > before:
             return off
-        scope = read(variables.OIDC_SCOPE)
+        key = settings.get(PARTS["client-id"].name) or DEFAULT_CLIENT_ID
+        scope = read.given(variables.OIDC_SCOPE) or settings.get(
+            variables.OIDC_SCOPE.name, variables.OIDC_SCOPE.default
+        )
         return {
-            "AUTHENTICATION_BACKENDS": list(AUTHENTICATION_BACKENDS),
+            "AUTHENTICATION_BACKENDS": _backends(backends, directory, found),
             "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            "SOCIAL_AUTH_OIDC_KEY": parts.get("client-id", DEFAULT_CLIENT_ID),
+            "SOCIAL_AUTH_OIDC_KEY": parts.get("client-id", key),
             "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
             "SOCIAL_AUTH_OIDC_SCOPE": list(scope),
         }
+
+
+def _backends(
+    said: list[str] | None, directory: str, problems: list[Problem]
+) -> list[str]:
+    """Return the backends of the file where it chose any, else the library's."""
+    if said is None or list(said) == [NAUTOBOTS_BACKEND]:
+        return list(AUTHENTICATION_BACKENDS)
+    if not any(_OIDC_CLASS in backend for backend in said):
+        problems.append(
+            codes.SSO_BACKEND_MISSING.problem(
+                "AUTHENTICATION_BACKENDS",
+                "the settings file lists backends without OpenID Connect, and they are "
+                "kept, so nobody can sign in with the single sign-on that "
+                f"SOCIAL_AUTH_OIDC_* or {directory} configures.",
+                f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
+            )
+        )
+    return list(said)
 
 
 def _file_parts(read: Reader, directory: str) -> dict[str, str]:

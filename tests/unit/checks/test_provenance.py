@@ -7,7 +7,7 @@ from understack_nautobot_settings.checks.provenance import values
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.environment.variables import VARIABLES
 
-KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 OPTIONS = "DATABASES.default.OPTIONS"
 POOL = "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS"
 

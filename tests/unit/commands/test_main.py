@@ -25,7 +25,7 @@ from understack_nautobot_settings.commands.parser import parsed
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.variables import VARIABLES
 
-KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 COLOUR = "\x1b["
 
 

@@ -24,11 +24,12 @@ from understack_nautobot_settings.commands.report import shown
 from understack_nautobot_settings.commands.report import shown_text
 from understack_nautobot_settings.commands.terminal import Page
 from understack_nautobot_settings.commands.terminal import columns
+from understack_nautobot_settings.fragments import plugins
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.problems import Problem
 
-KEY = {"NAUTOBOT_SECRET_KEY": "k" * 50}
+KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 TABLE = Page(table=True, width=60, symbols=True)
 
 
@@ -139,7 +140,9 @@ def test_a_secret_that_looks_like_a_url_is_masked_whole():
             {"url": "https://***@git.example.org/x"},
             id="a URL",
         ),
-        pytest.param({"a": f"x{'k' * 50}y"}, {"a": "***"}, id="a known secret"),
+        pytest.param(
+            {"a": f"x{KEY['NAUTOBOT_SECRET_KEY']}y"}, {"a": "***"}, id="a known secret"
+        ),
         pytest.param({"a": "nautobot.apps.Thing"}, None, id="a dotted name"),
         pytest.param({"a": 1e400}, {"a": "inf"}, id="no JSON number"),
     ],
@@ -154,7 +157,11 @@ def test_plugin_configuration_is_masked_by_what_it_looks_like(config, shown_as):
 
 
 def test_the_defaults_of_plugins_are_no_secrets():
-    found = settings_shown({}, namespace={"PLUGINS": ["nautobot_plugin_nornir"]})
+    namespace = {
+        "PLUGINS": ["nautobot_plugin_nornir"],
+        "PLUGINS_CONFIG": plugins.DEFAULTS,
+    }
+    found = settings_shown({}, namespace=namespace)
 
     nornir = found["PLUGINS_CONFIG"]["nautobot_plugin_nornir"]["nornir_settings"]
     assert nornir["credentials"].endswith("CredentialsNautobotSecrets")

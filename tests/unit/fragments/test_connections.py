@@ -374,16 +374,29 @@ def test_a_cache_that_makes_its_own_connections_only_gets_timeouts(options):
     "cache",
     [
         {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"},
         {
-            "BACKEND": "django_prometheus.cache.backends.redis.NativeRedisCache",
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": "x",
+            "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient"},
         },
     ],
-    ids=["memory", "django's own redis", "counted by django_prometheus"],
+    ids=["memory", "django's own with options of django-redis"],
 )
 def test_another_cache_is_left_alone(cache):
     assert settings(WAN, caches={"other": cache})["CACHES"] == {"other": cache}
+
+
+def test_djangos_own_redis_backend_gets_its_options_without_a_level_between():
+    cache = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "redis://redis/2",
+        "OPTIONS": {"db": 2, "socket_timeout": 3.0},
+    }
+
+    options = settings(caches={"sessions": cache})["CACHES"]["sessions"]["OPTIONS"]
+
+    assert options.pop("connection_class")
+    assert options == {"db": 2, "socket_timeout": 3.0, "socket_connect_timeout": 5.0}
 
 
 def test_another_database_is_left_alone():

@@ -102,7 +102,11 @@ def test_base_defaults_and_extras_load_in_this_order(
 
     assert settings == {
         "PLUGINS": expected,
-        "PLUGINS_CONFIG": {name: BOTH[name] for name in expected if name in BOTH},
+        "PLUGINS_CONFIG": {
+            name: BOTH[name]
+            for name in expected
+            if name in BOTH and name not in plugins
+        },
     }
 
 
@@ -400,12 +404,37 @@ def test_a_default_that_is_null_stays_null_and_null_replaces_a_default():
     env = extra({"nautobot_golden_config": {"enable_backup": None}})
 
     settings = plugin_settings(
-        {"PLUGINS": ["nautobot_golden_config"], "PLUGINS_CONFIG": {}}, env, find=nothing
+        {"PLUGINS": [], "PLUGINS_CONFIG": {}}, env, find=everything
     )
 
-    assert settings["PLUGINS_CONFIG"] == {
-        "nautobot_golden_config": {**GOLDEN, "enable_backup": None}
+    assert settings["PLUGINS_CONFIG"]["nautobot_golden_config"] == {
+        **GOLDEN,
+        "enable_backup": None,
     }
+
+
+def test_default_app_that_the_file_lists_is_configured_by_the_file_alone():
+    """nautobot_plugin_nornir without configuration takes its own credentials."""
+    names = [*BOTH]
+
+    assert plugin_settings({"PLUGINS": names}, {}, find=everything) == {
+        "PLUGINS": names,
+        "PLUGINS_CONFIG": {},
+    }
+
+
+def test_configuration_left_over_for_an_app_that_is_not_loaded_is_named_and_kept():
+    problems = []
+
+    settings = plugin_settings(
+        {"PLUGINS_CONFIG": {"welcome_wizard": None}},
+        {},
+        problems=problems,
+        find=nothing,
+    )
+
+    assert settings == {"PLUGINS": [], "PLUGINS_CONFIG": {"welcome_wizard": None}}
+    assert [problem.code for problem in problems] == ["plugin-config-unused"]
 
 
 def test_references_are_expanded_in_the_extra_configuration_only():

@@ -5,13 +5,42 @@ from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import secret_settings
 
-KEY = "k" * 50
+KEY = "key-0123456789" * 4
 
 
-def test_the_key_comes_from_the_variable():
-    assert secret_settings(
-        {"SECRET_KEY": "of the file" * 9}, {"NAUTOBOT_SECRET_KEY": KEY}
-    ) == {"SECRET_KEY": KEY}
+def test_key_of_the_variable_wins_over_the_file_and_that_is_said():
+    with pytest.warns(SettingsWarning) as caught:
+        assert secret_settings(
+            {"SECRET_KEY": "of the file" * 9}, {"NAUTOBOT_SECRET_KEY": KEY}
+        ) == {"SECRET_KEY": KEY}
+
+    assert [str(warning.message) for warning in caught] == [
+        "NAUTOBOT_SECRET_KEY: the settings file assigns another secret key, and the "
+        "variable wins. Unset the variable to use the key of the file."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "fact"),
+    [
+        ("k" * 50, "the key has fewer than 5 different characters."),
+        ("abcd" * 20, "the key has fewer than 5 different characters."),
+        (
+            f"django-insecure-{KEY}",
+            "the key begins with django-insecure-, so it was made for development.",
+        ),
+        ("0123456789" * 4, "the key has fewer than 50 characters."),
+    ],
+    ids=["one letter", "four letters", "of startproject", "short"],
+)
+def test_weak_key_is_warned_about(key, fact):
+    with pytest.warns(SettingsWarning) as caught:
+        secret_settings({}, {"NAUTOBOT_SECRET_KEY": key})
+
+    assert [str(warning.message) for warning in caught] == [
+        f"NAUTOBOT_SECRET_KEY: {fact} Use 50 or more random characters, the same on "
+        "every pod."
+    ]
 
 
 def test_the_key_of_the_settings_file_is_kept():

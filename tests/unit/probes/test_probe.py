@@ -1270,7 +1270,7 @@ def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line
 
 def environment(mount, db_port=1, redis_port=1, **more):
     return {
-        "NAUTOBOT_SECRET_KEY": "k" * 50,
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_HOST": "127.0.0.1",
         "NAUTOBOT_DB_PORT": str(db_port),
         "NAUTOBOT_DB_USER": "app",
