@@ -15,10 +15,10 @@ from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import Kind
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_text
 
 T = TypeVar("T")
-
-_CHUNK = 2**16
 
 
 class Variable(Generic[T]):
@@ -94,7 +94,6 @@ class Reader:
 
     def given(self, variable: Variable[T]) -> T | None:
         """Return the value, None where it is unset, empty or wrong."""
-        # Asked some fifty times by every process: no call that can be spared.
         text = self._env.get(variable.name)
         if variable.by_file:
             text = self._file_text(variable, text or None) or text
@@ -156,22 +155,11 @@ class Reader:
 
     def _read(self, variable: Variable[Any], path: str) -> str | None:
         try:
-            content = _content(path).decode()
-        except UnicodeDecodeError:
-            fact = f"{path} does not hold UTF-8 text."
-        except OSError as error:
+            return read_text(path)
+        except FileRefused as refused:
             # Some put the secret itself where its path belongs.
             named = path if os.path.isabs(path) else "the file that it names"
-            fact = f"{named} cannot be read: {os.strerror(error.errno or 0)}."
-        else:
-            # One trailing line end belongs to the file, every other to the secret.
-            for end in ("\r\n", "\n"):
-                if content.endswith(end):
-                    content = content[: -len(end)]
-                    break
-            if content:
-                return content
-            fact = f"{path} is empty."
+            fact = f"{named} {refused.words}."
         self.problems.append(
             codes.SECRET_FILE_UNREADABLE.problem(
                 variable.file_name,
@@ -189,15 +177,6 @@ def _refuse_quotes(text: str) -> None:
             "Remove the quotes; they are part of the value.",
             codes.VALUE_QUOTED,
         )
-
-
-def _content(path: str) -> bytes:
-    """Return the content of a small file; a file object would take twice as long."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return b"".join(iter(lambda: os.read(descriptor, _CHUNK), b""))
-    finally:
-        os.close(descriptor)
 
 
 def raw(variable: Variable[Any], env: Mapping[str, str]) -> str | None:

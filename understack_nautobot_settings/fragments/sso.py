@@ -14,6 +14,9 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import read_text
 
 OIDC_BACKEND = "social_core.backends.open_id_connect.OpenIdConnectAuth"
 NAUTOBOTS_BACKEND = "nautobot.core.authentication.ObjectPermissionBackend"
@@ -122,32 +125,31 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
         names = os.listdir(directory)
     except FileNotFoundError:
         if read.is_set(variables.SSO_DIR):
-            read.problems.append(_unreadable(directory, "it does not exist"))
+            read.problems.append(_unreadable(f"{directory} does not exist"))
         return {}
     except OSError as error:
-        read.problems.append(_unreadable(directory, os.strerror(error.errno or 0)))
+        words = os.strerror(error.errno or 0)
+        read.problems.append(_unreadable(f"{directory} cannot be read: {words}"))
         return {}
     for part in PARTS:
         if part not in names:
             continue
         path = os.path.join(directory, part)
         try:
-            with open(path, encoding="utf-8-sig") as file:
-                content = file.read().strip()
-        except UnicodeDecodeError:
-            read.problems.append(_unreadable(path, "it does not hold UTF-8 text"))
-        except OSError as error:
-            read.problems.append(_unreadable(path, os.strerror(error.errno or 0)))
-        else:
-            if content:
-                parts[part] = content
+            content = read_text(path).strip()
+        except FileRefused as refused:
+            if refused.reason is not Reason.EMPTY:
+                read.problems.append(_unreadable(f"{path} {refused.words}"))
+            continue
+        if content:
+            parts[part] = content
     return parts
 
 
-def _unreadable(path: str, reason: str) -> Problem:
+def _unreadable(fact: str) -> Problem:
     return codes.SSO_UNREADABLE.problem(
         variables.SSO_DIR.name,
-        f"{path} cannot be read: {reason}.",
+        f"{fact}.",
         "Check the mount of the single sign-on secret.",
     )
 

@@ -74,7 +74,7 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
         secret_settings({"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)})
 
     assert sentences(caught.value) == (
-        f"NAUTOBOT_SECRET_KEY_FILE: {file} cannot be read: No such file or directory. "
+        f"NAUTOBOT_SECRET_KEY_FILE: {file} does not exist. "
         "Mount the secret there, or set NAUTOBOT_SECRET_KEY instead."
     )
 

@@ -150,7 +150,7 @@ def test_a_directory_that_somebody_named_has_to_exist(tmp_path):
     directory = tmp_path / "missing"
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
-        f"UNDERSTACK_SSO_DIR: {directory} cannot be read: it does not exist. "
+        f"UNDERSTACK_SSO_DIR: {directory} does not exist. "
         "Check the mount of the single sign-on secret."
     )
 
@@ -169,15 +169,15 @@ def test_a_part_that_cannot_be_read_is_refused(mounted, tmp_path):
     (tmp_path / "client-secret").mkdir()
 
     assert refusal(mounted(issuer=ISSUER)) == (
-        f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret cannot be read: Is a directory. "
+        f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret is a directory, not a file. "
         "Check the mount of the single sign-on secret."
     )
 
 
 def test_a_part_that_is_not_text_is_refused(mounted, tmp_path):
     assert refusal(mounted(issuer=ISSUER, client_secret=b"\xff\xfes")) == (
-        f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret cannot be read: "
-        "it does not hold UTF-8 text. Check the mount of the single sign-on secret."
+        f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret does not "
+        "hold UTF-8 text. Check the mount of the single sign-on secret."
     )
 
 
