@@ -129,8 +129,8 @@ REFUSED = [
             (
                 "not JSON",
                 f'{{"a": {{"token": "{CANARY}",}}}}',
-                "the text is not JSON at line 1, column 26: a name in double quotes is "
-                "expected. Correct the JSON there.",
+                "the text is not JSON at line 1, column 25: a comma too many. "
+                "Correct the JSON at the line and column of the message.",
             ),
             (
                 "a list of pairs",
@@ -142,7 +142,7 @@ REFUSED = [
                 "a byte order mark",
                 f'\ufeff{{"a": {{"token": "{CANARY}"}}}}',
                 "the text has a byte order mark at line 1, column 1. Save it as UTF-8 "
-                "without one.",
+                "without a byte order mark.",
             ),
             (
                 "NaN",
@@ -183,8 +183,8 @@ REFUSED = [
         12,
         "a malformed reference",
         {CONFIG: f'{{"a": {{"t": "{CANARY} ${{NOT SET}}"}}}}'},
-        f"{CONFIG}: a.t has a malformed reference at character 8. Write ${{NAME}} or "
-        "${NAME:-default}, or $${ for '${' itself.",
+        f"{CONFIG}: a.t has a malformed reference at character 8. Write ${{NAME}}, "
+        "${NAME:-default} or, with a type, ${NAME|int}; $${ for ${ itself.",
     ),
     row(
         13,

@@ -1,6 +1,7 @@
 """What can be wrong with the value of a variable."""
 
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
 # --- reading variables ------------------------------------------------------
@@ -101,7 +102,44 @@ REFERENCE_MALFORMED = Code(
     ERROR,
     "A `${` in the plugin configuration begins no reference: the brace is not "
     "closed, or the name has characters that names of variables have not.",
-    "Write `${NAME}` or `${NAME:-default}`, or `$${` for `${` itself.",
+    "Write `${NAME}`, `${NAME:-default}` or, with a type, `${NAME|int}`; `$${` for "
+    "`${` itself.",
+)
+REFERENCE_TYPE = Code(
+    "reference-type",
+    ERROR,
+    "A reference with a type (`${NAME|int}`) names a value that does not have it, or "
+    "stands inside a longer text.",
+    "Correct the value, or let the whole string be the one reference.",
+)
+REFERENCE_UNTYPED = Code(
+    "reference-untyped",
+    WARNING,
+    "A reference alone in its string becomes true, false or digits as text. The text "
+    "`false` counts as true in Python.",
+    "Add the type that the plugin takes: `${NAME|bool}`, `|int`, `|float` or `|json`.",
+)
+REFERENCE_LINE_BREAK = Code(
+    "reference-line-break",
+    WARNING,
+    "A variable that the plugin configuration refers to ends with a line break, which "
+    "`echo` and editors add to a Secret. A server would refuse the password.",
+    "Store the value without it: `printf %s` in place of `echo`.",
+)
+REFERENCE_NOT_UTF8 = Code(
+    "reference-not-utf8",
+    ERROR,
+    "A variable that the plugin configuration refers to holds bytes that are not "
+    "UTF-8.",
+    "Store the value as UTF-8 text.",
+)
+TEMPLATE_LEFTOVER = Code(
+    "template-leftover",
+    WARNING,
+    "A string of the plugin configuration looks like what a template or Kubernetes "
+    "left behind: `$(NAME)` names no variable of the container that is listed before, "
+    "`map[…]` is how Go prints a map.",
+    "Write `${NAME}` in place of `$(NAME)`; use `toJson` in a Helm template.",
 )
 EXPANSION_TOO_LARGE = Code(
     "expansion-too-large",

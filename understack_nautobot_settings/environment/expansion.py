@@ -2,36 +2,40 @@
 
 The grammar, inside string values only, never in the names of an object:
 
-==================  =========================================================
-``${NAME}``         the value of the variable; unset or empty is an error
-``${NAME:-text}``   the value, or the text where the variable is unset or empty
-``$<NAME>``         the same, for templates that take ``${`` for their own
-``$<NAME:-text>``   the same
-``$${``, ``$$<``    a literal ``${`` and ``$<``
-any other ``$``     itself: ``$NAME``, ``$$``, ``$2b$12$…``
-==================  =========================================================
+======================  =====================================================
+``${NAME}``             the value of the variable; unset or empty is an error
+``${NAME:-text}``       the value, or the text where it is unset or empty
+``${NAME|int}``         a whole string alone: the value as ``bool``, ``int``,
+                        ``float`` or ``json``; with a default ``${NAME|int:-5}``
+``$<NAME>`` …           the same, for templates that take ``${`` for their own
+``$${``, ``$$<``        a literal ``${`` and ``$<``
+any other ``$``         itself: ``$NAME``, ``$$``, ``$2b$12$…``
+======================  =====================================================
 
 A name is an ASCII letter or ``_``, then letters, digits and ``_``. A default ends
-at the first closing bracket and holds no reference of its own spelling; an empty
-one (``${NAME:-}``) makes a variable optional. A ``${`` that fits none of this is
-an error, since it is a reference someone got wrong. A ``$<`` that fits none of
-this is text: passwords hold it, and hashes (bcrypt, crypt) hold neither. Text
-that comes from a variable or a default is never looked at again.
+at the first closing bracket and holds no reference of its own spelling. A ``${``
+that fits none of this is an error, since it is a reference someone got wrong. A
+``$<`` that fits none of this is text: passwords hold it, and hashes hold neither.
+Text that comes from a variable or a default is never looked at again.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import codes
-from understack_nautobot_settings.environment.json_objects import sound_object
+from understack_nautobot_settings.environment.json_objects import encodable
+from understack_nautobot_settings.environment.json_objects import json_value
+from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -40,22 +44,25 @@ MOST_CHARACTERS = 16 * 2**20
 """How many characters longer than written all strings together may become."""
 
 _LONGEST_PATH = 64
-_MOST_BLANKS = 64
-_AFTER_VALUE = frozenset(",}]")
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _DOLLAR = re.compile(
     r"""
       \$\$ (?P<literal> [{<] )
-    | \$\{ (?P<name> [A-Za-z_]\w* )
+    | \$\{ (?P<name> [A-Za-z_]\w* ) (?: \| (?P<cast> bool|int|float|json ) )?
         (?: :- (?P<default> [^}$]* (?: \$(?!\{) [^}$]* )* ) )? \}
     | \$<  (?P<other_name> [A-Za-z_]\w* )
+        (?: \| (?P<other_cast> bool|int|float|json ) )?
         (?: :- (?P<other_default> [^>$]* (?: \$(?!<) [^>$]* )* ) )? >
     | (?P<malformed> \$\{ )
+    | \$\( (?P<left> [A-Z_][A-Z0-9_]* ) \)
     """,
     re.VERBOSE | re.ASCII,
 )
-_PLAIN_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+# `${NAME:-5|int}` is what a reader of `|int` writes as well.
+_CAST_AT_END = re.compile(r"(?P<default>.*)\|(?P<cast>bool|int|float|json)", re.DOTALL)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def expanded(
@@ -65,7 +72,6 @@ def expanded(
     variable: str = "value",
     problems: list[Problem] | None = None,
     most: int = MOST_CHARACTERS,
-    in_place: bool = False,
 ) -> Any:
     """Return a JSON value with the references in its strings replaced.
 
@@ -80,239 +86,244 @@ def expanded(
             stays as written.
         most: How many characters longer than written all strings together may
             become.
-        in_place: Spares the copy: strings are replaced in the lists and dicts of
-            the value itself. For one that nobody else holds.
 
     Returns:
-        The value itself where no string has a ``$``, else a copy that shares no
-        list or dict with it.
+        A copy that shares no list or dict with the value.
 
     Raises:
-        SettingsError: A variable is unset, a ``${`` is malformed, or the result
-            is too large. Lists all of them by JSON path, none with any content.
+        SettingsError: A variable is unset or does not fit its cast, a ``${`` is
+            malformed, or the result is too large. Lists all of them by JSON path,
+            none with any content.
     """
     with Collecting(problems) as found:
-        if not (in_place or _has_dollar(value)):
-            return value
-        expansion = _Expansion(env, most, in_place=in_place)
-        try:
-            return expansion.of(value)
-        finally:
-            found.extend(expansion.problems(variable))
-            # Holds what was expanded, and this frame is part of a traceback.
-            del expansion
+        return _expanded(value, env, variable, found, most)
 
 
-def expanded_object(
-    text: str, env: Mapping[str, str], most: int = MOST_CHARACTERS
-) -> dict[str, Any] | None:
-    """Return the JSON object of a text with its references replaced, at least cost.
+class _Step(NamedTuple):
+    """A container, and how it was reached."""
 
-    Strings that are one ``${NAME}``, as most are, are replaced in the text itself
-    before it is read: to walk through what was read takes as long as reading it.
-
-    Args:
-        text: The text.
-        env: The environment that references name.
-        most: How many characters all values together may have, encoded.
-
-    Returns:
-        What `read_json_object` and then `expanded` make of it; None where they have
-        to look themselves: at other references, at escapes, at anything wrong.
-    """
-    replaced = _replaced_in_text(text, env, most)
-    return None if replaced is None else sound_object(replaced)
+    container: Any
+    before: _Step | None
+    key: Any
 
 
-def _replaced_in_text(text: str, env: Mapping[str, str], most: int) -> str | None:
-    """Return a JSON text with other strings in the place of references.
-
-    Without a backslash every quote begins or ends a string, whether the text is JSON
-    or not. So a string, encoded as one, is all that a value can become.
-    """
-    first, *pieces = text.split('"${')
-    if "\\" in text or text.count("$") != len(pieces) or first.count('"') % 2:
-        return None
-    result = [first]
-    encoded: dict[str, str] = {}
-    for piece in pieces:
-        name, closed, rest = piece.partition('}"')
-        value = encoded.get(name)
-        if value is None:
-            found = env.get(name) if name.isidentifier() and name.isascii() else None
-            if not found:
-                return None
-            value = encoded[name] = _encode(found)
-        most -= len(value)
-        if not closed or most < 0 or rest.count('"') % 2:
-            return None
-        # The name of a member, which stays as it is, has a colon there.
-        following = rest[:1].strip() or rest[:_MOST_BLANKS].lstrip()[:1]
-        if following not in _AFTER_VALUE:
-            return None
-        result += (value, rest)
-    return "".join(result)
-
-
-def _has_dollar(value: Any) -> bool:
-    """Tell whether any string has a dollar sign; twice as fast as a copy."""
-    todo: list[Any] = [(value,)]
-    for container in todo:
-        for item in container.values() if type(container) is dict else container:
-            kind = type(item)
-            if kind is str:
-                if "$" in item:
-                    return True
-            elif kind is dict or kind is list:
-                todo.append(item)
-    return False
-
-
-class _Fault(NamedTuple):
-    """What is wrong with one string; the fact continues its path."""
+class _Remark(NamedTuple):
+    """What is to be said about one string; the fact continues its path."""
 
     code: Code
     fact: str
-    hint: str
+    hint: str | None = None
 
 
-_TOO_LARGE = _Fault(
-    codes.EXPANSION_TOO_LARGE,
-    "takes the expanded text beyond the limit.",
-    "Refer to shorter values, or less often.",
-)
+class _Reference(NamedTuple):
+    """One reference as it is written."""
+
+    name: str
+    cast: str | None
+    default: str | None
 
 
-class _Expansion:
-    """One pass over one value."""
+def _expanded(
+    value: Any, env: Mapping[str, str], variable: str, found: list[Problem], most: int
+) -> Any:
+    root = [value]
+    todo = [_Step(root, None, None)]
+    for step in todo:
+        container = step.container
+        pairs = container.items() if type(container) is dict else enumerate(container)
+        # Only values change while the pairs are gone through.
+        for key, item in pairs:
+            if type(item) in (dict, list):
+                container[key] = item.copy()
+                todo.append(_Step(container[key], step, key))
+            elif type(item) is str and ("$" in item or item.startswith("map[")):
+                text = _Text(env, most)
+                container[key] = text.of(item)
+                found.extend(
+                    code.problem(variable, f"{_path(step, key)} {fact}", hint)
+                    for code, fact, hint in dict.fromkeys(text.remarks)
+                )
+                most -= text.growth
+                if most < 0:
+                    return value
+    return root[0]
 
-    def __init__(self, env: Mapping[str, str], most: int, *, in_place: bool) -> None:
+
+class _Text:
+    """Replaces the references of one string.
+
+    Attributes:
+        remarks: What is to be said about it.
+        growth: How many characters longer than written it became.
+    """
+
+    def __init__(self, env: Mapping[str, str], most: int) -> None:
+        """Replace by the environment, within a bound."""
         self._env = env
-        self._in_place = in_place
-        self._left = most
-        self._room = self._inserted = 0
-        self._faults: dict[_Fault, None] = {}
-        self._containers: list[Any] = []
-        self._refused: list[tuple[Any, Any, Iterable[_Fault]]] = []
+        self._most = most
+        self.remarks: list[_Remark] = []
+        self.growth = 0
 
-    def of(self, value: Any) -> Any:
-        """Return a copy with references replaced, the value itself if too large."""
-        root = [value]
-        self._containers = [root]
-        return root[0] if self._fill() else value
-
-    def problems(self, variable: str) -> list[Problem]:
-        """Return the problem of every string that was left as written."""
-        if not self._refused:
-            return []
-        places = {
-            id(item): (container, key)
-            for container in self._containers
-            for key, item in _pairs(container)
-        }
-        return [
-            fault.code.problem(
-                variable, f"{_path(container, key, places)} {fault.fact}", fault.hint
+    def of(self, written: str) -> Any:
+        """Return the string with its references replaced, as written if refused."""
+        if written.startswith("map[") and written.endswith("]"):
+            self._remark(
+                codes.TEMPLATE_LEFTOVER,
+                "looks like a map that Helm printed.",
+                "Use toJson in the template.",
             )
-            for container, key, faults in self._refused
-            for fault in faults
-        ]
+        match = _DOLLAR.fullmatch(written)
+        if match and (match["name"] or match["other_name"]):
+            value = self._alone(_reference(match))
+            if isinstance(value, str):
+                self.growth = len(value) - len(written)
+        else:
+            value = self._joined(written)
+        if self.growth > self._most:
+            fact = "takes the expanded text beyond the limit."
+            self.remarks.append(_Remark(codes.EXPANSION_TOO_LARGE, fact))
+            return written
+        if any(remark.code.severity == ERROR for remark in self.remarks):
+            self.growth = 0
+            return written
+        return value
 
-    def _fill(self) -> bool:
-        """Go through the containers, replace strings; False if too large."""
-        todo, in_place = self._containers, self._in_place
-        known: dict[str, str] = {}
-        for container in todo:
-            # Only values change while the pairs are gone through.
-            pairs = (
-                container.items() if type(container) is dict else enumerate(container)
+    def _joined(self, written: str) -> str:
+        pieces: list[str] = []
+        at = 0
+        for match in _DOLLAR.finditer(written):
+            piece = self._piece(match)
+            pieces += (written[at : match.start()], piece)
+            at = match.end()
+            self.growth += len(piece) - len(match.group())
+            # Nothing more goes in once what is left cannot make up for it: joined,
+            # it might fill the memory.
+            if self.growth > self._most + len(written):
+                break
+        return "".join([*pieces, written[at:]])
+
+    def _piece(self, match: re.Match[str]) -> str:
+        if match["literal"]:
+            return f"${match['literal']}"
+        if match["left"]:
+            self._remark(
+                codes.TEMPLATE_LEFTOVER,
+                f"holds $({match['left']}), which Kubernetes did not replace.",
+                f"Write ${{{match['left']}}}, which this library replaces.",
             )
-            for key, item in pairs:
-                kind = type(item)
-                if kind is str:
-                    if "$" not in item:
-                        continue
-                    text = known.get(item) or self._whole(item) or self._text(item)
-                    self._left -= len(text) - len(item)
-                    if self._left < 0:
-                        self._faults = {_TOO_LARGE: None}
-                    if self._faults:
-                        self._refused.append((container, key, self._faults))
-                        self._faults = {}
-                    else:
-                        known[item] = container[key] = text
-                    if self._left < 0:
-                        return False
-                elif kind is dict or kind is list:
-                    inner = item
-                    if not in_place:
-                        container[key] = inner = item.copy()
-                    todo.append(inner)
-        return True
-
-    def _whole(self, text: str) -> str | None:
-        """Return what a string becomes that is one plain reference, as most are."""
-        name = text[2:-1]
-        if text[:2] == "${" and text[-1] == "}" and name.isidentifier():
-            return self._env.get(name) if name.isascii() else None
-        return None
-
-    def _text(self, text: str) -> str:
-        """Return a string with its references replaced; note what is wrong."""
-        self._inserted = 0
-        self._room = self._left + len(text)
-        result = _DOLLAR.sub(self._replaced, text)
-        return text if self._faults else result
-
-    def _replaced(self, match: re.Match[str]) -> str:
-        literal, name, default, other_name, other_default, malformed = match.groups()
-        if literal:
-            return f"${literal}"
-        if malformed:
-            fault = _Fault(
-                codes.REFERENCE_MALFORMED,
-                f"has a malformed reference at character {match.start() + 1}.",
-                "Write ${NAME} or ${NAME:-default}, or $${ for '${' itself.",
-            )
-            self._faults[fault] = None
+            return match.group()
+        if match["malformed"]:
+            fact = f"has a malformed reference at character {match.start() + 1}."
+            self._remark(codes.REFERENCE_MALFORMED, fact)
             return ""
-        name = name or other_name
-        found = self._env.get(name) or (other_default if default is None else default)
+        reference = _reference(match)
+        if reference.cast:
+            self._remark(
+                codes.REFERENCE_TYPE,
+                f"has |{reference.cast} inside a longer text.",
+                "A type needs the whole string to be one reference.",
+            )
+            return ""
+        return self._found(reference) or ""
+
+    def _alone(self, reference: _Reference) -> Any:
+        """Return what a string becomes that is one reference."""
+        found = self._found(reference)
+        shown = _shortened(reference.name)
         if found is None:
-            shown = _shortened(name)
-            fault = _Fault(
-                codes.REFERENCE_UNSET,
-                f"refers to {shown}, which is not set.",
-                f"Set {shown}, or give a default: ${{{shown}:-text}}.",
+            return None
+        if reference.cast:
+            try:
+                return _typed(reference.cast, found.strip())
+            except ValueError:
+                self._remark(
+                    codes.REFERENCE_TYPE,
+                    f"refers to {shown}, whose value is not {_NOUNS[reference.cast]}.",
+                    f"Correct {shown}, or remove |{reference.cast}.",
+                )
+                return None
+        cast = "bool" if found.strip().lower() in ("true", "false") else "int"
+        if cast == "bool" or _INTEGER.fullmatch(found.strip()):
+            self._remark(
+                codes.REFERENCE_UNTYPED,
+                f"refers to {shown} and stays text, although the value reads as "
+                f"{_NOUNS[cast]}.",
+                f"Write ${{{shown}|{cast}}} if the plugin takes {_NOUNS[cast]}.",
             )
-            self._faults[fault] = None
-            return ""
-        # Once too large, nothing more goes in: joined, it might fill the memory.
-        if self._inserted > self._room:
-            return ""
-        self._inserted += len(found)
         return found
 
+    def _found(self, reference: _Reference) -> str | None:
+        """Return the text that a reference stands for."""
+        shown = _shortened(reference.name)
+        value = self._env.get(reference.name) or None
+        found = reference.default if value is None else value
+        if found is None:
+            fact = f"refers to {shown}, which is not set."
+            hint = f"Set {shown}, or give a default: ${{{shown}:-text}}."
+            self._remark(codes.REFERENCE_UNSET, fact, hint)
+        elif value is not None and not value.isascii() and not encodable(value):
+            fact = f"refers to {shown}, whose value holds bytes that are not UTF-8."
+            self._remark(codes.REFERENCE_NOT_UTF8, fact)
+        elif value is not None and not reference.cast and value.endswith("\n"):
+            fact = f"refers to {shown}, whose value ends with a line break."
+            self._remark(codes.REFERENCE_LINE_BREAK, fact)
+        return found
 
-def _pairs(container: Any) -> Iterable[tuple[Any, Any]]:
-    return container.items() if type(container) is dict else enumerate(container)
+    def _remark(self, code: Code, fact: str, hint: str | None = None) -> None:
+        self.remarks.append(_Remark(code, fact, hint))
 
 
-def _path(container: Any, key: Any, places: Mapping[int, tuple[Any, Any]]) -> str:
+_NOUNS = {
+    "bool": "a boolean",
+    "int": "a whole number",
+    "float": "a number",
+    "json": "JSON",
+}
+
+
+def _reference(match: re.Match[str]) -> _Reference:
+    name = match["name"] or match["other_name"]
+    cast = match["cast"] or match["other_cast"]
+    default = match["default"]
+    if default is None:
+        default = match["other_default"]
+    at_end = _CAST_AT_END.fullmatch(default or "")
+    if at_end and not cast:
+        default, cast = at_end.groups()
+    return _Reference(name, cast, default)
+
+
+def _typed(cast: str, text: str) -> Any:
+    """Return a text as the type of a cast; raise ``ValueError`` where it is none."""
+    if cast == "bool" and text.lower() in (*TRUE_WORDS, *FALSE_WORDS):
+        return text.lower() in TRUE_WORDS
+    if cast == "int" and _INTEGER.fullmatch(text):
+        return int(text)
+    if cast == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    if cast == "json":
+        value, fault = json_value(text)
+        if fault is None:
+            return value
+    raise ValueError
+
+
+def _path(step: _Step | None, key: Any) -> str:
     """Return where a string is: ``nautobot_golden_config.users[0].token``."""
     steps: list[str] = []
-    while id(container) in places and len(steps) < _LONGEST_PATH:
-        steps.append(_step(key))
-        container, key = places[id(container)]
-    beginning = "…" if id(container) in places else ""
+    # The outermost container is a list of one, made here.
+    while step and step.before and len(steps) < _LONGEST_PATH:
+        steps.append(_part(key))
+        key, step = step.key, step.before
+    beginning = "…" if step and step.before else ""
     return beginning + "".join(reversed(steps)).removeprefix(".") or "the text"
 
 
-def _step(key: Any) -> str:
+def _part(key: Any) -> str:
     if not isinstance(key, str):
         return f"[{key}]"
     shown = _shortened(key)
-    return f".{shown}" if re.fullmatch(_PLAIN_NAME, key) else f"[{json.dumps(shown)}]"
+    return f".{shown}" if _PLAIN_NAME.fullmatch(key) else f"[{json.dumps(shown)}]"
 
 
 def _shortened(name: str) -> str:

@@ -1,29 +1,23 @@
-"""JSON objects in variables and files: read strictly, refused with a position.
+"""JSON in variables and files: read strictly, refused with a position.
 
-The standard parser judges; where it refuses, the text is gone through once more
-to say what is wrong and where, the same on every Python. No message holds any
-of the text, and no exception leaves this module that could carry it.
+The standard parser judges. What it takes although RFC 8259 or common sense does not
+(a name given twice, NaN, half a character) its hooks refuse, and one walk over the
+tokens finds the place. No message holds any of the text, and no exception leaves
+this module that could carry it.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from functools import cache
-from typing import TYPE_CHECKING
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.environment import codes
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
-if TYPE_CHECKING:
-    from json import JSONDecoder
-
-_SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
-
-LONG = 2048
-"""How many characters make it worth while to prepare for a fast reading."""
-
-_BLANKS = b" \t\n\r"
+BYTE_ORDER_MARK = "\ufeff"
 
 _KINDS = {
     list: "an array",
@@ -33,10 +27,40 @@ _KINDS = {
     float: "a number",
     type(None): "null",
 }
+# What the parsers of all Pythons say, by how it begins.
+_EXPECTED = {
+    "Expecting property name": "a name in double quotes is expected",
+    "Expecting ':'": "a colon is expected",
+    "Expecting ','": "a comma or a closing bracket is expected",
+    "Expecting value": "a value is expected",
+    "Extra data": "nothing more is expected",
+    "Illegal trailing comma": "a comma too many",
+    "Invalid \\": "an escape that JSON does not have",
+    "Invalid control": "a control character in a string must be escaped",
+    "Unterminated string": "a string begins that does not end",
+}
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_TOKEN = re.compile(
+    r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>[ \t\n\r]*:)?'
+    r"|[{}\[\]]|-?Infinity|NaN|-?[0-9][0-9.eE+-]*",
+    re.DOTALL,
+)
 
 
-class _Refused(ValueError):
-    """Something the parser would take, and we do not; holds nothing."""
+class Fault(NamedTuple):
+    """What is wrong in a text.
+
+    Attributes:
+        code: The kind of problem.
+        offset: The character, counted from 0.
+        fact: A sentence with ``{}`` for line and column, and none of the text.
+        hint: What to do, where that is more than the fix of the code.
+    """
+
+    code: Code
+    offset: int
+    fact: str
+    hint: str | None = None
 
 
 def read_json_object(
@@ -58,82 +82,116 @@ def read_json_object(
     Returns:
         The object, None where a problem was added.
     """
-    sound = sound_object(text) if len(text) >= LONG else None
-    if sound is not None:
-        return sound
-    text = text.rstrip()
-    start = len(text) - len(text.lstrip())
-    too_deep = False
-    value: Any = None
-    try:
-        value, end = _decoder().raw_decode(text, start)
-        refused = end < len(text) or _may_have_surrogates(text)
-    except RecursionError:
-        refused = too_deep = True
-    except ValueError:
-        refused = True
-    code, offset = codes.JSON_NOT_OBJECT, start
-    fact = f"the JSON{{}} is {_KINDS.get(type(value))}, not an object."
-    remedy = "Write one object: braces around names and values."
-    if refused:
-        from understack_nautobot_settings.environment.json_faults import depth_fault
-        from understack_nautobot_settings.environment.json_faults import json_fault
-
-        fault = depth_fault(text, start) if too_deep else json_fault(text, start)
-        if fault is not None:
-            code, offset, fact, remedy = fault
-            value = None
-    if type(value) is dict:
+    value, fault = json_value(text)
+    if fault is None and type(value) is dict:
         return value
-    line, column = line_and_column(text, offset)
-    fact = fact.replace("{}", f" at line {line}, column {column}")
-    problems.append(code.problem(variable, fact, remedy))
+    if fault is None:
+        start = len(text) - len(text.lstrip())
+        fact = f"the JSON{{}} is {_KINDS[type(value)]}, not an object."
+        hint = "Write one object: braces around names and values."
+        fault = Fault(codes.JSON_NOT_OBJECT, start, fact, hint)
+    line = text.count("\n", 0, fault.offset) + 1
+    column = fault.offset - text.rfind("\n", 0, fault.offset)
+    fact = fault.fact.replace("{}", f" at line {line}, column {column}")
+    problems.append(fault.code.problem(variable, fact, fault.hint))
     return None
 
 
-def sound_object(text: str) -> dict[str, Any] | None:
-    """Return the object of a text without fault, at the least cost.
-
-    What looks like a name and its colon is counted, and compared with the names that
-    the objects have in the end: with as many, none was given twice. To be handed the
-    pairs of every object, and to compare there, takes half as long again.
-
-    Returns:
-        The object; None where anything may be wrong, or is escaped, for
-        `read_json_object` to tell.
-    """
-    if "\\" in text:
-        return None
-    # Imported where there is JSON to read: most pods have none.
-    from json import JSONDecoder
-
-    names = 0
-
-    def counted(members: dict[str, Any]) -> dict[str, Any]:
-        nonlocal names
-        names += len(members)
-        return members
-
-    decoder = JSONDecoder(
-        object_hook=counted, parse_float=_finite, parse_constant=_no_constant
-    )
+def json_value(text: str) -> tuple[Any, Fault | None]:
+    """Return the value that a text holds and None, or None and what is wrong."""
+    text = text.rstrip()
+    start = len(text) - len(text.lstrip())
+    if text.startswith(BYTE_ORDER_MARK, start):
+        fact = "the text has a byte order mark{}."
+        return None, Fault(codes.JSON_BYTE_ORDER_MARK, start, fact)
+    too_deep = False
     try:
-        value = decoder.decode(text.strip())
-        content = text.encode()
-    except (ValueError, RecursionError):
-        return None
-    if type(value) is not dict:
-        return None
-    seen = content.translate(None, _BLANKS).count(b'":')
-    if seen != names:
-        # A string can begin with a colon; outside of strings, only names have one.
-        seen = "".join(text.split('"')[::2]).count(":")
-    return value if seen == names else None
+        value, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        return None, _malformed(text, error.msg, error.pos)
+    except (ValueError, RecursionError) as error:
+        value, too_deep = None, isinstance(error, RecursionError)
+    else:
+        if end < len(text):
+            offset = len(text) - len(text[end:].lstrip())
+            return None, _malformed(text, "Extra data", offset)
+        if encodable(text) and not _SURROGATE_ESCAPE.search(text):
+            return value, None
+    fault = _first_fault(text, start, too_deep=too_deep)
+    return (value if fault is None else None), fault
 
 
-def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """Return where a character of a text is, both counted from 1."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+def _malformed(text: str, said: str, offset: int) -> Fault:
+    words = next((own for begins, own in _EXPECTED.items() if said.startswith(begins)))
+    before = text[:offset].rstrip()
+    if before.endswith(",") and text[offset : offset + 1] in ("}", "]"):
+        # Before Python 3.13 the bracket is what the parser names.
+        words, offset = _EXPECTED["Illegal trailing comma"], len(before) - 1
+    if said.startswith("Invalid \\"):
+        # The parser names the backslash or what follows.
+        offset = text.rindex("\\", 0, offset + 1)
+    if offset == len(text):
+        words += ", the text ends"
+    hint = None
+    if text.lstrip().startswith("map["):
+        hint = "Helm printed a map as Go writes it: use toJson in the template."
+    return Fault(
+        codes.JSON_MALFORMED, offset, f"the text is not JSON{{}}: {words}.", hint
+    )
+
+
+def _first_fault(text: str, start: int, *, too_deep: bool) -> Fault | None:
+    """Return what the hooks of the parser refused, the deepest place if it gave up."""
+    names: list[set[str]] = []
+    depth = deepest = 0
+    for token in _TOKEN.finditer(text, start):
+        word = token["string"] or token.group()
+        if word in "{[":
+            names.append(set())
+            if len(names) > depth:
+                depth, deepest = len(names), token.start()
+        elif word in "}]":
+            # An unbalanced text can be too deep as well.
+            del names[-1:]
+        elif not too_deep:
+            code_and_fact = _wrong_scalar(word, names if token["colon"] else [])
+            if code_and_fact:
+                code, fact = code_and_fact
+                return Fault(code, token.start(), fact)
+    if not too_deep:
+        return None
+    fact = f"the JSON is {depth} levels deep{{}}, more than the parser takes."
+    return Fault(codes.JSON_TOO_DEEP, deepest, fact)
+
+
+def _wrong_scalar(word: str, names: list[set[str]]) -> tuple[Code, str] | None:
+    """Return what is wrong with a string or number; of a name, note that it is used."""
+    try:
+        value = _DECODER.decode(word)
+    except ValueError:
+        return (
+            codes.JSON_NUMBER_INVALID,
+            "the JSON{} has NaN, Infinity or a number too large to be kept.",
+        )
+    if not isinstance(value, str):
+        return None
+    if not encodable(value):
+        return (
+            codes.JSON_HALF_CHARACTER,
+            "the JSON{} has a string with half a character or bytes that are no UTF-8.",
+        )
+    if names and value in names[-1]:
+        return (
+            codes.JSON_DUPLICATE_NAME,
+            "the JSON{} gives a name a second time in the same object.",
+        )
+    if names:
+        names[-1].add(value)
+    return None
+
+
+class _Refused(ValueError):
+    """Something the parser would take, and we do not; holds nothing."""
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -145,8 +203,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    if number - number:
-        # Infinity less itself is not a number, hence true.
+    if number in (float("inf"), float("-inf")):
         raise _Refused
     return number
 
@@ -155,20 +212,15 @@ def _no_constant(_name: str) -> None:
     raise _Refused
 
 
-@cache
-def _decoder() -> JSONDecoder:
-    from json import JSONDecoder
-
-    return JSONDecoder(
-        object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_no_constant
-    )
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_no_constant
+)
 
 
-def _may_have_surrogates(text: str) -> bool:
-    """Tell whether a string may have one, as such or as an escape."""
+def encodable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return True
-    # Few texts have any escape, and one character is looked for much faster.
-    return "\\" in text and re.search(_SURROGATE_ESCAPE, text) is not None
+        return False
+    return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import keyword
 import os
-import stat
 import sys
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -14,9 +13,6 @@ from typing import Any
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.expansion import expanded
-from understack_nautobot_settings.environment.expansion import expanded_object
-from understack_nautobot_settings.environment.json_objects import LONG
-from understack_nautobot_settings.environment.json_objects import line_and_column
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.merging import layered
@@ -25,6 +21,9 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_text
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "nautobot_plugin_nornir": {
@@ -309,26 +308,17 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     env = read.mapping()
     text: str | None
     if path is not None:
-        source, text = by_file.name, _file_text(path, by_file.name, read.problems)
+        source, text = by_file.name, _file_text(path, read)
     else:
         # As it stands in the environment, so that positions are true.
         source, text = by_value.name, read.given(by_value) and env[by_value.name]
     if text is None:
         return source, {}
-    # Escaped or not, a dollar sign shows in the text, which is faster to search.
-    dollar = "$" in text
-    config = expanded_object(text, env) if dollar and len(text) >= LONG else None
-    if config is not None:
-        return source, _objects(config, source, read)
     config = read_json_object(source, text, read.problems)
     if config is None:
         return source, {}
     objects = _objects(config, source, read)
-    if dollar or r"\u0024" in text:
-        objects = expanded(
-            objects, env, variable=source, problems=read.problems, in_place=True
-        )
-    return source, objects
+    return source, expanded(objects, env, variable=source, problems=read.problems)
 
 
 def _objects(
@@ -351,37 +341,15 @@ def _objects(
     return objects
 
 
-def _file_text(path: str, source: str, problems: list[Problem]) -> str | None:
-    content = b""
-    fact = ""
+def _file_text(path: str, read: Reader) -> str | None:
     try:
-        if stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "rb") as file:
-                content = file.read()
-            fact = "" if content.strip() else f"{path} is empty."
-        else:
-            fact = f"{path} is not a file."
-    except FileNotFoundError:
-        fact = f"{path} does not exist."
-    except OSError as error:
-        fact = f"{path} cannot be read: {os.strerror(error.errno or 0)}."
-    if fact:
-        problems.append(
-            codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(
-                source, fact, "Mount the file there, or correct the path."
-            )
-        )
-        return None
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode()
-    line, column = line_and_column(before, len(before))
-    problems.append(
-        environment_codes.VALUE_NOT_UTF8.problem(
-            source,
-            f"the file is not UTF-8 at line {line}, column {column}.",
-            "Save it as UTF-8 text.",
-        )
-    )
+        text = read_text(path, CONFIGURATION_BYTES)
+    except FileRefused as refused:
+        fact = f"{path} {refused.words}."
+    else:
+        if text.strip():
+            return text
+        fact = f"{path} is empty."
+    source = variables.EXTRA_PLUGINS_CONFIG_FILE.name
+    read.problems.append(codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(source, fact))
     return None
