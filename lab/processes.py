@@ -107,8 +107,7 @@ class Process:
 
         What a server calls the port of its client: this tells whose a session is.
         """
-        own = {inode for pid in _family(self.pid) for inode in _socket_inodes(pid)}
-        return {port for inode, port in _tcp_sockets() if inode in own}
+        return tcp_ports(self.pid)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the program itself."""
@@ -210,6 +209,12 @@ def dying_with_us(
     return [*command, "--"]
 
 
+def tcp_ports(pid: int) -> set[int]:
+    """Return the local ports of a process and its children, as it sees them."""
+    own = {inode for member in _family(pid) for inode in _socket_inodes(member)}
+    return {port for inode, port in _tcp_sockets(pid) if inode in own}
+
+
 def user_group(user: str) -> str:
     """Return the id of the user's own group."""
     import pwd
@@ -235,8 +240,11 @@ def _socket_inodes(pid: int) -> Iterator[str]:
                     yield target[len("socket:[") : -1]
 
 
-def _tcp_sockets() -> Iterator[tuple[str, int]]:
-    """Yield inode and local port of every TCP socket over IPv4: see proc(5)."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+def _tcp_sockets(pid: int) -> Iterator[tuple[str, int]]:
+    """Yield inode and local port of every TCP socket over IPv4: see proc(5).
+
+    Of the network namespace that the process is in.
+    """
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         yield fields[9], int(fields[1].rpartition(":")[2], 16)

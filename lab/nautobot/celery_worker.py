@@ -2,7 +2,7 @@
 
 Talks as Nautobot's workers do: ``application/x-nautobot-json`` and nothing else.
 
-    python -m lab.nautobot.celery_worker NAME QUEUE
+    python -m lab.nautobot.celery_worker NAME QUEUE [POOL [CONCURRENCY]]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
@@ -19,10 +20,45 @@ from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 
 
+BY_HAND = "LAB_BY_HAND"
+"""Set, a process takes nothing from the library but the TLS options."""
+
+
+def without_library(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the TLS options, and the drivers' own in everything else."""
+    default = settings["DATABASES"]["default"]
+    cache = settings["CACHES"]["default"]
+    pool = cache["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    kept = {
+        name: value
+        for name, value in pool.items()
+        if name.startswith("ssl_") or name in {"username", "password"}
+    }
+    tls = {
+        name: value
+        for name, value in default.get("OPTIONS", {}).items()
+        if name.startswith("ssl")
+    }
+    return {
+        **settings,
+        "DATABASES": {"default": {**default, "OPTIONS": tls}},
+        "CACHES": {
+            "default": {
+                **cache,
+                "OPTIONS": {**cache["OPTIONS"], "CONNECTION_POOL_KWARGS": kept},
+            }
+        },
+        "CELERY_BROKER_TRANSPORT": None,
+        "CELERY_BROKER_TRANSPORT_OPTIONS": {},
+    }
+
+
 def celery_app() -> Celery:
     """Return an application on the settings of this process' environment."""
     namespace = nautobot_settings(os.environ)
     configure(namespace, os.environ)
+    if os.environ.get(BY_HAND):
+        namespace = without_library(namespace)
     register(
         "nautobot_json", json.dumps, json.loads, "application/x-nautobot-json", "utf-8"
     )
@@ -52,14 +88,16 @@ def celery_app() -> Celery:
 
 
 if __name__ == "__main__":
+    name, queue, *pool = sys.argv[1:]
     celery_app().worker_main(
         [
             "worker",
-            f"--hostname={sys.argv[1]}",
-            f"--queues={sys.argv[2]}",
-            "--pool=solo",
+            f"--hostname={name}",
+            f"--queues={queue}",
+            f"--pool={pool[0] if pool else 'solo'}",
+            f"--concurrency={pool[1] if pool[1:] else '1'}",
             "--loglevel=INFO",
-            "--without-gossip",
-            "--without-mingle",
+            # A pool as Nautobot starts it talks to other workers as well.
+            *(() if pool else ("--without-gossip", "--without-mingle")),
         ]
     )

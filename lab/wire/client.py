@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.nautobot.celery_worker import BY_HAND
+from lab.nautobot.celery_worker import without_library
 from lab.processes import dying_with_us
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,16 +40,19 @@ class Client:
         self,
         kind: str,
         environment: Mapping[str, str],
+        *,
+        python: str | os.PathLike[str] = sys.executable,
     ) -> None:
         """Start the process.
 
         Args:
             kind: See above.
             environment: What the deployment sets.
+            python: The interpreter, where it runs elsewhere.
         """
         self.kind = kind
         self._popen = subprocess.Popen(
-            [*dying_with_us(), sys.executable, "-m", __name__, kind],
+            [*dying_with_us(), python, "-m", __name__, kind],
             env={
                 **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
                 "PYTHONPATH": str(REPOSITORY),
@@ -233,34 +238,11 @@ class _Broker:
     request = use
 
 
-class _DefaultRedis:
-    """redis-py as it comes, with nothing but the TLS options: what is compared with."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        import redis
-
-        default = settings["CACHES"]["default"]
-        pool = default["OPTIONS"]["CONNECTION_POOL_KWARGS"]
-        kept = {
-            name: value
-            for name, value in pool.items()
-            if name.startswith("ssl_") or name in {"username", "password"}
-        }
-        self._client = redis.Redis.from_url(default["LOCATION"], **kept)
-
-    def new(self) -> dict[str, Any]:
-        """Drop the connection and make another, for one command."""
-        self._client.connection_pool.disconnect()
-        self._client.ping()
-        return {}
-
-
 ACTIONS = {
     "psycopg2": _Database,
     "psycopg": _Database,
     "cache": _Cache,
     "broker": _Broker,
-    "default redis": _DefaultRedis,
 }
 
 
@@ -268,7 +250,8 @@ def _settings() -> dict[str, Any]:
     from tests.live.deployment import configured
 
     # What Nautobot does not decide from the environment is not ours to repeat.
-    return configured(dict(os.environ))
+    settings = configured(dict(os.environ))
+    return without_library(settings) if os.environ.get(BY_HAND) else settings
 
 
 def _answer(client: Any, request: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

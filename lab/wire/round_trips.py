@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lab.nautobot.celery_worker import BY_HAND
 from lab.servers.delay_proxy import DelayProxy
 from lab.wire.client import Client
 from lab.wire.deployment import Say
@@ -36,7 +37,7 @@ def show(behind: Servers, say: Say) -> list[Promise]:
         promises[-1] = promises[-1]._replace(held=(before[0], after[0]) == (6, 4))
     say("round trips of Redis")
     redis = behind.gateway.port("redis")
-    before = _counted("default redis", behind, "NAUTOBOT_REDIS_PORT", redis, DEFAULTS)
+    before = _counted("cache", behind, "NAUTOBOT_REDIS_PORT", redis, {BY_HAND: "1"})
     for kind in ("cache", "broker"):
         after = _counted(kind, behind, "NAUTOBOT_REDIS_PORT", redis, {})
         promise = _promise(

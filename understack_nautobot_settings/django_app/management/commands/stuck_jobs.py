@@ -1,0 +1,99 @@
+"""``nautobot-server stuck_jobs``: jobs whose message is gone."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.core.management.base import CommandParser
+from django.db import DatabaseError
+from kombu.exceptions import OperationalError
+
+FINE = 0
+WRONG = 1
+COULD_NOT = 2
+
+
+class Command(BaseCommand):
+    """Names stuck jobs, and ends or resubmits those that it is told to."""
+
+    help = (
+        "List jobs that are PENDING, on no queue and held by no worker: their message "
+        "was lost, and they will never run. Those that are named can be ended as "
+        "FAILURE, or resubmitted under their own id. Exit status 0 if there is none "
+        "or all that were named are dealt with, 1 if there are some, 2 if the "
+        "database or the broker cannot be asked."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments."""
+        parser.add_argument(
+            "action", nargs="?", choices=("list", "end", "resubmit"), default="list"
+        )
+        parser.add_argument(
+            "jobs", nargs="*", help="ids of job results, or names of jobs"
+        )
+        parser.add_argument(
+            "--older-than",
+            type=float,
+            metavar="SECONDS",
+            help="how old a job has to be, 900 by default",
+        )
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="say what would change, change nothing",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look, act, and leave with the status."""
+        del args
+        try:
+            status = self._act(options)
+        except (DatabaseError, LookupError, OSError, OperationalError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            self.stderr.write(f"Stuck jobs cannot be looked for: {reason}")
+            status = COULD_NOT
+        if status:
+            sys.exit(status)
+
+    def _act(self, options: dict[str, Any]) -> int:
+        from understack_nautobot_settings.queues import stuck_jobs
+
+        action, names = options["action"], set(options["jobs"])
+        if action != "list" and not names:
+            self.stderr.write(f"Name the jobs to {action}: their ids, or their names.")
+            return COULD_NOT
+        older_than = options["older_than"]
+        if older_than is None:
+            older_than = stuck_jobs.GRACE_SECONDS
+        found = stuck_jobs.stuck_jobs(older_than, ask_workers=True)
+        if action == "list":
+            for job in found:
+                self.stdout.write(str(job))
+            self.stdout.write(f"stuck jobs: {len(found)}")
+            return WRONG if found else FINE
+        chosen = [job for job in found if names & {job.id, job.name}]
+        unknown = names - {text for job in chosen for text in (job.id, job.name)}
+        for name in sorted(unknown):
+            self.stderr.write(f"{name} is not stuck.")
+        failed = bool(unknown)
+        for job in chosen:
+            inputs = stuck_jobs.inputs_of(job) if action == "resubmit" else None
+            if action == "resubmit" and inputs is None:
+                self.stderr.write(
+                    f"{job} cannot be resubmitted: its inputs were in the lost message "
+                    "alone. End it, and run the job again."
+                )
+                failed = True
+            elif options["dry_run"]:
+                self.stdout.write(f"would {action} {job}")
+            elif stuck_jobs.end(job) if inputs is None else stuck_jobs.resubmit(
+                job, inputs
+            ):
+                self.stdout.write(f"{action} {job}")
+        suffix = " (dry run)" if options["dry_run"] else ""
+        self.stdout.write(f"stuck jobs: {len(found)}, named: {len(chosen)}{suffix}")
+        return WRONG if failed else FINE
