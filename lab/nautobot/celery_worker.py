@@ -19,7 +19,6 @@ from kombu.serialization import register
 from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 
-
 BY_HAND = "LAB_BY_HAND"
 """Set, a process takes nothing from the library but the TLS options."""
 

@@ -11,6 +11,7 @@ Runs as a process of its own in the namespace of the servers: `main`.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,12 +84,15 @@ class Ran(NamedTuple):
         )
 
 
-def show(directory: Path, say: Say, *, pools: Sequence[str] = ("prefork",)) -> list[Promise]:
+def show(
+    directory: Path, say: Say, *, pools: Sequence[str] = ("prefork",)
+) -> list[Promise]:
     """Run `main` in a namespace of its own, and return what it saw.
 
     Raises:
         MissingProgram: There is no namespace without root, `ip` and `nft`.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     with network.cluster() as name:
         done = subprocess.run(
             [
@@ -122,28 +126,23 @@ class _Worker:
         self, stack: ExitStack, site: network.Site, env: Mapping[str, str], logs: Path
     ) -> None:
         log = logs / f"{self.queue}.log"
-        self.process = stack.enter_context(
-            _ended(
-                Process(
-                    self.queue,
-                    [
-                        *(site.python, "-m", "lab.nautobot.celery_worker"),
-                        *(f"{self.queue}@site", self.queue, self.pool),
-                    ],
-                    log=log,
-                    ready=lambda: b" ready." in log.read_bytes(),
-                    environment=env,
-                    directory=REPOSITORY,
-                )
-            )
+        command = [site.python, "-m", "lab.nautobot.celery_worker"]
+        self.process = Process(
+            self.queue,
+            [*command, f"{self.queue}@site", self.queue, self.pool],
+            log=log,
+            ready=lambda: b" ready." in log.read_bytes(),
+            environment=env,
+            directory=REPOSITORY,
         )
+        stack.callback(self.process.end, signal.SIGQUIT)
 
     def judge(self, admin: Any) -> Ran:
         runs = Counter(admin.lrange(f"ran-{self.queue}", 0, -1))
-        left = {json.loads(raw)["headers"]["id"] for raw in admin.lrange(self.queue, 0, -1)}
-        held = {
-            json.loads(raw)[0]["headers"]["id"] for raw in admin.hvals("unacked")
+        left = {
+            json.loads(raw)["headers"]["id"] for raw in admin.lrange(self.queue, 0, -1)
         }
+        held = {json.loads(raw)[0]["headers"]["id"] for raw in admin.hvals("unacked")}
         waiting = left | held
         return Ran(
             sent=len(self.sent),
@@ -152,19 +151,6 @@ class _Worker:
             repeated=sum(runs[id_] > 1 for id_ in self.sent),
             next_job=self.next_job,
         )
-
-
-class _ended:
-    """A process that ends with the context."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def __enter__(self) -> Process:
-        return self._process
-
-    def __exit__(self, *raised: object) -> None:
-        self._process.end()
 
 
 def main() -> None:
@@ -272,7 +258,8 @@ def _workers(
             )
             return str(task.id)
 
-        first = {send(worker): worker for worker in workers}
+        for worker in workers:
+            send(worker)
         _wait(lambda: all(admin.llen(f"ran-{one.queue}") for one in workers), 60)
         time.sleep(5)
         # A renewal in the same moment: what connects anew has to use it.
@@ -280,7 +267,6 @@ def _workers(
         for worker in workers:
             site.forget(worker.process.tcp_ports, worker.direction)
         lost = time.monotonic()
-        del first
         while time.monotonic() - lost < WATCHED_SECONDS:
             waiting = [one for one in workers if one.next_job is None]
             if not waiting:

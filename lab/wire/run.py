@@ -11,6 +11,7 @@ from lab.installation import MissingProgram
 from lab.nautobot.deployment import Nautobot
 from lab.wire import faults
 from lab.wire import fleet
+from lab.wire import flows
 from lab.wire import gateway_job
 from lab.wire import hostile
 from lab.wire import renewal
@@ -31,8 +32,10 @@ WITHOUT_NAUTOBOT = (
     swaps.SECTION,
     fleet.SECTION,
 )
+# In namespaces of their own, with servers of their own.
+APART = (flows.SECTION,)
 WITH_NAUTOBOT = (gateway_job.SECTION, renewal.SECTION, faults.SECTION)
-SECTIONS = (*WITHOUT_NAUTOBOT, *WITH_NAUTOBOT)
+SECTIONS = (*APART, *WITHOUT_NAUTOBOT, *WITH_NAUTOBOT)
 
 
 def everything(directory: Path, say: Say, only: Iterable[str]) -> list[Promise]:
@@ -56,6 +59,7 @@ def everything(directory: Path, say: Say, only: Iterable[str]) -> list[Promise]:
             say(f"{section}: {error}")
             shown.append(broken(section, error))
 
+    attempt(flows.SECTION, lambda: flows.show(directory / "flows", say))
     if wanted & set(WITHOUT_NAUTOBOT):
         with ExitStack() as stack:
             behind = stack.enter_context(servers(directory / "plain"))

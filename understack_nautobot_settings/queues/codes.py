@@ -56,3 +56,13 @@ QUEUE_REFUSED = Code(
     "Nautobot refused to list or change jobs or their queues.",
     "Correct the permissions of the user whose token this is, or what is refused.",
 )
+
+# --- jobs -------------------------------------------------------------------
+
+JOB_STUCK = Code(
+    "job-stuck",
+    WARNING,
+    "A job is PENDING, on no queue and held by no worker: its message was lost, and "
+    "it will never run.",
+    "List, end or resubmit such jobs: nautobot-server stuck_jobs --help.",
+)

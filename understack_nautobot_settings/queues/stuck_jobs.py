@@ -44,7 +44,8 @@ class StuckJob(NamedTuple):
 
     def __str__(self) -> str:
         """Return who waits where and how long."""
-        return f"{self.id} {self.name} on queue {self.queue}, {self.seconds:.0f} s old"
+        minutes = self.seconds / 60
+        return f"{self.id} {self.name}, queue {self.queue}, {minutes:.0f} minutes old"
 
 
 def stuck_jobs(

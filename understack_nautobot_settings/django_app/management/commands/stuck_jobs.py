@@ -90,8 +90,10 @@ class Command(BaseCommand):
                 failed = True
             elif options["dry_run"]:
                 self.stdout.write(f"would {action} {job}")
-            elif stuck_jobs.end(job) if inputs is None else stuck_jobs.resubmit(
-                job, inputs
+            elif (
+                stuck_jobs.end(job)
+                if inputs is None
+                else stuck_jobs.resubmit(job, inputs)
             ):
                 self.stdout.write(f"{action} {job}")
         suffix = " (dry run)" if options["dry_run"] else ""
