@@ -15,7 +15,7 @@ from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.commands import reference
-from understack_nautobot_settings.commands.report import shown
+from understack_nautobot_settings.commands.show import shown
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag

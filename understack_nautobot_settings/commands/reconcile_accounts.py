@@ -20,9 +20,9 @@ from understack_nautobot_settings.accounts.reconcile import Backend
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.remote import RemoteAccounts
 from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.commands.remote_nautobot import COULD_NOT
-from understack_nautobot_settings.commands.remote_nautobot import FINE
-from understack_nautobot_settings.commands.remote_nautobot import WRONG
+from understack_nautobot_settings.commands.command import COULD_NOT_CHECK
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import WRONG
 from understack_nautobot_settings.commands.remote_nautobot import Connect
 from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
@@ -155,7 +155,7 @@ def run_account_command(
         write(last)
     if any(one.severity == ERROR for one in problems):
         return WRONG
-    return COULD_NOT if failure else FINE
+    return COULD_NOT_CHECK if failure else FINE
 
 
 def _backend(

@@ -14,9 +14,9 @@ from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.commands.remote_nautobot import COULD_NOT
-from understack_nautobot_settings.commands.remote_nautobot import FINE
-from understack_nautobot_settings.commands.remote_nautobot import WRONG
+from understack_nautobot_settings.commands.command import COULD_NOT_CHECK
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import WRONG
 from understack_nautobot_settings.commands.remote_nautobot import Connect
 from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
@@ -109,7 +109,7 @@ def run_queue_command(
         write(last)
     if _errors(problems):
         return WRONG
-    return COULD_NOT if failure else FINE
+    return COULD_NOT_CHECK if failure else FINE
 
 
 def _backend(

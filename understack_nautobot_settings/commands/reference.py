@@ -1,7 +1,8 @@
-"""The reference, written from the declarations: variables and problem codes."""
+"""The command ``reference``: variables and problem codes as they are declared."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 from understack_nautobot_settings.accounts import codes as accounts_codes
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks import codes as checks_codes
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import CouldNotCheck
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -49,6 +56,50 @@ CONCERNS = {
 """The concerns of variables in the order of the reference, with their headings."""
 
 _ENV_WIDTH = 78
+
+
+_TOPICS = ("variables", "problems")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "topic",
+        nargs="?",
+        type=word_of("topic", _TOPICS),
+        default="variables",
+        metavar="{variables,problems}",
+        help="what to print (default: variables)",
+    )
+    parser.add_argument(
+        "--format",
+        type=word_of("format", ("markdown", "json-schema", "env")),
+        metavar="FORM",
+        default="markdown",
+        help="form of the variables: markdown, json-schema or env (default: markdown)",
+    )
+
+
+def _run(arguments: Any, console: Console) -> Outcome:
+    del console
+    if arguments.topic == "problems":
+        if arguments.format != "markdown":
+            raise CouldNotCheck("problems are printed as markdown only")
+        return Outcome(FINE, problems_markdown())
+    formats = {
+        "markdown": variables_markdown,
+        "json-schema": variables_schema,
+        "env": variables_env_file,
+    }
+    return Outcome(FINE, formats[arguments.format]())
+
+
+COMMAND = Command(
+    "reference",
+    "print the reference of variables or problems",
+    "Print every variable, or every problem code with its cause and fix.",
+    _add_arguments,
+    _run,
+)
 
 
 def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:

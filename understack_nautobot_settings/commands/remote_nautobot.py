@@ -16,9 +16,6 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
 
-FINE = 0
-WRONG = 1
-COULD_NOT = 2
 DAY = 86400
 
 Write = Callable[[str], object]

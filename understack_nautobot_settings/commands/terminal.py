@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
+from unicodedata import combining
+from unicodedata import east_asian_width
 
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 
 NARROWEST = 40
 WIDEST = 100
 
 
-class Page(NamedTuple):
+class Terminal(NamedTuple):
     """What a report is written on.
 
     Attributes:
@@ -34,16 +38,22 @@ class Page(NamedTuple):
         codes = ";".join(_STYLES[style] for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
+    def mark(self, good: bool) -> str:
+        """Return the mark of what is well, or is not."""
+        if self.symbols:
+            return "✓" if good else "✗"
+        return "+" if good else "E"
+
     def rule(self) -> str:
-        """Return a line across the page."""
+        """Return a line across the terminal."""
         return self.painted(("─" if self.symbols else "-") * self.width, "faint")
 
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
-def page_for(stream: object, env: Mapping[str, str]) -> Page:
-    """Return the page that a stream writes on: a table at a terminal alone.
+def terminal_of(stream: object, env: Mapping[str, str]) -> Terminal:
+    """Return what a stream writes on: there are tables at a terminal alone.
 
     Args:
         stream: Where the report goes, a text file.
@@ -57,9 +67,9 @@ def page_for(stream: object, env: Mapping[str, str]) -> Page:
     except (AttributeError, ValueError):
         terminal = False
     if not terminal:
-        return Page(symbols=symbols)
+        return Terminal(symbols=symbols)
     colour = not env.get("NO_COLOR") and env.get("TERM") != "dumb"
-    return Page(True, _width(stream, env), colour, symbols)
+    return Terminal(True, _width(stream, env), colour, symbols)
 
 
 def _width(stream: object, env: Mapping[str, str]) -> int:
@@ -75,11 +85,6 @@ def _width(stream: object, env: Mapping[str, str]) -> int:
 
 def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining
-    from unicodedata import east_asian_width
-
     return sum(
         0 if combining(one) else 1 + (east_asian_width(one) in "WF") for one in text
     )
@@ -102,17 +107,44 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def padded(text: str, width: int) -> str:
-    """Return the text with blanks up to the width."""
-    return text + " " * (width - columns(text))
-
-
-def headed(left: str, right: str, page: Page) -> str:
+def headed(left: str, right: str, terminal: Terminal) -> str:
     """Return a heading with a remark at the right margin."""
-    room = page.width - columns(left)
-    return page.painted(left, "bold") + right.rjust(room)
+    room = terminal.width - columns(left)
+    return terminal.painted(left, "bold") + right.rjust(room)
 
 
 def counted(number: int, noun: str) -> str:
     """Return ``1 error``, ``2 errors``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def problem_line(problem: Problem) -> str:
+    """Return a problem as one line: severity, code, variable, fact, remedy."""
+    # The documented text of a missing file ends with its path.
+    fact = problem.message.removesuffix(".") + "." * bool(problem.message)
+    text = " ".join(word for word in (fact, problem.hint) if word)
+    return printable(f"{problem.severity} {problem.code} {problem.variable}: {text}")
+
+
+def problem_block(problem: Problem, terminal: Terminal) -> list[str]:
+    """Return a problem as a few lines of a table."""
+    error = problem.severity == ERROR
+    mark = terminal.mark(False) if error else "!" if terminal.symbols else "W"
+    arrow = "→ " if terminal.symbols else "> "
+    names = wrapped(problem.variable, terminal.width - 2)
+    lines = [
+        terminal.painted(
+            f"{' ' if number else mark} {name}", "bold", "red" if error else "yellow"
+        )
+        for number, name in enumerate(names)
+    ]
+    room = terminal.width - columns(names[-1]) - 3
+    if len(problem.code) <= room:
+        lines[-1] += " " + terminal.painted(problem.code.rjust(room), "faint")
+    else:
+        lines.append(terminal.painted(f"  {problem.code}", "faint"))
+    lines += [f"  {line}" for line in wrapped(problem.message, terminal.width - 2)]
+    if problem.hint:
+        first, *rest = wrapped(problem.hint, terminal.width - 4)
+        lines += [f"  {arrow}{first}", *(f"    {line}" for line in rest)]
+    return lines

@@ -1,0 +1,274 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from understack_nautobot_settings.checks.provenance import DEEPEST
+from understack_nautobot_settings.checks.provenance import settings_provenance
+from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.show import shown
+from understack_nautobot_settings.commands.show import shown_text
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.fragments import plugins
+
+KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
+TABLE = Terminal(table=True, width=60, symbols=True)
+
+
+def settings_shown(env, **options):
+    env = {**KEY, **env}
+    return shown(settings_provenance(env, **options), env).settings
+
+
+def plugin(config, **env):
+    text = json.dumps({"p": config})
+    found = settings_shown({"NAUTOBOT_EXTRA_PLUGINS_CONFIG": text, **env})
+    return found["PLUGINS_CONFIG"]["p"]
+
+
+def test_declared_secret_is_masked():
+    found = settings_shown(
+        {
+            "NAUTOBOT_DB_PASSWORD": "of the database",
+            "NAUTOBOT_REDIS_PASSWORD": "of Redis",
+            "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://sso.example.org/realms/main",
+            "SOCIAL_AUTH_OIDC_SECRET": "of sign-on",
+        }
+    )
+
+    assert found["SECRET_KEY"] == "***"
+    assert found["DATABASES"]["default"]["PASSWORD"] == "***"
+    pool = found["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    assert pool["password"] == "***"
+    assert found["CELERY_BROKER_URL"] == "redis://***@localhost:6379/0"
+    assert found["SOCIAL_AUTH_OIDC_SECRET"] == "***"
+    assert found["SOCIAL_AUTH_OIDC_KEY"] == "nautobot"
+    assert (
+        found["SOCIAL_AUTH_OIDC_OIDC_ENDPOINT"] == "https://sso.example.org/realms/main"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_as"),
+    [
+        ("redis://redis:6379/0", "redis://redis:6379/0"),
+        ("rediss://:s3cret@redis:6379/0", "rediss://***@redis:6379/0"),
+        ("rediss://u:s/3#c@r?et@redis:6379/0", "rediss://***@redis:6379/0"),
+        (
+            "unix:///run/redis.sock?virtual_host=2",
+            "unix:///run/redis.sock?virtual_host=2",
+        ),
+        ("redis://redis?password=s3cret", "redis://redis?password=***"),
+        ("redis://redis?db=1&s3cret", "redis://redis?db=1&***"),
+        ("amqps://u:s3cret@broker//", "amqps://***@broker//"),
+        ("sentinel://:s@a:1;sentinel://:s@b:2", "sentinel://***@b:2"),
+        ("redis://a/0;s3cret", "***"),
+        ("s3cret", "***"),
+        ("redis://:s3cret", "***"),
+        ("redis://redis:s3cret/0", "***"),
+        ("rediss://[fd00::1]:6379/0", "rediss://[fd00::1]:6379/0"),
+        ("s3cret://redis", "***"),
+        ("redis://redis/AbCdEfGhIjKlMnOp0123", "***"),
+    ],
+)
+def test_credentials_in_a_url_are_masked(url, shown_as):
+    found = settings_shown({"NAUTOBOT_CELERY_BROKER_URL": url})
+
+    assert found["CELERY_BROKER_URL"] == shown_as
+
+
+def test_credentials_in_a_list_of_urls_are_masked():
+    caches = {"default": {"LOCATION": ["redis://:s3cret@a/1", "redis://:s3cret@b/1"]}}
+
+    found = settings_shown({}, namespace={"CACHES": caches})
+
+    assert found["CACHES"]["default"]["LOCATION"] == [
+        "redis://***@a/1",
+        "redis://***@b/1",
+    ]
+
+
+def test_secret_that_looks_like_a_url_is_masked_whole():
+    assert settings_shown({"NAUTOBOT_SECRET_KEY": "s3cret://"})["SECRET_KEY"] == "***"
+
+
+HARMLESS = {"n": 1, "width": 0.15, "enabled": True, "off": False, "none": None}
+
+
+def test_plugin_configuration_shows_numbers_and_booleans():
+    config = {**HARMLESS, "empty": "", "list": [1, True], "nested": {"size": 3}}
+
+    assert plugin(config) == config
+
+
+NAMES = [
+    *("snmp_community", "psk", "bearer", "sshkey", "password", "apiKey", "a", "url"),
+    *("mapping", "keyboard", "db_pass", "dsn", "pin", "webhook", "user", "community"),
+    *("x", "HTTP_PROXY", "cert", "login", "seed", "otp", "connection", "headers"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_in_plugin_configuration_is_masked_whatever_its_name(name):
+    assert plugin({name: "c4n4ry"}) == {name: "***"}
+    assert plugin({"a": {name: ["c4n4ry"]}}) == {"a": {name: ["***"]}}
+    assert plugin({name: {"a": "c4n4ry"}}) == {name: {"a": "***"}}
+
+
+@given(
+    config=st.recursive(
+        st.text().map(lambda text: f"c4n4ry{text}") | st.integers() | st.booleans(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_plugin_configuration_never_shows_text(config):
+    assert "c4n4ry" not in json.dumps(plugin({"a": config}))
+
+
+@pytest.mark.parametrize("name", ["db_pass", "apiKey", "pin", "snmp_community"])
+def test_number_with_a_secretive_name_is_masked(name):
+    assert plugin({name: 1234}) == {name: "***"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("${S}", id="whole"),
+        pytest.param("x${S:-d}y", id="in a text"),
+        pytest.param("${S|json}", id="cast to JSON"),
+        pytest.param("${S|int}", id="cast to a number"),
+        pytest.param(["$<S>", "x"], id="in a list"),
+    ],
+)
+def test_value_from_a_reference_is_masked_as_one(value):
+    assert plugin({"a": value}, S="1234") == {"a": "***"}
+
+
+def test_number_that_json_does_not_have_is_shown_as_text():
+    base = {"PLUGINS": ["p"], "PLUGINS_CONFIG": {"p": {"a": float("inf")}}}
+
+    assert settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"] == {"a": "inf"}
+
+
+def test_default_of_a_plugin_is_shown():
+    namespace = {
+        "PLUGINS": ["nautobot_plugin_nornir"],
+        "PLUGINS_CONFIG": plugins.DEFAULTS,
+    }
+    found = settings_shown({}, namespace=namespace)
+
+    nornir = found["PLUGINS_CONFIG"]["nautobot_plugin_nornir"]["nornir_settings"]
+    assert nornir["credentials"].endswith("CredentialsNautobotSecrets")
+
+
+def test_value_nested_too_deep_is_masked():
+    config = innermost = {}
+    for _ in range(DEEPEST):
+        innermost["a"] = innermost = {}
+    innermost["a"] = "${S}"
+    lists = "s3cret"
+    for _ in range(DEEPEST * 2):
+        lists = [lists]
+
+    text = json.dumps(plugin({"deep": config, "lists": lists}, S="s3cret"))
+
+    assert "s3cret" not in text
+    assert "***" in text
+
+
+def test_object_is_named_and_not_printed():
+    class Retry:
+        def __repr__(self):
+            return "s3cret"
+
+    base = {
+        "PLUGINS": ["p"],
+        "PLUGINS_CONFIG": {
+            "p": {"a": Retry(), "b": Retry, "c": len, "d": {2, 1}, "e": (1, 2)}
+        },
+    }
+
+    found = settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"]
+
+    here = f"{__name__}.{test_object_is_named_and_not_printed.__name__}"
+    assert found == {
+        "a": f"<{here}.<locals>.Retry>",
+        "b": f"<{here}.<locals>.Retry>",
+        "c": "<builtins.len>",
+        "d": ["1", "2"],
+        "e": [1, 2],
+    }
+
+
+secrets = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1
+).map(lambda text: f"c4n4ry{text}")
+
+
+@given(secret=secrets, extra=st.text(st.characters(exclude_categories=["Cs"])))
+def test_secret_of_any_text_is_never_shown(secret, extra):
+    env = {
+        "NAUTOBOT_SECRET_KEY": secret,
+        "NAUTOBOT_DB_PASSWORD": secret,
+        "NAUTOBOT_REDIS_PASSWORD": secret,
+        "NAUTOBOT_REDIS_USERNAME": secret,
+        "NAUTOBOT_CELERY_BROKER_URL": f"redis://{extra}:{secret}@host/0",
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://sso.example.org",
+        "SOCIAL_AUTH_OIDC_SECRET": secret,
+        "PLUGIN": secret,
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": json.dumps(
+            {"p": {"a": "${PLUGIN}", "password": secret, "c": f"{extra}${{PLUGIN}}"}}
+        ),
+    }
+
+    show = shown(settings_provenance(env), env)
+
+    for text in (as_json(show), shown_text(show, Terminal()), shown_text(show, TABLE)):
+        assert "c4n4ry" not in text
+
+
+# --- the fingerprint -----------------------------------------------------------
+
+
+def fingerprint(**env):
+    env = {**KEY, **env}
+    return shown(settings_provenance(env), env).fingerprint
+
+
+def test_fingerprint_differs_with_settings_and_not_with_secrets():
+    ours = fingerprint(NAUTOBOT_DB_PASSWORD="one")
+
+    assert len(ours) == 16
+    assert int(ours, 16)
+    assert ours == fingerprint(NAUTOBOT_DB_PASSWORD="two")
+    assert ours != fingerprint()
+    assert ours != fingerprint(NAUTOBOT_DB_PASSWORD="one", NAUTOBOT_DB_HOST="db")
+    assert ours != fingerprint(
+        NAUTOBOT_DB_PASSWORD="one", UNDERSTACK_EXPIRY_WARNING="10"
+    )
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1)
+)
+def test_fingerprint_is_the_same_whatever_the_secret(secret):
+    ours, theirs = (
+        fingerprint(
+            NAUTOBOT_DB_PASSWORD=text,
+            NAUTOBOT_DB_HOST="localhost",
+            S=text,
+            NAUTOBOT_EXTRA_PLUGINS_CONFIG='{"p": {"a": "${S}", "b": ["x${S}"]}}',
+        )
+        for text in (f"{secret}!", "localhost")
+    )
+
+    assert ours == theirs
+
+
+def test_fingerprint_is_the_same_for_a_default_that_is_written_out():
+    assert fingerprint() == fingerprint(UNDERSTACK_EXPIRY_WARNING="30")

@@ -1,0 +1,175 @@
+"""The command ``check``: all problems, offline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.certificates.reading import utc
+from understack_nautobot_settings.checks.inspection import Inspection
+from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import WRONG
+from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import CouldNotCheck
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_json
+from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.commands.terminal import columns
+from understack_nautobot_settings.commands.terminal import counted
+from understack_nautobot_settings.commands.terminal import headed
+from understack_nautobot_settings.commands.terminal import problem_block
+from understack_nautobot_settings.commands.terminal import problem_line
+from understack_nautobot_settings.commands.terminal import terminal_of
+from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import printable
+
+_MOST_DIGITS = 5
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    roles = variables.ROLE.kind.words  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--role",
+        type=word_of("role", roles),
+        metavar=f"{{{','.join(roles)}}}",
+        help="what the pod does (default: UNDERSTACK_ROLE); site-worker wants a "
+        "partition, its queue and hosts",
+    )
+    parser.add_argument(
+        "--expiry-warning",
+        type=_days,
+        metavar="DAYS",
+        help="warn of certificates that expire within DAYS "
+        "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
+    )
+    add_json(parser)
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise CouldNotCheck(f"'{printable(text)}' is not a number of days")
+    return int(text)
+
+
+def _run(arguments: Any, console: Console) -> Outcome:
+    inspection = inspect_environment(
+        console.env,
+        role=arguments.role,
+        expiry_warning_days=arguments.expiry_warning,
+        clock=console.clock,
+    )
+    wrong = any(one.severity == ERROR for one in inspection.problems)
+    if arguments.json:
+        text = as_json(
+            {
+                "problems": [one._asdict() for one in inspection.problems],
+                "certificates": [one.as_json() for one in inspection.certificates],
+            }
+        )
+    else:
+        text = inspection_text(inspection, terminal_of(console.stdout, console.env))
+    return Outcome(WRONG if wrong else FINE, text)
+
+
+COMMAND = Command(
+    "check",
+    "list all problems, without connecting to anything",
+    "List everything that is wrong with the environment and the certificate files, "
+    "without connecting to anything. Needs neither Nautobot nor a settings file. Exit "
+    "status 1 where there is an error.",
+    _add_arguments,
+    _run,
+)
+
+
+def inspection_text(inspection: Inspection, terminal: Terminal) -> str:
+    """Return the problems, then the certificates; without a terminal one to a line."""
+    problems, certificates = inspection
+    if not terminal.table:
+        lines = [problem_line(problem) for problem in problems]
+        lines += [_certificate_line(certificate) for certificate in certificates]
+        lines.append(_summary(problems))
+        return "\n".join(lines) + "\n"
+    parts = [_problem_table(problems, terminal)]
+    if certificates:
+        parts.append(_certificate_table(certificates, terminal))
+    return "\n".join(parts)
+
+
+def _summary(problems: Sequence[Problem]) -> str:
+    errors = sum(problem.severity == ERROR for problem in problems)
+    warnings = len(problems) - errors
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+
+
+def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
+    if not problems:
+        return (
+            terminal.painted(f"{terminal.mark(True)} No problems found.", "green")
+            + "\n"
+        )
+    lines = [headed("Problems", _summary(problems), terminal), terminal.rule()]
+    for number, problem in enumerate(_together(problems)):
+        if number:
+            lines.append("")
+        lines += problem_block(problem, terminal)
+    return "\n".join(lines) + "\n"
+
+
+def _together(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems that say the same of several variables as one."""
+    alike: dict[Problem, list[str]] = {}
+    for one in problems:
+        alike.setdefault(one._replace(variable=""), []).append(one.variable)
+    return [one._replace(variable=", ".join(names)) for one, names in alike.items()]
+
+
+def _left(certificate: Certificate) -> str:
+    days = certificate.days_left
+    return "expired" if days < 0 else f"{counted(days, 'day')} left"
+
+
+def _certificate_line(one: Certificate) -> str:
+    return printable(
+        f"certificate {one.path} ({one.use}): subject {one.subject}, issuer "
+        f"{one.issuer}, serial {one.serial}, valid from {utc(one.not_before)} to "
+        f"{utc(one.not_after)}, {_left(one)}"
+    )
+
+
+def _certificate_table(certificates: Sequence[Certificate], terminal: Terminal) -> str:
+    grouped: dict[tuple[str, str, bytes], tuple[Certificate, list[str]]] = {}
+    for one in certificates:
+        key = one.path, one.serial, one.der
+        grouped.setdefault(key, (one, []))[1].append(one.use)
+    lines = [headed("Certificates", str(len(grouped)), terminal), terminal.rule()]
+    for one, uses in grouped.values():
+        left = _left(one)
+        style = "green" if one.days_left > 0 else "red"
+        where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"
+        first, *rest = wrapped(where, terminal.width - columns(left) - 2)
+        gap = " " * (terminal.width - columns(first) - columns(left))
+        lines.append(
+            terminal.painted(first, "bold") + gap + terminal.painted(left, style)
+        )
+        lines += [terminal.painted(line, "bold") for line in rest]
+        for name, value in (
+            ("subject", one.subject),
+            ("issuer", one.issuer),
+            ("serial", one.serial),
+            ("valid", f"{utc(one.not_before)} to {utc(one.not_after)}"),
+        ):
+            start, *more = wrapped(value, terminal.width - 12)
+            lines.append(f"  {name:<8}  {start}")
+            lines += [f"{'':12}{line}" for line in more]
+    return "\n".join(lines) + "\n"

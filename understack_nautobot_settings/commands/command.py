@@ -1,0 +1,162 @@
+"""What a command is: its arguments, what it works with, how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+from typing import NamedTuple
+from typing import NoReturn
+from typing import TextIO
+
+from understack_nautobot_settings.problems import printable
+
+PROGRAM = "understack-nautobot-settings"
+
+FINE = 0
+WRONG = 1
+COULD_NOT_CHECK = 2
+INTERRUPTED = 130
+
+
+class Console(NamedTuple):
+    """What a command works with besides its arguments.
+
+    Attributes:
+        env: The environment that is looked at.
+        stdin: Where ``-`` reads from.
+        stdout: Where the result goes; commands return it, only `main` writes.
+        stderr: Where progress goes.
+        clock: Seconds since the epoch.
+    """
+
+    env: Mapping[str, str]
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    clock: Callable[[], float] = time.time
+
+
+class Outcome(NamedTuple):
+    """How a command ended.
+
+    Attributes:
+        status: The exit status.
+        text: The result, for standard output.
+        remarks: What else is to be said, for standard error; whole lines.
+    """
+
+    status: int
+    text: str = ""
+    remarks: str = ""
+
+
+class Stop(Exception):
+    """There is nothing to run: help was asked for."""
+
+    def __init__(self, text: str) -> None:
+        """Take what to print."""
+        super().__init__(text)
+        self.text = text
+
+
+class CouldNotCheck(Exception):
+    """Nothing can be found out; the text says why, without a secret."""
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        name: Its name.
+        help: What it does, one line for the overview.
+        description: What it does, for its own help.
+        add_arguments: Declares its arguments.
+        run: Does it.
+    """
+
+    name: str
+    help: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Any, Console], Outcome]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises what argparse would print, and never ends the process.
+
+    Its help is 78 columns wide, whatever the terminal.
+    """
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        """Take what argparse takes."""
+        super().__init__(prog, formatter_class=_Help, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise wrong usage."""
+        raise CouldNotCheck(f"{message}. Use --help for the arguments")
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        """Raise the help."""
+        del file
+        raise Stop(self.format_help())
+
+    def parsed(self, words: list[str]) -> argparse.Namespace:
+        """Return the arguments.
+
+        Raises:
+            CouldNotCheck: They are wrong.
+            Stop: Help was asked for.
+        """
+        arguments, unknown = self.parse_known_args(words)
+        if unknown:
+            unusable = unknown[0].partition("=")[0]
+            if not unusable.startswith("-"):
+                raise CouldNotCheck(f"unexpected argument '{printable(unusable)}'")
+            options = [
+                action.option_strings[-1]
+                for action in self._actions
+                if action.option_strings
+            ]
+            raise unknown_word("option", unusable, options)
+        return arguments
+
+
+class _Help(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=78)
+
+
+def word_of(noun: str, words: Iterable[str]) -> Callable[[str], str]:
+    """Return a type of argument that takes these words and suggests the nearest."""
+    known = tuple(words)
+
+    def word(text: str) -> str:
+        if text in known:
+            return text
+        raise unknown_word(noun, text, known)
+
+    return word
+
+
+def unknown_word(noun: str, text: str, known: Iterable[str]) -> CouldNotCheck:
+    """Return the error for a word that is not known, with the nearest that is."""
+    words = list(known)
+    near = get_close_matches(text, words, n=1)
+    said = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(words)}."
+    return CouldNotCheck(f"unknown {noun} '{printable(text)}'. {said}")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``, which every command has that programs read."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def as_json(value: Any) -> str:
+    """Return a report for programs."""
+    return json.dumps(value, indent=2) + "\n"

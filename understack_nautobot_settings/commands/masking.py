@@ -1,0 +1,289 @@
+"""What of the settings may be shown: an allow-list, and a mask for all the rest.
+
+A secret is never shown, never shortened and never hashed: what stands in its place
+is the same for every secret. Nothing else masks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
+from understack_nautobot_settings.checks.provenance import Trail
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments.plugins import DEFAULTS
+
+MASK = "***"
+
+_DEEPEST = 40
+_SHORTEST_SECRET = 4
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Settings of Django, Celery and Nautobot whose texts are no secrets.
+_HARMLESS_SETTINGS = _words("""
+    ALLOWED_HOSTS ALLOWED_URL_SCHEMES APPEND_SLASH AUTHENTICATION_BACKENDS
+    AUTH_USER_MODEL BASE_DIR BRANDING_TITLE CELERY_ACCEPT_CONTENT
+    CELERY_BEAT_HEARTBEAT_FILE CELERY_BEAT_SCHEDULER CELERY_BROKER_TRANSPORT
+    CELERY_RESULT_ACCEPT_CONTENT CELERY_RESULT_SERIALIZER CELERY_TASK_DEFAULT_QUEUE
+    CELERY_TASK_SERIALIZER CELERY_WORKER_HEARTBEAT_FILE CELERY_WORKER_READINESS_FILE
+    CELERY_WORKER_REDIRECT_STDOUTS_LEVEL CONSTANCE_BACKEND
+    CONSTANCE_DATABASE_CACHE_BACKEND CONSTANCE_DATABASE_PREFIX CORS_ALLOWED_ORIGINS
+    CSRF_COOKIE_SAMESITE CSRF_FAILURE_VIEW CSRF_TRUSTED_ORIGINS DATABASE_ROUTERS
+    DATETIME_FORMAT DATE_FORMAT DEFAULT_AUTO_FIELD DEFAULT_FROM_EMAIL
+    DJANGO_REDIS_CONNECTION_FACTORY EMAIL_BACKEND EMAIL_HOST EXEMPT_EXCLUDE_MODELS
+    EXEMPT_VIEW_PERMISSIONS EXTRA_INSTALLED_APPS EXTRA_MIDDLEWARE FORMAT_MODULE_PATH
+    GIT_ROOT HOSTNAME INSTALLED_APPS INTERNAL_IPS JOBS_ROOT JOB_FILE_IO_STORAGE
+    LANGUAGE_CODE LOGGING_CONFIG LOGIN_REDIRECT_URL LOGIN_URL LOG_LEVEL MEDIA_ROOT
+    MEDIA_URL MESSAGE_STORAGE MIDDLEWARE NAUTOBOT_ROOT PLUGINS REMOTE_AUTH_BACKEND
+    REMOTE_AUTH_DEFAULT_GROUPS REMOTE_AUTH_HEADER REST_FRAMEWORK_VERSION ROOT_URLCONF
+    SECURE_PROXY_SSL_HEADER SECURE_REFERRER_POLICY SESSION_CACHE_ALIAS
+    SESSION_COOKIE_SAMESITE SESSION_ENGINE SETTINGS_PATH SHORT_DATETIME_FORMAT
+    SHORT_DATE_FORMAT SOCIAL_AUTH_BACKEND_PREFIX SOCIAL_AUTH_OIDC_SCOPE STATICFILES_DIRS
+    STATIC_ROOT STATIC_URL TEST_RUNNER TIME_FORMAT TIME_ZONE VERSION
+    WSGI_APPLICATION X_FRAME_OPTIONS
+""")
+# What stands below these settings under these keys.
+_HARMLESS_KEYS = {
+    "DATABASES": _words("ENGINE HOST MIRROR NAME PORT USER"),
+    "CACHES": _words("""
+        BACKEND CLIENT_CLASS CONNECTION_FACTORY CONNECTION_POOL_CLASS KEY_PREFIX
+        PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
+    """),
+    "LOGGING": _words("() class datefmt filters format formatter handlers level style"),
+    "STORAGES": _words("BACKEND"),
+    "TEMPLATES": _words("BACKEND DIRS context_processors"),
+    "CELERY_BROKER_TRANSPORT_OPTIONS": _words("global_keyprefix master_name"),
+}
+_LIBPQ_PARAMETERS = frozenset(LIBPQ_VARIABLES.values()) - {"password", "passfile"}
+_REDIS_TLS = _words(
+    "ssl_ca_certs ssl_cert_reqs ssl_certfile ssl_keyfile ssl_min_version"
+)
+_TLS_SETTINGS = ("CACHES", "CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
+_URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+# Numbers are shown, but not under these names.
+_SECRETIVE = r"pass|pwd|pin\b|secret|token|key|auth|cred|commun|psk|salt|code|seed"
+
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"
+_PLAIN_ADDRESS = rf"{_SCHEME}{_HOST}(,{_HOST})*(/[A-Za-z0-9_./-]*)?"
+_PLAIN_QUERY = r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*"
+_OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
+_SCHEMES = _words("redis rediss redis+socket unix sentinel amqp amqps pyamqp sqs")
+
+
+class Masking:
+    """Decides what of the settings may be shown.
+
+    A text is shown where a declared variable that is no secret decides it, or where
+    the name of the setting is known to be harmless; numbers and booleans are shown;
+    everything else is masked. Nothing is shown that holds the value of a secret
+    variable, comes out of a reference in the plugin configuration, or looks like a
+    token or a PEM block.
+    """
+
+    def __init__(
+        self, given: Mapping[Trail, Any], known: frozenset[str] = frozenset()
+    ) -> None:
+        """Take what there is to judge by.
+
+        Args:
+            given: The texts of the plugin configuration of the environment by their
+                trails, references not expanded.
+            known: The values of secrets, as `known_secrets` returns them.
+        """
+        self._given = given
+        self._known = known
+        self._declared = _declared_settings()
+
+    def masked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings in plain JSON types, secrets replaced by ``***``."""
+        return {name: self._shown((name,), value) for name, value in settings.items()}
+
+    def masked_text(self, text: str) -> str:
+        """Return the text of a harmless setting or variable."""
+        hidden = (
+            "-----BEGIN" in text
+            or re.fullmatch(_OPAQUE, text)
+            or any(one in text for one in self._known)
+        )
+        if hidden:
+            return MASK
+        return self._masked_url(text) if re.search(_SCHEME, text) else text
+
+    def _shown(self, trail: Trail, value: Any) -> Any:
+        if value is None or isinstance(value, bool) or value in ("", [], {}, ()):
+            return list(value) if isinstance(value, tuple) else value
+        if _has_reference(self._given.get(trail)) or len(trail) > _DEEPEST:
+            return MASK
+        if isinstance(value, Mapping):
+            return {
+                str(key): self._shown((*trail, str(key)), item)
+                for key, item in value.items()
+            }
+        if self._declared.get(_default_alias(trail)) or trail[0] in _URLS:
+            return self._masked_secret(trail, value)
+        if isinstance(value, str):
+            shown = self._is_harmless(trail) or value == _default_of(trail)
+            return self.masked_text(value) if shown else MASK
+        if isinstance(value, int | float):
+            return self._number(trail, value)
+        if isinstance(value, list | tuple):
+            return [self._shown(trail, item) for item in value]
+        if isinstance(value, set | frozenset):
+            return sorted(str(self._shown(trail, item)) for item in value)
+        kind = value if isinstance(value, type) or callable(value) else type(value)
+        name = getattr(kind, "__qualname__", type(kind).__qualname__)
+        return f"<{getattr(kind, '__module__', '')}.{name}>"
+
+    def _is_harmless(self, trail: Trail) -> bool:
+        trail = _default_alias(trail)
+        top, *below = trail
+        if trail in self._declared or (not below and top in _HARMLESS_SETTINGS):
+            return True
+        key = below[-1] if below else ""
+        return (
+            key in _HARMLESS_KEYS.get(top, ())
+            or (top == "DATABASES" and key in _LIBPQ_PARAMETERS)
+            or (top == "CACHES" and key == "LOCATION")
+            or (top in _TLS_SETTINGS and key in _REDIS_TLS)
+        )
+
+    def _number(self, trail: Trail, value: float) -> Any:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
+        if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self._known:
+            return value if value == _default_of(trail) else MASK
+        # JSON has no infinity.
+        return value if abs(value) < float("inf") else str(value)
+
+    def _masked_secret(self, trail: Trail, value: Any) -> Any:
+        """Return the mask, and of a broker's URL what is no secret."""
+        if trail[0] not in _URLS:
+            return MASK
+        if isinstance(value, list | tuple):
+            return [self._masked_secret(trail, one) for one in value]
+        scheme = str(value).partition("://")[0]
+        return self._masked_url(str(value)) if scheme in _SCHEMES else MASK
+
+    def _masked_url(self, value: str) -> str:
+        """Return the URL without credentials; the mask where it is no plain URL."""
+        scheme = re.match(_SCHEME, value)
+        if scheme is None:
+            return MASK
+        # A password may hold anything, so everything up to the last @ goes.
+        credentials, at, address = value[scheme.end() :].rpartition("@")
+        address, question, query = address.partition("?")
+        segments = address.split("/")
+        plain = re.fullmatch(_PLAIN_ADDRESS, f"{scheme[0]}{address}")
+        if not plain or any(re.fullmatch(_OPAQUE, one) for one in segments):
+            return MASK
+        arguments = "&".join(map(_argument, query.split("&"))) if question else ""
+        who = f"{MASK}@" if credentials and at else ""
+        shown = f"{scheme[0]}{who}{address}{question}{arguments}"
+        return MASK if any(one in shown for one in self._known) else shown
+
+
+def fingerprint(
+    settings: Mapping[str, Any], env: Mapping[str, str], given: Mapping[Trail, Any]
+) -> str:
+    """Return what two pods have in common that are set alike.
+
+    A hash of the masked settings and of the effective values of the variables that
+    are no secrets. Secrets go into it in no form, and whether another value holds
+    one does not change it, so it tells nothing of them.
+
+    Args:
+        settings: The settings, secrets included.
+        env: The environment.
+        given: As `Masking` takes it.
+
+    Returns:
+        Sixteen hexadecimal digits.
+    """
+    masking = Masking(given)
+    read = Reader(env, [])
+    effective = {
+        variable.name: masking.masked_text(str(read(variable)))
+        for variable in variables.VARIABLES
+        if not (variable.secret or isinstance(variable.kind, JsonObject))
+    }
+    content = {"settings": masking.masked(settings), "variables": effective}
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def known_secrets(
+    env: Mapping[str, str], settings: Mapping[str, Any]
+) -> frozenset[str]:
+    """Return the values of secret variables, to find them where they ended up."""
+    read = Reader(env, [])
+    found: set[Any] = set()
+    for variable in variables.VARIABLES:
+        if variable.secret and not isinstance(variable.kind, JsonObject):
+            found |= {env.get(variable.name, ""), read(variable)}
+    declared = _declared_settings()
+    found |= {_at(settings, trail) for trail, secret in declared.items() if secret}
+    texts = (one.strip() for one in found if isinstance(one, str))
+    # A URL is masked by its parts.
+    return frozenset(
+        one
+        for one in texts
+        if len(one) >= _SHORTEST_SECRET and not re.match(_SCHEME, one)
+    )
+
+
+def _declared_settings() -> dict[Trail, bool]:
+    """Return which settings variables decide: True where one of them is secret."""
+    secret: dict[Trail, bool] = {}
+    for variable in variables.VARIABLES:
+        for setting in variable.settings:
+            trail = tuple(setting.split("."))
+            if not isinstance(variable.kind, JsonObject):
+                secret[trail] = secret.get(trail, False) or variable.secret
+    return secret
+
+
+def _at(settings: Mapping[str, Any], trail: Trail) -> Any:
+    here: Any = settings
+    for key in trail:
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, str) else None
+
+
+def _default_alias(trail: Trail) -> Trail:
+    """Return the trail of the alias ``default`` for that of any other alias."""
+    if trail[0] in ("DATABASES", "CACHES") and len(trail) > 1:
+        return (trail[0], "default", *trail[2:])
+    return trail
+
+
+def _default_of(trail: Trail) -> Any:
+    """Return the default of a configuration of a plugin."""
+    here: Any = {"PLUGINS_CONFIG": DEFAULTS}
+    for key in trail:
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here
+
+
+def _has_reference(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_has_reference, value))
+    if isinstance(value, Mapping):
+        return any(map(_has_reference, value.values()))
+    return isinstance(value, str) and ("${" in value or "$<" in value)
+
+
+def _argument(argument: str) -> str:
+    name, equals, _ = argument.partition("=")
+    if re.fullmatch(_PLAIN_QUERY, argument):
+        return argument
+    return f"{name}={MASK}" if equals and name.isidentifier() else MASK

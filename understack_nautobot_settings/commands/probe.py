@@ -1,0 +1,186 @@
+"""The command ``probe``: connects as Nautobot would."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import CouldNotCheck
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_json
+from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.commands.terminal import counted
+from understack_nautobot_settings.commands.terminal import headed
+from understack_nautobot_settings.commands.terminal import problem_block
+from understack_nautobot_settings.commands.terminal import problem_line
+from understack_nautobot_settings.commands.terminal import terminal_of
+from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
+from understack_nautobot_settings.probes.targets import TARGETS
+from understack_nautobot_settings.probes.targets import Ping
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.probes.targets import probe_targets
+from understack_nautobot_settings.probes.targets import probes_as_json
+from understack_nautobot_settings.problems import printable
+
+_HTTPS = "https://"
+_LONGEST = len("99999.999")
+_STAGE_INDENT = len("+ certificate  ")
+
+_known_target = word_of("target", (*TARGETS, f"{_HTTPS}HOST"))
+
+
+def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
+    """Add what ``probe`` and ``wait`` have in common.
+
+    Args:
+        parser: Takes the arguments.
+        attempt: The option for the time limit of one attempt.
+    """
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        type=_target,
+        metavar="TARGET",
+        help="database, cache, broker, worker, or an https:// URL "
+        "(default: database cache broker)",
+    )
+    parser.add_argument(
+        attempt,
+        dest="attempt_timeout",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long each attempt may take (default: 10)",
+    )
+    parser.add_argument(
+        "--ping",
+        action="store_true",
+        help="ask the worker itself through the broker, too",
+    )
+    parser.add_argument(
+        "--destination",
+        default="",
+        metavar="NAME",
+        help="name of the worker to ask (default: celery@ and this host's name)",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=seconds,
+        metavar="SECONDS",
+        help="age at which a worker's heartbeat is too old (default: 30)",
+    )
+    parser.add_argument(
+        "--tls-prefix",
+        default="",
+        metavar="PREFIX",
+        help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, as "
+        "NOETL_TLS_",
+    )
+    add_json(parser)
+
+
+def _target(text: str) -> str:
+    return text if text.startswith(_HTTPS) else _known_target(text)
+
+
+def seconds(text: str) -> float:
+    """Return the seconds that an argument gives."""
+    digits = text.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdecimal() and len(text) <= _LONGEST):
+        raise CouldNotCheck(f"'{printable(text)}' is not a number of seconds")
+    return float(text)
+
+
+def attempt(arguments: Any, console: Console, timeout: float) -> list[Probe]:
+    """Probe every target once.
+
+    Raises:
+        CouldNotCheck: A URL leads nowhere.
+    """
+    try:
+        return probe_targets(
+            arguments.targets or DEFAULT_TARGETS,
+            console.env,
+            timeout=timeout,
+            ping=Ping(arguments.destination) if arguments.ping else None,
+            tls_prefix=arguments.tls_prefix,
+            heartbeat_seconds=arguments.heartbeat,
+        )
+    except ValueError as error:
+        raise CouldNotCheck(printable(str(error))) from None
+
+
+def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
+    """Return what came of an attempt, in the form that was asked for."""
+    if arguments.json:
+        return as_json(probes_as_json(probes))
+    return probes_text(probes, terminal_of(console.stdout, console.env))
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_target_arguments(parser, attempt="--timeout")
+
+
+def _run(arguments: Any, console: Console) -> Outcome:
+    probes = attempt(arguments, console, arguments.attempt_timeout)
+    return Outcome(exit_status(probes), report(arguments, console, probes))
+
+
+COMMAND = Command(
+    "probe",
+    "connect as Nautobot would, and say where it fails",
+    "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
+    "TCP, TLS, identity, login, query. Exit status 1 where something is wrong, 2 "
+    "where something cannot be reached.",
+    _add_arguments,
+    _run,
+)
+
+
+def probes_text(probes: Sequence[Probe], terminal: Terminal) -> str:
+    """Return the stages of every target as a table, or one to a line."""
+    if terminal.table:
+        blocks = ["\n".join(_block(probe, terminal)) for probe in probes]
+        return "\n\n".join(blocks) + "\n"
+    lines = []
+    for probe in probes:
+        for stage in probe.stages:
+            state = "ok" if stage.ok else "failed"
+            seen = _beside(stage.detail, probe)
+            text = f"{probe.target} {stage.stage} {state} {stage.seconds:.3f} s"
+            lines.append(printable(f"{text}: {seen}" if seen else text))
+        if probe.problem is not None:
+            lines.append(problem_line(probe.problem))
+    well = sum(probe.ok for probe in probes)
+    lines.append(f"{well} of {counted(len(probes), 'target')} ok")
+    return "\n".join(lines) + "\n"
+
+
+def _beside(detail: str, probe: Probe) -> str:
+    """Return what a stage saw, nothing where the problem below says the same."""
+    said = probe.problem is not None and detail == probe.problem.message
+    return "" if said else detail
+
+
+def _block(probe: Probe, terminal: Terminal) -> list[str]:
+    total = sum(stage.seconds for stage in probe.stages)
+    lines = [
+        headed(printable(probe.target), f"{total:.3f} s", terminal),
+        terminal.rule(),
+    ]
+    for stage in probe.stages:
+        mark = terminal.painted(terminal.mark(stage.ok), "green" if stage.ok else "red")
+        seen = _beside(stage.detail, probe)
+        first, *rest = wrapped(seen, terminal.width - _STAGE_INDENT)
+        lines.append(f"{mark} {stage.stage:<{_STAGE_INDENT - 3}} {first}")
+        lines += [" " * _STAGE_INDENT + line for line in rest]
+    if probe.problem is not None:
+        lines += ["", *problem_block(probe.problem, terminal)]
+    return lines

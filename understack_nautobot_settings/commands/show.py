@@ -1,0 +1,262 @@
+"""The command ``show``: the settings in force, and where each comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings.checks.provenance import Provenance
+from understack_nautobot_settings.checks.provenance import dotted
+from understack_nautobot_settings.checks.provenance import settings_provenance
+from understack_nautobot_settings.checks.provenance import values
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import WRONG
+from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import CouldNotCheck
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_json
+from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.masking import Masking
+from understack_nautobot_settings.commands.masking import fingerprint
+from understack_nautobot_settings.commands.masking import known_secrets
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.commands.terminal import columns
+from understack_nautobot_settings.commands.terminal import headed
+from understack_nautobot_settings.commands.terminal import problem_line
+from understack_nautobot_settings.commands.terminal import terminal_of
+from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_text
+
+_NOT_OURS = "is not the output of 'show --json'"
+
+
+class Shown(NamedTuple):
+    """What ``show`` tells of an environment.
+
+    Attributes:
+        settings: The masked settings.
+        sources: Setting (dotted) or variable to where it comes from.
+        fingerprint: What two pods have in common that are set alike.
+    """
+
+    settings: dict[str, Any]
+    sources: dict[str, str]
+    fingerprint: str
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--diff",
+        metavar="FILE",
+        help="show what differs from another pod's 'show --json' (- for standard "
+        "input); exit status 1 where anything does",
+    )
+    parser.add_argument(
+        "--with-nautobot",
+        action="store_true",
+        help="extend nautobot.core.settings itself, which imports Nautobot",
+    )
+    add_json(parser)
+
+
+def _run(arguments: Any, console: Console) -> Outcome:
+    namespace = _nautobot_namespace() if arguments.with_nautobot else None
+    there = None if arguments.diff is None else _shown_by(arguments.diff, console)
+    provenance = settings_provenance(console.env, namespace=namespace)
+    here = shown(provenance, console.env)
+    remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
+    wrong = any(one.severity == ERROR for one in provenance.problems)
+    terminal = terminal_of(console.stdout, console.env)
+    if there is not None:
+        found = differences(here, there)
+        wrong = wrong or bool(found)
+        if arguments.json:
+            text = as_json(
+                {
+                    "differences": [one._asdict() for one in found],
+                    "fingerprints": {
+                        "here": here.fingerprint,
+                        "there": there.fingerprint,
+                    },
+                }
+            )
+        else:
+            alike = here.fingerprint == there.fingerprint
+            text = differences_text(found, terminal, alike=alike)
+    elif arguments.json:
+        text = as_json(here._asdict())
+    else:
+        text = shown_text(here, terminal)
+    return Outcome(WRONG if wrong else FINE, text, remarks)
+
+
+COMMAND = Command(
+    "show",
+    "show the settings in force and where each comes from",
+    "Show the settings in force, where each comes from, and a fingerprint to compare "
+    "two pods by. Secrets are masked, and no part of the fingerprint.",
+    _add_arguments,
+    _run,
+)
+
+
+def _nautobot_namespace() -> dict[str, Any]:
+    try:
+        from nautobot.core import settings
+    except ImportError:
+        raise CouldNotCheck("Nautobot cannot be imported here") from None
+    except Exception as error:  # noqa: BLE001 - its text may hold a value
+        raise CouldNotCheck(
+            f"Nautobot's own settings raise {type(error).__name__}; 'check' tells why"
+        ) from None
+    return {name: value for name, value in vars(settings).items() if name.isupper()}
+
+
+def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
+    """Return what ``show`` tells, without any secret."""
+    settings, given = provenance.settings, provenance.given
+    sources = {dotted(trail): source for trail, source in provenance.sources.items()}
+    return Shown(
+        Masking(given, known_secrets(env, settings)).masked(settings),
+        # A setting may have the name of its variable; it tells more.
+        provenance.variables | sources,
+        fingerprint(settings, env, given),
+    )
+
+
+# --- tables --------------------------------------------------------------------
+
+
+def shown_text(show: Shown, terminal: Terminal) -> str:
+    """Return the settings as a table, or one to a line: name, value, source."""
+    rows = [
+        (trail, _value_text(value), show.sources.get(dotted(trail), ""))
+        for trail, value in values(show.settings)
+    ]
+    if not terminal.table:
+        lines = [
+            "\t".join(map(printable, (dotted(trail), value, source)))
+            for trail, value, source in rows
+        ]
+        return "\n".join([*lines, f"fingerprint\t{show.fingerprint}\t"]) + "\n"
+    lines = [
+        headed("Settings", f"fingerprint {show.fingerprint}", terminal),
+        terminal.rule(),
+    ]
+    for trail, value, source in rows:
+        lines += _setting_lines(f"{dotted(trail)} = {value}", source, terminal)
+    return "\n".join(lines) + "\n"
+
+
+def _setting_lines(text: str, source: str, terminal: Terminal) -> Iterator[str]:
+    *lines, last = wrapped(text, terminal.width)
+    yield from lines
+    room = terminal.width - columns(last) - 2
+    if columns(source) <= room:
+        yield f"{last}  {terminal.painted(source.rjust(room), 'faint')}"
+        return
+    yield last
+    for line in wrapped(source, terminal.width - 4):
+        yield f"    {terminal.painted(line, 'faint')}"
+
+
+def _value_text(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+# --- comparison ----------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """One setting that two pods do not have in common.
+
+    Attributes:
+        setting: Its name, dotted.
+        here: The value here as text, None where there is none.
+        there: The value there.
+    """
+
+    setting: str
+    here: str | None
+    there: str | None
+
+
+def differences(here: Shown, there: Shown) -> list[Difference]:
+    """Return the settings in which two pods differ, secrets not compared."""
+    ours, theirs = (
+        {dotted(trail): _value_text(value) for trail, value in values(one.settings)}
+        for one in (here, there)
+    )
+    return [
+        Difference(name, ours.get(name), theirs.get(name))
+        for name in dict.fromkeys((*ours, *theirs))
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def differences_text(
+    found: Sequence[Difference], terminal: Terminal, *, alike: bool = True
+) -> str:
+    """Return what differs: ``-`` there, ``+`` here.
+
+    Args:
+        found: What `differences` returned.
+        terminal: What it is written on.
+        alike: Whether the fingerprints are the same.
+    """
+    if not (found or alike):
+        return (
+            "The settings are the same, the fingerprints are not: a variable that "
+            "decides no setting differs, or the release of this library. Secrets "
+            "are not compared.\n"
+        )
+    if not found:
+        return "The settings are the same; secrets are not compared.\n"
+    lines = []
+    for name, here, there in found:
+        lines.append(terminal.painted(printable(name), "bold"))
+        for sign, value, style in (("-", there, "red"), ("+", here, "green")):
+            if value is not None:
+                lines.append(terminal.painted(f"  {sign} {printable(value)}", style))
+    return "\n".join(lines) + "\n"
+
+
+def _shown_by(path: str, console: Console) -> Shown:
+    try:
+        if path == "-":
+            return read_shown(console.stdin.read(CONFIGURATION_BYTES))
+        return read_shown(read_text(path, CONFIGURATION_BYTES))
+    except FileRefused as refused:
+        reason = refused.words
+    except (OSError, ValueError):
+        reason = _NOT_OURS
+    raise CouldNotCheck(f"{printable(path)} {reason}")
+
+
+def read_shown(text: str) -> Shown:
+    """Return what another pod's ``show --json`` printed.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError(_NOT_OURS) from None
+    if not isinstance(content, dict):
+        raise ValueError(_NOT_OURS)
+    settings, sources, mark = map(content.get, Shown._fields)
+    fits = isinstance(settings, dict) and isinstance(sources, dict)
+    if not (fits and isinstance(mark, str)):
+        raise ValueError(_NOT_OURS)
+    return Shown(settings, sources, mark)  # type: ignore[arg-type]
