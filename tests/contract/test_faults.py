@@ -27,7 +27,7 @@ SECRETS = {
     "UNDERSTACK_REDIS_MTLS": "off",
 }
 CONFIG = "NAUTOBOT_EXTRA_PLUGINS_CONFIG"
-MODES = "Use {}, or leave it unset for no TLS."
+MODES = "Use {}, or disable for plain text."
 IN_CLEAR = (
     "is refused: it falls back to plain text when the server, or whoever answers in "
     "its place, refuses TLS. " + MODES.format("verify-full, verify-ca or require")

@@ -262,7 +262,7 @@ def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
     assert done.stderr.splitlines()[-1] == (
         "understack_nautobot_settings.problems.SettingsError: NAUTOBOT_DB_SSLMODE: "
         "'verify_full' is not an sslmode. Use verify-full, verify-ca or require, or "
-        "leave it unset for no TLS."
+        "disable for plain text."
     )
     assert "canary" not in done.stderr + done.stdout
 

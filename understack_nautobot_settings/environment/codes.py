@@ -30,6 +30,13 @@ PATH_IS_PEM = Code(
     "A variable that takes a path holds the certificate, key or JSON itself.",
     "Mount the file and set the variable to its path.",
 )
+PATH_IS_TOKEN = Code(
+    "path-is-token",
+    ERROR,
+    "A path names a certificate or key in a token (`pkcs11:`). Python's TLS, which "
+    "Redis connections use and this library checks with, takes files only.",
+    "Use a key and a certificate in files.",
+)
 FILE_AND_VALUE = Code(
     "file-and-value",
     ERROR,

@@ -19,6 +19,8 @@ TRUE_WORDS = ("true", "yes", "on", "1", "y", "t")
 FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
+# int() refuses thousands of them.
+_MOST_DIGITS = 100
 QUOTES = ("'", '"')
 LETTERS_AND_DIGITS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -86,6 +88,10 @@ class FreeText(Text):
     free_text = True
 
 
+PKCS11 = "pkcs11:"
+"""How a path begins that names a key in a token."""
+
+
 class Path(Kind[str]):
     """A path in the file system; kept as written, never resolved."""
 
@@ -93,6 +99,13 @@ class Path(Kind[str]):
 
     def parse(self, text: str) -> str:
         """Return the path; refuse what is the content of a file, or cannot be one."""
+        if text.lower().startswith(PKCS11):
+            # Not repeated: it may hold the PIN.
+            raise Invalid(
+                "the value names a key in a token, which is not supported.",
+                "Set it to the path of a file.",
+                codes.PATH_IS_TOKEN,
+            )
         if "-----BEGIN" in text or "\n" in text or text.startswith(_CONTENTS):
             raise Invalid(
                 "the value is the content of a file, not a path.",
@@ -225,6 +238,8 @@ class Number(Kind[T]):
         digits = text.replace(".", "", 0 if self.number is int else 1)
         if not (digits.isascii() and digits.isdecimal()):
             raise Invalid(f"{echo(text)} is not {self._noun()}.", self._hint())
+        if len(digits) > _MOST_DIGITS:
+            raise Invalid("the number is out of range.", self._hint())
         value = self.number(text)
         if not self.least <= float(text) <= self.most:
             raise Invalid(f"{echo(text)} is out of range.", self._hint())
@@ -236,6 +251,22 @@ class Number(Kind[T]):
     def _hint(self) -> str:
         unit = f" ({self.unit})" if self.unit else ""
         return f"Use {self._noun()} from {self.least:g} to {self.most:.10g}{unit}."
+
+
+class Ports(Kind[str]):
+    """A port, or one for each host of a list: ``5432`` or ``5432,5433``."""
+
+    label = "port, or ports separated by commas"
+    _port = Number(int, least=1, most=65535)
+
+    def parse(self, text: str) -> str:
+        """Return the text, without blanks around each port."""
+        ports = [port.strip() for port in text.split(",")]
+        for port in ports:
+            # libpq takes its default for an empty one of several.
+            if port or len(ports) == 1:
+                self._port.parse(port)
+        return ",".join(ports)
 
 
 class Names(Kind["tuple[str, ...]"]):

@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Names
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
+from understack_nautobot_settings.environment.kinds import Ports
 from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
@@ -54,11 +55,12 @@ DB_HOST: Variable[str | None] = Variable(
     settings=("DATABASES.default.HOST",),
     nautobots=True,
 )
-DB_PORT: Variable[int | None] = Variable(
+DB_PORT: Variable[str | None] = Variable(
     "NAUTOBOT_DB_PORT",
-    Number(int, least=1, most=65535),
+    Ports(),
     None,
-    "Port of PostgreSQL.",
+    "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
+    "`5432,5433`.",
     concern="postgresql_tls",
     settings=("DATABASES.default.PORT",),
     nautobots=True,
@@ -80,7 +82,7 @@ DB_SSLMODE: Variable[str | None] = Variable(
         ("verify-full", "verify-ca", "require", "disable"),
         offered=("verify-full", "verify-ca", "require"),
         refused={"prefer": _OPPORTUNISTIC, "allow": _OPPORTUNISTIC},
-        otherwise=", or leave it unset for no TLS",
+        otherwise=", or disable for plain text",
     ),
     None,
     "`verify-full` or `verify-ca`: mutual TLS with `sslcert`, `sslkey` and "

@@ -96,6 +96,27 @@ DB_EXTRA_OPTION_TYPE = Code(
     "Write the value as a string or an integer.",
 )
 
+DB_EXTRA_OPTION_REFUSED = Code(
+    "db-extra-option-refused",
+    ERROR,
+    "`sslkeylogfile` writes the keys of the session to a file, and `dsn`, `conninfo`, "
+    "`service` and `servicefile` name parameters that no check can see.",
+    "Remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
+)
+DB_SOCKET = Code(
+    "db-socket",
+    ERROR,
+    "libpq uses no TLS on a Unix socket, whatever the sslmode is.",
+    "Set `NAUTOBOT_DB_HOST` to a host name, or `NAUTOBOT_DB_SSLMODE=disable`.",
+)
+DB_SYSTEM_TRUST = Code(
+    "db-system-trust",
+    ERROR,
+    "`sslrootcert=system` trusts the CAs of the operating system. libpq takes it from "
+    "release 16 on, and with `verify-full` only.",
+    "Use `NAUTOBOT_DB_SSLMODE=verify-full` with a newer driver, or name a CA file.",
+)
+
 # --- Redis TLS --------------------------------------------------------------
 
 REDIS_CERT_REQS_NONE = Code(

@@ -11,7 +11,9 @@ from typing import Any
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import PKCS11
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
@@ -21,6 +23,8 @@ from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -45,6 +49,12 @@ _DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
     "port": variables.DB_PORT,
 }
 
+# What a parameter file or another text decides, no check here sees.
+_REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
+
+_SYSTEM = "system"
+"""The ``sslrootcert`` that stands for the CAs of the operating system."""
+
 # Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
 _TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
     ("ENGINE", variables.DB_ENGINE, "django.db.backends.postgresql"),
@@ -68,7 +78,10 @@ def postgresql_tls_settings(
     Parameters and modes are those of libpq, section "Database Connection Control
     Functions" of the PostgreSQL manual. ``verify-full`` and ``verify-ca`` present
     the client certificate; ``require`` presents none and verifies nothing;
-    unset adds no TLS parameter. OPTIONS are merged over what is there.
+    unset adds no TLS parameter. OPTIONS are merged over what is there: a variable that
+    is set wins over the file, and what the file says over a default. Further databases
+    of PostgreSQL, such as a replica, get the same parameters where they have no TLS
+    parameter of their own.
 
     Args:
         settings: The settings module as a mapping; reads ``DATABASES``, changes
@@ -88,23 +101,27 @@ def postgresql_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        databases = settings.get("DATABASES")
+        databases = well_formed(settings, found, "DATABASES").get("DATABASES")
         base = dict(databases or {})
         default = dict(base.get("default") or {})
         meant = _as_meant(read, default)
         default |= meant
         if not is_postgresql(default):
             _refuse_other_engine(read, default)
+            said: Mapping[str, Any] = {}
             decided = extra = {}
         else:
             extra = _extra_object(read)
             password = extra.get("sslpassword")
             if isinstance(password, str):
                 check_files = partial(check_files, key_password=password)
-            decided = _tls_options(read, check_files, libpq)
+            said = mapping(default.get("OPTIONS"))
+            decided = _tls_options(read, said, check_files, libpq)
             extra = _extra_options(read, extra, decided)
+            _refuse_socket(read, default, decided)
+            base |= _replicas(base, {**extra, **decided})
         if decided or extra:
-            default["OPTIONS"] = {**(default.get("OPTIONS") or {}), **extra, **decided}
+            default["OPTIONS"] = {**said, **extra, **decided}
         if decided or extra or meant:
             base["default"] = default
         return {"DATABASES": base} if base or databases is not None else {}
@@ -147,18 +164,61 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
             )
 
 
+def _replicas(
+    databases: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the further databases that take the TLS parameters of the default one."""
+    tls = {name: value for name, value in options.items() if name.startswith("ssl")}
+    found = {}
+    for alias, database in databases.items():
+        own = mapping(database.get("OPTIONS"))
+        if (
+            tls
+            and alias != "default"
+            and is_postgresql(database)
+            and not any(name.startswith("ssl") for name in own)
+        ):
+            found[alias] = {**database, "OPTIONS": {**own, **tls}}
+    return found
+
+
+def _refuse_socket(
+    read: Reader, default: Mapping[str, Any], decided: Mapping[str, Any]
+) -> None:
+    host = default.get("HOST", "localhost")
+    if decided.get("sslmode", "disable") != "disable" and (
+        not host or any(one.strip().startswith(("/", "@")) for one in host.split(","))
+    ):
+        read.problems.append(
+            codes.DB_SOCKET.problem(
+                variables.DB_SSLMODE.name,
+                f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
+                f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
+            )
+        )
+
+
 def _tls_options(
     read: Reader,
+    said: Mapping[str, Any],
     check_files: Callable[[ClientFiles], list[Problem]],
     libpq: Callable[[], int | None],
 ) -> dict[str, Any]:
-    sslmode = read(variables.DB_SSLMODE)
+    given = read.given(variables.DB_SSLMODE)
+    if given is None and read.is_set(variables.DB_SSLMODE):
+        # It was refused, and the other variables have a meaning only with it.
+        return {}
+    sslmode = given or said.get("sslmode")
     options: dict[str, Any] = {}
-    if sslmode is not None:
-        options["sslmode"] = sslmode
+    if given is not None:
+        options["sslmode"] = given
     if sslmode in MUTUAL_MODES:
-        options |= _client_certificate(read, check_files)
-    if sslmode == "require" and (libpq() or 0) >= SSLCERTMODE_SINCE:
+        options |= _client_certificate(read, said, sslmode, check_files, libpq)
+    if (
+        given == "require"
+        and "sslcertmode" not in said
+        and (libpq() or 0) >= SSLCERTMODE_SINCE
+    ):
         # No certificate is presented, so a ~/.postgresql that cannot be read
         # is none of libpq's business.
         options["sslcertmode"] = "disable"
@@ -167,16 +227,76 @@ def _tls_options(
 
 
 def _client_certificate(
-    read: Reader, check_files: Callable[[ClientFiles], list[Problem]]
+    read: Reader,
+    said: Mapping[str, Any],
+    sslmode: str,
+    check_files: Callable[[ClientFiles], list[Problem]],
+    libpq: Callable[[], int | None],
 ) -> dict[str, str]:
-    paths = variables.DB_FILES
-    options = {parameter: read(variable) for parameter, variable in paths.items()}
-    cert, key, ca = (
-        CertificateFile(options[parameter], variable.name)
-        for parameter, variable in paths.items()
-    )
-    read.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
+    """Return the parameters of the certificate that the environment decides.
+
+    The defaults count where the sslmode comes from the environment. With an sslmode of
+    the file the file decides, but for the variables that are set.
+    """
+    by_variable = read.is_set(variables.DB_SSLMODE)
+    options: dict[str, str] = {}
+    files: dict[str, CertificateFile | None] = {}
+    for parameter, variable in variables.DB_FILES.items():
+        given = read.given(variable)
+        path = given or said.get(parameter) or (by_variable and variable.default)
+        place = variable.name
+        if given is None and said.get(parameter):
+            place = f"DATABASES.default.OPTIONS.{parameter}"
+        elif path:
+            options[parameter] = str(path)
+        files[parameter] = _certificate_file(read, path, place)
+    if (options.get("sslrootcert") or said.get("sslrootcert")) == _SYSTEM:
+        files["sslrootcert"] = None
+        _check_system_trust(read, sslmode, libpq)
+    if options:
+        read.extend(
+            check_files(
+                ClientFiles(
+                    "PostgreSQL",
+                    files["sslcert"],
+                    files["sslkey"],
+                    files["sslrootcert"],
+                )
+            )
+        )
     return options
+
+
+def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile | None:
+    if not path or not isinstance(path, str):
+        return None
+    if path.lower().startswith(PKCS11):
+        # From the file, as the reader refuses it of a variable.
+        read.problems.append(
+            environment_codes.PATH_IS_TOKEN.problem(
+                place, "the value names a key in a token, which is not supported."
+            )
+        )
+        return None
+    return CertificateFile(path, place)
+
+
+def _check_system_trust(
+    read: Reader, sslmode: str, libpq: Callable[[], int | None]
+) -> None:
+    version = libpq()
+    fact = ""
+    if sslmode != "verify-full":
+        fact = f"'{_SYSTEM}' needs sslmode verify-full, and the sslmode is {sslmode}."
+    elif version is not None and version < SSLCERTMODE_SINCE:
+        fact = (
+            f"'{_SYSTEM}' needs libpq {libpq_release(SSLCERTMODE_SINCE)}, and libpq "
+            f"{libpq_release(version)} is loaded."
+        )
+    if fact:
+        read.problems.append(
+            codes.DB_SYSTEM_TRUST.problem(variables.DB_SSLROOTCERT.name, fact)
+        )
 
 
 def _negotiation(
@@ -243,7 +363,13 @@ def _extra_options(
         rival = variables.DB_WAITS.get(parameter)
         if rival is not None and read.is_set(rival):
             owner = rival
-        if owner is not None and decided.get(parameter) != value:
+        if parameter in _REFUSED:
+            read.problems.append(
+                codes.DB_EXTRA_OPTION_REFUSED.problem(
+                    name, f"{parameter} is not accepted."
+                )
+            )
+        elif owner is not None and decided.get(parameter) != value:
             read.problems.append(
                 codes.DB_EXTRA_OPTION_CONFLICT.problem(
                     name,

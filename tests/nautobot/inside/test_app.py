@@ -91,7 +91,7 @@ def test_errors_and_warnings_have_stable_ids(monkeypatch):
     assert (error.level, error.msg, error.hint) == (
         checks.ERROR,
         "NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode.",
-        "Use verify-full, verify-ca or require, or leave it unset for no TLS.",
+        "Use verify-full, verify-ca or require, or disable for plain text.",
     )
     warnings = [one for one in found.values() if one.level == checks.WARNING]
     assert any("expire" in one.msg for one in warnings)

@@ -45,7 +45,7 @@ def test_check_with_an_error_ends_1():
     assert run("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"}) == (
         1,
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or leave it unset for no TLS.\n"
+        "Use verify-full, verify-ca or require, or disable for plain text.\n"
         "1 error, 0 warnings\n",
         "",
     )

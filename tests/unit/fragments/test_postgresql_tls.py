@@ -146,12 +146,222 @@ def test_options_are_merged_over_what_is_there():
     assert base == databases(connect_timeout=3, sslmode="prefer")
 
 
-def test_other_databases_are_left_alone():
-    base = {**databases(), "replica": {"ENGINE": ENGINE}}
+def test_replica_without_tls_options_gets_those_of_the_default_database():
+    base = {**databases(), "replica": {"ENGINE": ENGINE, "HOST": "replica"}}
 
-    found = settings({"NAUTOBOT_DB_SSLMODE": "require"}, base)
+    found = settings({"NAUTOBOT_DB_SSLMODE": "verify-full"}, base)["DATABASES"]
 
-    assert found["DATABASES"]["replica"] == {"ENGINE": ENGINE}
+    assert found["replica"] == {
+        "ENGINE": ENGINE,
+        "HOST": "replica",
+        "OPTIONS": {"sslmode": "verify-full", **MOUNT},
+    }
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"ENGINE": ENGINE, "OPTIONS": {"sslmode": "require"}},
+        {"ENGINE": "django.db.backends.mysql"},
+    ],
+    ids=["TLS options of its own", "other engine"],
+)
+def test_other_database_is_left_alone(other):
+    base = {**databases(), "other": other}
+
+    found = settings({"NAUTOBOT_DB_SSLMODE": "verify-full"}, base)
+
+    assert found["DATABASES"]["other"] == other
+
+
+@pytest.mark.parametrize(
+    ("env", "said", "options"),
+    [
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_SSLKEY": "/env/k"},
+            {"sslcert": "/file/c", "sslkey": "/file/k"},
+            {
+                "sslmode": "verify-full",
+                "sslcert": "/file/c",
+                "sslkey": "/env/k",
+                "sslrootcert": MOUNT["sslrootcert"],
+            },
+        ),
+        (
+            {},
+            {"sslmode": "verify-full", "sslrootcert": "/file/r"},
+            {"sslmode": "verify-full", "sslrootcert": "/file/r"},
+        ),
+        (
+            {"NAUTOBOT_DB_SSLROOTCERT": "/env/r"},
+            {"sslmode": "verify-full", "sslrootcert": "/file/r"},
+            {"sslmode": "verify-full", "sslrootcert": "/env/r"},
+        ),
+        (
+            {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"},
+            {"sslmode": "verify-full", "sslrootcert": "/file/r"},
+            {
+                "sslmode": "verify-full",
+                "sslrootcert": "/file/r",
+                "sslnegotiation": "direct",
+            },
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "require"},
+            {"sslcertmode": "allow"},
+            {"sslmode": "require", "sslcertmode": "allow"},
+        ),
+    ],
+    ids=[
+        "file over default, variable over file",
+        "no certificate with an sslmode of the file",
+        "path of the variable with an sslmode of the file",
+        "negotiation with an sslmode of the file",
+        "sslcertmode of the file",
+    ],
+)
+def test_variable_wins_over_the_file_and_the_file_over_the_default(env, said, options):
+    found = settings(env, databases(**said))
+
+    assert found["DATABASES"]["default"]["OPTIONS"] == options
+
+
+def test_files_are_judged_where_they_are_and_named_where_they_are_written():
+    judged = []
+    postgresql_tls_settings(
+        {"DATABASES": databases(sslcert="/file/c")},
+        {"NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_SSLROOTCERT": "system"},
+        check_files=lambda files: judged.append(files) or [],
+        libpq=lambda: 170005,
+    )
+
+    assert judged == [
+        ClientFiles(
+            "PostgreSQL",
+            CertificateFile("/file/c", "DATABASES.default.OPTIONS.sslcert"),
+            CertificateFile(MOUNT["sslkey"], "NAUTOBOT_DB_SSLKEY"),
+            None,
+        )
+    ]
+
+
+PIN = "pkcs11:token=nautobot;pin-value=c4n4ry"
+HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
+
+
+@pytest.mark.parametrize(
+    ("env", "base", "libpq", "line"),
+    [
+        (
+            {"NAUTOBOT_DB_SSLROOTCERT": "system", "NAUTOBOT_DB_SSLMODE": "verify-ca"},
+            None,
+            170005,
+            "NAUTOBOT_DB_SSLROOTCERT: 'system' needs sslmode verify-full, and the "
+            "sslmode is verify-ca. Use NAUTOBOT_DB_SSLMODE=verify-full with a newer "
+            "driver, or name a CA file.",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLROOTCERT": "system", "NAUTOBOT_DB_SSLMODE": "verify-full"},
+            None,
+            150012,
+            "NAUTOBOT_DB_SSLROOTCERT: 'system' needs libpq 16.0, and libpq 15.12 is "
+            "loaded. Use NAUTOBOT_DB_SSLMODE=verify-full with a newer driver, or name "
+            "a CA file.",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_SSLKEY": PIN},
+            None,
+            170005,
+            "NAUTOBOT_DB_SSLKEY: the value names a key in a token, which is not "
+            "supported. Set it to the path of a file.",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full"},
+            databases(sslkey=PIN),
+            170005,
+            "DATABASES.default.OPTIONS.sslkey: the value names a key in a token, "
+            "which is not supported. Use a key and a certificate in files.",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "require"},
+            {"default": {"ENGINE": ENGINE, "HOST": "a,/run/postgresql"}},
+            170005,
+            "NAUTOBOT_DB_SSLMODE: require needs TLS, and DATABASES.default.HOST is a "
+            "Unix socket. Set NAUTOBOT_DB_HOST to a host name, or "
+            "NAUTOBOT_DB_SSLMODE=disable.",
+        ),
+        (
+            {
+                "NAUTOBOT_DB_SSLMODE": "verify_full",
+                "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+            },
+            None,
+            170005,
+            "NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. Use verify-full, "
+            "verify-ca or require, or disable for plain text.",
+        ),
+        (
+            {"NAUTOBOT_DB_PORT": "5432,x"},
+            {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,x"}},
+            170005,
+            "NAUTOBOT_DB_PORT: 'x' is not a whole number. Use a whole number from 1 "
+            "to 65535.",
+        ),
+        (
+            {"NAUTOBOT_DB_PORT": "9" * 5000},
+            {"default": {"ENGINE": ENGINE, "PORT": "9" * 5000}},
+            170005,
+            "NAUTOBOT_DB_PORT: the number is out of range. Use a whole number from 1 "
+            "to 65535.",
+        ),
+        *(
+            (
+                {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps({name: "c4n4ry"})},
+                None,
+                170005,
+                f"NAUTOBOT_DB_EXTRA_OPTIONS: {name} is not accepted. Remove it from "
+                "NAUTOBOT_DB_EXTRA_OPTIONS.",
+            )
+            for name in ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
+        ),
+    ],
+)
+def test_refusal_is_one_sentence_without_a_secret(env, base, libpq, line):
+    with pytest.raises(SettingsError) as caught:
+        settings(env, base, libpq=libpq)
+
+    assert sentences(caught.value) == line
+
+
+def test_lists_of_hosts_and_ports_are_taken():
+    env = {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_PORT": "5432,5433"}
+
+    found = settings(env, HOSTS)["DATABASES"]["default"]
+
+    assert (found["HOST"], found["PORT"]) == ("a,b", "5432,5433")
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "text",
+        {"default": None},
+        {"default": []},
+        {1: {}},
+        {"default": {"OPTIONS": "sslmode=require"}},
+        {"default": {"ENGINE": 5}},
+        {"default": {"OPTIONS": {"sslmode": 5}}},
+        {"replica": {"OPTIONS": [1]}},
+    ],
+    ids=str,
+)
+def test_database_settings_of_the_wrong_type_are_refused_in_words(base):
+    with pytest.raises(SettingsError) as caught:
+        settings({"NAUTOBOT_DB_SSLMODE": "verify-full"}, base)
+
+    (problem,) = caught.value.problems
+    assert problem.code == "setting-type"
+    assert problem.variable.startswith("DATABASES")
 
 
 def test_a_namespace_without_databases_is_taken_for_postgresql():
@@ -276,7 +486,7 @@ def test_mysql_refuses_the_parameters_of_postgresql():
 
 OPPORTUNISTIC = (
     "it falls back to plain text when the server, or whoever answers in its place, "
-    "refuses TLS. Use verify-full, verify-ca or require, or leave it unset for no TLS."
+    "refuses TLS. Use verify-full, verify-ca or require, or disable for plain text."
 )
 OFFERED = {
     "verify-full": "verify-full, verify-ca or require",
@@ -312,7 +522,7 @@ def test_an_opportunistic_mode_is_refused_with_the_reason(word):
 def test_a_misspelt_mode_is_refused_with_the_nearest_first(word, nearest):
     assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
         f"NAUTOBOT_DB_SSLMODE: '{word}' is not an sslmode. Use {OFFERED[nearest]}, "
-        "or leave it unset for no TLS."
+        "or disable for plain text."
     )
 
 
