@@ -1,10 +1,10 @@
 """What runs inside Nautobot, shown on a real one: ``tox run -e fleet``.
 
-API users and tokens from mounted secrets (in the database, and over the REST API of
-a remote Nautobot), the queue of a site with a job on it, and ``/health/`` and
-``/metrics`` while certificates near their end; and beside it a neighbouring stack
-over HTTPS. Progress goes to standard error, the
-table to standard output; exit status as for `lab.demo`.
+API users and tokens from mounted secrets in both formats (in the database, and over
+the REST API of a remote Nautobot), the queues of sites with a job on one, and
+``/health/`` and ``/metrics`` while certificates near their end; and beside it a
+neighbouring stack over HTTPS. Progress goes to standard error, the table to standard
+output; exit status as for `lab.demo`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+from lab.account_secrets import ChartSecret
+from lab.account_secrets import MountedSecret
+from lab.account_secrets import WrittenDocument
 from lab.certificates import Authority
 from lab.certificates import KubernetesMount
 from lab.certificates import now
@@ -51,6 +55,7 @@ from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
 from lab.servers.neighbour import expiry_without_kubectl
 from lab.servers.neighbour import neighbours
+from lab.servers.tls_front import HttpsFront
 
 SITE = "site-b"
 JOB = "Logs Cleanup"
@@ -63,6 +68,15 @@ REFRESH_SECONDS = 90.0
 TOKENS = """
 select token.id::text, username, description, md5(key) as digest
 from users_token token join auth_user owner on owner.id = token.user_id
+"""
+CHART_QUEUES = f"""\
+queues: [{SITE}, {REMOTE_SITE}]
+jobs:
+  failOnMissing: true
+  waitFor: {{attempts: 3, delaySeconds: 1}}
+  enable: {{groupings: [], names: [{JOB}]}}
+  queueAssignments:
+    - {{names: [{JOB}], queues: [{REMOTE_SITE}, default]}}
 """
 QUEUES = f"""\
 queues:
@@ -84,40 +98,6 @@ class Answer(NamedTuple):
     def content(self) -> Any:
         """The JSON in it."""
         return json.loads(self.text)
-
-
-class MountedSecret:
-    """The secret of one API user as kubelet mounts it."""
-
-    def __init__(self, directory: Path, username: str, hostname: str) -> None:
-        """Write it for the first time."""
-        self.username = username
-        self.fields = {"hostname": hostname, "username": username}
-        self._mount = KubernetesMount(directory)
-        self.rotate("password", "token")
-
-    @property
-    def token(self) -> str:
-        """The API token."""
-        return self.fields["token"]
-
-    def rotate(self, *names: str) -> None:
-        """Swap the secret for one with other values."""
-        self.fields |= {name: secrets.token_hex(20) for name in names}
-        files = {name: text.encode() for name, text in self.fields.items()}
-        self._mount.swap(files)
-
-
-class WrittenDocument:
-    """The secret of one API user as the secret backend stores it: JSON in JSON."""
-
-    def __init__(self, path: Path, username: str) -> None:
-        """Write it."""
-        self.username = username
-        self.token = secrets.token_hex(20)
-        inner = json.dumps({"password": secrets.token_hex(12), "token": self.token})
-        document = {"credential": {"username": username, "password": inner}}
-        path.write_text(json.dumps(document))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -191,6 +171,11 @@ def demonstrate(say: Say) -> list[Row]:
         )
         _, port = stack.enter_context(web.web())
         url = f"http://127.0.0.1:{port}"
+        front = stack.enter_context(HttpsFront(authority.server("localhost"), port))
+        token_file = directory / "bootstrap-token"
+        token_file.write_text(keys[REMOTE_SITE])
+        remote = ["--url", f"https://localhost:{front.port}", "--ca-file", mount.ca]
+        remote += ["--token-file", str(token_file)]
 
         rows: list[Row] = []
         expiry = Expiry(say, web, url, mount, authority)
@@ -200,11 +185,10 @@ def demonstrate(say: Say) -> list[Row]:
         rows += queues(
             say, web, worker, directory, url, key=keys[OPERATOR], stack=stack
         )
+        rows += remote_queues(say, web, directory / "chart-queues.yaml", remote)
         expiry.worker_at(90)
         expiry.web_at(29)
-        rows += remote_accounts(
-            say, web, postgres, directory / "remote", url, key=keys[REMOTE_SITE]
-        )
+        rows += remote_accounts(say, web, postgres, directory / "remote", url, remote)
         expiry.worker_at(29)
         expiry.web_at(0)
         expiry.worker_at(0)
@@ -300,6 +284,16 @@ class Reconciliation:
         right = says in last and found == sorted(changed) and not shown
         return Row(self.section, fact, seen, right)
 
+    def twice_at_once(self, changed: str) -> Row:
+        """Run two at the same time: both end well, and one of them does the work."""
+        before = api_tokens(self.postgres)
+        with ThreadPoolExecutor(2) as pool:
+            printed = [*pool.map(lambda _: self.run(), range(2))]
+        found = difference(before, api_tokens(self.postgres))
+        seen = f"both ended well; tokens changed: {', '.join(found) or 'none'}"
+        right = found == [changed] and all("0 problems" in text for text in printed)
+        return Row(self.section, "two runs at once", seen, right)
+
 
 def accounts(
     say: Say, nautobot: Nautobot, postgres: PostgresServer, directory: Path, url: str
@@ -309,13 +303,15 @@ def accounts(
     first = MountedSecret(directory / "one", f"{SITE}-openstack", "nautobot.example")
     second = MountedSecret(directory / "two", f"{SITE}-workflow", "nautobot.example")
     third = WrittenDocument(directory / "three.json", f"{SITE}-json")
-    names = [one.username for one in (first, second, third)]
-    texts = [*first.fields.values(), *second.fields.values(), third.token]
+    chart = ChartSecret(directory / "chart", f"{SITE}-chart")
+    names = [one.username for one in (first, second, third, chart)]
+    texts = [*first.fields.values(), *second.fields.values()]
+    texts += [third.token, chart.token]
     hidden = [text for text in texts if text not in (*names, "nautobot.example")]
 
     def run(*options: str) -> str:
         return nautobot.server(
-            "reconcile_accounts", str(directory), "--superuser", *options
+            "reconcile_accounts", str(directory), f"--owner={SITE}", *options
         )
 
     local = Reconciliation("users and tokens\nfrom secrets", postgres, run)
@@ -323,27 +319,29 @@ def accounts(
     yield local.row(
         "dry run",
         "--dry-run",
-        says="3 created, 0 updated, 0 unchanged",
+        says="4 created, 0 updated, 0 unchanged",
         changed=[],
         secret_texts=hidden,
     )
     yield local.row(
         "first run",
-        says="3 created, 0 updated, 0 unchanged",
+        says="4 created, 0 updated, 0 unchanged",
         changed=names,
         secret_texts=hidden,
     )
     yield local.row(
         "second run",
-        says="0 created, 0 updated, 3 unchanged",
+        says="0 created, 0 updated, 4 unchanged",
         changed=[],
         secret_texts=hidden,
     )
+    at_once = ChartSecret(directory / "at-once", f"{SITE}-at-once")
+    yield local.twice_at_once(at_once.username)
     old = first.token
     first.rotate("token")
     yield local.row(
         "one secret rotated",
-        says="0 created, 1 updated, 2 unchanged",
+        says="0 created, 1 updated, 4 unchanged",
         changed=[first.username],
         secret_texts=[*hidden, first.token],
     )
@@ -362,46 +360,47 @@ def remote_accounts(
     postgres: PostgresServer,
     directory: Path,
     url: str,
-    *,
-    key: str,
+    arguments: list[str],
 ) -> Iterator[Row]:
     """Show ``understack-nautobot-settings reconcile-accounts``."""
     directory.mkdir()
     one = MountedSecret(directory / "one", "remote-openstack", "nautobot.example")
     two = MountedSecret(directory / "two", "remote-workflow", "nautobot.example")
-    token_file = directory.parent / "bootstrap-token"
-    token_file.write_text(key)
-    arguments = ["--url", url, "--token-file", str(token_file), "--owner", "remote"]
+    chart = ChartSecret(directory / "chart", "remote-chart")
 
     def run(*options: str) -> str:
         return nautobot.package_command(
-            "reconcile-accounts", str(directory), *arguments, *options
+            "reconcile-accounts", str(directory), "--owner=remote", *arguments, *options
         )
 
     remote = Reconciliation("the same over\nthe REST API", postgres, run)
     say("understack-nautobot-settings reconcile-accounts, again and again")
-    hidden = [key, one.token, two.token, one.fields["password"]]
+    hidden = [one.token, two.token, chart.token, one.fields["password"]]
     yield remote.row(
         "first run",
-        says="2 created, 0 updated, 0 unchanged",
-        changed=[one.username, two.username],
+        says="3 created, 0 updated, 0 unchanged",
+        changed=[one.username, two.username, chart.username],
         secret_texts=hidden,
     )
     yield remote.row(
         "second run",
-        says="0 created, 0 updated, 2 unchanged",
+        says="0 created, 0 updated, 3 unchanged",
         changed=[],
         secret_texts=hidden,
     )
+    at_once = ChartSecret(directory / "at-once", "remote-at-once")
+    yield remote.twice_at_once(at_once.username)
     one.rotate("token", "password")
+    chart.rotate()
+    hidden += [one.token, chart.token, one.fields["password"]]
     yield remote.row(
-        "one secret rotated, password too",
-        says="0 created, 1 updated, 1 unchanged",
-        changed=[one.username],
-        secret_texts=[*hidden, one.token, one.fields["password"]],
+        "two secrets rotated, one password too",
+        says="0 created, 2 updated, 2 unchanged",
+        changed=[one.username, chart.username],
+        secret_texts=hidden,
     )
-    status = fetch(f"{url}/api/", token=one.token).status
-    yield Row(remote.section, "REST API, new token", f"HTTP {status}", status == 200)
+    status = {fetch(f"{url}/api/", token=it.token).status for it in (one, chart)}
+    yield Row(remote.section, "REST API, new tokens", f"HTTP {status}", status == {200})
 
 
 def queues(
@@ -455,6 +454,20 @@ def queues(
     if sent.status == 201:
         status = _job_status(url, key, sent.content["job_result"]["id"])
     yield Row(section, f"job {JOB} on {SITE}", status, status == "SUCCESS")
+
+
+def remote_queues(
+    say: Say, nautobot: Nautobot, wanted: Path, arguments: list[str]
+) -> Iterator[Row]:
+    """Show ``understack-nautobot-settings reconcile-queues``, in the chart's form."""
+    wanted.write_text(CHART_QUEUES)
+    say("understack-nautobot-settings reconcile-queues, twice")
+    for run in ("first run", "second run"):
+        printed = nautobot.package_command("reconcile-queues", str(wanted), *arguments)
+        last = printed.strip().splitlines()[-1]
+        changes = last != "queues: 2, changes: 0"
+        right = last.startswith("queues: 2") and changes == (run == "first run")
+        yield Row("the chart's queues\nover the REST API", run, last, right)
 
 
 def _job_status(url: str, key: str, result: str) -> str:

@@ -91,9 +91,23 @@ class Credential(NamedTuple):
 class _Unusable(Exception):
     """Why a secret is no credential."""
 
-    def __init__(self, where: str, message: str, code: Code, hint: str = "") -> None:
+    def __init__(
+        self,
+        where: str,
+        message: str,
+        hint: str | None = _FORM,
+        code: Code = codes.CREDENTIAL_INVALID,
+    ) -> None:
         super().__init__(message)
-        self.problem = code.problem(where, message, hint or None)
+        self.problem = code.problem(where, message, hint)
+
+
+def _incomplete(where: str, message: str) -> _Unusable:
+    return _Unusable(where, message, code=codes.CREDENTIAL_INCOMPLETE)
+
+
+def _unreadable(where: str, message: str) -> _Unusable:
+    return _Unusable(where, message, None, codes.CREDENTIAL_UNREADABLE)
 
 
 def read_credentials(
@@ -144,10 +158,10 @@ def read_token(path: str, *, problems: list[Problem]) -> Secret | None:
     def token(path: str) -> Secret:
         if not os.path.isdir(path):
             return Secret(_token(path, _text(path).strip()))
-        fields = _directory_fields(path)
-        if not fields.get("token"):
-            raise _Unusable(path, "has no token.", codes.CREDENTIAL_INCOMPLETE)
-        return Secret(_token(path, fields["token"].strip()))
+        found = _directory_fields(path).get("token")
+        if not isinstance(found, str) or not found:
+            raise _Unusable(path, "has no token.", None, codes.CREDENTIAL_INCOMPLETE)
+        return Secret(_token(path, found.strip()))
 
     return _usable(token, path, problems)
 
@@ -177,14 +191,15 @@ def _secrets(path: str) -> list[str]:
     names = _names(path)
     if JSON_FIELD in names or any(_meaning(name) for name in names):
         return [path]
-    if not names:
-        raise _Unusable(
-            path, "holds no credential.", codes.CREDENTIAL_INCOMPLETE, _FORM
-        )
     # A file that is there and is no JSON is a README; whatever else is a secret that
     # cannot be read, and has to be said.
     entries = [os.path.join(path, name) for name in names]
-    return [one for one in entries if one.endswith(".json") or not os.path.isfile(one)]
+    entries = [
+        one for one in entries if one.endswith(".json") or not os.path.isfile(one)
+    ]
+    if not entries:
+        raise _incomplete(path, "holds no credential.")
+    return entries
 
 
 def _names(path: str) -> list[str]:
@@ -192,11 +207,8 @@ def _names(path: str) -> list[str]:
         # Kubernetes keeps the files of a volume behind names that start with a dot.
         return sorted(name for name in os.listdir(path) if name[0] != ".")
     except OSError as error:
-        raise _Unusable(
-            path,
-            f"cannot be read: {os.strerror(error.errno or 0)}.",
-            codes.CREDENTIAL_UNREADABLE,
-        ) from None
+        fact = f"cannot be read: {os.strerror(error.errno or 0)}."
+        raise _unreadable(path, fact) from None
 
 
 def _meaning(name: str) -> str:
@@ -265,9 +277,7 @@ def _named(path: str, content: Mapping[str, Any]) -> dict[str, Any]:
         if not meaning or value is None:
             continue
         if fields.setdefault(meaning, value) != value:
-            raise _Unusable(
-                path, f"has two different {meaning}s.", codes.CREDENTIAL_INVALID, _FORM
-            )
+            raise _Unusable(path, f"has two different {meaning}s.")
     return fields
 
 
@@ -280,14 +290,12 @@ def _json(path: str, text: str) -> Any:
         place = f" from line {error.lineno}, column {error.colno}"
     except (RecursionError, ValueError):
         place = ""
-    raise _Unusable(
-        path, f"is not a JSON object{place}.", codes.CREDENTIAL_INVALID, _FORM
-    )
+    raise _Unusable(path, f"is not a JSON object{place}.")
 
 
 def _object(path: str, content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise _Unusable(path, "is not a JSON object.", codes.CREDENTIAL_INVALID, _FORM)
+        raise _Unusable(path, "is not a JSON object.")
     return content
 
 
@@ -297,9 +305,7 @@ def _text(path: str) -> str:
     except FileRefused as refused:
         if refused.reason is Reason.EMPTY:
             return ""
-        raise _Unusable(
-            path, f"{refused.words}.", codes.CREDENTIAL_UNREADABLE
-        ) from None
+        raise _unreadable(path, f"{refused.words}.") from None
 
 
 def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
@@ -308,28 +314,17 @@ def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
         superuser = _TRUTH.get(superuser.strip().lower(), superuser)
     for name, value in fields.items():
         if name != "superuser" and not isinstance(value, str):
-            raise _Unusable(
-                path, f"{name!r} is not a string.", codes.CREDENTIAL_INVALID, _FORM
-            )
+            raise _Unusable(path, f"{name!r} is not a string.")
     if not isinstance(superuser, bool | None):
-        raise _Unusable(
-            path,
-            "'superuser' is neither true nor false.",
-            codes.CREDENTIAL_INVALID,
-            "Write true or false.",
-        )
+        fact = "'superuser' is neither true nor false."
+        raise _Unusable(path, fact, "Write true or false.")
     # The documents' users have a password; the chart's have an address instead.
     needed = ["username", "token"] if "email" in fields else ["username", "password"]
     missing = [
         name for name in dict.fromkeys([*needed, "token"]) if not fields.get(name)
     ]
     if missing:
-        raise _Unusable(
-            path,
-            f"has no {', no '.join(missing)}.",
-            codes.CREDENTIAL_INCOMPLETE,
-            _FORM,
-        )
+        raise _incomplete(path, f"has no {', no '.join(missing)}.")
     password = fields.get("password")
     return Credential(
         path,
@@ -346,7 +341,6 @@ def _username(path: str, username: str) -> str:
         raise _Unusable(
             path,
             "Nautobot does not accept the username.",
-            codes.CREDENTIAL_INVALID,
             f"Use 1 to {LONGEST_USERNAME} letters, digits, '@', '.', '+', '-' or '_'.",
         )
     return username
@@ -354,47 +348,32 @@ def _username(path: str, username: str) -> str:
 
 def _email(path: str, email: str) -> str | None:
     if email and not _EMAIL.fullmatch(email):
-        raise _Unusable(
-            path,
-            "'email' is not an email address.",
-            codes.CREDENTIAL_INVALID,
-            "Write an address such as svc@example.com, or leave it out.",
-        )
+        hint = "Write an address such as svc@example.com, or leave it out."
+        raise _Unusable(path, "'email' is not an email address.", hint)
     return email or None
 
 
 def _password(path: str, password: str) -> str:
-    fact = ""
+    hint = f"Store a password of 1 to {LONGEST_PASSWORD} characters without blanks "
+    hint += "around it."
     if len(password) > LONGEST_PASSWORD:
         fact = f"the password has more than {LONGEST_PASSWORD} characters."
-    elif password != password.strip() or "\0" in password:
-        # The REST API strips blanks, and the password would never match again.
+        raise _Unusable(path, fact, hint)
+    # The REST API strips blanks, and the password would never match again.
+    if password != password.strip() or "\0" in password:
         fact = "the password begins or ends with a blank, or holds a NUL."
-    if fact:
-        raise _Unusable(
-            path,
-            fact,
-            codes.CREDENTIAL_INVALID,
-            f"Store a password of 1 to {LONGEST_PASSWORD} characters without blanks "
-            "around it.",
-        )
+        raise _Unusable(path, fact, hint)
     return password
 
 
 def _token(path: str, token: str) -> str:
-    fact = ""
+    hint = f"Nautobot takes exactly {TOKEN_LENGTH}, such as 'openssl rand -hex 20' "
+    hint += "prints."
     if len(token) != TOKEN_LENGTH:
-        fact = f"the token has {len(token)} characters."
-    elif not _TOKEN.fullmatch(token):
+        raise _Unusable(path, f"the token has {len(token)} characters.", hint)
+    if not _TOKEN.fullmatch(token):
         fact = "the token has characters that no HTTP header takes."
-    if fact:
-        raise _Unusable(
-            path,
-            fact,
-            codes.CREDENTIAL_INVALID,
-            f"Nautobot takes exactly {TOKEN_LENGTH}, such as 'openssl rand -hex 20' "
-            "prints.",
-        )
+        raise _Unusable(path, fact, hint)
     return token
 
 

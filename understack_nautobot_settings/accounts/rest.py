@@ -138,12 +138,9 @@ class RestApi:
         query = urlencode({"limit": PAGE, "exclude_m2m": "false", **filters}, True)
         following: str | None = f"{self._base.path}/api/{path}?{query}"
         found: list[Record] = []
-        seen: set[str] = set()
-        count = 0
+        keys: set[str] = set()
+        count = pages = 0
         while following is not None:
-            if following in seen or len(seen) == MOST_PAGES:
-                raise Unusable(f"the listing of {path} repeats a page, or never ends")
-            seen.add(following)
             answer = self._ask("GET", following, login)
             if answer.status in _ELSEWHERE:
                 raise Unusable(
@@ -152,13 +149,18 @@ class RestApi:
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise Refused(f"HTTP {answer.status}")
             page = checked(answer.content, dict)
-            found += [checked(one, dict) for one in field(page, "results", list)]
-            count = page["count"] if isinstance(page.get("count"), int) else 0
+            records = [checked(one, dict) for one in field(page, "results", list)]
             link = field(page, "next", str, type(None))
+            new = {str(one.get("id")) for one in records} - keys
+            pages += 1
+            # A page that is there twice, or empty, would have no end.
+            if (link is not None and not new) or pages > MOST_PAGES:
+                raise Unusable(f"the listing of {path} repeats a page, or never ends")
             following = None if link is None else self._same_server(link)
-        if len(found) < count or len({str(one.get("id")) for one in found}) < len(
-            found
-        ):
+            count = page["count"] if isinstance(page.get("count"), int) else 0
+            found += records
+            keys |= new
+        if len(found) < count or len(keys) < len(found):
             raise Unreachable(f"the listing of {path} changed while it was read")
         return found
 

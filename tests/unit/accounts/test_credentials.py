@@ -491,3 +491,26 @@ def test_field_that_never_ends_is_refused(tmp_path):
             "path."
         ],
     )
+
+
+@pytest.mark.parametrize("names", [(), ("README",)])
+def test_directory_without_secrets_is_a_problem(tmp_path, names):
+    """Otherwise every account would look stale, and go with --prune."""
+    for name in names:
+        (tmp_path / name).write_text("text")
+
+    assert read(str(tmp_path)) == ([], [f"{tmp_path}: holds no credential. {FORM}"])
+
+
+@pytest.mark.parametrize(
+    "content", ['{"token": 7}', '{"token": null}', '{"token": ""}', '{"username": "a"}']
+)
+def test_bootstrap_secret_without_token_is_refused(tmp_path, content):
+    path = write_secret(tmp_path / "s", credential=content)
+    problems = []
+
+    assert read_token(path, problems=problems) is None
+    assert [str(problem) for problem in problems] == [
+        f"{path}: has no token. Complete the entry in the secret backend, or the "
+        "template of the ExternalSecret."
+    ]

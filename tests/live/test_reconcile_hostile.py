@@ -1,0 +1,319 @@
+"""What a hostile server gets out of ``reconcile-accounts`` and ``reconcile-queues``."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from lab.servers.listening import tls_context
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import over_tls
+from understack_nautobot_settings.commands.main import main
+
+BOOTSTRAP = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
+ACCOUNT = "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b"
+PASSWORD = "Correct-Horse-7"
+ESCAPE = "\x1b[31m\r\nforged line"
+MEBIBYTE = 1 << 20
+
+
+def request_of(connection):
+    """Return the first line and the rest of a request."""
+    said = b""
+    while b"\r\n\r\n" not in said:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return "", b""
+        said += chunk
+    first, _, rest = said.partition(b"\r\n")
+    return first.decode(), rest
+
+
+def answering(answer, heard=None):
+    """Return a script that answers each request by ``answer(path)``."""
+
+    def converse(connection):
+        first, rest = request_of(connection)
+        if heard is not None:
+            heard.append(rest)
+        if first:
+            connection.sendall(answer(first.split()[1]))
+
+    return converse
+
+
+def response(content, status="200 OK", headers=""):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+def page(results, following=None, count=None):
+    return {
+        "count": len(results) if count is None else count,
+        "next": following,
+        "previous": None,
+        "results": results,
+    }
+
+
+@pytest.fixture
+def served(authority):
+    """Return the context of a server behind TLS that speaks by a script."""
+    context = tls_context(authority.server("localhost"))
+
+    def served(script):
+        return ScriptedServer(over_tls(context, script))
+
+    return served
+
+
+@pytest.fixture(params=["accounts", "queues"])
+def reconcile(request, tmp_path, mount):
+    """Run one of both commands against a port, and return what came of it."""
+    account = tmp_path / "account"
+    account.mkdir()
+    fields = {"username": "svc", "password": PASSWORD, "token": ACCOUNT}
+    for name, text in {**fields, "hostname": "evil.example"}.items():
+        (account / name).write_text(text)
+    (tmp_path / "token").write_text(BOOTSTRAP)
+    (tmp_path / "queues.json").write_text('{"queues": {"site-a": {}}}')
+
+    def reconcile(port, *options):
+        words = {
+            "accounts": ["reconcile-accounts", account, "--owner=a", "--prune"],
+            "queues": ["reconcile-queues", tmp_path / "queues.json"],
+        }[request.param]
+        words += [f"--url=https://localhost:{port}", f"--ca-file={mount.ca}"]
+        words += [f"--token-file={tmp_path / 'token'}", *options]
+        stdout, stderr = io.StringIO(), io.StringIO()
+        status = main([*map(str, words)], {}, stdout=stdout, stderr=stderr)
+        said = stdout.getvalue() + stderr.getvalue()
+        for secret in (BOOTSTRAP, ACCOUNT, PASSWORD, "\x1b", "please report"):
+            assert secret not in said
+        return status, stderr.getvalue()
+
+    return reconcile
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_takes_no_credential_elsewhere(served, reconcile, status):
+    heard = []
+    with served(answering(lambda _: response({}), heard)) as thief:
+        location = f"Location: https://localhost:{thief.port}/api/\r\n"
+        answer = response(b"", f"{status} Moved", location)
+        with served(answering(lambda _: answer)) as server:
+            assert reconcile(server.port) == (
+                1,
+                "Nautobot: the URL answers with a redirect (HTTP "
+                f"{status}), which is not followed: credentials go to the named "
+                "server only. Correct --url and --ca-file, or what stands between "
+                "here and Nautobot.\n",
+            )
+    assert (heard, thief.connections) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "https://localhost:{thief}/api/users/groups/?offset=1",
+        "https://LOCALHOST:{thief}/api/users/groups/?offset=1",
+        "//localhost:{thief}/api/",
+        "http://localhost:{own}/api/users/groups/?offset=1",
+        "https://127.0.0.1:{own}/api/users/groups/?offset=1",
+        "https://localhost/api/users/groups/?offset=1",
+        "https://x@localhost:{own}/api/",
+        "https://localhost:{own}@localhost:{thief}/api/",
+        "ftp://localhost:{own}/",
+        "file:///etc/passwd",
+        "https://[::1/",
+        "/api/users/groups/ HTTP/1.1\r\nX: y",
+    ],
+)
+def test_next_page_elsewhere_is_refused(served, reconcile, form):
+    heard, ports = [], {}
+
+    def answer(_path):
+        link = form.format(**ports)
+        return response(page([{"id": 1, "name": "a"}], link, count=2))
+
+    with (
+        served(answering(lambda _: response({}), heard)) as thief,
+        served(answering(answer)) as server,
+    ):
+        ports |= {"thief": thief.port, "own": server.port}
+        status, said = reconcile(server.port)
+    assert status == 1
+    assert "the next page of a listing is on another server" in said
+    assert (heard, thief.connections, server.connections) == ([], 0, 1)
+
+
+@pytest.mark.parametrize("offsets", [1, 2, 10**9], ids=["same", "cycle", "growing"])
+@pytest.mark.parametrize("count", [2, 99])
+def test_listing_without_end_is_an_error(served, reconcile, offsets, count):
+    asked = []
+
+    def answer(path):
+        asked.append(path)
+        number = len(asked) % offsets
+        link = f"{urlsplit(path).path}?offset={number}"
+        # The same few records again and again, as of a server that ignores the offset.
+        records = [{"id": str(number % 2), "name": "x"}]
+        return response(page(records, link, count=count))
+
+    with served(answering(answer)) as server:
+        status, said = reconcile(server.port)
+    assert (status, "repeats a page, or never ends" in said) == (1, True)
+    assert len(asked) <= 4
+
+
+def dripping(connection):
+    request_of(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.02)
+
+
+def dripping_headers(connection):
+    request_of(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def silent(connection):
+    request_of(connection)
+    while connection.recv(65536):
+        pass
+
+
+@pytest.mark.parametrize("script", [dripping, dripping_headers, silent])
+def test_deadline_holds(served, reconcile, script):
+    """The time of each read would start anew with every byte."""
+    with served(script) as server:
+        assert reconcile(server.port, "--timeout=0.5") == (
+            2,
+            "Nautobot could not be asked: the run took longer than 0.5 seconds "
+            "(--timeout).\n",
+        )
+
+
+def endless(connection):
+    request_of(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b" " * 65536)
+
+
+def endless_chunks(connection):
+    request_of(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+
+
+@pytest.mark.parametrize("script", [endless, endless_chunks])
+def test_endless_answer_fills_no_memory(served, reconcile, script):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with served(script) as server:
+        status, said = reconcile(server.port)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert (status, "an answer is larger than 16 MiB" in said) == (1, True)
+    assert grown < 128 * 1024
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"7",
+        b"<html>",
+        b"[" * 100_000,
+        b"\xff",
+        b'{"count": 1' + b"0" * 10_000 + b', "next": null, "results": []}',
+        b"{}",
+        b'{"results": {}, "next": null}',
+        b'{"results": [7], "next": null}',
+        b'{"results": [[]], "next": null}',
+        b'{"results": [{}], "next": 7}',
+        b'{"results": [{}], "next": null}',
+        b'{"results": [{"id": [], "name": {}}], "next": null}',
+        b'{"results": [{"id": 1, "name": 1}], "next": null}',
+    ],
+)
+def test_answer_of_another_form_is_a_problem(served, reconcile, content):
+    with served(answering(lambda _: response(content))) as server:
+        status, said = reconcile(server.port)
+    assert status == 1
+    assert said.startswith("Nautobot: what answers at this URL is not the REST API")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"HTTP/1.1 200\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X" * 100_000,
+    ],
+)
+def test_server_that_speaks_no_http_is_a_problem(served, reconcile, text):
+    with served(answering(lambda _: text)) as server:
+        status, said = reconcile(server.port)
+    assert (status, "does not speak HTTP" in said) == (1, True)
+
+
+def test_listing_that_lacks_records_changes_nothing(served, reconcile):
+    """Half a listing would make the other half look stale."""
+    with served(answering(lambda _: response(page([], count=5)))) as server:
+        status, said = reconcile(server.port)
+    assert status == 2
+    assert "changed while it was read" in said
+
+
+def test_refusal_shows_no_text_of_the_server(served, reconcile):
+    refused = response({ESCAPE: [ESCAPE], "name": [BOOTSTRAP]}, "400 Bad")
+    with served(answering(lambda _: refused)) as server:
+        status, said = reconcile(server.port)
+    assert status == 1
+    assert "HTTP 400" in said
+    assert "forged" not in said
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_trouble_that_may_pass_is_status_2(served, reconcile, status):
+    with served(answering(lambda _: response(b"", f"{status} x"))) as server:
+        assert reconcile(server.port) == (
+            2,
+            f"Nautobot could not be asked: Nautobot answers HTTP {status}.\n",
+        )
+
+
+def test_foreign_certificate_gets_no_token(reconcile):
+    from lab.certificates import Authority
+
+    heard = []
+    context = tls_context(Authority().server("localhost"))
+    script = over_tls(context, answering(lambda _: response({}), heard))
+    with ScriptedServer(script) as server:
+        status, said = reconcile(server.port)
+    assert (status, heard) == (1, [])
+    assert "the server's certificate is not trusted" in said
+
+
+def test_server_that_is_gone_is_status_2(served, reconcile):
+    with served(silent) as server:
+        port = server.port
+    assert reconcile(port) == (
+        2,
+        "Nautobot could not be asked: no connection to Nautobot.\n",
+    )
