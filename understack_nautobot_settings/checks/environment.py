@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -28,6 +29,9 @@ from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_bytes
 
 SITE_WORKER = "site-worker"
 
@@ -135,7 +139,6 @@ _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 _PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH")
 _ALIKE = 0.8
 _REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
-_CERTIFICATE = rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----(.+?)-----END"
 
 
 def check_environment(
@@ -521,15 +524,13 @@ def _is_private(
 
 
 def _certificates(path: str) -> set[bytes]:
-    blocks = re.findall(_CERTIFICATE, _content(path), re.DOTALL)
-    return {b"".join(block.split()) for block in blocks}
+    return set(pem.certificates(_content(path)))
 
 
 def _content(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, ValueError):
+        return read_bytes(path, CONFIGURATION_BYTES)
+    except FileRefused:
         return b""
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from lab.certificates import Authority
@@ -489,6 +491,8 @@ def bundles(tmp_path_factory):
     }
     for name, content in contents.items():
         (directory / name).write_bytes(content)
+    os.mkfifo(directory / "pipe")
+    (directory / "endless").symlink_to("/dev/zero")
     return directory
 
 
@@ -506,7 +510,14 @@ NOTHING = (
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("private", PRIVATE), ("both", None), ("empty", NOTHING), ("missing", NOTHING)],
+    [
+        ("private", PRIVATE),
+        ("both", None),
+        ("empty", NOTHING),
+        ("missing", NOTHING),
+        ("pipe", NOTHING),
+        ("endless", NOTHING),
+    ],
 )
 def test_a_bundle_without_public_cas_is_warned_about(bundles, variable, name, sentence):
     env = {variable: f"{bundles}/{name}"}
