@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 
 BY_HAND = "LAB_BY_HAND"
 """Set, a process takes nothing from the library but the TLS options."""
+FURTHER = "LAB_CELERY"
+"""Further Celery settings as JSON, by their names in Django."""
 
 
 def without_library(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def celery_app() -> Celery:
             "CELERY_TASK_SERIALIZER": "nautobot_json",
             "CELERY_RESULT_SERIALIZER": "nautobot_json",
             "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
+            **json.loads(os.environ.get(FURTHER, "{}")),
         },
         namespace="CELERY",
     )
@@ -82,6 +86,14 @@ def celery_app() -> Celery:
         """Leave a mark in Redis, through the same kind of connection."""
         with self.app.connection_for_write() as connection:
             connection.channel().client.rpush(key, self.request.id)
+
+    @app.task(name="lab.run", bind=True)
+    def run(self: Any, diary: str, seconds: float = 0.0) -> None:
+        """Write into a file, which no network can take away, and take a while."""
+        handle = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(handle, f"{self.request.id}\n".encode())
+        os.close(handle)
+        time.sleep(seconds)
 
     return app
 

@@ -237,6 +237,17 @@ class _Broker:
 
     request = use
 
+    def publish(self, queue: str) -> dict[str, Any]:
+        """Submit a message as Celery does, tried again where a connection is lost."""
+        self._connection.Producer(self._channel).publish(
+            {},
+            routing_key=queue,
+            serializer="json",
+            retry=True,
+            retry_policy=dict(self._app.conf.task_publish_retry_policy),
+        )
+        return {}
+
 
 ACTIONS = {
     "psycopg2": _Database,

@@ -84,6 +84,16 @@ class Stream:
         self._thread.start()
         self.wait_for_more(3)
 
+    def ran_since(self, moment: float) -> bool:
+        """Return whether a job ran that was sent after a moment, seconds by clock."""
+        runs = set(self._diary.read_text().split()) if self._diary.exists() else set()
+        later = set()
+        for line in self._journal.read_text().splitlines():
+            kind, name, *rest = line.split()
+            if kind == "sent" and rest and float(rest[-1]) > moment:
+                later.add(name)
+        return bool(runs & later)
+
     def wait_for_more(self, count: int, seconds: float = 60.0) -> None:
         """Return when this many more jobs have run than now."""
         before = self._runs()

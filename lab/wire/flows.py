@@ -11,6 +11,7 @@ Runs as a process of its own in the namespace of the servers: `main`.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,19 +27,22 @@ from typing import Any
 from typing import NamedTuple
 
 from lab import network
-from lab.certificates import Authority
-from lab.certificates import KubernetesMount
 from lab.certificates import mount_files
 from lab.nautobot.celery_worker import BY_HAND
-from lab.nautobot.deployment import nautobot_environment
+from lab.nautobot.deployment import Nautobot
 from lab.processes import Process
 from lab.processes import dying_with_us
 from lab.processes import tcp_ports
-from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
+from lab.wire import stream
 from lab.wire.client import KINDS
 from lab.wire.client import Client
 from lab.wire.deployment import Say
+from lab.wire.deployment import Servers
+from lab.wire.deployment import prepared_nautobot
+from lab.wire.deployment import servers
+from lab.wire.deployment import site_environment
+from lab.wire.faults import Stream
 from lab.wire.promises import Promise
 
 SECTION = "flows"
@@ -50,11 +54,14 @@ ERROR_SECONDS = 6.0
 """How long a request on a forgotten cache connection may hang: redis-py's 5 s."""
 DATABASE_SECONDS = 45.0
 REPOSITORY = Path(__file__).resolve().parents[2]
+BY_HAND_CONFIG = REPOSITORY / "lab" / "nautobot" / "by_hand.py"
 PROFILES: Mapping[str, Mapping[str, str]] = {
     "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},
     "by hand": {"UNDERSTACK_CONNECTION_PROFILE": "", BY_HAND: "1"},
 }
+POOLS = ("prefork", "threads", "solo")
+EVERYTHING = ("clients", "prefork", "nautobot")
 DIRECTIONS: tuple[network.Direction, ...] = ("both", "in", "out")
 
 
@@ -85,7 +92,7 @@ class Ran(NamedTuple):
 
 
 def show(
-    directory: Path, say: Say, *, pools: Sequence[str] = ("prefork",)
+    directory: Path, say: Say, *, wanted: Sequence[str] = EVERYTHING
 ) -> list[Promise]:
     """Run `main` in a namespace of its own, and return what it saw.
 
@@ -98,7 +105,7 @@ def show(
             [
                 *dying_with_us(),
                 *network.inside(name),
-                *(sys.executable, "-m", __name__, name, directory, *pools),
+                *(sys.executable, "-m", __name__, name, directory, *wanted),
             ],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
@@ -155,30 +162,26 @@ class _Worker:
 
 def main() -> None:
     """Show everything from within the namespace of the servers."""
-    name, directory, *pools = sys.argv[1:]
+    name, directory, *wanted = sys.argv[1:]
     with ExitStack() as stack:
         scratch = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="understack-flows-"))
         )
         site = stack.enter_context(network.site(scratch, name))
-        authority = Authority()
-        mount = KubernetesMount(scratch / "mtls")
-        mount.write(authority.client(), authority.ca_pem)
-        redis = stack.enter_context(RedisServer(authority=authority, password="pw"))
-        postgres = stack.enter_context(PostgresServer(18, authority=authority))
+        behind = stack.enter_context(servers(scratch / "servers"))
         env = {
-            **nautobot_environment(
-                mount,
-                db_port=postgres.port,
-                redis_port=redis.port,
-                redis_password="pw",
-                extra={"UNDERSTACK_LOG_FORMAT": "plain"},
-            ),
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            **site_environment(behind),
+            # Beside the gateway: it would close what leads nowhere for its client.
+            "NAUTOBOT_DB_PORT": str(behind.postgres.port),
+            "NAUTOBOT_REDIS_PORT": str(behind.redis.port),
+            "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY),
         }
-        promises = _clients(site, env)
-        promises += _workers(site, env, redis, authority, mount, Path(directory), pools)
+        promises = _clients(site, env) if "clients" in wanted else []
+        pools = [pool for pool in wanted if pool in POOLS]
+        promises += _workers(site, env, behind, Path(directory), pools)
+        if "nautobot" in wanted:
+            promises += _nautobot(site, scratch / "nautobot", behind)
     print(json.dumps([one._asdict() for one in promises]))  # noqa: T201
 
 
@@ -225,9 +228,7 @@ def _clients(site: network.Site, env: Mapping[str, str]) -> list[Promise]:
 def _workers(
     site: network.Site,
     env: Mapping[str, str],
-    redis: RedisServer,
-    authority: Authority,
-    mount: KubernetesMount,
+    behind: Servers,
     logs: Path,
     pools: Sequence[str],
 ) -> list[Promise]:
@@ -247,8 +248,8 @@ def _workers(
     with ExitStack() as stack:
         for worker in workers:
             worker.start(stack, site, {**env, **PROFILES[worker.profile]}, logs)
-        admin = stack.enter_context(redis.admin())
-        app = Celery("sender", set_as_current=False, broker=_url(redis))
+        admin = stack.enter_context(behind.redis.admin())
+        app = Celery("sender", set_as_current=False, broker=_url(behind.redis))
         app.conf.task_serializer = "nautobot_json"
         stack.callback(app.close)
 
@@ -263,7 +264,7 @@ def _workers(
         _wait(lambda: all(admin.llen(f"ran-{one.queue}") for one in workers), 60)
         time.sleep(5)
         # A renewal in the same moment: what connects anew has to use it.
-        mount.swap(mount_files(authority.client(), authority.ca_pem))
+        _renew(behind)
         for worker in workers:
             site.forget(worker.process.tcp_ports, worker.direction)
         lost = time.monotonic()
@@ -299,6 +300,75 @@ def _promise(worker: _Worker, ran: Ran) -> Promise:
         ),
         ran._asdict(),
     )
+
+
+def _nautobot(site: network.Site, directory: Path, behind: Servers) -> list[Promise]:
+    """Forget the flows of whole Nautobot workers in the middle of a stream of jobs.
+
+    Behind the gateway, while jobs run and results are written, in both directions.
+    """
+    web = prepared_nautobot(directory, behind, stream.SOURCE)
+    stream.record_ends(behind.postgres)
+    workers = {
+        "wan": Nautobot(directory, web.deployment, python=site.python),
+        "by hand": Nautobot(
+            directory, web.deployment, python=site.python, config=BY_HAND_CONFIG
+        ),
+    }
+    queues = {who: f"site-{who.replace(' ', '-')}" for who in workers}
+    with ExitStack() as stack, ThreadPoolExecutor(2) as at_once:
+        streams = {}
+        running = {}
+        for who, nautobot in workers.items():
+            web.call(stream.prepare, queue=queues[who])
+            nautobot.deployment["CELERY_TASK_QUEUES"] = queues[who]
+            running[who] = stack.enter_context(
+                nautobot.worker(queues[who], concurrency=2, ready_seconds=180)
+            )
+            streams[who] = Stream(
+                directory / queues[who],
+                behind,
+                web,
+                queue=queues[who],
+                per_second=0.5,
+                milliseconds=1500,
+            )
+        list(at_once.map(Stream.start, streams.values()))
+        _renew(behind)
+        for worker in running.values():
+            site.forget(worker.tcp_ports)
+        lost = time.time()
+        back: dict[str, float | None] = dict.fromkeys(streams)
+        while time.time() - lost < WATCHED_SECONDS and None in back.values():
+            for who, jobs in streams.items():
+                if back[who] is None and jobs.ran_since(lost):
+                    back[who] = time.time() - lost
+            time.sleep(0.5)
+        outcomes = dict(
+            zip(streams, at_once.map(Stream.finish, streams.values()), strict=True)
+        )
+    promises = []
+    for who, outcome in outcomes.items():
+        next_job = back[who]
+        took = "no job" if next_job is None else f"next job {next_job:.0f} s"
+        wan = who == "wan"
+        promises.append(
+            Promise(
+                SECTION,
+                f"Nautobot worker, {who}: jobs run, direction both",
+                f"next job within {BACK_SECONDS:.0f} s" if wan else "control",
+                f"{took}; {outcome}",
+                not wan or (next_job is not None and next_job <= BACK_SECONDS),
+                {**outcome._asdict(), "next_job": next_job},
+            )
+        )
+    return promises
+
+
+def _renew(behind: Servers) -> None:
+    """Renew the certificate: what connects anew has to use it."""
+    leaf = behind.authority.client()
+    behind.mount.swap(mount_files(leaf, behind.authority.ca_pem))
 
 
 def _url(redis: RedisServer) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.installation import MissingProgram
 from lab.nautobot.deployment import Nautobot
+from lab.wire import beside
 from lab.wire import faults
 from lab.wire import fleet
 from lab.wire import flows
@@ -31,6 +32,7 @@ WITHOUT_NAUTOBOT = (
     hostile.SECTION,
     swaps.SECTION,
     fleet.SECTION,
+    beside.SECTION,
 )
 # In namespaces of their own, with servers of their own.
 APART = (flows.SECTION,)
@@ -66,6 +68,9 @@ def everything(directory: Path, say: Say, only: Iterable[str]) -> list[Promise]:
             attempt(round_trips.SECTION, lambda: round_trips.show(behind, say))
             attempt(hostile.SECTION, lambda: hostile.show(directory, say))
             attempt(swaps.SECTION, lambda: swaps.show(directory, say))
+            attempt(
+                beside.SECTION, lambda: beside.show(directory / "beside", behind, say)
+            )
             attempt(fleet.SECTION, lambda: fleet.show(directory / "fleet", behind, say))
     if wanted & set(WITH_NAUTOBOT):
         with ExitStack() as stack:

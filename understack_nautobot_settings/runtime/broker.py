@@ -6,19 +6,14 @@ classes, bounds how long an answer is waited for, and closes what it opened.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from typing import Any
 
-import redis
 from kombu.exceptions import OperationalError
 from kombu.transport import redis as kombu_redis
 
 from understack_nautobot_settings.runtime.redis_connections import NoReply
 from understack_nautobot_settings.runtime.redis_connections import TcpConnection
 from understack_nautobot_settings.runtime.redis_connections import TlsConnection
-
-logger = logging.getLogger(__name__)
 
 OVERDUE_CHECK_SECONDS = 5.0
 
@@ -42,24 +37,13 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     )
 
     def close(self) -> None:
-        """Close, also where the broker is away.
+        """Close, without waiting long for the reply to the last BRPOP.
 
-        kombu stops half-way at the first error, and leaves sockets open.
+        It may hold a message, but a silent server would hold up the end of a worker.
         """
         if self._in_poll:
-            # The reply may hold a message, but a silent server holds up the end.
             self._in_poll.socket_timeout = self.socket_connect_timeout
-        away = (*Transport.connection_errors, redis.RedisError)
-        for _ in range(2):
-            # The first attempt may end at the reply to come, before anything is closed.
-            with contextlib.suppress(*away):
-                super().close()
-                return
-        logger.warning("A channel closed without its broker.")
-        self._disconnect_pools()
-        self._close_clients()
-        if self.connection is not None:
-            self.connection.close_channel(self)
+        super().close()
 
     def raise_for_overdue_reply(self) -> None:
         """Disconnect where a reply does not come, which a gateway may never tell.

@@ -1,0 +1,383 @@
+"""The same scenarios with Celery's own transport and with this library's, in one run.
+
+Both workers meet the same servers, the same gateway and the same fault at the same
+time; a row holds if the library's worker is not behind. What the result backend adds
+is shown in Nautobot itself, see `faults`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import ExitStack
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from lab.nautobot.celery_worker import BY_HAND
+from lab.nautobot.celery_worker import FURTHER
+from lab.processes import Process
+from lab.wire.deployment import Say
+from lab.wire.deployment import Servers
+from lab.wire.deployment import site_environment
+from lab.wire.promises import Promise
+
+SECTION = "beside"
+REPOSITORY = Path(__file__).resolve().parents[2]
+WHO: Mapping[str, Mapping[str, str]] = {
+    "plain": {"UNDERSTACK_CONNECTION_PROFILE": "", BY_HAND: "1"},
+    "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},
+    "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
+}
+SPEED_JOBS = 2000
+LEAST_SPEED = 0.95
+
+
+class Seen(NamedTuple):
+    """What a scenario showed of one worker: figures by name, the fewer the better."""
+
+    figures: Mapping[str, float]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+
+
+class Worker:
+    """A worker of one kind, on a queue of its own, with its diary."""
+
+    def __init__(
+        self,
+        directory: Path,
+        behind: Servers,
+        who: str,
+        queue: str,
+        pool: Sequence[str],
+        celery: Mapping[str, Any],
+    ) -> None:
+        """Start, and return when it takes jobs."""
+        self.who = who
+        self.queue = queue
+        self.diary = directory / f"{queue}.diary"
+        self.environment = {
+            **site_environment(behind),
+            **WHO[who],
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(REPOSITORY),
+            FURTHER: json.dumps(celery),
+        }
+        log = directory / f"{queue}.log"
+        self.process = Process(
+            queue,
+            [
+                *(sys.executable, "-m", "lab.nautobot.celery_worker"),
+                *(f"{queue}@site", queue, *pool),
+            ],
+            log=log,
+            ready=lambda: b" ready." in log.read_bytes(),
+            environment=self.environment,
+            directory=REPOSITORY,
+        )
+
+    def runs(self) -> Counter[str]:
+        """Return how often each job ran."""
+        return Counter(self.diary.read_text().split() if self.diary.exists() else ())
+
+    def descriptors(self) -> int:
+        """Return how many descriptors its main process has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def kilobytes(self) -> int:
+        """Return the resident memory of its main process."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        return 0
+
+
+class Bench:
+    """Workers of every kind, and who sends to them beside the gateway."""
+
+    def __init__(self, directory: Path, behind: Servers) -> None:
+        """Describe it; workers start with each scenario."""
+        self.directory = directory
+        self.behind = behind
+        self.number = 0
+
+    @contextmanager
+    def workers(
+        self, *pool: str, who: Sequence[str] = tuple(WHO), **celery: Any
+    ) -> Iterator[list[Worker]]:
+        """Start one of each kind for a scenario."""
+        self.number += 1
+        with ExitStack() as stack:
+            started = []
+            for one in who:
+                queue = f"beside-{self.number}-{one}"
+                worker = Worker(self.directory, self.behind, one, queue, pool, celery)
+                stack.callback(worker.process.end, signal.SIGQUIT)
+                started.append(worker)
+            yield started
+
+    def send(self, worker: Worker, count: int = 1, **options: Any) -> list[str]:
+        """Send jobs to a worker, and return their ids."""
+        from celery import Celery
+        from kombu.serialization import register
+
+        register(
+            *("nautobot_json", json.dumps, json.loads),
+            *("application/x-nautobot-json", "utf-8"),
+        )
+        redis = self.behind.redis
+        url = f"redis+socket://lab:{redis._admin_password}@{redis.directory}/redis.sock"
+        seconds = options.pop("seconds", 0.0)
+        with Celery("sender", set_as_current=False, broker=url) as app:
+            app.conf.task_serializer = "nautobot_json"
+            return [
+                str(
+                    app.send_task(
+                        "lab.run",
+                        (str(worker.diary), seconds),
+                        queue=worker.queue,
+                        **options,
+                    ).id
+                )
+                for _ in range(count)
+            ]
+
+
+def judged(workers: Sequence[Worker], sent: Mapping[str, list[str]]) -> dict[str, Seen]:
+    """Return how many jobs of each worker never ran, and how many ran again."""
+    seen = {}
+    for worker in workers:
+        runs = worker.runs()
+        seen[worker.who] = Seen(
+            {
+                "not run": sum(runs[id_] == 0 for id_ in sent[worker.who]),
+                "again": sum(runs[id_] > 1 for id_ in sent[worker.who]),
+            }
+        )
+    return seen
+
+
+def wait_for(ready: Callable[[], bool], seconds: float) -> float:
+    """Wait until something is so, or the time is up; return how long it took."""
+    began = time.monotonic()
+    while not ready() and time.monotonic() - began < seconds:
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def gateway_away(bench: Bench, *pool: str, jobs: int, **celery: Any) -> dict[str, Seen]:
+    """Take the gateway away for three seconds while jobs run and wait."""
+    with bench.workers(*pool, **celery) as workers:
+        sent = {one.who: bench.send(one, jobs, seconds=1.0) for one in workers}
+        wait_for(lambda: all(one.runs() for one in workers), 20)
+        bench.behind.gateway.kill()
+        time.sleep(3)
+        bench.behind.gateway.start()
+        fresh = {one.who: bench.send(one) for one in workers}
+        wait_for(
+            lambda: all(
+                set(fresh[one.who] + sent[one.who]) <= set(one.runs())
+                for one in workers
+            ),
+            40,
+        )
+        time.sleep(3)
+        return judged(workers, {who: ids + fresh[who] for who, ids in sent.items()})
+
+
+def gateway_restarts(bench: Bench) -> dict[str, Seen]:
+    """Restart the gateway eight times: jobs, descriptors, time until the next job."""
+    with bench.workers("prefork", "2") as workers:
+        for one in workers:
+            bench.send(one)
+        wait_for(lambda: all(one.runs() for one in workers), 20)
+        before = {one.who: one.descriptors() for one in workers}
+        sent: dict[str, list[str]] = {one.who: [] for one in workers}
+        for _ in range(8):
+            bench.behind.gateway.restart()
+            for one in workers:
+                sent[one.who] += bench.send(one)
+            wait_for(
+                lambda: all(set(sent[one.who]) <= set(one.runs()) for one in workers),
+                30,
+            )
+        seen = judged(workers, sent)
+        return {
+            one.who: Seen(
+                {
+                    **seen[one.who].figures,
+                    "more descriptors": max(0, one.descriptors() - before[one.who]),
+                }
+            )
+            for one in workers
+        }
+
+
+def redis_silent(bench: Bench, seconds: float) -> dict[str, Seen]:
+    """Stop Redis while a job is submitted, and count its messages."""
+    from lab.wire.client import Client
+
+    redis = bench.behind.redis
+    seen = {}
+    with ExitStack() as stack:
+        clients = {
+            who: stack.enter_context(
+                Client("broker", {**site_environment(bench.behind), **env})
+            )
+            for who, env in WHO.items()
+        }
+        for client in clients.values():
+            assert client.ask("new")["ok"]
+        redis.pause()
+        answers = {
+            who: client.begin("publish", queue=f"silent-{who}")
+            for who, client in clients.items()
+        }
+        time.sleep(seconds)
+        redis.resume()
+        told = {who: answer() for who, answer in answers.items()}
+        time.sleep(1)
+        with redis.admin() as admin:
+            for who in clients:
+                seen[who] = Seen(
+                    {
+                        "messages": admin.llen(f"silent-{who}"),
+                        "errors": int(not told[who]["ok"]),
+                    }
+                )
+                admin.delete(f"silent-{who}")
+    return seen
+
+
+def warm_shutdown(bench: Bench) -> dict[str, Seen]:
+    """End workers in an orderly way while Redis is silent, for 60 s at most."""
+    with bench.workers("prefork", "1") as workers:
+        for one in workers:
+            bench.send(one)
+        wait_for(lambda: all(one.runs() for one in workers), 20)
+        bench.behind.redis.pause()
+        try:
+            took: dict[str, float] = {}
+            began = time.monotonic()
+            for one in workers:
+                one.process.send(signal.SIGTERM)
+            while len(took) < len(workers) and time.monotonic() - began < 60:
+                for one in workers:
+                    if one.who not in took and not one.process.running:
+                        took[one.who] = round(time.monotonic() - began)
+                time.sleep(0.2)
+        finally:
+            bench.behind.redis.resume()
+        return {one.who: Seen({"seconds": took.get(one.who, 60)}) for one in workers}
+
+
+def delivery_options(bench: Bench) -> dict[str, Seen]:
+    """Key prefix, priorities, a revoked job and a prefetch of four: all still work."""
+    with bench.workers(
+        "solo",
+        CELERY_WORKER_PREFETCH_MULTIPLIER=4,
+        CELERY_TASK_QUEUE_MAX_PRIORITY=10,
+    ) as workers:
+        sent = {
+            one.who: bench.send(one, 4, priority=3) + bench.send(one, 4, priority=9)
+            for one in workers
+        }
+        wait_for(lambda: all(len(one.runs()) >= 8 for one in workers), 30)
+        return judged(workers, sent)
+
+
+def speed(bench: Bench) -> dict[str, Seen]:
+    """Run the same number of jobs alone: seconds, and memory that stays."""
+    seen = {}
+    for who in ("plain", "wan"):
+        with bench.workers("prefork", "1", who=(who,)) as (worker,):
+            bench.send(worker, 200)
+            wait_for(lambda: len(worker.runs()) >= 200, 60)
+            before = worker.kilobytes()
+            bench.send(worker, SPEED_JOBS)
+            # From the first of them to the last.
+            began = time.monotonic()
+            already = len(worker.runs())
+            wait_for(lambda: len(worker.runs()) >= 200 + SPEED_JOBS, 240)
+            took = time.monotonic() - began
+            done = len(worker.runs()) - already
+            seen[who] = Seen(
+                {
+                    "ms per job": round(1000 * took / max(1, done), 2),
+                    "MiB more": round((worker.kilobytes() - before) / 1024, 1),
+                }
+            )
+    return seen
+
+
+def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
+    """Run every scenario and compare."""
+    directory.mkdir(parents=True, exist_ok=True)
+    bench = Bench(directory, behind)
+    late = {"CELERY_TASK_ACKS_LATE": True}
+    rows: list[tuple[str, Callable[[], dict[str, Seen]]]] = [
+        (
+            "late acknowledgement, gateway away for 3 s",
+            lambda: gateway_away(bench, "prefork", "1", jobs=2, **late),
+        ),
+        (
+            "12 jobs, pool of threads, gateway away for 3 s",
+            lambda: gateway_away(bench, "threads", "4", jobs=12),
+        ),
+        (
+            "6 jobs, pool solo, gateway away for 3 s",
+            lambda: gateway_away(bench, "solo", jobs=6),
+        ),
+        (
+            "12 jobs, prefork, gateway away for 3 s",
+            lambda: gateway_away(bench, "prefork", "2", jobs=12),
+        ),
+        ("gateway restarted 8 times, prefork", lambda: gateway_restarts(bench)),
+        ("Redis silent for 20 s during a submission", lambda: redis_silent(bench, 20)),
+        ("Redis silent for 40 s during a submission", lambda: redis_silent(bench, 40)),
+        ("warm shutdown while Redis is silent", lambda: warm_shutdown(bench)),
+        ("priorities and a prefetch of four", lambda: delivery_options(bench)),
+        (f"{SPEED_JOBS} jobs, prefork", lambda: speed(bench)),
+    ]
+    promises = []
+    for name, scenario in rows:
+        seen = scenario()
+        text = "; ".join(f"{who}: {one}" for who, one in seen.items())
+        say(f"{name}: {text}")
+        promises.append(
+            Promise(
+                SECTION,
+                name,
+                "not behind plain",
+                text,
+                not behind_plain(seen),
+                {who: dict(one.figures) for who, one in seen.items()},
+            )
+        )
+    return promises
+
+
+def behind_plain(seen: Mapping[str, Seen]) -> list[str]:
+    """Return the figures in which somebody is behind Celery's own."""
+    plain = seen["plain"].figures
+    return [
+        f"{who}: {name}"
+        for who, one in seen.items()
+        for name, value in one.figures.items()
+        if value > plain[name] / LEAST_SPEED + SLACK.get(name, 0)
+    ]
+
+
+# What two runs of the same program differ by.
+SLACK = {"seconds": 2, "more descriptors": 2, "MiB more": 2, "ms per job": 1}
