@@ -1,4 +1,4 @@
-"""The programs of the lab: ``python -m lab demo|fleet|reference|release|wire``."""
+"""The programs of the lab: ``python -m lab demo|fleet|fuzz|reference|release|wire``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import import_module
 PROGRAMS = {
     "demo": "lab.demo",
     "fleet": "lab.fleet",
+    "fuzz": "lab.fuzz",
     "reference": "lab.reference",
     "release": "lab.release",
     "wire": "lab.wire.__main__",
