@@ -28,6 +28,7 @@ from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
 from understack_nautobot_settings.commands.remote_nautobot import is_remote
+from understack_nautobot_settings.commands.remote_nautobot import printing
 from understack_nautobot_settings.commands.remote_nautobot import remote_nautobot
 from understack_nautobot_settings.commands.remote_nautobot import unusable_problem
 from understack_nautobot_settings.problems import ERROR
@@ -134,6 +135,7 @@ def run_account_command(
         first, 2 when Nautobot could not be asked and trying again may help, or when
         the arguments do not fit together.
     """
+    write, complain = printing(write), printing(complain)
     problems: list[Problem] = []
     credentials = read_credentials(options.secrets, problems=problems)
     failure = last = ""

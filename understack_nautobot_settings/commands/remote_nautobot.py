@@ -13,6 +13,7 @@ from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
 
@@ -115,6 +116,14 @@ def remote_nautobot(
     except Unusable as unusable:
         problems.append(unusable_problem(unusable))
     return None
+
+
+def printing(write: Write) -> Write:
+    """Return what writes a line so that a terminal shows it as it is.
+
+    Names of users and jobs come from a server, and may hold escape sequences.
+    """
+    return lambda text: write(printable(text))
 
 
 def unusable_problem(unusable: Unusable) -> Problem:

@@ -83,6 +83,14 @@ def test_what_is_stale_is_named(secrets):
     assert printed[-2] == "gone: in no usable secret, kept"
 
 
+def test_name_from_server_is_made_printable(secrets):
+    nautobot = InMemory({"gone\x1b[2J\nforged": User(groups=[CREATED])})
+    _, printed, _ = run(secrets, local=lambda: nautobot)
+    assert printed[-2] == "gone\\x1b[2J\\nforged: in no usable secret, kept"
+    _, printed, _ = run(secrets, "--prune", local=lambda: nautobot)
+    assert printed[0] == "gone\\x1b[2J\\nforged: remove user"
+
+
 def test_a_problem_is_status_1(secrets):
     (secrets / "a" / "token").write_text("short")
     nautobot = InMemory()

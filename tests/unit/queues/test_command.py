@@ -1,0 +1,169 @@
+"""``reconcile-queues`` with a Nautobot made of dicts."""
+
+import argparse
+import contextlib
+
+import pytest
+
+from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unreachable
+from understack_nautobot_settings.commands.reconcile_queues import add_queue_arguments
+from understack_nautobot_settings.commands.reconcile_queues import run_queue_command
+from understack_nautobot_settings.queues.plan import Job
+from understack_nautobot_settings.queues.plan import Queue
+
+TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
+BACKUP = Job(
+    "Backup",
+    "Golden",
+    "package.Backup",
+    installed=True,
+    enabled=True,
+    queues=frozenset({"default"}),
+    default_queue="default",
+    overridden=True,
+)
+
+
+class InMemory:
+    """A back end that writes down what is done to it."""
+
+    def __init__(self, *looks, refusal=None):
+        self.looks = [*looks]
+        self.refusal = refusal
+        self.done = []
+
+    def jobs(self):
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    def queues(self):
+        return [Queue("default", "celery", "")]
+
+    def apply(self, step):
+        if self.refusal is not None:
+            raise self.refusal
+        self.done.append(str(step))
+
+    def all_or_nothing(self):
+        return contextlib.nullcontext()
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(text, nautobot, *options):
+        path = tmp_path / "queues.yaml"
+        path.write_text(text)
+        parser = argparse.ArgumentParser()
+        add_queue_arguments(parser)
+        printed, complaints, waited = [], [], []
+        status = run_queue_command(
+            parser.parse_args([str(path), *options]),
+            local=None if nautobot is None else lambda: nautobot,
+            write=printed.append,
+            complain=complaints.append,
+            sleep=waited.append,
+        )
+        return status, printed, complaints, waited
+
+    return run
+
+
+def test_steps_are_carried_out_and_told(run):
+    nautobot = InMemory([BACKUP])
+    steps = ["site-a: create queue", "site-a: allow 'Backup'"]
+
+    assert run("queues: {site-a: {jobs: [Backup]}}", nautobot) == (
+        0,
+        [*steps, "queues: 1, changes: 2"],
+        [],
+        [],
+    )
+    assert nautobot.done == steps
+
+
+def test_dry_run_changes_nothing(run):
+    nautobot = InMemory([BACKUP])
+
+    assert run("queues: {site-a: }", nautobot, "--dry-run") == (
+        0,
+        ["would site-a: create queue", "queues: 1, changes: 1 (dry run)"],
+        [],
+        [],
+    )
+    assert nautobot.done == []
+
+
+WAITING = (
+    "{queues: [], jobs: {enable: [Backup], waitFor: {attempts: 3, delaySeconds: 7}}}"
+)
+
+
+def test_missing_job_is_waited_for(run):
+    waiting = "waiting until jobs are registered: 'Backup'"
+
+    assert run(WAITING, InMemory([], [BACKUP])) == (
+        0,
+        [waiting, "queues: 0, changes: 0"],
+        [],
+        [7],
+    )
+    assert run(WAITING, InMemory([])) == (
+        1,
+        [waiting, waiting],
+        ["jobs.enable: there is no job 'Backup'. Correct the file."],
+        [7, 7],
+    )
+
+
+def test_skipped_job_is_a_warning_and_status_0(run):
+    text = "{queues: [site-a], jobs: {enable: [Gone], failOnMissing: false}}"
+
+    assert run(text, InMemory([BACKUP])) == (
+        0,
+        ["site-a: create queue", "queues: 1, changes: 1"],
+        ["jobs.enable: there is no job 'Gone'. Correct the file."],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "said"),
+    [
+        (
+            Unreachable("no connection"),
+            2,
+            "Nautobot could not be asked: no connection.",
+        ),
+        (
+            Refused("HTTP 403"),
+            1,
+            "{path}: HTTP 403. Correct the permissions of the user whose token this "
+            "is, or what is refused.",
+        ),
+    ],
+    ids=["unreachable", "refused"],
+)
+def test_nautobot_that_does_not_do_it_is_told(run, tmp_path, refusal, status, said):
+    nautobot = InMemory([BACKUP], refusal=refusal)
+    path = str(tmp_path / "queues.yaml")
+
+    assert run("queues: [site-a]", nautobot) == (
+        status,
+        [],
+        [said.replace("{path}", path)],
+        [],
+    )
+
+
+def test_fault_in_file_asks_nautobot_nothing(run):
+    status, printed, complaints, _ = run("queues: 7", None)
+
+    assert (status, printed, len(complaints)) == (1, [], 1)
+
+
+def test_remote_needs_token(run):
+    assert run("queues: []", None, "--url=https://x")[:3] == (
+        2,
+        [],
+        ["A remote Nautobot needs --token-file."],
+    )
