@@ -92,7 +92,7 @@ def users():
     }
 
 
-def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+def test_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
     secrets, client
 ):
     assert run(secrets) == (
@@ -140,7 +140,7 @@ def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
     assert authenticate(username="svc-a", password=PASSWORD).username == "svc-a"
 
 
-def test_a_dry_run_writes_nothing(secrets):
+def test_dry_run_writes_nothing(secrets):
     status, printed, _ = run(secrets, "--dry-run")
     assert status == 0
     assert "would svc-a: create user" in printed
@@ -179,7 +179,7 @@ def test_everything_that_differs_is_made_right(secrets):
     assert (status, len(printed)) == (0, 1)
 
 
-def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets):
+def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets):
     admin = User.objects.create_superuser("admin", "", "Hand-Made-Pass-9")
     own = Token(user=admin, key="o" * 40, description="mine")
     own.validated_save()
@@ -209,7 +209,7 @@ def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secre
     assert [token.description for token in Token.objects.filter(user=admin)] == ["mine"]
 
 
-def test_a_token_made_by_hand_that_is_right_gets_the_mark(secrets):
+def test_token_made_by_hand_that_is_right_gets_the_mark(secrets):
     """So tokens that an earlier automation created are taken over."""
     user = User.objects.create_user("svc-a", "", PASSWORD)
     Token(user=user, key=KEYS["svc-a"]).validated_save()
@@ -220,7 +220,7 @@ def test_a_token_made_by_hand_that_is_right_gets_the_mark(secrets):
     assert (key, description) == (KEYS["svc-a"], "kept by understack")
 
 
-def test_a_stale_account_goes_with_its_tokens_when_pruned(secrets):
+def test_stale_account_goes_with_its_tokens_when_pruned(secrets):
     run(secrets)
     (secrets / "b.json").unlink()
     status, printed, _ = run(secrets)
@@ -231,7 +231,7 @@ def test_a_stale_account_goes_with_its_tokens_when_pruned(secrets):
     assert {owner for owner, *_ in tokens().values()} == {"svc-a"}
 
 
-def test_a_stale_token_goes_when_pruned(secrets):
+def test_stale_token_goes_when_pruned(secrets):
     run(secrets)
     user = User.objects.get(username="svc-a")
     Token(user=user, key="o" * 40, description="kept by understack").validated_save()
@@ -240,7 +240,7 @@ def test_a_stale_token_goes_when_pruned(secrets):
     assert Token.objects.filter(user=user).count() == 1
 
 
-def test_the_token_of_another_user_is_refused(secrets):
+def test_token_of_another_user_is_refused(secrets):
     other = User.objects.create_user("other", "", "x")
     Token(user=other, key=KEYS["svc-a"]).validated_save()
     status, _, complaints = run(secrets)
@@ -252,7 +252,7 @@ def test_the_token_of_another_user_is_refused(secrets):
     assert not User.objects.filter(username="svc-a").exists()
 
 
-def test_a_group_that_is_not_there_is_status_1(secrets):
+def test_group_that_is_not_there_is_status_1(secrets):
     status, _, complaints = run(secrets, "--group", "nobody")
     assert status == 1
     assert complaints == [
@@ -261,7 +261,7 @@ def test_a_group_that_is_not_there_is_status_1(secrets):
     ]
 
 
-def test_a_password_that_nautobot_refuses_is_named_by_rule(secrets, settings):
+def test_password_that_nautobot_refuses_is_named_by_rule(secrets, settings):
     settings.AUTH_PASSWORD_VALIDATORS = [
         {
             "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -281,7 +281,7 @@ def credential():
     return Credential("/s", "svc-a", Secret(PASSWORD), Secret(KEYS["svc-a"]))
 
 
-def test_a_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
+def test_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
     run(secrets / "a")
     other = User.objects.create_user("other", "", "x")
     backend = DatabaseAccounts()
@@ -304,7 +304,7 @@ def test_no_exception_holds_what_the_database_repeats(secrets):
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
 
 
-def test_a_database_that_does_not_answer_is_status_2(secrets):
+def test_database_that_does_not_answer_is_status_2(secrets):
     def refuse(*_args):
         raise OperationalError("connection refused\n\tIs the server running?")
 

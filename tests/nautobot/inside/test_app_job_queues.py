@@ -83,7 +83,7 @@ def wanted(tmp_path):
     return path
 
 
-def test_a_second_run_changes_nothing(wanted, either):
+def test_second_run_changes_nothing(wanted, either):
     run = either
     Job.objects.filter(name=CLEANUP).update(enabled=False)
     before = queues_of()
@@ -106,7 +106,7 @@ def test_a_second_run_changes_nothing(wanted, either):
     assert run(wanted) == (0, ["queues: 2, changes: 0"], [])
 
 
-def test_the_queues_outlive_a_restart_of_nautobot(wanted, either):
+def test_queues_outlive_a_restart_of_nautobot(wanted, either):
     """Without the override Nautobot would set them back to those of the class."""
     run = either
     run(wanted)
@@ -128,7 +128,7 @@ def test_other_jobs_leave_the_queue_when_they_are_to_be_replaced(
     assert run(path) == (0, ["queues: 1, changes: 0"], [])
 
 
-def test_a_missing_job_is_an_error_and_nothing_is_changed(wanted, either):
+def test_missing_job_is_an_error_and_nothing_is_changed(wanted, either):
     run = either
     wanted.write_text("queues: {iad3-prod: {jobs: [Log Cleanup]}}")
     assert run(wanted) == (
@@ -149,14 +149,14 @@ def test_a_missing_job_is_an_error_and_nothing_is_changed(wanted, either):
         ),
     ],
 )
-def test_a_file_that_cannot_be_read(tmp_path, content, line):
+def test_file_that_cannot_be_read(tmp_path, content, line):
     path = tmp_path / "queues.yaml"
     if content is not None:
         path.write_bytes(content)
     assert run(path) == (1, [], [line.replace("{path}", str(path))])
 
 
-def test_a_database_that_does_not_answer_is_status_2(wanted):
+def test_database_that_does_not_answer_is_status_2(wanted):
     def refuse(*_args):
         raise OperationalError("connection refused\n\tIs the server running?")
 

@@ -101,7 +101,7 @@ def figures(printed):
     return printed[-1].removeprefix("accounts: ").split(", ")[:3]
 
 
-def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+def test_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
     run, secrets
 ):
     status, printed, complaints = run()
@@ -126,7 +126,7 @@ def test_a_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
     assert after == before
 
 
-def test_a_dry_run_writes_nothing(run):
+def test_dry_run_writes_nothing(run):
     status, printed, _ = run("--dry-run")
     assert status == 0
     assert printed[:3] == [f"would {line}" for line in SHARED]
@@ -177,9 +177,7 @@ def test_everything_that_differs_is_made_right(run, secrets):
     assert len(run("--superuser", "--group", "readers", "--prune")[1]) == 1
 
 
-def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(
-    run, secrets
-):
+def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(run, secrets):
     admin = User.objects.create_superuser("admin", "", PASSWORD)
     Token(user=admin, key=KEYS["new"], description="mine").validated_save()
     write_secret(secrets / "admin", "admin")
@@ -199,7 +197,7 @@ def test_a_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(
     assert not admin.groups.exists()
 
 
-def test_a_stale_account_goes_with_its_token_when_pruned(run, secrets):
+def test_stale_account_goes_with_its_token_when_pruned(run, secrets):
     run()
     for file in (secrets / "b").iterdir():
         file.unlink()
@@ -209,7 +207,7 @@ def test_a_stale_account_goes_with_its_token_when_pruned(run, secrets):
     assert {*tokens()} == {"bootstrap", "svc-a"}
 
 
-def test_the_token_of_another_user_is_refused(run, secrets):
+def test_token_of_another_user_is_refused(run, secrets):
     other = User.objects.create_user("other", "", "x")
     Token(user=other, key=KEYS["svc-a"]).validated_save()
     status, _, complaints = run()
@@ -220,7 +218,7 @@ def test_the_token_of_another_user_is_refused(run, secrets):
     ]
 
 
-def test_a_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
+def test_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
     """It logs nobody in, so only the attempt tells that it is taken."""
     other = User.objects.create_user("other", "", "x", is_active=False)
     Token(user=other, key=KEYS["svc-a"]).validated_save()
@@ -232,7 +230,7 @@ def test_a_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
     ]
 
 
-def test_a_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
+def test_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
     bootstrap.write_text("x" * 40)
     status, printed, complaints = run()
     assert (status, len(printed)) == (1, 1)
@@ -242,7 +240,7 @@ def test_a_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
     ]
 
 
-def test_a_password_that_nautobot_refuses_is_named_by_field(run, secrets, settings):
+def test_password_that_nautobot_refuses_is_named_by_field(run, secrets, settings):
     settings.AUTH_PASSWORD_VALIDATORS = [
         {
             "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",

@@ -45,7 +45,7 @@ def run(*arguments, local=None, connect=RestApi):
     return status, printed, complaints
 
 
-def test_a_run_says_every_step_and_ends_with_the_figures(secrets):
+def test_run_reports_every_step_and_the_figures(secrets):
     nautobot = InMemory()
     assert run(secrets, local=lambda: nautobot) == (
         0,
@@ -68,7 +68,7 @@ def test_a_run_says_every_step_and_ends_with_the_figures(secrets):
     )
 
 
-def test_a_dry_run_says_so(secrets):
+def test_dry_run_is_reported_as_one(secrets):
     nautobot = InMemory()
     status, printed, _ = run(secrets, "--dry-run", local=lambda: nautobot)
     assert status == 0
@@ -76,7 +76,7 @@ def test_a_dry_run_says_so(secrets):
     assert nautobot.state() == {}
 
 
-def test_what_is_stale_is_named(secrets):
+def test_stale_account_is_named(secrets):
     nautobot = InMemory({"gone": User(groups=[CREATED])})
     status, printed, complaints = run(secrets, local=lambda: nautobot)
     assert (status, complaints) == (0, [])
@@ -91,7 +91,7 @@ def test_name_from_server_is_made_printable(secrets):
     assert printed[0] == "gone\\x1b[2J\\nforged: remove user"
 
 
-def test_a_problem_is_status_1(secrets):
+def test_problem_is_status_1(secrets):
     (secrets / "a" / "token").write_text("short")
     nautobot = InMemory()
     status, printed, complaints = run(secrets, local=lambda: nautobot)
@@ -105,7 +105,7 @@ def test_a_problem_is_status_1(secrets):
     )
 
 
-def test_a_database_that_does_not_answer_is_status_2(secrets):
+def test_database_that_does_not_answer_is_status_2(secrets):
     def local():
         raise Unreachable("the database does not answer: connection refused")
 

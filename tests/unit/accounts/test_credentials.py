@@ -92,7 +92,7 @@ def plain(credential):
         "a file beside the JSON decides",
     ],
 )
-def test_a_secret_is_read_in_every_documented_form(tmp_path, files):
+def test_secret_is_read_in_every_documented_form(tmp_path, files):
     credentials, problems = read(write_secret(tmp_path / "s", **files))
     assert problems == []
     assert [plain(one) for one in credentials] == [("svc", PASSWORD, TOKEN)]
@@ -107,7 +107,7 @@ def test_hostname_of_bootstrap_secret_is_read(tmp_path):
     assert problems == []
 
 
-def test_a_directory_of_secrets_is_read_sorted_by_username(tmp_path):
+def test_directory_of_secrets_is_read_sorted_by_username(tmp_path):
     """What Kubernetes keeps behind names with two dots is not read twice."""
     write_secret(tmp_path / "b", username="b", password=PASSWORD, token=TOKEN)
     write_secret(
@@ -120,7 +120,7 @@ def test_a_directory_of_secrets_is_read_sorted_by_username(tmp_path):
     assert [one.username for one in credentials] == ["a", "b"]
 
 
-def test_a_json_file_can_be_named(tmp_path):
+def test_json_file_can_be_named(tmp_path):
     path = tmp_path / "secret"
     path.write_text(documented())
     credentials, problems = read(str(path))
@@ -128,7 +128,7 @@ def test_a_json_file_can_be_named(tmp_path):
     assert [one.source for one in credentials] == [str(path)]
 
 
-def test_the_same_said_twice_counts_once(tmp_path):
+def test_secret_mounted_twice_counts_once(tmp_path):
     """The document mounts one user's secret in several namespaces."""
     first = write_secret(tmp_path / "1", username="svc", password=PASSWORD, token=TOKEN)
     second = write_secret(tmp_path / "2", credential=documented())
@@ -228,14 +228,14 @@ GOOD = {"username": "svc", "password": PASSWORD, "token": TOKEN}
         "broken JSON in the password",
     ],
 )
-def test_what_is_no_credential_is_refused_in_words(tmp_path, files, line):
+def test_secret_with_fault_is_refused(tmp_path, files, line):
     path = write_secret(tmp_path / "s", **files)
     credentials, problems = read(path)
     assert credentials == []
     assert problems == [line.replace("{path}", path)]
 
 
-def test_a_directory_that_is_not_there(tmp_path):
+def test_missing_directory_is_refused(tmp_path):
     path = str(tmp_path / "none")
     assert read(path) == (
         [],
@@ -243,7 +243,7 @@ def test_a_directory_that_is_not_there(tmp_path):
     )
 
 
-def test_a_file_that_leads_nowhere(tmp_path):
+def test_dangling_link_is_refused(tmp_path):
     path = write_secret(tmp_path / "s", username="svc", password=PASSWORD)
     os.symlink("nowhere", f"{path}/token")
     assert read(path) == (
@@ -278,7 +278,7 @@ def test_one_token_for_two_users_is_refused_for_both(tmp_path):
     ]
 
 
-def test_one_unusable_secret_keeps_no_other_from_being_read(tmp_path):
+def test_other_secrets_are_read_beside_an_unusable_one(tmp_path):
     write_secret(tmp_path / "bad", username="bad")
     write_secret(tmp_path / "good", **GOOD)
     credentials, problems = read(str(tmp_path))
@@ -286,7 +286,7 @@ def test_one_unusable_secret_keeps_no_other_from_being_read(tmp_path):
     assert problems == [f"{tmp_path}/bad: has no password, no token. {FORM}"]
 
 
-def test_the_bootstrap_token_is_read_from_a_file_or_its_directory(tmp_path):
+def test_bootstrap_token_is_read_from_a_file_or_its_directory(tmp_path):
     path = write_secret(tmp_path / "s", token=f"{TOKEN}\n")
     problems = []
     assert read_token(path, problems=problems) == Secret(TOKEN)
@@ -294,7 +294,7 @@ def test_the_bootstrap_token_is_read_from_a_file_or_its_directory(tmp_path):
     assert problems == []
 
 
-def test_a_bootstrap_token_that_is_none_is_refused(tmp_path):
+def test_bootstrap_token_of_wrong_length_is_refused(tmp_path):
     path = write_secret(tmp_path / "s", token=CANARY)
     problems = []
     assert read_token(path, problems=problems) is None
@@ -305,7 +305,7 @@ def test_a_bootstrap_token_that_is_none_is_refused(tmp_path):
 
 
 @given(st.text(min_size=1))
-def test_a_secret_shows_in_no_output(text):
+def test_secret_shows_in_no_output(text):
     """Printing, formatting, representing: none of them lets the text through."""
     secret = Secret(text)
     credential = Credential("/s", "svc", secret, secret)
@@ -326,9 +326,7 @@ def test_secrets_compare_by_their_text():
 
 
 @given(content=st.binary(), name=st.sampled_from(["password", "token", "credential"]))
-def test_whatever_a_file_holds_reading_it_only_makes_problems(
-    tmp_path_factory, content, name
-):
+def test_any_content_makes_problems_and_raises_nothing(tmp_path_factory, content, name):
     path = tmp_path_factory.mktemp("s")
     files = {**GOOD, name: content}
     if name == "credential":

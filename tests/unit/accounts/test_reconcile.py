@@ -79,7 +79,7 @@ def test_users_and_tokens_are_created_once(remote):
 
 
 @both
-def test_a_rotated_token_changes_exactly_that_token(remote):
+def test_rotated_token_changes_exactly_that_token(remote):
     """The user's own tokens and every other user stay as they are."""
     user = managed()
     user.tokens[KEY_C] = ["mine", True]
@@ -139,7 +139,9 @@ def test_a_rotated_token_changes_exactly_that_token(remote):
     ],
 )
 @both
-def test_what_differs_is_made_right_and_nothing_else(remote, user, policy, lines):
+def test_account_that_differs_is_corrected_and_nothing_else(
+    remote, user, policy, lines
+):
     from copy import deepcopy
 
     nautobot = ready({"svc": deepcopy(user)}, remote=remote)
@@ -151,7 +153,7 @@ def test_what_differs_is_made_right_and_nothing_else(remote, user, policy, lines
 
 
 @pytest.mark.parametrize("key", [KEY_A, KEY_B], ids=["right key", "old key"])
-def test_a_token_that_may_not_write_or_will_expire_is_renewed(key):
+def test_token_that_may_not_write_or_will_expire_is_renewed(key):
     user = managed(tokens=[key])
     user.tokens[key][1] = False
     nautobot = ready({"svc": user})
@@ -160,7 +162,7 @@ def test_a_token_that_may_not_write_or_will_expire_is_renewed(key):
     assert nautobot.state()["svc"][1] == {KEY_A: [MARK, True]}
 
 
-def test_a_second_marked_token_goes_with_prune_only():
+def test_second_marked_token_goes_with_prune_only():
     nautobot = ready({"svc": managed(tokens=[KEY_A, KEY_B])})
     assert reconcile(nautobot, credential())[0] == []
     assert reconcile(nautobot, credential(), prune=True)[0] == ["svc: remove token"]
@@ -168,7 +170,7 @@ def test_a_second_marked_token_goes_with_prune_only():
 
 
 @both
-def test_the_token_of_another_user_is_refused_before_anything_changes(remote):
+def test_token_of_another_user_is_refused_before_anything_changes(remote):
     nautobot = ready({"svc": managed("old", [KEY_B]), "x": User("x", [KEY_A])})
     nautobot.remote = False
     before = nautobot.state()
@@ -194,7 +196,7 @@ def test_over_rest_a_taken_token_shows_once_the_password_is_set():
     assert nautobot.state()["svc"][1] == {KEY_B: [MARK, True]}
 
 
-def test_a_dry_run_over_rest_says_what_it_cannot_see():
+def test_dry_run_over_rest_reports_hidden_tokens():
     nautobot = ready({"svc": managed("old", [KEY_B])}, remote=True)
     before = nautobot.state()
     lines, summary = reconcile(nautobot, credential(), dry_run=True)
@@ -222,7 +224,7 @@ def test_over_rest_a_user_may_have_no_right_to_its_own_tokens():
 
 
 @both
-def test_a_dry_run_changes_nothing_and_says_the_same(remote):
+def test_dry_run_changes_nothing_and_says_the_same(remote):
     nautobot = InMemory(
         {"svc": managed(tokens=[KEY_B]), "gone": managed(tokens=[KEY_C])},
         remote=remote,
@@ -253,7 +255,7 @@ def test_a_dry_run_changes_nothing_and_says_the_same(remote):
     ],
     ids=["made by hand", "of another owner"],
 )
-def test_a_user_without_the_mark_is_left_alone(groups, line):
+def test_user_without_the_mark_is_left_alone(groups, line):
     """A secret named after the administrator takes nobody's account over."""
     nautobot = ready({"svc": User("x", [KEY_B], groups, superuser=True)})
     before = nautobot.state()
@@ -288,7 +290,7 @@ def adopted():
     return user
 
 
-def test_an_adopted_user_is_released_and_never_removed():
+def test_adopted_user_is_released_and_never_removed():
     nautobot = ready({"admin": adopted()})
     lines, summary = reconcile(nautobot, prune=True)
     assert lines == ["admin: remove token", f"admin: release user {ADOPTED!r}"]
@@ -323,7 +325,7 @@ def test_nothing_is_removed_while_a_secret_is_unusable():
     ]
 
 
-def test_what_is_wrong_with_one_account_keeps_no_other_from_being_made_right():
+def test_other_accounts_are_corrected_beside_a_refused_one():
     nautobot = ready({"svc": managed("old")}, refuse=["set password"])
     lines, summary = reconcile(nautobot, credential(), credential("new", token=KEY_B))
     assert lines == ["new: create user", "new: create token"]
@@ -334,14 +336,14 @@ def test_what_is_wrong_with_one_account_keeps_no_other_from_being_made_right():
     ]
 
 
-def test_what_cannot_be_removed_is_told():
+def test_account_that_cannot_be_removed_is_reported():
     nautobot = ready({"gone": managed()}, refuse=["remove user"])
     lines, summary = reconcile(nautobot, prune=True)
     assert (lines, summary.removed) == ([], [])
     assert [problem.variable for problem in summary.problems] == ["gone"]
 
 
-def test_a_group_that_does_not_exist_stops_everything():
+def test_missing_group_changes_nothing():
     nautobot = ready()
     lines, summary = reconcile(nautobot, credential(), groups=("readers", "nobody"))
     assert lines == []
@@ -360,7 +362,7 @@ def test_a_group_that_does_not_exist_stops_everything():
         ("marked_accounts", "stale accounts"),
     ],
 )
-def test_a_bootstrap_account_without_the_rights(refused, where):
+def test_bootstrap_account_without_rights_is_reported(refused, where):
     _, summary = reconcile(InMemory(refuse=[refused]), prune=True)
     assert [(one.code, one.variable) for one in summary.problems] == [
         ("account-refused", where)
@@ -388,7 +390,7 @@ USERS = st.builds(
     ),
     remote=st.booleans(),
 )
-def test_a_second_run_changes_nothing_whatever_the_first_found(
+def test_second_run_changes_nothing_whatever_the_first_found(
     *, users, keys, marks, wanted, policy, remote
 ):
     """And a token never changes hands."""
@@ -484,7 +486,7 @@ class Crashing(InMemory):
 
 @both
 @pytest.mark.parametrize("requests", range(12))
-def test_crash_after_any_request_is_made_good_by_the_next_run(remote, requests):
+def test_run_after_a_crash_at_any_request_completes_the_work(remote, requests):
     def found():
         return Crashing(
             {

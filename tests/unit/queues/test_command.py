@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 
 import pytest
 
@@ -11,6 +12,8 @@ from understack_nautobot_settings.commands.reconcile_queues import add_queue_arg
 from understack_nautobot_settings.commands.reconcile_queues import run_queue_command
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
+from understack_nautobot_settings.queues.wishes import Wishes
+from understack_nautobot_settings.queues.wishes import read_wishes
 
 TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
 BACKUP = Job(
@@ -167,3 +170,31 @@ def test_remote_needs_token(run):
         [],
         ["A remote Nautobot needs --token-file."],
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "fact"),
+    [
+        ("pipe", "is a named pipe, not a file."),
+        ("directory", "is a directory, not a file."),
+        ("/dev/zero", "is a device, not a file."),
+        ("large", "holds more than 1 MiB."),
+        ("nowhere", "does not exist."),
+    ],
+)
+def test_file_that_cannot_be_read_whole_is_refused(tmp_path, kind, fact):
+    path = tmp_path / "queues.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "large":
+        path.write_text("#" * (1 << 20) + "#")
+    else:
+        path.symlink_to(kind)
+    problems = []
+
+    assert read_wishes(str(path), problems=problems) == Wishes()
+    assert [str(problem) for problem in problems] == [
+        f"{path}: {fact} Mount the file, or correct the path."
+    ]

@@ -55,11 +55,11 @@ def read(path, text):
     return wishes, [str(problem) for problem in problems]
 
 
-def test_the_wanted_state_is_read_from_yaml():
+def test_wanted_state_is_read_from_yaml():
     assert read("/etc/queues.yaml", YAML) == (Wishes(WISHES), [])
 
 
-def test_the_wanted_state_is_read_from_json():
+def test_wanted_state_is_read_from_json():
     text = json.dumps(
         {
             "queues": {
@@ -145,7 +145,7 @@ def test_the_wanted_state_is_read_from_json():
         ("? {a: b}\n: c", "is not YAML from line 1, column 3."),
     ],
 )
-def test_what_does_not_have_the_form_is_refused_in_words(text, fact):
+def test_fault_in_file_is_refused(text, fact):
     """Nothing is guessed, nothing dropped, and no YAML tag runs code."""
     assert read("q.yaml", text) == (Wishes(), [f"q.yaml: {fact} {FORM}"])
 
@@ -233,11 +233,11 @@ def steps(wishes, jobs=JOBS, queues=(DEFAULT,)):
         "all there",
     ],
 )
-def test_what_is_missing_is_added(wanted, lines):
+def test_missing_queue_and_jobs_are_added(wanted, lines):
     assert steps([wanted]) == (lines, [])
 
 
-def test_a_job_on_two_queues_is_enabled_once():
+def test_job_on_two_queues_is_enabled_once():
     cleanup = chosen("name", "Logs Cleanup", True)
     lines, problems = steps([wish(cleanup), wish(cleanup, name="dfw3")])
     assert problems == []
@@ -255,7 +255,7 @@ def test_other_jobs_on_the_queue_stay_unless_they_are_to_be_replaced():
     )
 
 
-def test_a_jobs_default_queue_is_not_taken_away():
+def test_jobs_default_queue_is_not_taken_away():
     jobs = [INTENDED._replace(queues=frozenset({"iad3"}), default_queue="iad3")]
     queues = [Queue("iad3", "celery", "")]
     assert steps([wish(existing="replace")], jobs, queues) == (
@@ -290,12 +290,12 @@ def test_a_jobs_default_queue_is_not_taken_away():
     ],
     ids=["name", "grouping", "nothing near", "not installed"],
 )
-def test_a_job_that_is_not_there_is_an_error(choice, line):
+def test_missing_job_is_an_error(choice, line):
     jobs = [*JOBS, job("Gone", installed=False)]
     assert steps([wish(choice)], jobs)[1] == [line]
 
 
-def test_a_queue_of_another_kind_is_an_error():
+def test_queue_of_another_kind_is_an_error():
     assert steps([wish()], queues=[Queue("iad3", "kubernetes", "")]) == (
         [],
         [
@@ -327,7 +327,7 @@ CHOICES = st.sampled_from(
         )
     )
 )
-def test_carried_out_once_nothing_is_left_to_do(wishes):
+def test_second_plan_is_empty(wishes):
     jobs = {one.class_path: one for one in JOBS}
     queues = {"default": DEFAULT}
     wishes = Wishes(tuple(wishes))
