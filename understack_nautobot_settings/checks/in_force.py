@@ -105,7 +105,10 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
         path: _digests(value, key)
         for name in settings
         for path, value in _leaves(settings, name)
-        if path not in base or not (base[path] is value or base[path] == value)
+        # Nautobot has read the variable of the secret key as well.
+        if path == ("SECRET_KEY",)
+        or path not in base
+        or not (base[path] is value or base[path] == value)
     }
     return Decided(key, tls, others, _tls_hosts(whole))
 
@@ -331,8 +334,10 @@ def _tls_hosts(settings: Mapping[str, Any]) -> frozenset[str]:
 def _tls_lost(connection: str, names: list[str]) -> Problem:
     variable = variables.DB_SSLMODE.name
     if not connection.startswith("DATABASES"):
-        variable = "NAUTOBOT_REDIS_SSL_*"
-    lost = _listed([name for name in names if not name.startswith("_")])
+        variable = variables.REDIS_FILES["ssl_ca_certs"].name
+    lost = _listed(
+        [name.rpartition(".")[2] for name in names if not name.startswith("_")]
+    )
     return codes.TLS_NOT_IN_FORCE.problem(
         connection,
         f"a line below the call of configure replaced {lost}, and with it "

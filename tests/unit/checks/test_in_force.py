@@ -184,9 +184,9 @@ def test_lost_tls_of_the_database_is_one_sentence():
 
     assert str(problem) == (
         "DATABASES.default: a line below the call of configure replaced "
-        "OPTIONS.sslmode, OPTIONS.sslcert, OPTIONS.sslkey and OPTIONS.sslrootcert, and "
-        "with it the TLS that NAUTOBOT_DB_SSLMODE decided. Move the call of configure "
-        "to the end of the settings file."
+        "sslmode, sslcert, sslkey and sslrootcert, and with it the TLS that "
+        "NAUTOBOT_DB_SSLMODE decided. Move the call of configure to the end of the "
+        "settings file."
     )
 
 
