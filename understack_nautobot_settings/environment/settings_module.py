@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.environment import codes
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import Problem
 
 
@@ -123,8 +124,12 @@ _TYPES: dict[str, _Type] = {
     "MIDDLEWARE": _TEXTS,
     "LOGGING": _MAPPING,
     "EVENT_BROKERS": _MAPPING,
-    "UNDERSTACK_PARTITION": _TEXT,
-    "UNDERSTACK_SITE": _TEXT,
+    # Named as their variables.
+    **{
+        variable.name: _TEXT
+        for variable in (variables.PARTITION, variables.SITE, variables.OIDC_KEY)
+    },
+    variables.OIDC_SCOPE.name: _TEXTS,
 }
 _PARTS: dict[str, dict[str, _Type]] = {
     "DATABASES": {

@@ -31,6 +31,13 @@ PARTS: dict[str, Variable[str | None]] = {
 }
 
 
+_READ = (
+    "AUTHENTICATION_BACKENDS",
+    variables.OIDC_KEY.name,
+    variables.OIDC_SCOPE.name,
+)
+
+
 def sso_settings(
     settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
@@ -76,7 +83,7 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS")
+        base = well_formed(settings, found, *_READ)
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
@@ -86,8 +93,8 @@ def sso_settings(
         )
         if len(found) > before:
             return off
-        key = settings.get(PARTS["client-id"].name) or DEFAULT_CLIENT_ID
-        scope = read.given(variables.OIDC_SCOPE) or settings.get(
+        key = base.get(PARTS["client-id"].name) or DEFAULT_CLIENT_ID
+        scope = read.given(variables.OIDC_SCOPE) or base.get(
             variables.OIDC_SCOPE.name, variables.OIDC_SCOPE.default
         )
         return {

@@ -1,0 +1,309 @@
+"""Who wins, fragment by fragment, and what any settings file may hold.
+
+A variable that is set wins over the file, what the file says wins over a default of
+the library, and a default comes last. The exceptions are those of `file-overruled`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.examples import examples
+from understack_nautobot_settings.configure import FRAGMENTS
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.fragments.connections import NAUTOBOTS_RESULT_BACKEND
+from understack_nautobot_settings.problems import Problem
+
+KEY = "key-0123456789" * 4
+TLS = {"NAUTOBOT_DB_SSLMODE": "verify-full", "UNDERSTACK_REDIS_MTLS": "on"}
+WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
+HARD = {"UNDERSTACK_HARDENING": "on"}
+OIDC = {
+    "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://sso.example.org",
+    "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+}
+POOL = "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS."
+OPTIONS = "DATABASES.default.OPTIONS."
+PATHS = st.from_regex(r"/[a-z]{1,8}", fullmatch=True)
+NUMBERS = st.integers(1, 3000)
+
+
+class Rule(NamedTuple):
+    """One setting that a variable decides, a file may say, and a default fills.
+
+    Attributes:
+        setting: Where it stands.
+        variable: The name of its variable, empty where none decides it.
+        values: What variable and file may say.
+        switches: The environment in which it is decided.
+        default: What it is where neither says anything.
+    """
+
+    setting: str
+    variable: str
+    values: st.SearchStrategy[Any]
+    switches: dict[str, str]
+    default: Any
+
+
+SAME_SITE = st.sampled_from(["Strict", "Lax"])
+NAMES = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
+TIMES = NUMBERS.map(float)
+MOUNT = "/etc/nautobot/mtls/"
+RULES = [
+    Rule("UNDERSTACK_PARTITION", "UNDERSTACK_PARTITION", NAMES, {}, ""),
+    Rule("UNDERSTACK_SITE", "UNDERSTACK_SITE", NAMES, {}, ""),
+    Rule(f"{OPTIONS}sslcert", "NAUTOBOT_DB_SSLCERT", PATHS, TLS, f"{MOUNT}tls.crt"),
+    Rule(f"{OPTIONS}sslkey", "NAUTOBOT_DB_SSLKEY", PATHS, TLS, f"{MOUNT}tls.key"),
+    Rule(
+        f"{OPTIONS}sslrootcert", "NAUTOBOT_DB_SSLROOTCERT", PATHS, TLS, f"{MOUNT}ca.crt"
+    ),
+    Rule(f"{OPTIONS}connect_timeout", "UNDERSTACK_DB_CONNECT_TIMEOUT", NUMBERS, {}, 10),
+    Rule(f"{OPTIONS}application_name", "", NAMES, WAN, "nautobot"),
+    Rule(
+        f"{POOL}ssl_check_hostname",
+        "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME",
+        st.booleans(),
+        TLS,
+        True,
+    ),
+    Rule(
+        f"{POOL}ssl_ca_certs",
+        "NAUTOBOT_REDIS_SSL_CA_CERTS",
+        PATHS,
+        TLS,
+        f"{MOUNT}ca.crt",
+    ),
+    Rule(
+        f"{POOL}ssl_cert_reqs",
+        "NAUTOBOT_REDIS_SSL_CERT_REQS",
+        st.sampled_from(["required", "optional"]),
+        TLS,
+        "required",
+    ),
+    Rule(
+        "CELERY_BROKER_USE_SSL.ssl_check_hostname",
+        "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME",
+        st.booleans(),
+        TLS,
+        True,
+    ),
+    Rule(
+        "CELERY_REDIS_BACKEND_USE_SSL.ssl_certfile",
+        "NAUTOBOT_REDIS_SSL_CERTFILE",
+        PATHS,
+        TLS,
+        f"{MOUNT}tls.crt",
+    ),
+    Rule(f"{POOL}socket_timeout", "UNDERSTACK_REDIS_SOCKET_TIMEOUT", TIMES, {}, 5.0),
+    Rule(
+        f"{POOL}socket_connect_timeout",
+        "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
+        TIMES,
+        {},
+        5.0,
+    ),
+    Rule(
+        "SESSION_COOKIE_SAMESITE", "", st.sampled_from(["Strict", "Lax"]), HARD, "Lax"
+    ),
+    Rule("CSRF_COOKIE_SAMESITE", "", st.sampled_from(["Strict", "Lax"]), HARD, "Lax"),
+    Rule("SECURE_HSTS_SECONDS", "UNDERSTACK_HSTS_SECONDS", NUMBERS, HARD, 31536000),
+    Rule(
+        "SOCIAL_AUTH_OIDC_SCOPE",
+        "SOCIAL_AUTH_OIDC_SCOPE",
+        st.lists(NAMES, min_size=1, max_size=3),
+        OIDC,
+        ["groups"],
+    ),
+    Rule("SOCIAL_AUTH_OIDC_KEY", "SOCIAL_AUTH_OIDC_KEY", NAMES, OIDC, "nautobot"),
+    Rule(
+        "AUTHENTICATION_BACKENDS",
+        "",
+        st.lists(NAMES, min_size=1, max_size=3),
+        OIDC,
+        [
+            "social_core.backends.open_id_connect.OpenIdConnectAuth",
+            "nautobot.core.authentication.ObjectPermissionBackend",
+        ],
+    ),
+    Rule(
+        "UNDERSTACK_EXPIRY_UNHEALTHY",
+        "UNDERSTACK_EXPIRY_UNHEALTHY",
+        TIMES,
+        {"UNDERSTACK_APP": "on"},
+        1.0,
+    ),
+    Rule(
+        "CELERY_RESULT_BACKEND_MAX_RETRIES",
+        "UNDERSTACK_JOB_RESULT_RETRIES",
+        NUMBERS,
+        WAN,
+        240,
+    ),
+]
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """Return settings that hold one value at a place."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return value
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return nested settings with those of another laid over them."""
+    result = dict(one)
+    for name, value in other.items():
+        below = result.get(name)
+        deeper = isinstance(below, dict) and isinstance(value, dict)
+        result[name] = merged(below, value) if deeper else value
+    return result
+
+
+def at(settings: dict[str, Any], path: str) -> Any:
+    """Return the value at a place."""
+    value: Any = settings
+    for name in path.split("."):
+        value = value[name]
+    return value
+
+
+def text(value: Any) -> str:
+    """Return a value as somebody writes it into the environment."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def base() -> dict[str, Any]:
+    """Return the settings of a file that says nothing."""
+    return {
+        "SECRET_KEY": KEY,
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": "redis://localhost:6379/1",
+            }
+        },
+        "CELERY_BROKER_URL": "redis://localhost:6379/0",
+        "CELERY_RESULT_BACKEND": NAUTOBOTS_RESULT_BACKEND,
+        "INSTALLED_APPS": [],
+    }
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.setting)
+@given(data=st.data())
+def test_variable_wins_over_the_file_and_the_file_over_the_default(rule, data):
+    says, sets = data.draw(st.booleans()), data.draw(st.booleans())
+    settings, env, expected = base(), dict(rule.switches), rule.default
+    if says:
+        expected = data.draw(rule.values)
+        settings = merged(settings, nested(rule.setting, expected))
+    if sets and rule.variable:
+        expected = data.draw(rule.values)
+        env[rule.variable] = text(expected)
+
+    found = evaluate(settings, env, check_files=lambda files: [], libpq=lambda: 170005)
+
+    assert at(found.settings, rule.setting) == expected
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+NAMES_READ = [
+    "SECRET_KEY",
+    "DATABASES",
+    "CACHES",
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_USE_SSL",
+    "CELERY_REDIS_BACKEND_USE_SSL",
+    "CELERY_BROKER_TRANSPORT",
+    "CELERY_BROKER_TRANSPORT_OPTIONS",
+    "CELERY_BROKER_READ_URL",
+    "CELERY_RESULT_BACKEND",
+    "EVENT_BROKERS",
+    "PLUGINS",
+    "PLUGINS_CONFIG",
+    "ALLOWED_HOSTS",
+    "AUTHENTICATION_BACKENDS",
+    "INSTALLED_APPS",
+    "MIDDLEWARE",
+    "LOGGING",
+    "UNDERSTACK_PARTITION",
+    "SECURE_HSTS_SECONDS",
+    "SOCIAL_AUTH_OIDC_SCOPE",
+    "UNDERSTACK_EXPIRY_UNHEALTHY",
+]
+ENTRY = ("BACKEND", "ENGINE", "LOCATION", "OPTIONS", "HOST", "PORT", "TIME_ZONE")
+WITHIN = (
+    "sslmode",
+    "sslcert",
+    "sslrootcert",
+    "options",
+    "CLIENT_CLASS",
+    "SOCKET_TIMEOUT",
+    "CONNECTION_POOL_KWARGS",
+)
+
+
+def some(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return dicts that hold anything under some of these names."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, ANY))
+
+
+SHAPES = st.one_of(
+    ANY,
+    st.fixed_dictionaries({"default": ANY}),
+    st.fixed_dictionaries({"default": some(ENTRY)}),
+    st.fixed_dictionaries(
+        {"default": st.fixed_dictionaries({"OPTIONS": some(WITHIN)})}
+    ),
+)
+
+
+@examples(400)
+@given(
+    settings=st.dictionaries(st.sampled_from(NAMES_READ), SHAPES, max_size=4),
+    switches=st.sets(st.integers(0, 3)),
+)
+def test_nothing_but_a_settings_error_comes_out_whatever_the_file_holds(
+    settings, switches
+):
+    env = {"NAUTOBOT_SECRET_KEY": KEY}
+    for number in switches:
+        env |= (TLS, WAN, HARD, OIDC)[number]
+    before = copy.deepcopy(settings)
+
+    found = evaluate(settings, env, check_files=lambda files: [], libpq=lambda: 170005)
+
+    assert repr(settings) == repr(before)
+    assert all(problem.message for problem in found.problems)
+
+
+WRONG = [5, "text", ["text", 5], {"default": 5}, {5: {}}, b"bytes"]
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("value", WRONG, ids=str)
+def test_fragment_alone_takes_or_refuses_every_type_of_value(fragment, value):
+    options = {}
+    if "check_files" in fragment.__kwdefaults__:
+        options["check_files"] = lambda files: []
+    env = {"NAUTOBOT_SECRET_KEY": KEY, **TLS, **WAN, **HARD, **OIDC}
+
+    for name in NAMES_READ:
+        found: list[Problem] = []
+        fragment({name: value}, env, problems=found, **options)
+        assert all(isinstance(one, Problem) for one in found)
