@@ -132,23 +132,37 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=28, width=78)
 
 
-def word_of(noun: str, words: Iterable[str]) -> Callable[[str], str]:
-    """Return a type of argument that takes these words and suggests the nearest."""
+def word_of(
+    noun: str, words: Iterable[str], listed_by: str = ""
+) -> Callable[[str], str]:
+    """Return a type of argument that takes these words and suggests the nearest.
+
+    Args:
+        noun: What a word is.
+        words: The words.
+        listed_by: The arguments that list them, where they are many.
+    """
     known = tuple(words)
 
     def word(text: str) -> str:
         if text in known:
             return text
-        raise unknown_word(noun, text, known)
+        raise unknown_word(noun, text, known, listed_by)
 
     return word
 
 
-def unknown_word(noun: str, text: str, known: Iterable[str]) -> CouldNotCheck:
+def unknown_word(
+    noun: str, text: str, known: Iterable[str], listed_by: str = ""
+) -> CouldNotCheck:
     """Return the error for a word that is not known, with the nearest that is."""
     words = list(known)
     near = get_close_matches(text, words, n=1)
-    said = f"Did you mean {near[0]}?" if near else f"Use one of: {', '.join(words)}."
+    said = f"Use one of: {', '.join(words)}."
+    if near:
+        said = f"Did you mean {near[0]}?"
+    elif listed_by:
+        said = f"All of them: '{PROGRAM} {listed_by}'."
     return CouldNotCheck(f"unknown {noun} '{printable(text)}'. {said}")
 
 

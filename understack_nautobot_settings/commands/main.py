@@ -17,6 +17,7 @@ from traceback import walk_tb
 from typing import TextIO
 
 from understack_nautobot_settings.commands import check
+from understack_nautobot_settings.commands import explain
 from understack_nautobot_settings.commands import probe
 from understack_nautobot_settings.commands import reconcile
 from understack_nautobot_settings.commands import reference
@@ -40,6 +41,7 @@ COMMANDS = (
     wait.COMMAND,
     reconcile.ACCOUNTS,
     reconcile.QUEUES,
+    explain.COMMAND,
     reference.COMMAND,
 )
 
@@ -116,7 +118,7 @@ def _overview(words: list[str]) -> Outcome:
     lines = [f"  {one.name:<{width}}  {one.help}\n" for one in COMMANDS]
     parser = Parser(
         PROGRAM,
-        usage=f"{PROGRAM} [-h] COMMAND ...",
+        usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
         description="Settings of Nautobot from the environment: what they are, and "
         "what is wrong with them.",
         add_help=False,
@@ -127,6 +129,8 @@ def _overview(words: list[str]) -> Outcome:
         return Outcome(COULD_NOT_CHECK, remarks=text)
     if words[0] in ("-h", "--help"):
         return Outcome(FINE, text)
+    if words[0] == "--version":
+        return Outcome(FINE, explain.versions())
     raise unknown_word("command", words[0], [one.name for one in COMMANDS])
 
 

@@ -1,0 +1,78 @@
+import io
+import json
+import platform
+import re
+import shlex
+
+import pytest
+
+from understack_nautobot_settings.commands.explain import commands_for
+from understack_nautobot_settings.commands.main import main
+from understack_nautobot_settings.commands.reference import codes
+
+
+def run(*argv):
+    stdout, stderr = io.StringIO(), io.StringIO()
+    status = main(argv, {}, stdout=stdout, stderr=stderr)
+    return status, stdout.getvalue(), stderr.getvalue()
+
+
+@pytest.mark.parametrize("code", codes(), ids=lambda code: code.id)
+def test_every_code_is_explained_with_cause_remedy_and_commands(code):
+    status, stdout, stderr = run("explain", code.id)
+
+    assert (status, stderr) == (0, "")
+    words = " ".join(stdout.split())
+    for text in (code.cause, code.fix, code.replaces):
+        assert " ".join(text.replace("`", "").split()) in words
+    for command in commands_for(code):
+        assert f"\n  {command}\n" in stdout
+        assert shlex.split(command)[0] in {
+            *("kubectl", "openssl", "psql", "redis-cli", "curl", "nautobot-server"),
+        }
+
+
+def test_code_is_explained_in_full():
+    assert run("explain", "ca-expired")[1].startswith("ca-expired (error)\n\nCause: ")
+
+
+def test_json_of_explain_has_the_stable_shape():
+    found = json.loads(run("explain", "probe-db-hba", "--json")[1])
+
+    assert list(found) == [
+        *("id", "severity", "cause", "fix", "replaces", "transient", "commands"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("certificate-expird", "Did you mean certificate-expired?"),
+        ("ca-expred", "Did you mean ca-expired?"),
+    ],
+)
+def test_misspelt_code_is_answered_with_the_nearest(word, meant):
+    assert run("explain", word) == (
+        2,
+        "",
+        f"understack-nautobot-settings explain: unknown code '{word}'. {meant}\n",
+    )
+
+
+def test_code_like_no_other_is_answered_with_where_they_are_listed():
+    said = run("explain", "zzz")[2]
+
+    assert len(said) < 200
+    assert said.endswith("'understack-nautobot-settings reference problems'.\n")
+
+
+def test_version_names_everything_that_matters():
+    status, stdout, stderr = run("--version")
+
+    assert (status, stderr) == (0, "")
+    names = [line.rpartition(" ")[0] for line in stdout.splitlines()]
+    assert len(names) == 6
+    assert f"\nPython {platform.python_version()}\n" in stdout
+    for name in ("understack-nautobot-settings", "OpenSSL", "libpq", "redis-py"):
+        assert re.search(rf"^{name} \S", stdout, re.M)
+    assert re.search(r"^Nautobot (\d|not installed$)", stdout, re.M)

@@ -1,0 +1,145 @@
+"""The command ``explain``: what is known of a problem code. And the versions."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import ssl
+import textwrap
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version
+from typing import Any
+
+from understack_nautobot_settings.commands.command import FINE
+from understack_nautobot_settings.commands.command import PROGRAM
+from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_json
+from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.reference import codes
+from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.problems import Code
+
+_WIDTH = 78
+
+_MOUNT = "/etc/nautobot/mtls"
+_FILES = f"-cert {_MOUNT}/tls.crt -key {_MOUNT}/tls.key -CAfile {_MOUNT}/ca.crt"
+_POD = "kubectl exec -n nautobot POD -c CONTAINER --"
+_CHECK = f"{_POD} {PROGRAM} check"
+_SECRET = "kubectl describe externalsecret,certificate,secret -n nautobot"  # noqa: S105
+_LEAF = f"openssl x509 -in {_MOUNT}/tls.crt -noout -subject -issuer -dates -purpose"
+_CA = f"openssl crl2pkcs7 -nocrl -certfile {_MOUNT}/ca.crt | openssl pkcs7 -print_certs"
+_TLS = 'openssl s_client -connect "$NAUTOBOT_{0}_HOST:$NAUTOBOT_{0}_PORT"'
+_DATABASE_TLS = f"{_TLS.format('DB')} -alpn postgresql {_FILES}"
+_REDIS_TLS = f"{_TLS.format('REDIS')} {_FILES}"
+_PSQL = (
+    'psql "host=$NAUTOBOT_DB_HOST dbname=$NAUTOBOT_DB_NAME user=$NAUTOBOT_DB_USER '
+    f"sslmode=verify-full sslcert={_MOUNT}/tls.crt sslkey={_MOUNT}/tls.key "
+    f"sslrootcert={_MOUNT}/ca.crt\" -c 'select 1'"
+)
+_REDIS = (
+    f'redis-cli -h "$NAUTOBOT_REDIS_HOST" --tls --cert {_MOUNT}/tls.crt --key '
+    f"{_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
+)
+_SHOW = f"{_POD} {PROGRAM} show"
+_RULES = "psql -c 'select * from pg_hba_file_rules'"
+
+_COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("probe-db-(hba|certificate)", (_PSQL, _RULES)),
+    ("probe-(db|libpq|not-postgresql|direct)|db-", (_PSQL, _SHOW)),
+    ("probe-(redis|not-redis)", (_REDIS, f"{_REDIS.removesuffix('ping')}info")),
+    ("probe-(heartbeat|worker)", (f"{_POD} {PROGRAM} probe worker --ping",)),
+    ("probe-http", ("curl -v --cert CERT --key KEY --cacert CA URL",)),
+    ("probe-driver", (f"{_POD} {PROGRAM} --version",)),
+    ("probe-(dns|refused|network|timeout)", (f"{_POD} getent hosts NAME", _SHOW)),
+    ("probe-client", (_DATABASE_TLS, _REDIS_TLS, _LEAF)),
+    ("probe|gateway", (_DATABASE_TLS, _REDIS_TLS, "kubectl get tlsroute -A")),
+    ("ca-bundle", (f"{_POD} env", f"{_POD} {PROGRAM} check")),
+    ("ca-", (_CA, _SECRET)),
+    ("certificate-subpath", ("kubectl get pod POD -n nautobot -o yaml",)),
+    ("(certificate|key|pem|file)-", (_LEAF, _SECRET)),
+    ("(credential|account|token|prune|nautobot-unusable)", (_SECRET,)),
+    ("(queue|job)-", ("nautobot-server reconcile_job_queues --dry-run FILE",)),
+    ("redis|broker|celery|application", (_SHOW, _REDIS)),
+    ("service-link", ("kubectl get service -n nautobot", _CHECK)),
+    ("tls-not|setting-|file-overruled", (f"{_SHOW} --config nautobot_config.py",)),
+    ("plugin", (f"{_POD} pip list", _CHECK)),
+    ("", (f"{_POD} env", _CHECK)),
+)
+"""Patterns of codes and the commands that tell more; the first match counts."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "code",
+        type=word_of("code", [code.id for code in codes()], "reference problems"),
+        metavar="CODE",
+        help="the code of a problem, such as certificate-expired",
+    )
+    add_json(parser)
+
+
+def _run(arguments: Any, console: Console) -> Outcome:
+    del console
+    (code,) = (one for one in codes() if one.id == arguments.code)
+    if arguments.json:
+        content = code._asdict() | {"commands": commands_for(code)}
+        return Outcome(FINE, as_json(content))
+    return Outcome(FINE, "\n".join(_lines(code)) + "\n")
+
+
+COMMAND = Command(
+    "explain",
+    "explain the code of a problem",
+    "Print the cause of a problem, what to do, and the commands that tell more. "
+    "Needs neither an environment nor Nautobot.",
+    _add_arguments,
+    _run,
+)
+
+
+def commands_for(code: Code) -> list[str]:
+    """Return the commands that tell more about a problem."""
+    return list(next(found for kind, found in _COMMANDS if re.match(kind, code.id)))
+
+
+def _lines(code: Code) -> Iterator[str]:
+    yield f"{code.id} ({code.severity})"
+    passes = " It can pass by itself." if code.transient else ""
+    yield from _paragraph("Cause", code.cause + passes)
+    yield from _paragraph("What to do", code.fix)
+    if code.replaces:
+        yield from _paragraph("Also seen as", code.replaces)
+    yield from ("", "Commands that tell more:")
+    yield from (f"  {command}" for command in commands_for(code))
+
+
+def _paragraph(title: str, markdown: str) -> list[str]:
+    text = f"{title}: {markdown.replace('`', '')}"
+    return ["", *textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+
+
+def versions() -> str:
+    """Return the versions that matter, a line for each; absent ones are named."""
+    number = libpq_version()
+    libpq = f"{number // 10000}.{number % 10000}" if number else "no driver installed"
+    found = {
+        PROGRAM: _version(PROGRAM),
+        "Python": platform.python_version(),
+        "OpenSSL": ssl.OPENSSL_VERSION.removeprefix("OpenSSL "),
+        "libpq": libpq,
+        "redis-py": _version("redis"),
+        "Nautobot": _version("nautobot"),
+    }
+    return "".join(f"{name} {text}\n" for name, text in found.items())
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
