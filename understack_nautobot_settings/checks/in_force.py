@@ -163,6 +163,12 @@ def check_in_force(settings: Mapping[str, Any], decided: Decided) -> list[Proble
     return problems
 
 
+def is_decided(decided: Decided, path: Path, value: Any) -> bool:
+    """Tell whether `configure` decided a value, and it is still there."""
+    parts = decided.others.get(path)
+    return parts is not None and parts <= _digests(value, decided.key)
+
+
 def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
     """Return how databases, caches and broker are protected by any settings.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,15 +19,20 @@ from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
+from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.checks.settings_file import no_files
 from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
@@ -37,6 +44,16 @@ _REPLACE_THE_FILE = (
 _REMOVE_FROM_IT = (
     certificates_codes.CA_HOLDS_CERTIFICATE.id,
     certificates_codes.CA_HOLDS_OTHER.id,
+)
+
+
+# What a mount decides, where there is none.
+_ABOUT_FILES = (
+    environment_codes.SECRET_FILE_UNREADABLE.id,
+    fragments_codes.SSO_UNREADABLE.id,
+    fragments_codes.PLUGIN_CONFIG_FILE_UNREADABLE.id,
+    codes.CA_BUNDLE_EMPTY.id,
+    codes.CA_BUNDLE_PRIVATE.id,
 )
 
 
@@ -56,8 +73,10 @@ def inspect_environment(
     env: Mapping[str, str] = os.environ,
     *,
     namespace: Mapping[str, Any] | None = None,
+    file: SettingsFile | None = None,
     role: str | None = None,
     expiry_warning_days: int | None = None,
+    with_files: bool = True,
     clock: Callable[[], float] = time.time,
 ) -> Inspection:
     """Return every problem and certificate of an environment, offline.
@@ -66,9 +85,11 @@ def inspect_environment(
         env: The environment.
         namespace: The settings that are extended; those that Nautobot derives
             from the environment by default, for which Nautobot is not needed.
+        file: A loaded settings file, whose settings are judged as they are.
         role: What the pod does; ``UNDERSTACK_ROLE`` by default.
         expiry_warning_days: Days before notAfter from which a certificate is
             warned about; ``UNDERSTACK_EXPIRY_WARNING`` by default.
+        with_files: False where certificates and secrets are not mounted.
         clock: Seconds since the epoch.
     """
     problems: list[Problem] = []
@@ -79,13 +100,21 @@ def inspect_environment(
         role = read(variables.ROLE)
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
-    base = nautobot_settings(env) if namespace is None else namespace
-    evaluation = evaluate(
-        base, env, check_files=partial(_judged, clock=clock), libpq=libpq_of_wheels
-    )
-    settings = {**base, **evaluation.settings}
+    judge = partial(_judged, clock=clock) if with_files else no_files
+    if file is None:
+        base = nautobot_settings(env) if namespace is None else namespace
+        evaluation = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
+        settings = {**base, **evaluation.settings}
+        found = evaluation.problems
+    else:
+        settings, found = file.settings, file.problems
+        if file.decided is None and with_files:
+            found = [*found, *_judged_files(settings, clock)]
     problems += check_environment(settings, env, role=role)
-    problems += evaluation.problems
+    problems += found
+    if not with_files:
+        ordered = _ordered(one for one in problems if one.code not in _ABOUT_FILES)
+        return Inspection(ordered, [])
     certificates: list[Certificate] = []
     for files in client_files(settings):
         warnings = inspect_certificates(
@@ -104,8 +133,19 @@ def inspect_environment(
             if not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
         certificates += describe_certificates(files, clock=clock)
-    ordered = sorted(settled(problems), key=lambda one: one.severity != ERROR)
-    return Inspection(ordered, certificates)
+    return Inspection(_ordered(problems), certificates)
+
+
+def _ordered(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(settled(problems), key=lambda one: one.severity != ERROR)
+
+
+def _judged_files(
+    settings: Mapping[str, Any], clock: Callable[[], float]
+) -> Iterator[Problem]:
+    for files in client_files(settings):
+        password = _key_password(files, settings)
+        yield from check_certificates(files, clock=clock, key_password=password)
 
 
 def _judged(

@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.checks.in_force import is_decided
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.checks.settings_file import no_files
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
@@ -59,7 +63,10 @@ class Provenance(NamedTuple):
 
 
 def settings_provenance(
-    env: Mapping[str, str] = os.environ, *, namespace: Mapping[str, Any] | None = None
+    env: Mapping[str, str] = os.environ,
+    *,
+    namespace: Mapping[str, Any] | None = None,
+    with_files: bool = True,
 ) -> Provenance:
     """Return the settings in force, and where each comes from.
 
@@ -67,9 +74,11 @@ def settings_provenance(
         env: The environment.
         namespace: The settings that are extended; those that Nautobot derives
             from the environment by default, for which Nautobot is not needed.
+        with_files: False where certificates are not mounted.
     """
     base = nautobot_settings(env) if namespace is None else namespace
-    settings, problems = evaluate(base, env, libpq=libpq_of_wheels)
+    judge = check_certificates if with_files else no_files
+    settings, problems = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
     problems = list(settled([*check_nautobot_values(env), *problems]))
     given = _given(env)
     origins = _Origins(base, env, given)
@@ -80,6 +89,37 @@ def settings_provenance(
         {one.name: source(one, env) for one in variables.VARIABLES},
         {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
         problems,
+    )
+
+
+def file_provenance(
+    file: SettingsFile, env: Mapping[str, str] = os.environ
+) -> Provenance:
+    """Return the settings that a settings file makes, and where each comes from.
+
+    Args:
+        file: The loaded file; its path is the source of what it decides itself.
+        env: The environment in which it was loaded.
+    """
+    given = _given(env)
+    origins = _Origins(file.base, env, given)
+
+    def origin(trail: Trail, value: Any) -> str:
+        if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
+            # Nautobot's copy of the default database.
+            trail = ("DATABASES", "default", *trail[2:])
+        if file.decided is not None and is_decided(file.decided, trail, value):
+            return origins.of(trail, value)
+        if origins.is_base(trail, value):
+            return origins.of_base(trail)
+        return f"file {file.path}"
+
+    return Provenance(
+        file.settings,
+        {trail: origin(trail, value) for trail, value in values(file.settings)},
+        {one.name: source(one, env) for one in variables.VARIABLES},
+        {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
+        list(settled([*check_nautobot_values(env), *file.problems])),
     )
 
 
@@ -164,7 +204,16 @@ class _Origins:
         by_file = self._by_file(trail[0])
         if by_file:
             return by_file
-        return BASE if self._is_base(trail, value) else DEFAULT
+        return BASE if self.is_base(trail, value) else DEFAULT
+
+    def of_base(self, trail: Trail) -> str:
+        """Return the origin of a value that is Nautobot's own."""
+        names = [
+            one.name
+            for one in self._exact.get(trail, ())
+            if one.nautobots and raw(one, self._env) is not None
+        ]
+        return f"variable {', '.join(names)}" if names else BASE
 
     def _by_json(self, trail: Trail, value: Any) -> str:
         """Return the origin of what stands in the JSON as it is in force."""
@@ -214,10 +263,16 @@ class _Origins:
         path = os.path.join(directory, part)
         return f"file {path}" if os.path.exists(path) else ""
 
-    def _is_base(self, trail: Trail, value: Any) -> bool:
+    def is_base(self, trail: Trail, value: Any) -> bool:
+        """Tell whether a value is that of the settings that are extended."""
         here: Any = self._base
         for key in trail:
             if not isinstance(here, Mapping) or key not in here:
                 return False
             here = here[key]
-        return here is value or (type(here) is type(value) and bool(here == value))
+        if here is value:
+            return True
+        try:
+            return type(here) is type(value) and bool(here == value)
+        except Exception:  # noqa: BLE001 - translations cannot be compared yet
+            return False

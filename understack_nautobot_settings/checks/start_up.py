@@ -54,6 +54,7 @@ class _Start(NamedTuple):
 
 # At most one: a second call of `configure` takes the place of the first.
 _waiting: list[_Start] = []
+_last: list[_Start] = []
 _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 
 
@@ -70,10 +71,21 @@ def look_again_later(
         decided: What `configure` decided.
         warnings: What it warned of.
     """
-    _waiting[:] = [_Start(decided, tuple(warnings))]
+    _waiting[:] = _last[:] = [_Start(decided, tuple(warnings))]
     _take_over_logging(namespace)
     if "__name__" in namespace:
         namespace["__dir__"] = lambda: _names(namespace)
+
+
+def last_start() -> _Start | None:
+    """Return what the last call of `configure` left, None where there was none."""
+    return _last[0] if _last else None
+
+
+def forget_start() -> None:
+    """Forget what a call of `configure` left, before a file is loaded."""
+    _waiting.clear()
+    _last.clear()
 
 
 def configure_logging(

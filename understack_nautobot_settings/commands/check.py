@@ -17,8 +17,11 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_environment_arguments
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.command import environment_of
+from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
@@ -52,6 +55,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="warn of certificates that expire within DAYS "
         "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
     )
+    add_environment_arguments(parser)
     add_json(parser)
 
 
@@ -62,8 +66,11 @@ def _days(text: str) -> int:
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
+    env = environment_of(arguments, console)
     inspection = inspect_environment(
-        console.env,
+        env,
+        file=settings_file_of(arguments, env),
+        with_files=not arguments.without_files,
         role=arguments.role,
         expiry_warning_days=arguments.expiry_warning,
         clock=console.clock,
@@ -85,7 +92,7 @@ COMMAND = Command(
     "check",
     "list all problems, without connecting to anything",
     "List everything that is wrong with the environment and the certificate files, "
-    "without connecting to anything. Needs neither Nautobot nor a settings file. Exit "
+    "without connecting to anything. Needs Nautobot for --config alone. Exit "
     "status 1 where there is an error.",
     _add_arguments,
     _run,

@@ -14,6 +14,11 @@ from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
+from understack_nautobot_settings.checks.environment_file import EnvironmentFileError
+from understack_nautobot_settings.checks.environment_file import read_environment
+from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.checks.settings_file import SettingsFileError
+from understack_nautobot_settings.checks.settings_file import load_settings_file
 from understack_nautobot_settings.problems import printable
 
 PROGRAM = "understack-nautobot-settings"
@@ -169,6 +174,55 @@ def unknown_word(
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``, which every command has that programs read."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which environment and which settings are looked at."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="load this settings file as nautobot-server does, and speak of the "
+        "settings that it makes; needs Nautobot",
+    )
+    parser.add_argument(
+        "--env-file",
+        metavar="FILE",
+        help="look at the environment of another pod, as 'env' prints it there",
+    )
+    parser.add_argument(
+        "--without-files",
+        action="store_true",
+        help="look at no certificate and no mounted secret, for CI without a mount",
+    )
+
+
+def environment_of(arguments: Any, console: Console) -> Mapping[str, str]:
+    """Return the environment that the arguments name.
+
+    Raises:
+        CouldNotCheck: Its file holds no environment.
+    """
+    if arguments.env_file is None:
+        return console.env
+    try:
+        return read_environment(arguments.env_file)
+    except EnvironmentFileError as error:
+        raise CouldNotCheck(f"{printable(arguments.env_file)} {error}") from None
+
+
+def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | None:
+    """Return the settings file that the arguments name, loaded.
+
+    Raises:
+        CouldNotCheck: It cannot be loaded.
+    """
+    if arguments.config is None:
+        return None
+    with_files = not arguments.without_files
+    try:
+        return load_settings_file(arguments.config, env, with_files=with_files)
+    except SettingsFileError as error:
+        raise CouldNotCheck(printable(str(error))) from None
 
 
 def as_json(value: Any) -> str:

@@ -121,7 +121,9 @@ class Masking:
         return self._masked_url(text) if re.search(_SCHEME, text) else text
 
     def _shown(self, trail: Trail, value: Any) -> Any:
-        if value is None or isinstance(value, bool) or value in ("", [], {}, ()):
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str | list | tuple | dict) and not value:
             return list(value) if isinstance(value, tuple) else value
         if _has_reference(self._given.get(trail)) or len(trail) > _DEEPEST:
             return MASK

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.checks.provenance import Provenance
 from understack_nautobot_settings.checks.provenance import dotted
+from understack_nautobot_settings.checks.provenance import file_provenance
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
 from understack_nautobot_settings.commands.command import FINE
@@ -20,8 +21,11 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import add_environment_arguments
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.command import environment_of
+from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
@@ -66,14 +70,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="extend nautobot.core.settings itself, which imports Nautobot",
     )
+    add_environment_arguments(parser)
     add_json(parser)
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
-    namespace = _nautobot_namespace() if arguments.with_nautobot else None
     there = None if arguments.diff is None else _shown_by(arguments.diff, console)
-    provenance = settings_provenance(console.env, namespace=namespace)
-    here = shown(provenance, console.env)
+    env = environment_of(arguments, console)
+    provenance = _provenance(arguments, env)
+    here = shown(provenance, env)
     remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
     wrong = any(one.severity == ERROR for one in provenance.problems)
     terminal = terminal_of(console.stdout, console.env)
@@ -108,6 +113,15 @@ COMMAND = Command(
     _add_arguments,
     _run,
 )
+
+
+def _provenance(arguments: Any, env: Mapping[str, str]) -> Provenance:
+    file = settings_file_of(arguments, env)
+    if file is not None:
+        return file_provenance(file, env)
+    namespace = _nautobot_namespace() if arguments.with_nautobot else None
+    with_files = not arguments.without_files
+    return settings_provenance(env, namespace=namespace, with_files=with_files)
 
 
 def _nautobot_namespace() -> dict[str, Any]:

@@ -107,6 +107,54 @@ def test_check_takes_role_and_days_as_options():
     assert stdout.startswith("error site-partition-missing UNDERSTACK_PARTITION: ")
 
 
+def test_check_of_another_pods_environment_reads_its_file(tmp_path):
+    other = tmp_path / "pod.env"
+    other.write_text("NAUTOBOT_DB_SSLMODE=verify_full\n")
+
+    status, stdout, _ = run("check", "--env-file", str(other))
+
+    codes = {line.split()[1] for line in stdout.splitlines()[:-1]}
+    assert (status, codes) == (1, {"value-invalid", "secret-key-missing"})
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_environment_file_with_anything_else_ends_2(tmp_path, command):
+    other = tmp_path / "pod.env"
+    other.write_text("c4n4ry\n")
+
+    assert run(command, "--env-file", str(other)) == (
+        2,
+        "",
+        f"understack-nautobot-settings {command}: {other} has no NAME=VALUE in line 1. "
+        "Write it by 'env', or by 'env -0' where a value has line breaks\n",
+    )
+
+
+def test_check_without_files_judges_no_mount():
+    env = {**KEY, "NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_HOST": "db"}
+
+    assert run("check", env=env)[0] == 1
+    assert run("check", "--without-files", env=env) == (0, "0 errors, 0 warnings\n", "")
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_config_without_nautobot_ends_2(tmp_path, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "nautobot", None)
+    (tmp_path / "nautobot_config.py").write_text("")
+
+    assert run(command, "--config", f"{tmp_path}/nautobot_config.py") == (
+        2,
+        "",
+        f"understack-nautobot-settings {command}: Nautobot cannot be imported here\n",
+    )
+    assert run(command, "--config", f"{tmp_path}/missing.py") == (
+        2,
+        "",
+        f"understack-nautobot-settings {command}: {tmp_path}/missing.py does not "
+        "exist\n",
+    )
+
+
 # --- show ----------------------------------------------------------------------
 
 

@@ -1,0 +1,164 @@
+"""`show --config` and `check --config` speak of what a real settings file makes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+KEY = "key-0123456789" * 4
+CALL = "from understack_nautobot_settings import configure\nconfigure(globals())\n"
+BY_HAND = """
+import os
+from nautobot.core.settings import *
+
+DATABASES["default"]["OPTIONS"] = {"sslmode": os.environ["NAUTOBOT_DB_SSLMODE"]}
+DATABASES["default"]["CONN_MAX_AGE"] = 7
+PLUGINS_CONFIG = {"p": {"snmp_community": "c4n4ry"}}
+EMAIL_HOST_PASSWORD = "c4n4ry"
+NAPALM_PASSWORD = "c4n4ry"
+TIME_ZONE = "Europe/Berlin"
+print("c4n4ry")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    def command(name, text, *argv, **variables):
+        file = tmp_path / "nautobot_config.py"
+        file.write_text(text)
+        env = {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "NAUTOBOT_ROOT": str(tmp_path / "nautobot"),
+            "NAUTOBOT_SECRET_KEY": KEY,
+            "NAUTOBOT_DB_SSLMODE": "require",
+            **variables,
+        }
+        program = [sys.executable, "-m", "understack_nautobot_settings", name]
+        process = subprocess.run(
+            [*program, "--config", str(file), *argv],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert "c4n4ry" not in process.stdout
+        return process.returncode, process.stdout, process.stderr, file
+
+    return command
+
+
+def test_file_by_hand_is_shown_with_the_source_of_each_value(run):
+    status, stdout, _, file = run("show", BY_HAND, "--json")
+
+    found = json.loads(stdout)
+    settings, sources = found["settings"], found["sources"]
+    assert status == 0
+    assert settings["DATABASES"]["default"]["OPTIONS"] == {"sslmode": "require"}
+    assert settings["EMAIL_HOST_PASSWORD"] == "***"
+    assert settings["PLUGINS_CONFIG"] == {"p": {"snmp_community": "***"}}
+    assert settings["TIME_ZONE"] == "Europe/Berlin"
+    assert sources["TIME_ZONE"] == f"file {file}"
+    assert sources["DATABASES.default.OPTIONS.sslmode"] == f"file {file}"
+    assert sources["DATABASES.default.CONN_MAX_AGE"] == f"file {file}"
+    assert sources["DATABASES.job_logs.CONN_MAX_AGE"] == f"file {file}"
+    assert sources["DATABASES.default.NAME"] == "base"
+    assert sources["SECRET_KEY"] == "variable NAUTOBOT_SECRET_KEY"
+    assert sources["LANGUAGE_CODE"] == "base"
+
+
+def test_diff_shows_what_the_call_changes_and_nothing_else(run, tmp_path):
+    before = tmp_path / "before.json"
+    before.write_text(run("show", BY_HAND, "--json")[1])
+
+    assert run("show", BY_HAND, "--diff", str(before))[:2] == (
+        0,
+        "The settings are the same; secrets are not compared.\n",
+    )
+    status, stdout, _, _ = run("show", BY_HAND + CALL, "--diff", str(before), "--json")
+
+    changed = {one["setting"] for one in json.loads(stdout)["differences"]}
+    assert status == 1
+    assert "DATABASES.default.OPTIONS.connect_timeout" in changed
+    assert "DATABASES.default.OPTIONS.sslmode" not in changed
+    assert "TIME_ZONE" not in changed
+    groups = {name.partition(".")[0] for name in changed}
+    plugins = ("PLUGINS", "CONSTANCE", "INSTALLED_APPS", "MIDDLEWARE")
+    assert {name for name in groups if not name.startswith(plugins)} == {
+        *("CACHES", "CELERY_BROKER_TRANSPORT_OPTIONS", "DATABASES", "LOGGING_CONFIG"),
+        *("UNDERSTACK_PARTITION", "UNDERSTACK_SITE"),
+    }
+
+
+def test_value_that_the_library_decides_has_its_variable_as_source(run):
+    stdout = run("show", BY_HAND + CALL, "--json", UNDERSTACK_PARTITION="a")[1]
+
+    sources = json.loads(stdout)["sources"]
+    assert sources["UNDERSTACK_PARTITION"] == "variable UNDERSTACK_PARTITION"
+    assert sources["DATABASES.default.OPTIONS.connect_timeout"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("below", "code"),
+    [
+        pytest.param(
+            'DATABASES["default"]["OPTIONS"] = {}', "tls-not-in-force", id="OPTIONS"
+        ),
+        pytest.param('UNDERSTACK_SITE = "b"', "setting-replaced", id="site"),
+    ],
+)
+def test_check_reports_what_the_file_undoes_below_the_call(run, below, code):
+    variables = {"UNDERSTACK_SITE": "a"}
+    file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL
+    _, stdout, _, _ = run("check", file + below, "--json", **variables)
+
+    assert [one["code"] for one in json.loads(stdout)["problems"]] == [code]
+
+
+def test_check_of_a_file_without_a_mount(run):
+    """All of the environment is judged, and nothing of what is not mounted."""
+    variables = {
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_PASSWORD_FILE": "/nowhere/password",
+        "UNDERSTACK_PARTITION": "a b",
+    }
+    file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL
+    argv = ("check", file, "--without-files", "--json")
+    status, stdout, _, _ = run(*argv, **variables)
+
+    found = json.loads(stdout)
+    assert (status, found["certificates"]) == (1, [])
+    assert {one["code"] for one in found["problems"]} == {"site-name-invalid"}
+
+
+def test_environment_of_another_pod_is_the_one_the_file_reads(run, tmp_path):
+    other = tmp_path / "pod.env"
+    other.write_text(
+        f"NAUTOBOT_SECRET_KEY={KEY}\nNAUTOBOT_DB_SSLMODE=disable\n"
+        f"NAUTOBOT_ROOT={tmp_path / 'nautobot'}\nNAUTOBOT_DB_HOST=there\n"
+    )
+    stdout = run("show", BY_HAND, "--json", "--env-file", str(other))[1]
+
+    database = json.loads(stdout)["settings"]["DATABASES"]["default"]
+    assert (database["HOST"], database["OPTIONS"]) == ("there", {"sslmode": "disable"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("x = 1\nraise KeyError('c4n4ry')\n", "line 2 raises KeyError"),
+        pytest.param("import sys\nsys.exit('c4n4ry')\n", "line 2 raises SystemExit"),
+        pytest.param("x = (\n", "raises SyntaxError"),
+        pytest.param("x = 1\n", "what Nautobot makes of it raises AttributeError"),
+    ],
+    ids=["exception", "exit", "syntax", "no settings"],
+)
+def test_file_that_cannot_be_loaded_is_named_with_the_line(run, text, said):
+    status, stdout, stderr, file = run("check", text)
+
+    assert (status, stdout) == (2, "")
+    assert stderr.startswith(f"understack-nautobot-settings check: {file}: ")
+    assert said in stderr
+    assert "c4n4ry" not in stderr

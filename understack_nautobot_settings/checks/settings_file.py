@@ -1,0 +1,182 @@
+"""A settings file, loaded as ``nautobot-server`` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from contextlib import redirect_stdout
+from importlib import import_module
+from traceback import walk_tb
+from typing import Any
+from typing import NamedTuple
+
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.checks.in_force import Decided
+from understack_nautobot_settings.checks.in_force import check_in_force
+from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.start_up import forget_start
+from understack_nautobot_settings.checks.start_up import last_start
+from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import SettingsError
+from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_bytes
+
+_MODULE = "nautobot_config"
+
+
+class SettingsFileError(Exception):
+    """The file cannot be loaded; the text says why, without any value of it."""
+
+
+class SettingsFile(NamedTuple):
+    """What a settings file makes.
+
+    Attributes:
+        path: The file.
+        settings: Every setting, as Django gets it; as far as the file came.
+        base: ``nautobot.core.settings`` as it was before the file ran.
+        decided: What `configure` decided, None for a file that does not call it.
+        problems: What `configure` found, and what the file undid after the call.
+    """
+
+    path: str
+    settings: dict[str, Any]
+    base: dict[str, Any]
+    decided: Decided | None
+    problems: list[Problem]
+
+
+def load_settings_file(
+    path: str, env: Mapping[str, str] = os.environ, *, with_files: bool = True
+) -> SettingsFile:
+    """Load a settings file into this process, which needs Nautobot.
+
+    Like ``nautobot-server`` it makes the directories that Nautobot stores files in.
+    What the file prints goes to standard error.
+
+    Args:
+        path: The file.
+        env: The environment in which it is loaded.
+        with_files: False where certificates and secrets are not mounted.
+
+    Raises:
+        SettingsFileError: Nautobot or the file cannot be loaded.
+    """
+    try:
+        read_bytes(path, CONFIGURATION_BYTES)
+    except FileRefused as refused:
+        raise SettingsFileError(f"{path} {refused.words}") from None
+    forget_start()
+    refusal = None
+    with _environment(env), redirect_stdout(sys.stderr):
+        base, load = _nautobot()
+        try:
+            load(os.path.abspath(path))
+        except SettingsError as error:
+            refusal = error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a file may also end the process
+            raise SettingsFileError(_place_of(error, path)) from None
+        settings = _settings_of(vars(sys.modules[_MODULE]))
+        start = last_start()
+        if start is None and refusal is not None:
+            return _refused(path, base, settings, env, with_files)
+    decided = None if start is None else start.decided
+    problems = [] if start is None else list(start.warnings)
+    if decided is not None:
+        problems += check_in_force(settings, decided)
+    return SettingsFile(path, settings, base, decided, problems)
+
+
+def no_files(_files: ClientFiles, **_options: Any) -> list[Problem]:
+    """Judge no certificate: where nothing is mounted."""
+    return []
+
+
+def _refused(
+    path: str,
+    base: dict[str, Any],
+    settings: dict[str, Any],
+    env: Mapping[str, str],
+    with_files: bool,
+) -> SettingsFile:
+    """Return what `configure` would have made, had it not refused."""
+    evaluation = evaluate(
+        settings,
+        env,
+        check_files=check_certificates if with_files else no_files,
+        libpq=libpq_version,
+    )
+    decided = decided_settings(settings, evaluation.settings)
+    made = {**settings, **evaluation.settings}
+    return SettingsFile(path, made, base, decided, evaluation.problems)
+
+
+def _nautobot() -> tuple[dict[str, Any], Any]:
+    """Return Nautobot's own settings, and its function that loads a file."""
+    try:
+        core = import_module("nautobot.core.settings")
+        load = import_module("nautobot.core.cli").load_settings
+    except ImportError:
+        raise SettingsFileError("Nautobot cannot be imported here") from None
+    except Exception as error:  # noqa: BLE001 - its text may hold a value
+        raise SettingsFileError(
+            f"Nautobot's own settings raise {type(error).__name__}; 'check' without "
+            "--config tells why"
+        ) from None
+    return {name: _copied(one) for name, one in _settings_of(vars(core)).items()}, load
+
+
+def _settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in namespace.items()
+        if name.isupper() and name != "SETTINGS_PATH"
+    }
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of what a file might change in place."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+@contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Be a process of ``nautobot-server`` in this environment."""
+    before, words = dict(os.environ), sys.argv
+    sys.argv = ["nautobot-server", "check"]
+    if env is not os.environ:
+        os.environ.clear()
+        os.environ.update(env)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", _MODULE)
+    try:
+        yield
+    finally:
+        sys.argv = words
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _place_of(error: BaseException, path: str) -> str:
+    """Return which line of the file raised what; the text may hold a secret."""
+    here = os.path.abspath(path)
+    lines = [
+        line
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == here
+    ]
+    where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
+    return (
+        f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
+        "since it may hold a secret"
+    )
