@@ -35,6 +35,24 @@ def over_tls(context: ssl.SSLContext, script: Script) -> Script:
     return secured
 
 
+def without_alert(context: ssl.SSLContext) -> Script:
+    """Return a script that closes on a certificate it refuses, and loses its alert."""
+
+    def refusing(connection: socket.socket) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        inside = context.wrap_bio(incoming, outgoing, server_side=True)
+        while data := connection.recv(65536):
+            incoming.write(data)
+            try:
+                inside.do_handshake()
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+            except ssl.SSLError:
+                return
+
+    return refusing
+
+
 def after_ssl_request(script: Script, answer: bytes = b"S") -> Script:
     """Return the script behind PostgreSQL's question for TLS."""
 

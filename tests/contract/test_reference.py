@@ -23,8 +23,8 @@ from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.worker import probe_heartbeat
 from understack_nautobot_settings.problems import Code
 
@@ -147,7 +147,7 @@ def asked(env):
     recording = Recording(env)
     inspect_environment(recording)
     with contextlib.suppress(Failed):
-        probe_heartbeat(Journey("worker", 1), recording)
+        probe_heartbeat(Attempt("worker", 1), recording)
     return recording.asked
 
 

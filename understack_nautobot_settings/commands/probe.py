@@ -98,7 +98,9 @@ def seconds(text: str) -> float:
     return float(text)
 
 
-def attempt(arguments: Any, console: Console, timeout: float) -> list[Probe]:
+def attempt(
+    arguments: Any, console: Console, timeout: float, before: Sequence[Probe] = ()
+) -> list[Probe]:
     """Probe every target once.
 
     Raises:
@@ -112,6 +114,7 @@ def attempt(arguments: Any, console: Console, timeout: float) -> list[Probe]:
             ping=Ping(arguments.destination) if arguments.ping else None,
             tls_prefix=arguments.tls_prefix,
             heartbeat_seconds=arguments.heartbeat,
+            before=before,
         )
     except ValueError as error:
         raise CouldNotCheck(printable(str(error))) from None
@@ -158,6 +161,8 @@ def probes_text(probes: Sequence[Probe], terminal: Terminal) -> str:
             lines.append(printable(f"{text}: {seen}" if seen else text))
         if probe.problem is not None:
             lines.append(problem_line(probe.problem))
+        if probe.server_said:
+            lines.append(f"The server said: {probe.server_said}")
     well = sum(probe.ok for probe in probes)
     lines.append(f"{well} of {counted(len(probes), 'target')} ok")
     return "\n".join(lines) + "\n"
@@ -183,4 +188,6 @@ def _block(probe: Probe, terminal: Terminal) -> list[str]:
         lines += [" " * _STAGE_INDENT + line for line in rest]
     if probe.problem is not None:
         lines += ["", *problem_block(probe.problem, terminal)]
+    if probe.server_said:
+        lines += wrapped(f"The server said: {probe.server_said}", terminal.width)
     return lines

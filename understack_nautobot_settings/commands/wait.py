@@ -44,8 +44,8 @@ def _run(arguments: Any, console: Console) -> Outcome:
     before = signal(SIGTERM, default_int_handler)
     try:
         waited = wait_until_up(
-            lambda left: attempt(
-                arguments, console, min(left, arguments.attempt_timeout)
+            lambda left, probes: attempt(
+                arguments, console, min(left, arguments.attempt_timeout), probes
             ),
             timeout=arguments.timeout,
             stable=arguments.stable,

@@ -10,6 +10,7 @@ PROBE_DNS = Code(
     ERROR,
     "The host name does not resolve.",
     "Correct the host name, or the DNS of the cluster.",
+    transient=True,
 )
 PROBE_REFUSED = Code(
     "probe-refused",
@@ -17,24 +18,28 @@ PROBE_REFUSED = Code(
     "Nothing listens at this address and port.",
     "Start the server or the gateway in front of it, or correct host and port.",
     "Envoy Gateway not routing traffic",
+    transient=True,
 )
 PROBE_TIMEOUT = Code(
     "probe-timeout",
     ERROR,
     "A stage took longer than the time it had; at TCP, packets vanish on the way.",
     "Check routes, firewalls and network policies, or give it more time.",
+    transient=True,
 )
 PROBE_NETWORK = Code(
     "probe-network",
     ERROR,
     "The operating system cannot reach the address.",
     "Check the address, the routes and the network policies on the way.",
+    transient=True,
 )
 PROBE_SILENT = Code(
     "probe-silent",
     ERROR,
     "The server, or something in front of it, accepts connections and says nothing.",
     "Look at the server and the load on it, and at what lies in between.",
+    transient=True,
 )
 PROBE_CLOSED = Code(
     "probe-closed",
@@ -42,6 +47,7 @@ PROBE_CLOSED = Code(
     "The connection is accepted and closed without a word: nothing runs behind the "
     "address, or no connection is left.",
     "Check that the server runs behind this address and has connections left.",
+    transient=True,
 )
 PROBE_NOT_TLS = Code(
     "probe-not-tls",
@@ -71,13 +77,13 @@ PROBE_TLS_HANDSHAKE = Code(
 PROBE_NOT_POSTGRESQL = Code(
     "probe-not-postgresql",
     ERROR,
-    "Something else than PostgreSQL answers.",
+    "A server other than PostgreSQL answers.",
     "Correct host and port.",
 )
 PROBE_NOT_REDIS = Code(
     "probe-not-redis",
     ERROR,
-    "Something else than Redis answers.",
+    "A server other than Redis answers.",
     "Correct host and port.",
 )
 PROBE_DIRECT_UNSUPPORTED = Code(
@@ -119,17 +125,13 @@ PROBE_GATEWAY_SNI_OFF = Code(
 PROBE_GATEWAY_NAME = Code(
     "probe-gateway-name",
     ERROR,
-    "The gateway has no route for this host name.",
+    "The gateway has no route for this host name, or no server runs behind the route. "
+    "It closes the connection in the same way for both.",
     "Add the name to the `hostnames` of the TLSRoute (`fqdn` in the envoy-configs "
-    "route), or use the name that is there.",
+    "route), or use the name that is there. If it is there, start the server and check "
+    "the endpoints of the Service behind the route.",
     "Envoy Gateway not routing traffic",
-)
-PROBE_GATEWAY_BACKEND = Code(
-    "probe-gateway-backend",
-    ERROR,
-    "The gateway has a route for this host name, and nothing behind it answers.",
-    "Start the server, and check the endpoints of the Service of the TLSRoute.",
-    "Envoy Gateway not routing traffic",
+    transient=True,
 )
 PROBE_SERVER_CA = Code(
     "probe-server-ca",
@@ -137,7 +139,8 @@ PROBE_SERVER_CA = Code(
     "The server certificate was not issued by a CA in `ca.crt`.",
     "Put the CA that signed the server certificate into `ca.crt`; it is not the client "
     "certificate.",
-    'Redis connection refused with "certificate verify failed"',
+    'PostgreSQL rejects connection with "certificate verify failed"; Redis connection '
+    'refused with "certificate verify failed"',
 )
 PROBE_SERVER_NAME = Code(
     "probe-server-name",
@@ -156,6 +159,7 @@ PROBE_SERVER_NOT_YET_VALID = Code(
     ERROR,
     "The server certificate is not valid yet, or this machine's clock is behind.",
     "Set the clock, or wait.",
+    transient=True,
 )
 PROBE_SERVER_PURPOSE = Code(
     "probe-server-purpose",
@@ -173,11 +177,10 @@ PROBE_SERVER_UNVERIFIED = Code(
 PROBE_CLIENT_CA = Code(
     "probe-client-ca",
     ERROR,
-    "The server does not know the CA of the client certificate.",
+    "The server does not trust the CA of the client certificate.",
     "Set `clientCASecret: mtls-ca-cert` and `replicationTLSSecret` on the CNPG "
     "Cluster, or present a certificate of the CA that the server trusts.",
-    'PostgreSQL rejects connection with "tlsv1 alert unknown ca"; PostgreSQL rejects '
-    'connection with "certificate verify failed"',
+    'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
 PROBE_CLIENT_REQUIRED = Code(
     "probe-client-certificate-required",
@@ -206,6 +209,7 @@ PROBE_CLIENT_FILES = Code(
     ERROR,
     "The certificate files cannot be loaded at this moment.",
     "Run `check` for the details.",
+    transient=True,
 )
 PROBE_DRIVER = Code(
     "probe-driver-missing",
@@ -216,8 +220,9 @@ PROBE_DRIVER = Code(
 PROBE_LIBPQ = Code(
     "probe-libpq",
     ERROR,
-    "libpq refuses to connect, for a reason of this machine's.",
-    "Look at the certificate files and at `PG*` variables.",
+    "libpq refuses to connect, for the reason that it gives.",
+    "Check the certificate files with `check`, `NAUTOBOT_DB_EXTRA_OPTIONS`, and `PG*` "
+    "variables in the environment.",
 )
 PROBE_DB_HBA = Code(
     "probe-db-hba",
@@ -237,7 +242,8 @@ PROBE_DB_CERTIFICATE_USER = Code(
 PROBE_DB_PASSWORD = Code(
     "probe-db-password",
     ERROR,
-    "PostgreSQL asks for a password, and has none or another one in mind.",
+    "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
+    "one and none is configured.",
     "Set `NAUTOBOT_DB_PASSWORD` to the password of the user.",
 )
 PROBE_DB_ROLE = Code(
@@ -257,12 +263,39 @@ PROBE_DB_STARTING = Code(
     ERROR,
     "PostgreSQL is starting, stopping or recovering.",
     "Wait.",
+    transient=True,
 )
 PROBE_DB_FULL = Code(
     "probe-db-full",
     ERROR,
-    "PostgreSQL has no connection left.",
-    "Raise `max_connections`, or use fewer connections.",
+    "PostgreSQL, the database or the user has no connection left.",
+    "Raise `max_connections` or the connection limit of the user, or use fewer "
+    "connections (`CONN_MAX_AGE`, the number of workers).",
+    transient=True,
+)
+PROBE_DB_SESSION = Code(
+    "probe-db-session-attributes",
+    ERROR,
+    "No server is in the state that `target_session_attrs` demands, as during a "
+    "failover.",
+    "Wait until a server is promoted, or correct `target_session_attrs`.",
+    transient=True,
+)
+PROBE_DB_OPTIONS = Code(
+    "probe-db-options",
+    ERROR,
+    "The server, or a pooler before it, does not accept the libpq parameter `options`: "
+    "PgBouncer refuses it, and PostgreSQL refuses a name that it does not know.",
+    "Correct `options` in `NAUTOBOT_DB_EXTRA_OPTIONS`. For PgBouncer make it empty, or "
+    "list it in `ignore_startup_parameters`.",
+)
+PROBE_DB_PASSING = Code(
+    "probe-db-passing",
+    ERROR,
+    "The driver failed, and a second attempt met no such fault: it has passed, comes "
+    "and goes, or cannot be told from here.",
+    "Try again, and read what the server said.",
+    transient=True,
 )
 PROBE_DB_ERROR = Code(
     "probe-db-error",
@@ -279,14 +312,39 @@ PROBE_REDIS_AUTH = Code(
 PROBE_REDIS_PERMISSION = Code(
     "probe-redis-permission",
     ERROR,
-    "The ACL of the Redis user does not allow what is needed.",
-    "Extend the ACL.",
+    "The ACL of the Redis user does not allow the commands, keys or channels that the "
+    "cache or the broker needs.",
+    "Extend the ACL: `~*` or the configured prefix for keys, `&*` for channels, "
+    "`+@all` or what Celery and django-redis use.",
+)
+PROBE_REDIS_READ_ONLY = Code(
+    "probe-redis-read-only",
+    ERROR,
+    "Redis does not accept writes: it is a replica, its memory is full with the policy "
+    "`noeviction`, or it cannot write to its disk.",
+    "Correct host and port if it is a replica. Otherwise look at `INFO memory` and "
+    "`INFO persistence`.",
+    transient=True,
+)
+PROBE_REDIS_CLUSTER = Code(
+    "probe-redis-cluster",
+    ERROR,
+    "Redis runs as a cluster, which neither Celery nor Nautobot's cache supports.",
+    "Use a Redis without cluster mode.",
+)
+PROBE_BROKER_SCHEME = Code(
+    "probe-broker-scheme",
+    ERROR,
+    "Celery has no transport for this scheme of the broker URL.",
+    "Set `NAUTOBOT_CELERY_BROKER_URL` to `redis+socket:///path?virtual_host=0` for a "
+    "socket.",
 )
 PROBE_REDIS_BUSY = Code(
     "probe-redis-busy",
     ERROR,
     "Redis is loading its data, or has no master.",
     "Wait.",
+    transient=True,
 )
 PROBE_REDIS_ERROR = Code(
     "probe-redis-error",
@@ -306,6 +364,7 @@ PROBE_HEARTBEAT = Code(
     "The worker's heartbeat is missing or old: it has ended, hangs, or has lost its "
     "broker.",
     "Look into its log.",
+    transient=True,
 )
 PROBE_WORKER_CERTIFICATE = Code(
     "probe-worker-certificate",
@@ -320,6 +379,7 @@ PROBE_WORKER_SILENT = Code(
     ERROR,
     "The worker does not answer through the broker.",
     "Look into its log, and at its name.",
+    transient=True,
 )
 PROBE_HTTP_STATUS = Code(
     "probe-http-status",
@@ -332,6 +392,7 @@ PROBE_HTTP_UNAVAILABLE = Code(
     ERROR,
     "The server answers that it is not able to answer.",
     "Wait, or look into its log.",
+    transient=True,
 )
 PROBE_BROKEN = Code(
     "probe-broken",

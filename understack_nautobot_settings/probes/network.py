@@ -1,15 +1,17 @@
-"""Names to addresses, addresses to connections; each failure with a code of its own."""
+"""Names to addresses, addresses to connections; each failure has a code."""
 
 from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.attempt import Journey
+from understack_nautobot_settings.problems import Problem
 
 Address = tuple[int, Any]
 """Address family and socket address."""
@@ -87,17 +89,22 @@ class Route:
     """An endpoint that was reached once, and can be reached again."""
 
     def __init__(
-        self, journey: Journey, network: Network, endpoint: Endpoint, address: Address
+        self, attempt: Attempt, network: Network, endpoint: Endpoint, address: Address
     ) -> None:
         """Remember the address that answered."""
-        self.journey = journey
+        self.attempt = attempt
         self.endpoint = endpoint
         self._network = network
         self._address = address
 
     def connect(self, seconds: float | None = None) -> socket.socket:
-        """Return a new connection; it waits for what is left, or for less."""
-        left = self.journey.left
+        """Return a new connection; it waits for what is left, or for less.
+
+        Raises:
+            OSError: Nobody accepts.
+        """
+        left = self.attempt.left
+        self.attempt.connections += 1
         return self._network.connect(
             self._address, left if seconds is None else min(seconds, left)
         )
@@ -115,56 +122,69 @@ def is_ip(host: str) -> bool:
 
 
 def reach(
-    journey: Journey, network: Network, endpoint: Endpoint
+    attempt: Attempt, network: Network, *endpoints: Endpoint
 ) -> tuple[Route, socket.socket]:
     """Pass the stages ``dns`` and ``tcp``.
+
+    Args:
+        attempt: Where the stages go.
+        network: The network.
+        *endpoints: Where the server is; the first that accepts is taken.
 
     Returns:
         The way to the endpoint, and a connection that was made on it.
 
     Raises:
-        Failed: The name does not resolve, or nobody accepts.
+        Failed: No name resolves, or nobody accepts.
     """
-    addresses = _resolve(journey, network, endpoint)
-    with journey.stage("tcp") as stage:
-        error: OSError | None = None
-        for count, address in enumerate(addresses):
+    ways = _resolve(attempt, network, endpoints)
+    with attempt.stage("tcp") as stage:
+        failed: OSError | None = None
+        for count, (endpoint, address) in enumerate(ways):
             # A dead address may not use up the time of those after it.
-            share = journey.left / (len(addresses) - count)
+            share = attempt.left / (len(ways) - count)
             try:
                 connection = network.connect(address, share)
-            except OSError as refused:
-                error = refused
+            except OSError as error:
+                failed = error
                 continue
-            connection.settimeout(journey.left)
-            stage.detail = _shown(address)
-            return Route(journey, network, endpoint, address), connection
-        raise Failed(_unreachable(endpoint, error))
+            attempt.connections += 1
+            connection.settimeout(attempt.left)
+            stage.detail = shown_address(address)
+            return Route(attempt, network, endpoint, address), connection
+        raise Failed(_unreachable(endpoints, failed))
 
 
-def _resolve(journey: Journey, network: Network, endpoint: Endpoint) -> list[Address]:
-    if endpoint.is_socket:
-        journey.skip("dns", "a socket of this machine")
-        return [(socket.AF_UNIX, endpoint.host)]
-    with journey.stage("dns") as stage:
-        host = endpoint.address or endpoint.host.strip("[]")
-        try:
-            addresses = network.resolve(host, endpoint.port)
-        except OSError as error:
-            raise Failed(
-                codes.PROBE_DNS.problem(
+def _resolve(
+    attempt: Attempt, network: Network, endpoints: Sequence[Endpoint]
+) -> list[tuple[Endpoint, Address]]:
+    if all(endpoint.is_socket for endpoint in endpoints):
+        attempt.skip("dns", "a socket of this machine")
+        return [(one, (socket.AF_UNIX, one.host)) for one in endpoints]
+    ways: list[tuple[Endpoint, Address]] = []
+    with attempt.stage("dns") as stage:
+        failed = None
+        for endpoint in endpoints:
+            host = endpoint.address or endpoint.host.strip("[]")
+            try:
+                found = network.resolve(host, endpoint.port)
+            except OSError as error:
+                failed = codes.PROBE_DNS.problem(
                     endpoint.variable,
                     f"the name {host} does not resolve: {_reason(error)}.",
-                    "Correct the host name, or the DNS of the cluster.",
                 )
-            ) from None
-        shown = ", ".join(map(_shown, addresses[:_SHOWN]))
-        more = len(addresses) - _SHOWN
+            else:
+                ways += [(endpoint, address) for address in found]
+        if failed is not None and not ways:
+            raise Failed(failed)
+        shown = ", ".join(shown_address(address) for _, address in ways[:_SHOWN])
+        more = len(ways) - _SHOWN
         stage.detail = shown + (f" and {more} more" if more > 0 else "")
-        return addresses
+    return ways
 
 
-def _shown(address: Address) -> str:
+def shown_address(address: Address) -> str:
+    """Return an address as people write it."""
     family, where = address
     if family == socket.AF_UNIX:
         return str(where)
@@ -172,24 +192,26 @@ def _shown(address: Address) -> str:
     return f"{host}:{where[1]}"
 
 
-def _unreachable(endpoint: Endpoint, error: OSError | None) -> Any:
-    place, variable, server = endpoint.place, endpoint.variable, endpoint.server
+def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Problem:
+    place = " and ".join(endpoint.place for endpoint in endpoints)
+    several = len(endpoints) > 1
+    variable, server = endpoints[0].variable, endpoints[0].server
     if isinstance(error, TimeoutError):
         return codes.PROBE_TIMEOUT.problem(
             variable,
-            f"{place} does not answer a TCP connection in time.",
+            f"{place} {'do' if several else 'does'} not answer a TCP connection in "
+            "time.",
             "Check routes, firewalls and network policies on the way, and the address.",
         )
     if isinstance(error, ConnectionRefusedError):
         return codes.PROBE_REFUSED.problem(
             variable,
-            f"{place} refuses the TCP connection: nothing listens there.",
+            f"{place} refuse{'' if several else 's'} the TCP connection: nothing "
+            "listens there.",
             f"Start {server} or the gateway in front of it, or correct host and port.",
         )
     return codes.PROBE_NETWORK.problem(
-        variable,
-        f"{place} cannot be reached: {_reason(error)}.",
-        "Check the address, the routes and the network policies on the way.",
+        variable, f"{place} cannot be reached: {_reason(error)}."
     )
 
 

@@ -16,18 +16,22 @@ from functools import partial
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.attempt import Cause
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.attempt import Journey
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import printable
 
 TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
@@ -52,25 +56,15 @@ _NOT_CHECKED = frozenset(
         codes.PROBE_SILENT,
         codes.PROBE_CLOSED,
         codes.PROBE_DRIVER,
+        codes.PROBE_DB_PASSING,
     )
 )
-
-# What can pass by itself; everything else somebody has to mend.
-TRANSIENT = _NOT_CHECKED - {codes.PROBE_DRIVER.id} | {
+_TRANSIENT = frozenset(
     code.id
-    for code in (
-        codes.PROBE_GATEWAY_BACKEND,
-        codes.PROBE_GATEWAY_NAME,
-        codes.PROBE_SERVER_NOT_YET_VALID,
-        codes.PROBE_CLIENT_FILES,
-        codes.PROBE_DB_STARTING,
-        codes.PROBE_DB_FULL,
-        codes.PROBE_REDIS_BUSY,
-        codes.PROBE_HEARTBEAT,
-        codes.PROBE_WORKER_SILENT,
-        codes.PROBE_HTTP_UNAVAILABLE,
-    )
-}
+    for module in (codes, certificates_codes)
+    for code in vars(module).values()
+    if isinstance(code, Code) and code.transient
+)
 
 _DATABASE_CONCERNS = ("postgresql_tls", "secret_files", "connections")
 _REDIS_CONCERNS = ("redis_tls", "connections")
@@ -97,20 +91,34 @@ class Probe(NamedTuple):
         ok: Whether every stage was passed.
         stages: The stages, in order; the last one failed where `ok` is false.
         problem: Why, None where all is well.
+        server_said: What the server said about it in its own words, printable;
+            empty where it said nothing.
+        symptom: What the first connection ended with; while it stays the same,
+            `probe_targets` does not look for the cause again.
     """
 
     target: str
     ok: bool
     stages: tuple[Stage, ...]
     problem: Problem | None
+    server_said: str = ""
+    symptom: str = ""
 
     @property
     def is_transient(self) -> bool:
         """Whether it may be well in a while without anybody doing anything."""
-        return self.problem is not None and self.problem.code in TRANSIENT
+        return self.problem is not None and self.problem.code in _TRANSIENT
+
+    @property
+    def cause(self) -> Cause | None:
+        """What the next attempt need not look for again."""
+        if self.problem is None or not self.stages:
+            return None
+        stage = self.stages[-1].stage
+        return Cause(self.symptom, stage, self.problem, self.server_said)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the documented form: target, ok, stages, problem."""
+        """Return the documented form: target, ok, stages, problem, server_said."""
         return {
             "target": self.target,
             "ok": self.ok,
@@ -119,11 +127,12 @@ class Probe(NamedTuple):
                 for stage in self.stages
             ],
             "problem": None if self.problem is None else self.problem._asdict(),
+            "server_said": self.server_said or None,
         }
 
 
 class Ping(NamedTuple):
-    """Whom to ask for an answer of his own.
+    """Which worker to ask for an answer of its own.
 
     Attributes:
         destination: Name of the worker; ``celery@<host name>`` where empty.
@@ -140,8 +149,9 @@ def probe_targets(
     ping: Ping | None = None,
     tls_prefix: str = "",
     heartbeat_seconds: float | None = None,
+    before: Iterable[Probe] = (),
     network: Network | None = None,
-    journeys: Mapping[str, Callable[[Journey], None]] | None = None,
+    ways: Mapping[str, Callable[[Attempt], None]] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Probe]:
     """Reach every target at the same time, as Nautobot would.
@@ -156,8 +166,10 @@ def probe_targets(
             ``NOETL_TLS_`` reads ``NOETL_TLS_CLIENT_CERT``, ``NOETL_TLS_CLIENT_KEY``
             and ``NOETL_TLS_CA``.
         heartbeat_seconds: Age at which a worker's heartbeat is too old.
+        before: The attempt before this one: where a target fails with the same
+            symptom, the cause is not looked for again.
         network: The network.
-        journeys: Ways to reach further targets, or other ways to reach these.
+        ways: Ways to reach further targets, or other ways to reach these.
         clock: Seconds, of any beginning.
 
     Returns:
@@ -166,28 +178,32 @@ def probe_targets(
     Raises:
         ValueError: A target is none of those, or a URL without a host.
     """
-    ways = {
+    known = {
         **_ways(env, ping, heartbeat_seconds, network or Network()),
-        **(journeys or {}),
+        **(ways or {}),
     }
+    causes = {probe.target: probe.cause for probe in before}
     started = []
     for target in dict.fromkeys(targets):
-        way = ways.get(target)
+        way = known.get(target)
         if way is None and target.startswith(_HTTPS):
             _refuse_unusable(target)
             way = partial(_reach_url, target, env, tls_prefix, network or Network())
         if way is None:
             raise ValueError(
-                f"{target} is none of {', '.join(TARGETS)}, and no https:// URL."
+                f"unknown target '{printable(target)}'. Use one of: "
+                f"{', '.join(TARGETS)}, or an https:// URL."
             )
-        journey = Journey(target, timeout, clock=clock)
+        # A query may hold a token.
+        shown = target.partition("?")[0]
+        attempt = Attempt(shown, timeout, before=causes.get(shown), clock=clock)
         # A daemon: what hangs in a system call may not keep the process alive.
-        thread = threading.Thread(target=_walk, args=(way, journey), daemon=True)
+        thread = threading.Thread(target=_walk, args=(way, attempt), daemon=True)
         thread.start()
-        started.append((journey, thread))
-    for journey, thread in started:
-        thread.join(max(0.0, journey.end - clock()) + _GRACE)
-    return [_result(journey, thread.is_alive()) for journey, thread in started]
+        started.append((attempt, thread))
+    for attempt, thread in started:
+        thread.join(max(0.0, attempt.end - clock()) + _GRACE)
+    return [_result(attempt, thread.is_alive()) for attempt, thread in started]
 
 
 def exit_status(probes: Iterable[Probe]) -> int:
@@ -208,12 +224,12 @@ def _ways(
     ping: Ping | None,
     heartbeat_seconds: float | None,
     network: Network,
-) -> dict[str, Callable[[Journey], None]]:
+) -> dict[str, Callable[[Attempt], None]]:
     """Return how each target is reached; what a way needs is imported by it."""
     lock = threading.Lock()
     evaluated: list[tuple[dict[str, Any], list[Problem]]] = []
 
-    def settings_for(journey: Journey) -> dict[str, Any]:
+    def settings_for(attempt: Attempt) -> dict[str, Any]:
         with lock:
             if not evaluated:
                 base = nautobot_settings(env)
@@ -228,28 +244,28 @@ def _ways(
                 evaluated.append(({**base, **evaluation.settings}, problems))
         settings, problems = evaluated[0]
         for problem in problems:
-            if problem.severity == ERROR and _concerns(problem, journey.target):
-                with journey.stage("settings"):
+            if problem.severity == ERROR and _concerns(problem, attempt.target):
+                with attempt.stage("settings"):
                     raise Failed(problem)
         return settings
 
-    def database(journey: Journey) -> None:
+    def database(attempt: Attempt) -> None:
         from understack_nautobot_settings.probes.postgresql import probe_database
 
-        probe_database(journey, settings_for(journey), network, env=env)
+        probe_database(attempt, settings_for(attempt), network, env=env)
 
-    def cache(journey: Journey) -> None:
+    def cache(attempt: Attempt) -> None:
         from understack_nautobot_settings.probes.redis import probe_cache
 
-        probe_cache(journey, settings_for(journey), network)
+        probe_cache(attempt, settings_for(attempt), network)
 
-    def broker(journey: Journey) -> None:
+    def broker(attempt: Attempt) -> None:
         from understack_nautobot_settings.probes.redis import probe_broker
 
         own_url = Reader(env, []).is_set(variables.CELERY_BROKER_URL)
-        probe_broker(journey, settings_for(journey), network, own_url=own_url)
+        probe_broker(attempt, settings_for(attempt), network, own_url=own_url)
 
-    def worker(journey: Journey) -> None:
+    def worker(attempt: Attempt) -> None:
         from understack_nautobot_settings.probes import worker as worker_probe
 
         oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
@@ -257,12 +273,12 @@ def _ways(
         here = socket.gethostname()
         name = ping.destination if ping else ""
         if name.endswith(f"@{here}") or not name:
-            worker_probe.probe_heartbeat(journey, env, oldest=oldest)
+            worker_probe.probe_heartbeat(attempt, env, oldest=oldest)
         else:
-            journey.skip("heartbeat", f"not looked at: {name} is on another host")
-        worker_probe.probe_certificates(journey, settings)
+            attempt.skip("heartbeat", f"not looked at: {name} is on another host")
+        worker_probe.probe_certificates(attempt, settings)
         if ping is not None:
-            worker_probe.probe_ping(journey, settings, name or f"celery@{here}")
+            worker_probe.probe_ping(attempt, settings, name or f"celery@{here}")
 
     return {"database": database, "cache": cache, "broker": broker, "worker": worker}
 
@@ -287,49 +303,58 @@ def _refuse_unusable(url: str) -> None:
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        # A blank or a control character would end the line of the request.
+        usable = usable and url.isascii() and url.isprintable() and " " not in url
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(
-            "A URL is https://HOST:PORT/PATH, port and path optional, no user."
+            "A URL is https://HOST:PORT/PATH, port and path optional, without a user "
+            "and without blanks."
         )
 
 
 def _reach_url(
-    url: str, env: Mapping[str, str], prefix: str, network: Network, journey: Journey
+    url: str, env: Mapping[str, str], prefix: str, network: Network, attempt: Attempt
 ) -> None:
     from understack_nautobot_settings.probes.https import probe_https
 
-    probe_https(journey, url, env, network, prefix=prefix)
+    probe_https(attempt, url, env, network, prefix=prefix)
 
 
-def _walk(way: Callable[[Journey], None], journey: Journey) -> None:
+def _walk(way: Callable[[Attempt], None], attempt: Attempt) -> None:
     try:
-        way(journey)
+        way(attempt)
     except Failed as failed:
-        journey.problem = failed.problem
+        attempt.problem = failed.problem
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        journey.problem = codes.PROBE_BROKEN.problem(
-            journey.target,
+        attempt.problem = codes.PROBE_BROKEN.problem(
+            attempt.target,
             f"the probe itself failed with {type(error).__name__}.",
             "Look at the settings of the target in 'show', and report it.",
         )
 
 
-def _result(journey: Journey, unfinished: bool) -> Probe:
-    stages = tuple(journey.stages)
+def _result(attempt: Attempt, unfinished: bool) -> Probe:
+    stages = tuple(attempt.stages)
     if not unfinished:
-        ok = journey.problem is None
-        return Probe(journey.target, ok, stages, journey.problem)
-    stage = journey.current or "settings"
-    seconds = journey.clock() - journey.since
+        return Probe(
+            attempt.target,
+            attempt.problem is None,
+            stages,
+            attempt.problem,
+            attempt.server_said,
+            attempt.symptom,
+        )
+    stage = attempt.current or "settings"
+    seconds = attempt.clock() - attempt.since
     problem = codes.PROBE_TIMEOUT.problem(
-        journey.target,
+        attempt.target,
         f"the stage {stage} did not end in time.",
         "Look at the server and the network in between, or give it more time.",
     )
     late = Stage(stage, False, seconds, problem.message)
-    return Probe(journey.target, False, (*stages, late), problem)
+    return Probe(attempt.target, False, (*stages, late), problem)
 
 
 def _concerns(problem: Problem, target: str) -> bool:

@@ -1,4 +1,4 @@
-"""Waits until everything is up, for init containers; stops where waiting is no use."""
+"""Waits until all is up, for init containers; stops where waiting does not help."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from understack_nautobot_settings.probes.targets import OK
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.problems import printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -26,14 +27,14 @@ LONGEST_PAUSE = 10.0
 STABLE_PAUSE = 1.0
 """Seconds between attempts while everything is up and has to stay so."""
 
-LAST_ATTEMPT = 1.0
-"""Seconds that are left for the last attempt, however long the pause would be."""
+LAST_ATTEMPTS = (1.0, 0.25)
+"""Seconds before the end at which it is tried once more, however long the pause."""
 
 _SPINNER = "|/-\\"
 _WIDTH = 79
 
 
-class Waited(NamedTuple):
+class WaitResult(NamedTuple):
     """How the waiting ended.
 
     Attributes:
@@ -41,7 +42,7 @@ class Waited(NamedTuple):
         probes: The last attempt.
         attempts: How many there were.
         seconds: How long it took.
-        gave_up: True where the time was up, false where waiting was no use.
+        gave_up: True where the time was up, false where the error does not pass.
     """
 
     ok: bool
@@ -72,7 +73,7 @@ def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
 
 
 def wait_until_up(
-    attempt: Callable[[float], list[Probe]],
+    attempt: Callable[[float, list[Probe]], list[Probe]],
     *,
     timeout: float = TIMEOUT,
     stable: float = 0.0,
@@ -80,11 +81,12 @@ def wait_until_up(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
-) -> Waited:
+) -> WaitResult:
     """Probe again and again until everything is up, or cannot come up by itself.
 
     Args:
-        attempt: Probes everything within the seconds that it is given.
+        attempt: Probes everything within the seconds that it is given; is also given
+            the results of the attempt before, so that a cause is looked for once.
         timeout: Seconds to wait in all.
         stable: Seconds for which everything has to stay up, without a failure.
         report: Told about every attempt, and how long it has taken so far.
@@ -100,9 +102,10 @@ def wait_until_up(
     up_since: float | None = None
     backoff = pauses(chance)
     attempts = 0
+    probes: list[Probe] = []
     while True:
         began = clock()
-        probes = attempt(max(0.1, end - began))
+        probes = attempt(max(0.1, end - began), probes)
         attempts += 1
         now = clock()
         if report is not None:
@@ -111,18 +114,24 @@ def wait_until_up(
         if not failed:
             up_since = began if up_since is None else up_since
             if now - up_since >= stable:
-                return Waited(True, probes, attempts, now - started, False)
+                return WaitResult(True, probes, attempts, now - started, False)
             pause = min(STABLE_PAUSE, stable - (now - up_since))
         else:
             if not all(probe.is_transient for probe in failed):
-                return Waited(False, probes, attempts, now - started, False)
+                return WaitResult(False, probes, attempts, now - started, False)
             if up_since is not None:
                 backoff = pauses(chance)
             up_since = None
-            pause = min(next(backoff), end - now - LAST_ATTEMPT)
+            pause = min(next(backoff), _longest_pause(end - now))
         if pause <= 0 or now + pause > end:
-            return Waited(False, probes, attempts, now - started, True)
+            sleep(max(0.0, end - now))
+            return WaitResult(False, probes, attempts, clock() - started, True)
         sleep(pause)
+
+
+def _longest_pause(left: float) -> float:
+    """Return the seconds until the next of the last attempts, 0 after them."""
+    return next((left - last for last in LAST_ATTEMPTS if left > last), 0.0)
 
 
 class Progress:
@@ -149,7 +158,7 @@ class Progress:
             state = _state(probe)
             if self._said.get(probe.target) != state:
                 self._said[probe.target] = state
-                self._line(f"{seconds:7.1f} s  {probe.target}: {state}")
+                self._line(printable(f"{seconds:7.1f} s  {probe.target}: {state}"))
         waiting = [probe.target for probe in probes if not probe.ok]
         if self._terminal and waiting:
             self._turn += 1
@@ -174,4 +183,5 @@ def _state(probe: Probe) -> str:
     if probe.problem is None:
         return "up"
     failed = probe.stages[-1].stage if probe.stages else "settings"
-    return f"not up at {failed}: {probe.problem}"
+    said = f" (The server said: {probe.server_said})" if probe.server_said else ""
+    return f"not up at {failed}: {probe.problem}{said}"

@@ -14,8 +14,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.attempt import Journey
 
 HEARTBEAT_SECONDS = 30.0
 """Age at which a heartbeat is too old; a worker touches its file every second."""
@@ -27,7 +27,7 @@ CONTENT_TYPE = "application/x-nautobot-json"
 
 
 def probe_heartbeat(
-    journey: Journey,
+    attempt: Attempt,
     env: Mapping[str, str],
     *,
     oldest: float = HEARTBEAT_SECONDS,
@@ -36,7 +36,7 @@ def probe_heartbeat(
     """Pass the stage ``heartbeat``.
 
     Args:
-        journey: Where the stage goes.
+        attempt: Where the stage goes.
         env: The environment; reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
             ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``.
         oldest: Seconds after which a heartbeat is too old.
@@ -48,7 +48,7 @@ def probe_heartbeat(
     read = Reader(env, [])
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
     switch = variables.CELERY_HEALTH_PROBES_AS_FILES
-    with journey.stage("heartbeat") as stage:
+    with attempt.stage("heartbeat") as stage:
         try:
             age = clock() - os.stat(path).st_mtime
         except OSError:
@@ -80,7 +80,7 @@ def probe_heartbeat(
 
 
 def probe_certificates(
-    journey: Journey,
+    attempt: Attempt,
     settings: Mapping[str, Any],
     *,
     clock: Callable[[], float] = time.time,
@@ -88,14 +88,14 @@ def probe_certificates(
     """Pass the stage ``certificate``: a connected worker says nothing about its own.
 
     Args:
-        journey: Where the stage goes.
+        attempt: Where the stage goes.
         settings: Django settings by name.
         clock: Seconds since the epoch.
 
     Raises:
         Failed: A client certificate is expired.
     """
-    with journey.stage("certificate") as stage:
+    with attempt.stage("certificate") as stage:
         shown = []
         expired = None
         for files in client_files(settings):
@@ -124,7 +124,7 @@ def probe_certificates(
 
 
 def probe_ping(
-    journey: Journey,
+    attempt: Attempt,
     settings: Mapping[str, Any],
     destination: str,
     *,
@@ -133,7 +133,7 @@ def probe_ping(
     """Pass the stage ``ping``: the worker's own answer through the broker.
 
     Args:
-        journey: Where the stage goes.
+        attempt: Where the stage goes.
         settings: Django settings by name.
         destination: Name of the worker, ``celery@host``.
         ask: Sends the question and returns the answers.
@@ -141,9 +141,9 @@ def probe_ping(
     Raises:
         Failed: It does not answer, or the broker cannot be reached.
     """
-    with journey.stage("ping") as stage:
+    with attempt.stage("ping") as stage:
         try:
-            answers = (ask or ping)(settings, destination, journey.left * _SHARE)
+            answers = (ask or ping)(settings, destination, attempt.left * _SHARE)
         except ImportError:
             raise Failed(
                 codes.PROBE_DRIVER.problem(

@@ -35,7 +35,7 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def attempt(self, seconds):
+    def attempt(self, seconds, before):
         self.given.append(seconds)
         self.now += self._takes
         return [next(self._states)]
@@ -53,47 +53,47 @@ class Time:
 def test_what_is_up_is_not_waited_for():
     time = Time([UP])
 
-    waited = time.wait()
+    result = time.wait()
 
-    assert waited == (True, [UP], 1, 0.0, False)
-    assert waited.status == 0
+    assert result == (True, [UP], 1, 0.0, False)
+    assert result.status == 0
     assert time.slept == []
 
 
 def test_what_comes_up_is_waited_for_with_backoff():
     time = Time([DOWN, DOWN, DOWN, UP])
 
-    waited = time.wait()
+    result = time.wait()
 
-    assert (waited.ok, waited.attempts, waited.seconds) == (True, 4, 3.5)
+    assert (result.ok, result.attempts, result.seconds) == (True, 4, 3.5)
     assert time.slept == [0.5, 1.0, 2.0]
 
 
 def test_what_somebody_has_to_mend_ends_the_waiting_at_once():
     time = Time([DOWN, WRONG])
 
-    waited = time.wait()
+    result = time.wait()
 
-    assert waited == (False, [WRONG], 2, 0.5, False)
-    assert waited.status == 1
+    assert result == (False, [WRONG], 2, 0.5, False)
+    assert result.status == 1
 
 
 def test_one_permanent_failure_among_transient_ones_is_enough():
     other = DOWN._replace(target="cache")
-    waited = wait_until_up(lambda seconds: [other, WRONG], sleep=None)
+    result = wait_until_up(lambda seconds, before: [other, WRONG], sleep=None)
 
-    assert (waited.ok, waited.attempts, waited.gave_up) == (False, 1, False)
+    assert (result.ok, result.attempts, result.gave_up) == (False, 1, False)
 
 
 def test_the_waiting_ends_when_the_time_is_up():
     time = Time(itertools.repeat(DOWN))
 
-    waited = time.wait(timeout=10)
+    result = time.wait(timeout=10)
 
-    assert (waited.ok, waited.gave_up, waited.status) == (False, True, 2)
-    assert time.slept == [0.5, 1.0, 2.0, 4.0, 1.5]
-    # The last attempt is made where it can still end in time.
-    assert (waited.seconds, time.given[-1]) == (9.0, 1.0)
+    assert (result.ok, result.gave_up, result.status) == (False, True, 2)
+    assert time.slept == [0.5, 1.0, 2.0, 4.0, 1.5, 0.75, 0.25]
+    # The last attempts are made where they can still end in time.
+    assert (result.seconds, time.given[-2:]) == (10.0, [1.0, 0.25])
 
 
 def test_an_attempt_gets_no_more_time_than_there_is():
@@ -107,9 +107,9 @@ def test_an_attempt_gets_no_more_time_than_there_is():
 def test_everything_has_to_stay_up():
     time = Time([UP, UP, DOWN, UP, UP, UP, UP])
 
-    waited = time.wait(stable=2.5)
+    result = time.wait(stable=2.5)
 
-    assert (waited.ok, waited.attempts) == (True, 7)
+    assert (result.ok, result.attempts) == (True, 7)
     # After a relapse the backoff starts again, and so does the time.
     assert time.slept == [1.0, 1.0, 0.5, 1.0, 1.0, 0.5]
 

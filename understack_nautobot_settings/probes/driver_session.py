@@ -1,0 +1,180 @@
+"""One session of the PostgreSQL driver, in a process of its own.
+
+libpq takes in what a server sends for as long as it sends, and nothing interrupts it.
+In a process of its own it has a bound on memory, and an end. What that process runs is
+`main`, which imports nothing of this package: that would cost more than the session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+_PROGRAM = (
+    "import runpy, sys; sys.path[:] = sys.argv[2:]; "
+    "runpy.run_path(sys.argv[1], run_name='__main__')"
+)
+_MEMORY = 128 * 1024 * 1024
+_LONGEST_TEXT = 4096
+
+
+class Session(NamedTuple):
+    """What came of a session that was let in.
+
+    Attributes:
+        driver: ``psycopg2, libpq 17.5``.
+        address: Where it was connected to, ``127.0.0.1:5432``.
+        row: The only row of the statement, as text.
+    """
+
+    driver: str
+    address: str
+    row: tuple[str | None, ...]
+
+
+class NoDriver(Exception):
+    """No PostgreSQL driver can be imported."""
+
+
+class DriverError(Exception):
+    """The driver failed; the text is libpq's.
+
+    Attributes:
+        on_query: Whether the session was let in, and the statement failed.
+    """
+
+    def __init__(self, text: str, *, on_query: bool = False) -> None:
+        """Keep the text."""
+        super().__init__(text)
+        self.on_query = on_query
+
+
+def database_session(
+    parameters: Mapping[str, Any],
+    statement: str,
+    seconds: float,
+    *,
+    libpq_since: int = 0,
+) -> Session:
+    """Connect with a driver that is installed, and run a statement.
+
+    Args:
+        parameters: libpq's connection parameters by name.
+        statement: Returns one row.
+        seconds: After which the session is ended, whatever it does.
+        libpq_since: The oldest libpq that knows all parameters, as a number.
+
+    Raises:
+        NoDriver: There is none.
+        DriverError: It cannot connect, or the statement fails.
+        TimeoutError: The time is up.
+    """
+    request = {
+        "parameters": parameters,
+        "statement": statement,
+        "seconds": seconds,
+        "libpq_since": libpq_since,
+    }
+    command = [sys.executable, "-I", "-c", _PROGRAM, __file__, *sys.path]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            said, _ = process.communicate(
+                json.dumps(request, default=str).encode(), timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        finally:
+            process.kill()
+    if process.returncode == -signal.SIGALRM:
+        raise TimeoutError
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        # It was ended by the bound on its memory.
+        raise DriverError("the server sent more than the driver could hold") from None
+    if answer is None:
+        raise NoDriver
+    if "error" in answer:
+        raise DriverError(answer["error"], on_query=answer["on_query"])
+    return Session(answer["driver"], answer["address"], tuple(answer["row"]))
+
+
+def main() -> None:
+    """Read a request from standard input, and write what came of it."""
+    request = json.load(sys.stdin)
+    driver = _driver(request["libpq_since"])
+    answer = None if driver is None else _answer(*driver, request)
+    sys.stdout.write(json.dumps(answer))
+
+
+def _driver(libpq_since: int) -> tuple[Any, str] | None:
+    """Return a driver and its name, the one that imports faster where both can."""
+    found = []
+    try:
+        import psycopg2
+        from psycopg2.extensions import libpq_version
+    except ImportError:
+        pass
+    else:
+        found.append((psycopg2, "psycopg2", libpq_version()))
+    if not found or found[0][2] < libpq_since:
+        try:
+            import psycopg
+        except ImportError:
+            pass
+        else:
+            found.insert(0, (psycopg, "psycopg", psycopg.pq.version()))
+    if not found:
+        return None
+    module, name, version = found[0]
+    return module, f"{name}, libpq {version // 10000}.{version % 10000}"
+
+
+def _answer(driver: Any, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    _limit_memory()
+    # Ends the process also where libpq does not return.
+    signal.setitimer(signal.ITIMER_REAL, request["seconds"])
+    on_query = False
+    try:
+        connection = driver.connect(**request["parameters"])
+        on_query = True
+        cursor = connection.cursor()
+        cursor.execute(request["statement"])
+        row = [None if one is None else str(one) for one in cursor.fetchone() or ()]
+        return {"driver": name, "address": _peer(connection.fileno()), "row": row}
+    except (driver.Error, TypeError, ValueError) as error:
+        return {"error": str(error).strip()[:_LONGEST_TEXT], "on_query": on_query}
+
+
+def _limit_memory() -> None:
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[0])
+    most = pages * os.sysconf("SC_PAGE_SIZE") + _MEMORY
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _peer(descriptor: int) -> str:
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        peer = connection.getpeername()
+    if isinstance(peer, str):
+        return peer or "a socket of this machine"
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+if __name__ == "__main__":
+    main()

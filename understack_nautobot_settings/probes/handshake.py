@@ -1,0 +1,372 @@
+"""The TLS handshake in its stages, and what a server has against our certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
+from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.network import Route
+from understack_nautobot_settings.probes.tls import ALPN
+from understack_nautobot_settings.probes.tls import CLIENT_CA
+from understack_nautobot_settings.probes.tls import Explain
+from understack_nautobot_settings.probes.tls import Seen
+from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.probes.tls import alert_words
+from understack_nautobot_settings.probes.tls import described_server
+from understack_nautobot_settings.probes.tls import described_session
+from understack_nautobot_settings.probes.tls import seen_certificate
+from understack_nautobot_settings.probes.tls import server_problem
+from understack_nautobot_settings.probes.tls import spaced
+from understack_nautobot_settings.probes.tls import symptom_of
+from understack_nautobot_settings.probes.tls import tls_context
+from understack_nautobot_settings.problems import Problem
+
+HUNG_UP = (
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+)
+"""How the end of a connection shows while TLS is spoken."""
+
+VERDICT_SECONDS = 2.0
+"""How long a server gets to say what it thinks of the client certificate."""
+
+_HEADER = 5
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+
+_CLIENT_REFUSED = (
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    "TLSV1_ALERT_DECRYPT_ERROR",
+    "TLSV1_ALERT_ACCESS_DENIED",
+)
+
+
+class Secured(NamedTuple):
+    """A connection over TLS, and the certificate of the server."""
+
+    connection: ssl.SSLSocket
+    seen: Seen | None
+
+
+def secure(
+    attempt: Attempt,
+    route: Route,
+    connection: socket.socket,
+    tls: Tls,
+    explain: Explain,
+    *,
+    start: Callable[[socket.socket], None] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Secured:
+    """Pass the stages ``tls`` and ``identity``.
+
+    Args:
+        attempt: Where the stages go.
+        route: The way to the server.
+        connection: A connection at its beginning.
+        tls: How TLS is spoken.
+        explain: What only the protocol knows.
+        start: Brings the connection to the point where TLS starts, None where it is
+            there.
+        clock: Seconds since the epoch.
+
+    Raises:
+        Failed: There is no TLS, or the server is not who it should be.
+    """
+    endpoint = route.endpoint
+    refusal: ssl.SSLCertVerificationError | None = None
+    with attempt.stage("tls") as stage:
+        context = tls_context(tls, endpoint)
+        if start is not None:
+            start(connection)
+        connection.settimeout(attempt.patience)
+        name = endpoint.host if tls.names_host else None
+        try:
+            secured = context.wrap_socket(connection, server_hostname=name)
+        except ssl.SSLCertVerificationError as error:
+            refusal = error
+            stage.detail = "the server speaks TLS"
+        except (OSError, ValueError) as error:
+            failure = error if isinstance(error, OSError) else OSError(str(error))
+            raise Failed(
+                attempt.explained(
+                    f"tls {symptom_of(failure)}",
+                    lambda: _no_tls(failure, tls, route, explain),
+                )
+            ) from None
+        else:
+            stage.detail = described_session(secured.version(), secured.cipher())
+    with attempt.stage("identity") as stage:
+        if refusal is None:
+            seen = seen_certificate(
+                secured.getpeercert(binary_form=True) or b"", clock()
+            )
+            stage.detail = described_server(seen, tls, endpoint, refused=False)
+            return Secured(secured, seen)
+        refused = refusal
+
+        def look() -> Problem:
+            seen = seen_certificate(_shown_certificate(tls, route, explain), clock())
+            stage.detail = described_server(seen, tls, endpoint, refused=True)
+            return server_problem(refused, seen, tls, endpoint)
+
+        raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
+
+
+def client_problem(error: OSError, tls: Tls, route: Route) -> Problem | None:
+    """Return what a server says against our certificate, None for nothing.
+
+    Args:
+        error: What the connection ended with: an alert, or something else.
+        tls: How TLS was spoken.
+        route: The way to the server.
+    """
+    reason = getattr(error, "reason", None) or ""
+    if "ALERT" in reason:
+        route.attempt.quote(spaced(reason))
+    endpoint = route.endpoint
+    place, variable, own = endpoint.place, tls.cert_variable, tls.own_certificate
+    shown = _shown(own)
+    if reason == "TLSV1_ALERT_UNKNOWN_CA":
+        where = CLIENT_CA.get(endpoint.server, "")
+        return codes.PROBE_CLIENT_CA.problem(
+            variable,
+            f"{place} does not trust the CA of the client certificate ({shown}).",
+            f"Let {endpoint.server} trust that CA for clients{where}, or present a "
+            "certificate of the CA that it trusts.",
+        )
+    if reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
+        since = own.dates if own is not None and own.is_expired else "is expired for it"
+        return codes.PROBE_CLIENT_EXPIRED.problem(
+            variable, f"{place} refuses the client certificate ({shown}): it {since}."
+        )
+    if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
+        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert
+    ):
+        return codes.PROBE_CLIENT_REQUIRED.problem(
+            variable,
+            f"{place} requires a client certificate, and none is configured.",
+            "Mount the secret nautobot-mtls-client and turn mutual TLS on."
+            if endpoint.server in CLIENT_CA
+            else f"Set {variable}, and the variable of its key.",
+        )
+    if reason in _CLIENT_REFUSED:
+        if own is not None and own.is_early:
+            return CERTIFICATE_NOT_YET_VALID.problem(
+                variable, f"{place} refuses the client certificate: it is {own.dates}."
+            )
+        return codes.PROBE_CLIENT_REFUSED.problem(
+            variable,
+            f"{place} refuses the client certificate ({shown}): {alert_words(reason)}.",
+        )
+    return None
+
+
+def _shown(own: Certificate | None) -> str:
+    return f"{own.subject}, issued by {own.issuer}" if own else "unreadable"
+
+
+def lost_problem(error: OSError, tls: Tls, route: Route, explain: Explain) -> Problem:
+    """Return why a connection over TLS was lost.
+
+    With TLS 1.3 a server judges the client after the client has finished its part, and
+    what the client says meanwhile can make it lose the answer. So where the error
+    itself does not tell, the handshake is made again, the certificate first and the
+    rest after a pause.
+
+    Args:
+        error: What the connection ended with.
+        tls: How TLS was spoken.
+        route: The way to the server.
+        explain: What only the protocol knows.
+    """
+    if isinstance(error, TimeoutError):
+        return explain.silent()
+    refused = client_problem(error, tls, route)
+    if refused is not None:
+        return refused
+    closed_on_certificate = False
+    while route.attempt.may_connect:
+        verdict = _client_verdict(tls, route, explain)
+        if verdict.chose_postgresql and explain.stranger is not None:
+            return explain.stranger()
+        if verdict.error is None:
+            break
+        refused = client_problem(verdict.error, tls, route)
+        if refused is not None:
+            return refused
+        if not isinstance(verdict.error, HUNG_UP):
+            return handshake_problem(verdict.error, route)
+        closed_on_certificate = verdict.on_certificate and bool(tls.cert)
+        if not closed_on_certificate:
+            break
+    return (
+        _closed_on_certificate(tls, route)
+        if closed_on_certificate
+        else (explain.closed())
+    )
+
+
+def _closed_on_certificate(tls: Tls, route: Route) -> Problem:
+    """Name the likeliest cause where a server closes and no alert arrives."""
+    own = tls.own_certificate
+    fact = (
+        f"{route.endpoint.place} closed the connection after it received the client "
+        f"certificate ({_shown(own)})"
+    )
+    if own is not None and not own.is_valid:
+        kind = (
+            codes.PROBE_CLIENT_EXPIRED if own.is_expired else CERTIFICATE_NOT_YET_VALID
+        )
+        state = own.dates if own.is_expired else f"is {own.dates}"
+        return kind.problem(tls.cert_variable, f"{fact}, which {state}.")
+    return codes.PROBE_CLIENT_REFUSED.problem(
+        tls.cert_variable,
+        f"{fact}; it probably does not trust that CA.",
+        f"Compare that issuer with the CA that {route.endpoint.server} trusts for "
+        f"clients{CLIENT_CA.get(route.endpoint.server, '')}. Its log names the reason.",
+    )
+
+
+class Verdict(NamedTuple):
+    """What a server did with our part of the handshake.
+
+    Attributes:
+        error: What the connection ended with, None where it stays open.
+        on_certificate: Whether it ended on the certificate alone.
+        chose_postgresql: Whether the server chose PostgreSQL's protocol.
+    """
+
+    error: OSError | None
+    on_certificate: bool = False
+    chose_postgresql: bool = False
+
+
+def _client_verdict(tls: Tls, route: Route, explain: Explain) -> Verdict:
+    """Send the client certificate, and the rest of the handshake after a pause.
+
+    A server that refuses the certificate then closes a connection on which nothing is
+    unread, and its alert arrives.
+    """
+    if explain.stranger is not None:
+        tls = tls._replace(protocol=ALPN)
+    name = route.endpoint.host if tls.names_host else None
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    on_certificate = False
+    try:
+        context = tls.context()
+        with explain.open() as connection:
+            seconds_left = route.attempt.timer()
+            inside = context.wrap_bio(incoming, outgoing, server_hostname=name)
+            started = time.monotonic()
+            finished = False
+            while not finished:
+                try:
+                    inside.do_handshake()
+                    finished = True
+                except ssl.SSLWantReadError:  # noqa: PERF203
+                    connection.sendall(outgoing.read())
+                    _receive(connection, incoming, seconds_left())
+            if inside.selected_alpn_protocol() == ALPN and explain.stranger is not None:
+                return Verdict(None, chose_postgresql=True)
+            # Several times as long as the server took for its part.
+            pause = min(VERDICT_SECONDS, 0.2 + 4 * (time.monotonic() - started))
+            certificate, rest = _flight(outgoing.read(), inside.version())
+            for octets in (certificate, rest):
+                on_certificate = octets is certificate and bool(certificate)
+                connection.sendall(octets)
+                _read_alert(connection, inside, incoming, min(pause, seconds_left()))
+    except TimeoutError:
+        return Verdict(None)
+    except OSError as error:
+        return Verdict(error, on_certificate)
+    return Verdict(None)
+
+
+def _receive(connection: socket.socket, incoming: ssl.MemoryBIO, wait: float) -> None:
+    connection.settimeout(wait)
+    data = connection.recv(16384)
+    if data:
+        incoming.write(data)
+    else:
+        incoming.write_eof()
+
+
+def _read_alert(
+    connection: socket.socket,
+    inside: ssl.SSLObject,
+    incoming: ssl.MemoryBIO,
+    seconds: float,
+) -> None:
+    """Read until an alert or the end raises an error, or for so many seconds."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            _receive(connection, incoming, left)
+            if inside.read(1) == b"":
+                raise ConnectionResetError
+        except ssl.SSLWantReadError:  # noqa: PERF203
+            continue
+        except TimeoutError:
+            return
+
+
+def _flight(octets: bytes, version: str | None) -> tuple[bytes, bytes]:
+    """Divide our last flight: up to the certificate, and the two records after it."""
+    if version != "TLSv1.3":
+        return b"", octets
+    records = []
+    while octets:
+        end = _HEADER + int.from_bytes(octets[3:_HEADER], "big")
+        records.append(octets[:end])
+        octets = octets[end:]
+    return b"".join(records[:-2]), b"".join(records[-2:])
+
+
+def handshake_problem(error: OSError, route: Route) -> Problem:
+    """Return the problem of a handshake that ended in a way of its own."""
+    reason = symptom_of(error)
+    if "ALERT" in reason:
+        route.attempt.quote(spaced(reason))
+    return codes.PROBE_TLS_HANDSHAKE.problem(
+        route.endpoint.variable,
+        f"the TLS handshake with {route.endpoint.place} fails: {alert_words(reason)}.",
+    )
+
+
+def _no_tls(error: OSError, tls: Tls, route: Route, explain: Explain) -> Problem:
+    if isinstance(error, TimeoutError):
+        return explain.silent()
+    if isinstance(error, HUNG_UP):
+        return explain.hung_up()
+    if getattr(error, "reason", None) in _NOT_TLS:
+        return explain.not_tls()
+    return client_problem(error, tls, route) or handshake_problem(error, route)
+
+
+def _shown_certificate(tls: Tls, route: Route, explain: Explain) -> bytes:
+    """Return the certificate of a server that is not trusted; nothing is told to it."""
+    name = route.endpoint.host if tls.names_host else None
+    try:
+        with (
+            explain.open() as connection,
+            tls.context(shows_itself=False).wrap_socket(
+                connection, server_hostname=name
+            ) as secured,
+        ):
+            return secured.getpeercert(binary_form=True) or b""
+    except (OSError, ValueError, Failed):
+        return b""

@@ -1,0 +1,145 @@
+"""What libpq says about a failure, which is all that a driver hands on.
+
+libpq's own words are English wherever no translation is installed, and the wheels of
+both drivers bring none. What is not known here is not interpreted.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes import startup
+from understack_nautobot_settings.problems import Problem
+
+_SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert ([a-z ]+)")
+_TLSV1 = ("unknown ca", "decrypt error", "access denied")
+
+# What the server's English words stand for, where it was not asked by hand or asked
+# for a password there.
+_SQLSTATES = (
+    ("password authentication failed", startup.WRONG_PASSWORD),
+    ("no password supplied", startup.WRONG_PASSWORD),
+    ("pg_hba.conf", startup.NOT_AUTHORIZED),
+    ("certificate authentication failed", startup.NOT_AUTHORIZED),
+    ("requires a valid client certificate", startup.NOT_AUTHORIZED),
+    ("is not permitted to log in", startup.NOT_AUTHORIZED),
+    ("permission denied for database", startup.NO_PRIVILEGE),
+    ("too many connections", startup.TOO_MANY),
+    ("too many clients", startup.TOO_MANY),
+    ("connection slots are reserved", startup.TOO_MANY),
+    ("no more connections allowed", startup.TOO_MANY),
+    ("the database system is", startup.NOT_YET[0]),
+    ("unrecognized configuration parameter", startup.NO_PARAMETER),
+    ("unsupported startup parameter", startup.PROTOCOL_VIOLATION),
+    ("invalid value for parameter", "22023"),
+    ("cannot be changed", "55P02"),
+)
+_NOT_EXISTING = (
+    (re.compile(r"database .* does not exist"), startup.NO_DATABASE),
+    (re.compile(r"role .* does not exist"), startup.NOT_AUTHORIZED),
+)
+
+# The states of a server that target_session_attrs does not take.
+_SESSION_ATTRIBUTES = (
+    "session is read-only",
+    "session is not read-only",
+    "server is in hot standby mode",
+    "server is not in hot standby mode",
+)
+
+# Words of libpq about this machine, or about what both sides demand: none passes by
+# itself.
+_OWN = (
+    "private key file",
+    "certificate file",
+    "could not load",
+    "could not read",
+    "invalid ",
+    "authentication method requirement",
+    "channel binding",
+    "could not find digest",
+    "authentication method",
+    "not supported",
+    "requires",
+    "weak sslmode",
+    "unrecognized",
+    "could not match",
+)
+
+
+def server_words(text: str) -> str:
+    """Return the last thing that the server itself said, empty for nothing."""
+    found = _SERVER.findall(text)
+    return str(found[-1]).strip() if found else ""
+
+
+def is_of_server(text: str) -> bool:
+    """Tell whether the server answered, so that TLS had succeeded."""
+    return _SERVER.search(text) is not None
+
+
+def is_name_mismatch(text: str) -> bool:
+    """Tell whether libpq does not find the host in the server certificate."""
+    return "does not match host name" in text
+
+
+def alert_in(text: str) -> ssl.SSLError | None:
+    """Return the alert that the server sent, as Python's ssl would raise it."""
+    found = _ALERT.search(text)
+    if found is None:
+        return None
+    words = found[1].strip()
+    prefix = "TLSV1" if words in _TLSV1 else "SSLV3"
+    if words == "certificate required":
+        prefix = "TLSV13"
+    error = ssl.SSLError(1, words)
+    error.reason = f"{prefix}_ALERT_{words.replace(' ', '_').upper()}"
+    return error
+
+
+def sqlstate_of(said: str) -> str:
+    """Return the SQLSTATE of the server's English words, empty where unknown."""
+    for words, sqlstate in _SQLSTATES:
+        if words in said:
+            return sqlstate
+    for pattern, sqlstate in _NOT_EXISTING:
+        if pattern.search(said):
+            return sqlstate
+    return ""
+
+
+def own_problem(text: str, place: str) -> Problem | None:
+    """Return the problem that libpq's own words name, None where they name none."""
+    if "no password supplied" in text:
+        return codes.PROBE_DB_PASSWORD.problem(
+            variables.DB_PASSWORD.name,
+            f"{place} wants a password, and none is configured.",
+            "Set it, or let pg_hba.conf ask for the certificate alone.",
+        )
+    if any(words in text for words in _SESSION_ATTRIBUTES):
+        return codes.PROBE_DB_SESSION.problem(
+            variables.DB_EXTRA_OPTIONS.name,
+            f"no server at {place} is in the state that target_session_attrs demands.",
+        )
+    if "certificate verify failed" in text:
+        return codes.PROBE_SERVER_UNVERIFIED.problem(
+            variables.DB_HOST.name,
+            f"libpq does not accept the certificate of {place}.",
+        )
+    if "more than the driver could hold" in text or "out of memory" in text:
+        return codes.PROBE_NOT_POSTGRESQL.problem(
+            variables.DB_HOST.name,
+            f"{place} sends more than PostgreSQL would, and was cut off.",
+        )
+    if is_of_server(text):
+        return None
+    if any(words in text for words in _OWN):
+        return codes.PROBE_LIBPQ.problem(
+            variables.DB_HOST.name,
+            f"libpq does not connect to {place} with these parameters.",
+        )
+    return None
