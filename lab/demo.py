@@ -34,6 +34,7 @@ from lab.certificates import KubernetesMount
 from lab.certificates import Leaf
 from lab.certificates import Mount
 from lab.installation import MissingProgram
+from lab.installation import downloads
 from lab.nautobot.deployment import NautobotFailed
 from lab.nautobot.deployment import nautobot_for
 from lab.nautobot.deployment import record_sessions
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("nautobot") is None:
         tell("Nautobot is not installed. Run: tox run -e demo")
         return 2
+    tell(downloads())
     say = progress()
     try:
         rows = demonstrate(arguments.partition, arguments.postgres, say)

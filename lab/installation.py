@@ -327,3 +327,22 @@ def _run(failure: str, command: list[str], environment: dict[str, str]) -> None:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise MissingProgram(f"{failure}:\n{said}")
+
+
+def downloads() -> str:
+    """Return what a run downloads, and where it is kept, in a few lines."""
+    cache = cache_directory()
+    kept = sorted(one.name for one in cache.glob("[!.]*")) if cache.is_dir() else []
+    return (
+        "Downloads: Python packages into .tox in the checkout (about 1 GB for each "
+        "environment with Nautobot, linked from the cache of uv where that is on the "
+        "same disk).\n"
+        f"Server programs that the machine lacks, about 150 MB, into {cache}"
+        f" ({', '.join(kept) or 'nothing there yet'}).\n"
+        "As root, Debian packages where they are missing: redis-tools, chromium.\n"
+        "Nothing else stays behind: servers and their files are removed at the end."
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{downloads()}\n")
