@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from lab.certificates import SERVER
@@ -29,6 +30,18 @@ def mismatched(pki: Pki) -> Iterator[Situation]:
         "key-of-another-kind": root.issue(key="rsa"),
     }.items():
         yield Situation(name, {**good, "tls.key": other.key_pem}, refused=(mismatch,))
+    yield Situation(
+        "der-certificate-as-key",
+        {**good, "tls.key": leaf.certificate.public_bytes(serialization.Encoding.DER)},
+        refused=(
+            Said(
+                "pem-other-kind",
+                "key",
+                "{key} holds a certificate (DER), not a private key.",
+            ),
+        ),
+        warned=(),
+    )
     yield Situation(
         "swapped",
         {**good, "tls.crt": leaf.key_pem, "tls.key": leaf.cert_pem},

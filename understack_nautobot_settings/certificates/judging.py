@@ -69,7 +69,13 @@ _NO_SIGNATURE = ("UNSUPPORTED_PROTOCOL", "NO_SUITABLE_SIGNATURE_ALGORITHM")
 # None: an error of a decoder, for which Python has no name.
 _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 
-_DER_KEY_LABELS = ("PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
+_DER_KEY_LABELS = (
+    "PRIVATE KEY",
+    "EC PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "DSA PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+)
 
 
 def check_certificates(
@@ -168,7 +174,8 @@ def _pair_problems(
         for label in _DER_KEY_LABELS:
             armoured = pem.armoured(key_content, label)
             as_pem = present(cert_content, armoured, key_password)
-            if as_pem.leaf is not None:
+            reason = getattr(as_pem.error, "reason", None)
+            if as_pem.leaf or as_pem.asked or reason not in _UNREADABLE_REASONS:
                 presented, key_content = as_pem, armoured
                 break
     chain = mount.certificates(cert)
@@ -346,6 +353,8 @@ def _opens(content: bytes, password: str | None) -> bool | None:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    if pem.has_old_cipher(content):
+        return None
     block = pem.first_block(content, pem.PRIVATE_KEY) or content
     try:
         load_pem_private_key(block, password.encode() if password else None)

@@ -43,6 +43,8 @@ _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
 _LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
 _ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
+# The ciphers of encrypted keys that OpenSSL 3 keeps in its legacy provider.
+_OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
 _PKCS12 = bytes.fromhex("06092a864886f70d0107")
 # What a certificate begins with, and no key: two sequences, and a version, [0].
 _CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
@@ -71,6 +73,11 @@ def holds(content: bytes, wanted: str) -> bool:
 def is_encrypted(content: bytes) -> bool:
     """Tell whether a file holds a private key that needs a password."""
     return re.search(_ENCRYPTED, content) is not None
+
+
+def has_old_cipher(content: bytes) -> bool:
+    """Tell whether the header of an encrypted key names a cipher of the past."""
+    return re.search(_OLD_CIPHER, content) is not None
 
 
 def is_der(content: bytes) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import os
 import pty
 import re
@@ -19,6 +20,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa
 from hypothesis import HealthCheck
 from hypothesis import given
 from hypothesis import settings
@@ -48,6 +50,8 @@ from understack_nautobot_settings.problems import Problem
 
 ROOT = Authority()
 CORPUS = situations(Pki())
+DSA = dsa.generate_private_key(2048)
+MINUTE = datetime.timedelta(minutes=1)
 USES = pytest.mark.parametrize("use", [POSTGRESQL, REDIS])
 CORPUS_TABLE = pytest.mark.parametrize(
     "situation", CORPUS, ids=[situation.name for situation in CORPUS]
@@ -313,6 +317,91 @@ def test_a_wrong_password_is_named_and_not_shown(
             "Correct sslpassword, or store the key without a password.",
         )
     ]
+
+
+OLD_CIPHERS = {
+    "des": ("rsa", "-traditional", "-des"),
+    "rc2": ("pkcs8", "-topk8", "-v1", "PBE-SHA1-RC2-40"),
+    "md5-des": ("pkcs8", "-topk8", "-v1", "PBE-MD5-DES"),
+}
+
+
+@USES
+@pytest.mark.parametrize("options", OLD_CIPHERS.values(), ids=list(OLD_CIPHERS))
+def test_the_right_password_of_an_old_cipher_is_not_called_wrong(
+    use: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    written(tmp_path, ROOT.issue(key="rsa"))
+    key = tmp_path / "tls.key"
+    command, *rest = options
+    key.rename(tmp_path / "plain.key")
+    subprocess.run(
+        [
+            *("openssl", command, "-provider", "legacy", "-provider", "default", *rest),
+            *("-in", tmp_path / "plain.key", "-out", key),
+            *("-passout", "pass:open sesame"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    key.chmod(0o600)
+
+    files = client_files(use, tmp_path)
+    problems = check_certificates(files, key_password="open sesame")
+
+    assert [(one.code, one.severity, one.message) for one in problems] == [
+        (
+            "key-old-cipher",
+            "warning",
+            f"{key} is encrypted with a cipher that the OpenSSL of this Python does "
+            "not load.",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "password", "code"),
+    [
+        ("other", None, "certificate-key-mismatch"),
+        ("encrypted", "open sesame", None),
+        ("encrypted", "wrong", "key-encrypted"),
+        ("encrypted", None, "key-encrypted"),
+        ("dsa", None, "certificate-weak"),
+    ],
+)
+def test_a_binary_key_is_judged_as_its_text_would_be(
+    key: str, password: str | None, code: str | None, tmp_path: Path
+) -> None:
+    leaf = ROOT.issue(key=DSA) if key == "dsa" else ROOT.issue()
+    files = client_files(POSTGRESQL, written(tmp_path, leaf))
+    secret = serialization.BestAvailableEncryption(b"open sesame")
+    der = (ROOT.issue() if key == "other" else leaf).key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        secret if key == "encrypted" else serialization.NoEncryption(),
+    )
+    (tmp_path / "tls.key").write_bytes(der)
+
+    problems = check_certificates(files, key_password=password, sleep=lambda _: None)
+
+    assert [one.code for one in problems] == ([code] if code else [])
+
+
+@USES
+def test_a_certificate_that_is_valid_in_a_moment_says_when(
+    use: str, tmp_path: Path
+) -> None:
+    """Waiting helps, which `wait` knows from the code."""
+    start = now() + 2.5 * MINUTE
+    files = client_files(use, written(tmp_path, ROOT.issue(not_before=start)))
+
+    (problem,) = check_certificates(files)
+
+    assert problem.message == (
+        f"{tmp_path}/tls.crt (CN=app) is not valid before "
+        f"{start:%Y-%m-%dT%H:%M:%SZ}, in 2 minutes."
+    )
+    assert codes.CERTIFICATE_NOT_YET_VALID.transient
 
 
 def test_an_empty_password_is_tried_by_libpq_alone(tmp_path: Path) -> None:
