@@ -74,7 +74,6 @@ _DER_KEY_LABELS = (
     "EC PRIVATE KEY",
     "RSA PRIVATE KEY",
     "DSA PRIVATE KEY",
-    "ENCRYPTED PRIVATE KEY",
 )
 
 
@@ -175,7 +174,7 @@ def _pair_problems(
             armoured = pem.armoured(key_content, label)
             as_pem = present(cert_content, armoured, key_password)
             reason = getattr(as_pem.error, "reason", None)
-            if as_pem.leaf or as_pem.asked or reason not in _UNREADABLE_REASONS:
+            if as_pem.leaf is not None or reason not in _UNREADABLE_REASONS:
                 presented, key_content = as_pem, armoured
                 break
     chain = mount.certificates(cert)

@@ -48,6 +48,8 @@ _OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
 _PKCS12 = bytes.fromhex("06092a864886f70d0107")
 # What a certificate begins with, and no key: two sequences, and a version, [0].
 _CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
+# What a key begins with: a sequence, and its version.
+_KEY = rb"(?s)0(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01"
 _LONG_LENGTHS = range(0x80, 0x85)
 _QUANTUM = 4
 
@@ -89,8 +91,11 @@ def is_der(content: bytes) -> bool:
 
 
 def is_der_key(content: bytes) -> bool:
-    """Tell whether a file may be a binary private key, which libpq accepts."""
-    return is_der(content) and not (_is_pkcs12(content) or _is_certificate(content))
+    """Tell whether a file may be a binary private key, which libpq accepts.
+
+    It does not accept a binary one that is encrypted.
+    """
+    return re.match(_KEY, content) is not None and not _is_pkcs12(content)
 
 
 def has_trust_settings(content: bytes) -> bool:
