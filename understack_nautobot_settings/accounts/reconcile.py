@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 from typing import Protocol
@@ -14,6 +15,7 @@ from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
@@ -21,6 +23,9 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
 Found = TypeVar("Found")
+
+ATTEMPTS = 3
+"""A user and its token are two requests, and each may meet another run's."""
 
 
 class Backend(Protocol):
@@ -120,7 +125,7 @@ def reconcile_accounts(
     try:
         missing = backend.missing_groups(policy)
         if not missing:
-            run.twice(lambda: run.carry_out(backend.shared_steps(policy), None))
+            run.settled(lambda: run.carry_out(backend.shared_steps(policy), None))
     except Refused as refused:
         summary.problems.append(_refused("groups and permissions", refused))
         return summary
@@ -134,7 +139,7 @@ def reconcile_accounts(
         return summary
     for credential in credentials:
         try:
-            steps = run.twice(partial(run.account, credential))
+            steps = run.settled(partial(run.account, credential))
         except Refused as refused:
             summary.problems.append(_refused(credential.source, refused))
             continue
@@ -173,19 +178,23 @@ class _Run:
         self.progress = progress
         self._lines: list[str] = []
 
-    def twice(self, work: Callable[[], Found]) -> Found:
-        """Do the work; refused, look again: another run may have come between."""
-        try:
-            return self._together(work)
-        except Refused:
-            return self._together(work)
+    def settled(self, work: Callable[[], Found]) -> Found:
+        """Do the work; where it fails, look again: another run may have come between.
+
+        Over REST nothing keeps two runs apart, and Nautobot answers the slower one
+        with a refusal, or with an internal error where its database refuses.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Refused, Unreachable):
+                return self._together(work)
+        return self._together(work)
 
     def _together(self, work: Callable[[], Found]) -> Found:
         self._lines.clear()
         try:
             with self.backend.one_at_a_time(self.policy):
                 done = work()
-        except Refused:
+        except (Refused, Unreachable):
             if self.backend.takes_back:
                 self._lines.clear()
             raise
@@ -244,7 +253,7 @@ def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
     for account in stale:
         steps = plan.stale_steps(account, run.policy)
         try:
-            run.twice(partial(run.carry_out, steps, None))
+            run.settled(partial(run.carry_out, steps, None))
         except Refused as refused:
             summary.problems.append(_refused(account.username, refused))
             continue

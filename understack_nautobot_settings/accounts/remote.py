@@ -89,10 +89,13 @@ class RemoteAccounts:
         user = self._user(credential.username)
         if user is None:
             return None
-        login = self._own_login(credential)
-        matches = self._accepted(login)
-        tokens = self._tokens(login, credential.username) if matches else None
-        return self._account(user, password_matches=matches, tokens=tokens)
+        logins = [self._own_login(credential)]
+        if credential.password is None:
+            # Another run may have replaced the password that this one made up.
+            logins.append(token_login(credential.token))
+        login = next(filter(self._accepted, logins), None)
+        tokens = None if login is None else self._tokens(login, credential.username)
+        return self._account(user, password_matches=login is not None, tokens=tokens)
 
     def token_in_use(self, credential: Credential) -> bool:
         """Tell whether any active user logs in with the token of a credential."""

@@ -9,8 +9,8 @@ from tests.accounts_in_memory import User
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.secret import Secret
 
@@ -514,22 +514,36 @@ def test_run_after_a_crash_at_any_request_completes_the_work(remote, requests):
     assert disturbed.state()["hand"] == found().state()["hand"]
 
 
-def test_other_run_that_was_faster_is_no_problem():
-    """Over REST, nothing keeps two runs apart: the refused step is looked at again."""
+@pytest.mark.parametrize(
+    "answer", [Refused("HTTP 400 for username"), Unreachable("HTTP 500")]
+)
+def test_other_run_that_was_faster_is_no_problem(answer):
+    """Over REST, nothing keeps two runs apart: what failed is looked at again."""
 
     class Raced(InMemory):
         def apply(self, step, credential, policy):
+            # The other run has done this very step.
             super().apply(step, credential, policy)
-            if step.verb == "create user" and not self.refuse:
-                self.refuse.add("create user")
-                super().apply(Step("create token", "svc"), credential, policy)
-                raise Refused("HTTP 400 for username")
+            raise answer
 
-    lines, summary = reconcile(
-        Raced(groups=[CREATED, ADOPTED], remote=True), credential()
-    )
+    nautobot = Raced(groups=[CREATED, ADOPTED], remote=True)
+    lines, summary = reconcile(nautobot, credential())
+
     assert (lines, summary.problems) == ([], [])
     assert summary.unchanged == ["svc"]
+    assert nautobot.state() == {
+        "svc": ("pw", {KEY_A: [MARK, True]}, [CREATED], False, True)
+    }
+
+
+@both
+def test_nautobot_that_stays_away_is_reported(remote):
+    class Away(InMemory):
+        def account(self, wanted):
+            raise Unreachable("no connection")
+
+    with pytest.raises(Unreachable):
+        reconcile(Away(remote=remote), credential())
 
 
 def test_account_that_two_owners_marked_is_released_and_stays():
