@@ -31,8 +31,10 @@ from lab.processes import free_port
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
-# As CloudNativePG writes it for clients with certificates.
-CERTIFICATE_ONLY = ("hostssl all all 0.0.0.0/0 cert",)
+# The rules of examples/kubernetes/global/cluster.yaml.
+CERTIFICATE_ONLY = ("hostssl all all all cert", "host all all all reject")
+# CloudNativePG writes this line after the rules of the Cluster.
+OPERATOR_LAST_RULE = "host all all all scram-sha-256"
 PORT_ATTEMPTS = 5
 SESSIONS = """
 select a.pid, a.usename as user, a.datname as database, a.application_name,
@@ -220,8 +222,9 @@ class PostgresServer(Server):
             server: As for `Server`.
             client_ca: As for `Server`.
             tls: Whether TLS is offered.
-            hba: Lines of ``pg_hba.conf`` for TCP connections. By default client
-                certificates only, or passwords where TLS is off.
+            hba: Rules of the Cluster for TCP connections, which CloudNativePG's own
+                last rule follows. By default client certificates only, or none where
+                TLS is off.
             password: Password of the user ``app``, none by default.
             settings: Further lines of ``postgresql.conf``.
         """
@@ -229,13 +232,7 @@ class PostgresServer(Server):
         self.version = version
         self.name = f"PostgreSQL {version}"
         self.tls = tls
-        self.hba = tuple(
-            hba
-            if hba is not None
-            else CERTIFICATE_ONLY
-            if tls
-            else ("host all all 0.0.0.0/0 scram-sha-256",)
-        )
+        self.hba = tuple(hba if hba is not None else CERTIFICATE_ONLY if tls else ())
         self.password = password
         self.settings = dict(settings or {})
 
@@ -247,7 +244,7 @@ class PostgresServer(Server):
             pass
 
     def set_hba(self, *lines: str) -> None:
-        """Replace ``pg_hba.conf`` and reload."""
+        """Replace the rules of the Cluster and reload."""
         self.hba = lines
         self._write_hba()
         self.reload()
@@ -355,7 +352,7 @@ class PostgresServer(Server):
                 file.write(f"{name} = '{escaped}'\n")
 
     def _write_hba(self) -> None:
-        lines = ("local all all trust", *self.hba, "")
+        lines = ("local all all trust", *self.hba, OPERATOR_LAST_RULE, "")
         self._write("pg_hba.conf", "\n".join(lines).encode())
 
     def _launch(self) -> Process:

@@ -3,14 +3,12 @@ experience has put into them.
 """
 
 import json
-import shutil
 import ssl
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import yaml
@@ -27,7 +25,6 @@ from tests.kubernetes_examples import manifest_files
 from tests.kubernetes_examples import manifests
 from tests.kubernetes_examples import one
 from tests.kubernetes_examples import values
-from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
@@ -94,46 +91,6 @@ def test_a_site_takes_tasks_from_the_queue_of_its_partition():
     assert values("site")["workers"]["default"]["taskQueues"] == partition
 
 
-def chart_environment(place, component, directory):
-    """Return what a pod is given: our variables, the chart's, and secrets."""
-    chart = values(place)
-    nautobot = chart["nautobot"]
-    env = environment(place, component) | {
-        "NAUTOBOT_ALLOWED_HOSTS": nautobot.get("allowedHosts", "*"),
-        "NAUTOBOT_DB_ENGINE": nautobot["db"]["engine"],
-        "NAUTOBOT_DB_HOST": nautobot["db"]["host"],
-        "NAUTOBOT_DB_NAME": nautobot["db"]["name"],
-        "NAUTOBOT_DB_PORT": str(nautobot["db"]["port"]),
-        "NAUTOBOT_DB_USER": nautobot["db"]["user"],
-        "NAUTOBOT_DB_PASSWORD": "p/a#s:s",
-        "NAUTOBOT_REDIS_HOST": nautobot["redis"].get("host", "nautobot-redis-master"),
-        "NAUTOBOT_REDIS_PORT": str(nautobot["redis"].get("port", 6379)),
-        "NAUTOBOT_REDIS_SSL": str(nautobot["redis"].get("ssl", False)),
-        "NAUTOBOT_REDIS_USERNAME": "",
-        "NAUTOBOT_REDIS_PASSWORD": "p/a#s:s",
-        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
-        "CELERY_TASK_QUEUES": chart["workers"]["default"]["taskQueues"],
-    }
-    defaults = {
-        variable.name: variable.default
-        for variable in variables.VARIABLES
-        if str(variable.default).startswith(MOUNT)
-    }
-    paths = {name: f"{directory}/{Path(path).name}" for name, path in defaults.items()}
-    return {**env, **paths}
-
-
-@pytest.mark.parametrize(("place", "component"), PODS)
-def test_check_finds_nothing_in_what_a_pod_is_given(place, component, tmp_path):
-    authority = Authority("understack-mtls-ca")
-    write_mount(tmp_path, authority.client(), authority.ca_pem)
-    env = chart_environment(place, component, tmp_path)
-    role = env["UNDERSTACK_ROLE"]
-    problems = inspect_environment(env, role=role).problems
-    # Where these tests run there may be no driver to ask.
-    assert [one for one in problems if one.code != "db-libpq-unknown"] == []
-
-
 def test_no_private_bundle_replaces_the_public_authorities():
     for place, component in PODS:
         assert not {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"} & {
@@ -193,20 +150,6 @@ def test_modes_are_written_in_decimal():
     assert "defaultMode: 256\n" in text
     for path in EXAMPLES.rglob("*.yaml"):
         assert "defaultMode: 0" not in path.read_text()
-
-
-def test_lists_of_the_base_values_are_repeated():
-    chart = values("global")
-    nautobot = chart["nautobot"]
-    assert [one["name"] for one in nautobot["extraVolumes"]] == [
-        "nautobot-sso",
-        "mtls-certs",
-    ]
-    assert nautobot["extraVolumeMounts"][0]["mountPath"] == "/opt/nautobot/sso/"
-    assert nautobot["extraEnvVarsCM"] == ["nautobot-sso"]
-    assert "nautobot-custom-env" in nautobot["extraEnvVarsSecret"]
-    assert "nautobot-custom-env" in chart["celery"]["extraEnvVarsSecret"]
-    assert values("site")["celery"]["extraEnvVarsSecret"] == ["nautobot-django"]
 
 
 def commands():
@@ -317,7 +260,7 @@ def test_cnpg_reloads_when_a_secret_changes():
         assert certificate(name)["secretTemplate"]["labels"] == label
 
 
-def test_cnpg_has_all_four_certificate_fields_and_one_rule():
+def test_cluster_has_four_certificate_fields_and_refuses_passwords():
     spec = one("Cluster", "nautobot-cluster")["spec"]
     assert spec["certificates"] == {
         "serverTLSSecret": "nautobot-cluster-server-tls",
@@ -325,7 +268,10 @@ def test_cnpg_has_all_four_certificate_fields_and_one_rule():
         "clientCASecret": "mtls-ca-cert",
         "replicationTLSSecret": "nautobot-cluster-replication",
     }
-    assert spec["postgresql"]["pg_hba"] == ["hostssl all all 0.0.0.0/0 cert"]
+    assert spec["postgresql"]["pg_hba"] == [
+        "hostssl all all all cert",
+        "host all all all reject",
+    ]
     assert (
         spec["bootstrap"]["initdb"]["owner"]
         == certificate("nautobot-mtls-client")["commonName"]
@@ -362,12 +308,13 @@ def external_secret(name):
     return one("ExternalSecret", name)["spec"]
 
 
-def test_a_site_has_the_five_secrets():
+def test_site_has_the_secrets_that_its_values_name():
     (kustomization,) = documents(SITE / "nautobot-worker" / "kustomization.yaml")
     targets = {}
     for resource in kustomization["resources"]:
         (manifest,) = documents(SITE / "nautobot-worker" / resource)
-        targets[resource] = manifest["spec"]["target"]["name"]
+        if manifest["kind"] == "ExternalSecret":
+            targets[resource] = manifest["spec"]["target"]["name"]
     assert targets == {
         "externalsecret-nautobot-django.yaml": "nautobot-django",
         "externalsecret-nautobot-db.yaml": "nautobot-db",
@@ -376,6 +323,7 @@ def test_a_site_has_the_five_secrets():
             "dockerconfigjson-github-com"
         ),
         "externalsecret-nautobot-mtls-client.yaml": "nautobot-mtls-client",
+        "externalsecret-nautobot-custom-env.yaml": "nautobot-custom-env",
     }
 
 
@@ -429,7 +377,11 @@ def test_every_mounted_or_named_secret_of_a_site_exists():
         nautobot["redis"]["existingSecret"],
         nautobot["django"]["existingSecret"],
         *celery["extraEnvVarsSecret"],
-        *(volume["secret"]["secretName"] for volume in celery["extraVolumes"]),
+        *(
+            volume["secret"]["secretName"]
+            for volume in celery["extraVolumes"]
+            if "secret" in volume
+        ),
         *(
             source["secretRef"]["name"]
             for container in celery["initContainers"]
@@ -572,7 +524,7 @@ def test_job_reads_the_queues_of_the_config_map():
     assert (problems, len(wishes.queues)) == ([], 1)
 
 
-# --- kustomizations and the new site -------------------------------------------
+# --- kustomizations ------------------------------------------------------------
 
 
 def test_every_manifest_is_in_one_kustomization():
@@ -582,74 +534,6 @@ def test_every_manifest_is_in_one_kustomization():
         for resource in documents(directory / "kustomization.yaml")[0]["resources"]
     ]
     assert sorted(listed) == manifest_files()
-
-
-def new_site(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / "new-site"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-    )
-
-
-def test_a_new_site_has_its_names_everywhere(tmp_path):
-    done = new_site("rxdb-lab", "rxdb.lab", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    files = {
-        str(path.relative_to(tmp_path)): path.read_text()
-        for path in tmp_path.rglob("*.yaml")
-    }
-    assert sorted(files) == [
-        "rxdb-lab/global/certificate-nautobot-mtls-client-rxdb-lab.yaml",
-        "rxdb-lab/global/kustomization.yaml",
-        "rxdb-lab/global/pushsecret-nautobot-mtls-client-rxdb-lab.yaml",
-        "rxdb-lab/nautobot-worker/externalsecret-dockerconfigjson-github-com.yaml",
-        "rxdb-lab/nautobot-worker/externalsecret-nautobot-db.yaml",
-        "rxdb-lab/nautobot-worker/externalsecret-nautobot-django.yaml",
-        "rxdb-lab/nautobot-worker/externalsecret-nautobot-mtls-client.yaml",
-        "rxdb-lab/nautobot-worker/externalsecret-nautobot-worker-redis.yaml",
-        "rxdb-lab/nautobot-worker/kustomization.yaml",
-        "rxdb-lab/nautobot-worker/values.yaml",
-    ]
-    assert not any("example-site" in text for text in files.values())
-    assert not any("example-partition" in text for text in files.values())
-    chart = yaml.safe_load(files["rxdb-lab/nautobot-worker/values.yaml"])
-    env = {entry["name"]: entry["value"] for entry in chart["nautobot"]["extraVars"]}
-    assert env["UNDERSTACK_SITE"] == "rxdb-lab"
-    assert env["UNDERSTACK_PARTITION"] == "rxdb.lab"
-    assert chart["workers"]["default"]["taskQueues"] == "rxdb.lab"
-    for path in [*files][:-1]:
-        if path.endswith("kustomization.yaml"):
-            directory = (tmp_path / path).parent
-            for resource in yaml.safe_load(files[path])["resources"]:
-                assert (directory / resource).is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said", "status"),
-    [
-        (
-            ("Rxdb_Lab", "rxdb"),
-            "'Rxdb_Lab' cannot be part of a Kubernetes name\n",
-            1,
-        ),
-        (("rxdb-lab", "rxdb lab"), "'rxdb lab' cannot be the name of a queue\n", 1),
-        (("taken", "rxdb"), "taken exists already\n", 1),
-        (
-            ("rxdb-lab",),
-            "Write the directory of a new site: new-site SITE PARTITION [DIRECTORY].\n",
-            2,
-        ),
-    ],
-    ids=["site", "partition", "exists", "usage"],
-)
-def test_a_new_site_is_refused_in_words(tmp_path, arguments, said, status):
-    (tmp_path / "taken").mkdir()
-    done = new_site(*arguments, cwd=tmp_path)
-    assert (done.stderr, done.returncode, done.stdout) == (said, status, "")
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 # --- renewal without the operator ----------------------------------------------
@@ -770,10 +654,3 @@ def test_the_cronjob_runs_the_script_that_is_there():
     assert volumes["script"]["configMap"]["name"] == generated["name"]
     assert container["command"][1] == f"/opt/push/{generated['files'][0]}"
     assert container["command"][2:] == [MOUNT, "nautobot-mtls-client-example-site"]
-
-
-def test_new_site_can_be_started_as_a_program(tmp_path):
-    copy = tmp_path / "examples"
-    shutil.copytree(EXAMPLES, copy)
-    assert (copy / "new-site").stat().st_mode & 0o111
-    assert (copy / "new-site").read_text().startswith("#!/usr/bin/env python3\n")

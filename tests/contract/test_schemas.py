@@ -26,6 +26,7 @@ from tests.kubernetes_examples import manifests
 PACKAGES = {
     "cert-manager": "6.0.0",
     "cloudnative-pg": "2.0.0",
+    "envoy-gateway": "2.0.0",
     "external-secrets": "2.0.0",
     "gateway-api": "2.0.0",
     "prometheus-operator": "6.0.0",
@@ -34,6 +35,10 @@ MODULES = {
     "v1": "kubernetes-models/v1",
     "apps/v1": "kubernetes-models/apps/v1",
     "batch/v1": "kubernetes-models/batch/v1",
+    "networking.k8s.io/v1": "kubernetes-models/networking.k8s.io/v1",
+    "gateway.envoyproxy.io/v1alpha1": (
+        "@kubernetes-models/envoy-gateway/gateway.envoyproxy.io/v1alpha1"
+    ),
     "rbac.authorization.k8s.io/v1": ("kubernetes-models/rbac.authorization.k8s.io/v1"),
     "cert-manager.io/v1": "@kubernetes-models/cert-manager/cert-manager.io/v1",
     "postgresql.cnpg.io/v1": (

@@ -149,7 +149,13 @@ def test_an_unknown_ca_at_postgresql(authority, mount):
         ("require", None, "probe-client-certificate-required"),
         ("disable", None, "probe-db-hba"),
         ("", None, "probe-db-hba"),
-        ("verify-full", ["hostssl all all 10.0.0.0/8 cert"], "probe-db-hba"),
+        (
+            "verify-full",
+            ["hostssl all all 10.0.0.0/8 cert", "host all all all reject"],
+            "probe-db-hba",
+        ),
+        # CloudNativePG's own last rule asks for the password.
+        ("verify-full", ["hostssl all all 10.0.0.0/8 cert"], "probe-db-password"),
         (
             "verify-full",
             ["hostssl all all 0.0.0.0/0 scram-sha-256"],

@@ -60,7 +60,7 @@ def test_direct_negotiation_comes_in(postgres18, mount):
     ("sslmode", "reason"),
     [
         ("require", "client certificate"),
-        ("disable", "no pg_hba.conf entry"),
+        ("disable", "pg_hba.conf rejects connection"),
     ],
 )
 def test_a_mode_without_a_certificate_is_refused_by_the_server(

@@ -120,7 +120,6 @@ _READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = 
         ),
     ),
     (variables.HARDENING, (True,), (variables.HSTS_SECONDS,)),
-    (variables.LOG_FORMAT, ("json", "plain"), (variables.LOG_LEVEL,)),
 )
 _DJANGO_KEYS = {
     "dbname": "NAME",
@@ -547,20 +546,24 @@ def check_role(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
                 "Set it to the partition of the site (cluster-data ConfigMap).",
             )
         ]
-    # Celery splits at commas and strips nothing.
+    # Queues are named after partitions, or after sites (UnderStack's Argo CD
+    # application). Celery splits at commas and strips nothing.
+    site = raw(variables.SITE, env)
+    names = [partition] if site in (None, partition) else [partition, site]
     text = env.get(variables.TASK_QUEUES.name, "")
     queues = text.split(",") if text else []
-    if partition in queues:
+    if any(name in queues for name in names):
         return []
-    if partition in Reader(env, [])(variables.TASK_QUEUES):
+    wanted = " or ".join(names)
+    if any(name in Reader(env, [])(variables.TASK_QUEUES) for name in names):
         fact = f"{echo(text)} has blanks, which Celery takes for part of a queue's name"
         hint = f"Write {','.join(queue.strip() for queue in queues)}."
     else:
         fact = (
-            f"{echo(text) if text else 'it'} does not have the queue {partition} of "
+            f"{echo(text) if text else 'it'} does not have the queue {wanted} of "
             "the site"
         )
-        hint = f"Add {partition} to taskQueues of the worker in the chart's values."
+        hint = f"Add {wanted} to taskQueues of the worker in the chart's values."
     return [_queue_problem(codes.SITE_QUEUE_MISSING, fact, hint)]
 
 

@@ -340,7 +340,6 @@ def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
         ("UNDERSTACK_DB_KEEPALIVES_IDLE", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
         ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", ["wan"]),
         ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", ["on"]),
-        ("NAUTOBOT_LOG_LEVEL", "UNDERSTACK_LOG_FORMAT", ["json", "plain"]),
     ],
 )
 def test_what_has_no_effect_is_warned_about(name, switch, values):
@@ -590,6 +589,28 @@ def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count)
                 "for part of a queue's name. Write default,dfw3."
             ],
             id="a blank",
+        ),
+        pytest.param(
+            {
+                "UNDERSTACK_PARTITION": "dfw3-1",
+                "UNDERSTACK_SITE": "dfw3",
+                "CELERY_TASK_QUEUES": "dfw3",
+            },
+            [],
+            id="queue of the site",
+        ),
+        pytest.param(
+            {
+                "UNDERSTACK_PARTITION": "dfw3-1",
+                "UNDERSTACK_SITE": "dfw3",
+                "CELERY_TASK_QUEUES": "default",
+            },
+            [
+                "CELERY_TASK_QUEUES: 'default' does not have the queue dfw3-1 or dfw3 "
+                "of the site. Add dfw3-1 or dfw3 to taskQueues of the worker in the "
+                "chart's values."
+            ],
+            id="neither queue",
         ),
     ],
 )
