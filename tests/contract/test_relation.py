@@ -1,4 +1,4 @@
-"""The page about UnderStack's documents names files that exist, and leaves nothing open."""
+"""The page about UnderStack's documents names files that exist, and leaves no gap."""
 
 import re
 from pathlib import Path

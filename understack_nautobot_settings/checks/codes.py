@@ -132,3 +132,11 @@ SITE_QUEUE_MISSING = Code(
     "The worker does not take tasks from the queue of its site.",
     "Add the partition to `taskQueues` of the worker in the values of the Helm chart.",
 )
+METRICS_OPEN = Code(
+    "metrics-open",
+    WARNING,
+    "Under hardening, `/metrics` answers everybody who reaches the user interface, "
+    "with paths of certificates and numbers of the inventory.",
+    "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or route "
+    "`/metrics` to nobody outside of the cluster.",
+)

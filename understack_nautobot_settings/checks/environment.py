@@ -34,6 +34,7 @@ from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 
 SITE_WORKER = "site-worker"
+WEB = "web"
 
 LIBPQ_VARIABLES = {
     "PGAPPNAME": "application_name",
@@ -164,6 +165,7 @@ def check_environment(
         *check_unused_values(env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env, system_bundles=system_bundles),
+        *check_metrics(env, role=role),
         *check_role(env, role=role),
     ]
 
@@ -531,6 +533,21 @@ def _content(path: str) -> bytes:
         return read_bytes(path, CONFIGURATION_BYTES)
     except FileRefused:
         return b""
+
+
+def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
+    """Tell of metrics that a hardened web pod shows without authentication."""
+    read = Reader(env, [])
+    if (
+        role == WEB
+        and read(variables.HARDENING)
+        and read(variables.METRICS_ENABLED)
+        and not read(variables.METRICS_AUTHENTICATED)
+    ):
+        name = variables.METRICS_AUTHENTICATED.name
+        fact = "it is not true, so /metrics asks nobody for a login or a token."
+        return [codes.METRICS_OPEN.problem(name, fact)]
+    return []
 
 
 def check_role(env: Mapping[str, str], *, role: str | None) -> list[Problem]:

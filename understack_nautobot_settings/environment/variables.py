@@ -507,6 +507,16 @@ METRICS_ENABLED: Variable[bool] = Variable(
     settings=("DATABASES.default.ENGINE", "CACHES.default.BACKEND"),
     nautobots=True,
 )
+METRICS_AUTHENTICATED: Variable[bool] = Variable(
+    "NAUTOBOT_METRICS_AUTHENTICATED",
+    Flag(),
+    False,
+    "`true` makes `/metrics` of the web pods ask for a login or a token; `check` asks "
+    "for it under `UNDERSTACK_HARDENING`.",
+    concern="hardening",
+    settings=("METRICS_AUTHENTICATED",),
+    nautobots=True,
+)
 ALLOWED_HOSTS: Variable[tuple[str, ...]] = Variable(
     "NAUTOBOT_ALLOWED_HOSTS",
     Names(" "),

@@ -11,6 +11,7 @@ from understack_nautobot_settings.checks.environment import check_database_ident
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import check_gateway
 from understack_nautobot_settings.checks.environment import check_libpq_variables
+from understack_nautobot_settings.checks.environment import check_metrics
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import check_role
 from understack_nautobot_settings.checks.environment import check_spelling
@@ -621,6 +622,29 @@ def test_a_site_worker_wants_its_partition_and_queue(env, sentences):
 @pytest.mark.parametrize("role", [None, "web", "worker", "beat"])
 def test_other_roles_want_neither(role):
     assert check_role({}, role=role) == []
+
+
+@pytest.mark.parametrize("role", [None, "web", "worker", "beat", "site-worker"])
+@pytest.mark.parametrize(
+    ("changed", "open_"),
+    [
+        pytest.param({}, True, id="open"),
+        pytest.param({"NAUTOBOT_METRICS_AUTHENTICATED": "true"}, False, id="login"),
+        pytest.param({"NAUTOBOT_METRICS_ENABLED": "False"}, False, id="no metrics"),
+        pytest.param({"UNDERSTACK_HARDENING": "off"}, False, id="not hardened"),
+    ],
+)
+def test_metrics_of_a_hardened_web_pod_ask_for_a_login(changed, open_, role):
+    hardened = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": "True"}
+    assert lines(check_metrics({**hardened, **changed}, role=role)) == (
+        [
+            "NAUTOBOT_METRICS_AUTHENTICATED: it is not true, so /metrics asks nobody "
+            "for a login or a token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
+            "Prometheus a token, or route /metrics to nobody outside of the cluster."
+        ]
+        if open_ and role == "web"
+        else []
+    )
 
 
 # --- once each -----------------------------------------------------------------
