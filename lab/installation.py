@@ -113,6 +113,31 @@ def envoy() -> Path:
 
 
 @functools.cache
+def pgbouncer() -> tuple[Path, Path]:
+    """Return ``pgbouncer`` and the directory of its libraries.
+
+    Debian's package starts a service, so it is unpacked and not installed.
+    """
+    machine = f"{platform.machine()}-linux-gnu"
+    packages = ("pgbouncer", "libc-ares2", "libevent-2.1-7")
+
+    def unpack(directory: Path) -> None:
+        failure = (
+            "PgBouncer: apt-get could not download it. Look at the network, or see "
+            "what apt-get says"
+        )
+        _run(failure, ["apt-get", "update", "--quiet"], dict(os.environ))
+        script = (
+            f"cd '{directory}' && apt-get download {' '.join(packages)} && "
+            "for package in *.deb; do dpkg-deb -x $package . || exit 1; done"
+        )
+        _run(failure, ["sh", "-c", script], dict(os.environ))
+
+    unpacked = _cached("pgbouncer", unpack)
+    return unpacked / "usr/sbin/pgbouncer", unpacked / "usr/lib" / machine
+
+
+@functools.cache
 def kubectl() -> Path:
     """Return the path of ``kubectl``, Debian's where there is none."""
     return _program("kubectl", "kubernetes-client")

@@ -180,6 +180,9 @@ def gateway_away(bench: Bench, *pool: str, jobs: int, **celery: Any) -> dict[str
     """Take the gateway away for three seconds while jobs run and wait."""
     with bench.workers(*pool, **celery) as workers:
         sent = {one.who: bench.send(one, jobs, seconds=1.0) for one in workers}
+        # What is on the wire in this moment is lost in either: all have theirs.
+        with bench.behind.redis.admin() as admin:
+            wait_for(lambda: not any(admin.llen(one.queue) for one in workers), 20)
         wait_for(lambda: all(one.runs() for one in workers), 20)
         bench.behind.gateway.kill()
         time.sleep(3)

@@ -578,6 +578,20 @@ CONNECTION_PROFILE: Variable[str] = Variable(
         "DATABASES.default.OPTIONS.options",
     ),
 )
+DB_POOLER: Variable[str | None] = Variable(
+    "UNDERSTACK_DB_POOLER",
+    Choice("a pool mode", ("session", "transaction")),
+    None,
+    "`transaction` where PgBouncer in transaction mode stands before PostgreSQL, as "
+    "CloudNativePG's Pooler does: no `options` at the start of a connection, which "
+    "PgBouncer refuses, and no cursor on the server, which would be another session's "
+    "a moment later. `session`: no `options`.",
+    concern="connections",
+    settings=(
+        "DATABASES.default.DISABLE_SERVER_SIDE_CURSORS",
+        "DATABASES.default.OPTIONS.options",
+    ),
+)
 DB_CONNECT_TIMEOUT: Variable[int] = Variable(
     "UNDERSTACK_DB_CONNECT_TIMEOUT",
     Number(int, unit="seconds", least=1),

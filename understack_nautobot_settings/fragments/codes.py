@@ -301,6 +301,14 @@ REDIS_RESULT_BACKEND_TRUST = Code(
     "the system's CAs beside the configured one.",
     "Keep Nautobot's own result backend, the database.",
 )
+DB_POOLER_OPTIONS = Code(
+    "db-pooler-options",
+    WARNING,
+    "UNDERSTACK_DB_POOLER says that PgBouncer stands before PostgreSQL, and the "
+    "settings have libpq's options, which PgBouncer refuses unless its "
+    "ignore_startup_parameters lists them.",
+    "Remove options from OPTIONS, or from NAUTOBOT_DB_EXTRA_OPTIONS.",
+)
 REDIS_BROKER_FAILOVER_TRUST = Code(
     "redis-broker-failover-trust",
     WARNING,

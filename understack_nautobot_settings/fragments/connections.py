@@ -185,13 +185,24 @@ def _databases(
     if not is_postgresql(default):
         return base
     options = dict(default.get("OPTIONS") or {})
+    pooler = read(variables.DB_POOLER)
     if wan:
         options = {"keepalives": 1, **options}
     options = _chosen(options, _given(read, variables.DB_WAITS if wan else _DB_ALWAYS))
     if wan:
         options.setdefault("application_name", _application_name(partition, read))
-        options |= _time_zone(options.get("options"), default.get("TIME_ZONE") or "UTC")
+        if pooler is None:
+            zone = default.get("TIME_ZONE") or "UTC"
+            options |= _time_zone(options.get("options"), zone)
         default.setdefault("CONN_HEALTH_CHECKS", True)
+    if pooler == "transaction":
+        default["DISABLE_SERVER_SIDE_CURSORS"] = True
+    if pooler is not None and options.get("options"):
+        read.problems.append(
+            codes.DB_POOLER_OPTIONS.problem(
+                "DATABASES", "OPTIONS has options, and PgBouncer refuses them."
+            )
+        )
     default["OPTIONS"] = options
     base["default"] = default
     return base

@@ -454,6 +454,38 @@ def test_the_session_starts_in_the_zone_that_django_wants(options, zone, expecte
 
 
 @pytest.mark.parametrize(
+    ("pooler", "expected"),
+    [
+        ("", {"options": "-c TimeZone=UTC", "DISABLE_SERVER_SIDE_CURSORS": None}),
+        ("session", {"options": None, "DISABLE_SERVER_SIDE_CURSORS": None}),
+        ("transaction", {"options": None, "DISABLE_SERVER_SIDE_CURSORS": True}),
+    ],
+)
+def test_database_connections_suit_the_pooler(pooler, expected):
+    default = settings({**WAN, "UNDERSTACK_DB_POOLER": pooler})["DATABASES"]["default"]
+
+    assert {
+        "options": default["OPTIONS"].get("options"),
+        "DISABLE_SERVER_SIDE_CURSORS": default.get("DISABLE_SERVER_SIDE_CURSORS"),
+    } == expected
+
+
+def test_options_of_the_file_that_a_pooler_refuses_are_warned_about():
+    problems = []
+    databases = {"default": {"OPTIONS": {"options": "-c work_mem=1MB"}}}
+
+    settings(
+        {"UNDERSTACK_DB_POOLER": "transaction"},
+        databases=databases,
+        problems=problems,
+    )
+
+    assert [(one.code, one.severity) for one in problems] == [
+        ("db-pooler-options", "warning")
+    ]
+
+
+@pytest.mark.parametrize(
     ("bases", "line"),
     [
         (
