@@ -127,6 +127,24 @@ def test_messages_of_a_closed_channel_go_back_at_once(server, mount):
         assert (admin.llen(NAME), admin.hlen("unacked")) == (1, 0)
 
 
+def test_late_acknowledgement_comes_through_after_a_lost_gateway(server, mount):
+    """A job that is acknowledged when it ends may have lost its connection by then."""
+    with (
+        Gateway(redis=Route(server.port)) as gateway,
+        broker(settings(gateway.port("redis"), mount)) as connection,
+    ):
+        publish(connection, "one")
+        (message,) = received(connection, 1)
+        gateway.kill()
+        connection.collect()
+        gateway.start()
+
+        message.ack()
+
+        with server.admin() as admin:
+            assert (admin.llen(NAME), admin.hlen("unacked")) == (0, 0)
+
+
 def test_channel_closes_in_time_while_redis_is_silent(server, mount):
     # Waiting for ever would end in the timeout of the thread below.
     with broker(

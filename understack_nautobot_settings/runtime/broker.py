@@ -43,7 +43,14 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         """
         if self._in_poll:
             self._in_poll.socket_timeout = self.socket_connect_timeout
-        super().close()
+        try:
+            super().close()
+        finally:
+            # kombu stops at the first error. The pools stay: a late acknowledgement
+            # makes a new connection with them.
+            for pool in (self._pool, self._async_pool):
+                if pool is not None:
+                    pool.disconnect()
 
     def raise_for_overdue_reply(self) -> None:
         """Disconnect where a reply does not come, which a gateway may never tell.
