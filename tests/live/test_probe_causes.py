@@ -1,0 +1,356 @@
+"""The cause that a probe names, against real servers that produce it."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from lab.certificates import Authority
+from lab.certificates import write_mount
+from lab.processes import free_port
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
+from lab.servers.gateway import Gateway
+from lab.servers.gateway import Route
+from lab.servers.listening import LoopbackServer
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import goodbye
+from tests.live.deployment import database_environment
+from tests.live.deployment import redis_environment
+from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.probes.targets import probe_targets
+
+DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
+PASSWORDS = ("hostssl all all 0.0.0.0/0 scram-sha-256",)
+HONEST = "closed the connection after it received the client certificate"
+
+
+def probe(target, env, **options):
+    (found,) = probe_targets([target], env, **options)
+    return found
+
+
+def code(found):
+    return None if found.problem is None else found.problem.code
+
+
+def options(**parameters):
+    return {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps(parameters)}
+
+
+class Counting(LoopbackServer):
+    """Passes every connection on, and counts them."""
+
+    def __init__(self, port):
+        super().__init__()
+        self._target = port
+
+    def serve(self, connection):
+        with socket.create_connection((self.host, self._target)) as other:
+            thread = threading.Thread(target=pass_on, args=(other, connection))
+            thread.start()
+            pass_on(connection, other)
+            thread.join()
+
+
+def pass_on(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def changed(server, *statements, back=(), hba=None):
+    """Change PostgreSQL for a while."""
+    before = server.hba
+    if hba is not None:
+        server.set_hba(*hba)
+    try:
+        for statement in statements:
+            server.sql(statement, database="postgres")
+        yield
+    finally:
+        for statement in back:
+            server.sql(statement, database="postgres")
+        server.set_hba(*before)
+
+
+# --- PostgreSQL: the password was right --------------------------------------------
+
+
+ROWS = [
+    ("wrong password", {"NAUTOBOT_DB_PASSWORD": "wrong"}, (), (), "probe-db-password"),
+    ("no database", {"NAUTOBOT_DB_NAME": "nowhere"}, (), (), "probe-db-name"),
+    (
+        "no CONNECT",
+        {},
+        ("revoke connect on database app from public, app",),
+        ("grant connect on database app to public, app",),
+        "probe-db-role",
+    ),
+    (
+        "limit of the role",
+        {},
+        ("alter role app connection limit 0",),
+        ("alter role app connection limit -1",),
+        "probe-db-full",
+    ),
+    (
+        "standby wanted",
+        options(target_session_attrs="standby"),
+        (),
+        (),
+        "probe-db-session-attributes",
+    ),
+    ("unknown name", options(options="-c nonsense=1"), (), (), "probe-db-options"),
+    ("require_auth", options(require_auth="md5"), (), (), "probe-libpq"),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize("version", [15, 18])
+@pytest.mark.parametrize("auth", ["password", "certificate"])
+def test_database_cause_is_what_the_server_said(request, mount, version, row, auth):
+    name, env, statements, back, expected = row
+    if auth == "certificate" and name in {"wrong password", "require_auth"}:
+        return
+    server = request.getfixturevalue(f"postgres{version}")
+    server.set_password("right")
+    env = {
+        **database_environment(server.port, mount, "verify-full"),
+        "NAUTOBOT_DB_PASSWORD": "right",
+        **env,
+    }
+    hba = PASSWORDS if auth == "password" else None
+    with changed(server, *statements, back=back, hba=hba):
+        found = probe("database", env)
+
+    assert code(found) == expected, found
+    assert found.server_said
+
+
+def test_certificate_of_another_user_with_verify_full_names_both_causes(
+    postgres18, authority, tmp_path
+):
+    postgres18.set_password("right")
+    mount = write_mount(tmp_path, authority.client("other"), authority.ca_pem)
+    env = {
+        **database_environment(postgres18.port, mount, "verify-full"),
+        "NAUTOBOT_DB_PASSWORD": "right",
+    }
+    with changed(postgres18, hba=(f"{PASSWORDS[0]} clientcert=verify-full",)):
+        found = probe("database", env)
+
+    assert code(found) == "probe-db-password"
+    assert "or not with a client certificate of another user (CN=other)" in str(
+        found.problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        (("127.0.0.1",), "127.0.0.1"),
+        (("*.example",), "db.example"),
+    ],
+    ids=["address", "wildcard"],
+)
+def test_database_name_that_libpq_accepts_is_accepted(authority, mount, names, host):
+    with PostgresServer(authority=authority, server=authority.server(*names)) as server:
+        env = database_environment(server.port, mount, "verify-full")
+        env |= {"NAUTOBOT_DB_HOST": host, **options(hostaddr="127.0.0.1")}
+
+        assert probe("database", env).ok
+
+
+@pytest.mark.parametrize("ports", ["{dead},{dead}", "{dead},{live}"])
+def test_database_host_list_is_waited_for_or_reached(postgres18, mount, ports):
+    text = ports.format(dead=free_port(), live=postgres18.port)
+    env = database_environment(postgres18.port, mount, "verify-full")
+    env |= {"NAUTOBOT_DB_HOST": "localhost,localhost", "NAUTOBOT_DB_PORT": text}
+    found = probe("database", env)
+
+    if "live" in ports:
+        assert found.ok, found.problem
+    else:
+        assert (code(found), exit_status([found])) == ("probe-refused", 2)
+        assert found.is_transient
+
+
+# --- Redis that no worker can use --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "target", "expected"),
+    [
+        (("replicaof 127.0.0.1 1",), "broker", "probe-redis-read-only"),
+        (("maxmemory 1",), "cache", "probe-redis-read-only"),
+        (("user default on nopass ~* resetchannels +@all",), "broker", "{acl}"),
+        (("user default on nopass ~* resetchannels +@all",), "cache", None),
+        (("user default on nopass %R~* &* +@all",), "cache", "{acl}"),
+        (("user default on nopass ~other:* &* +@all",), "broker", "{acl}"),
+        (("user default on nopass ~* &* +@read +@connection",), "cache", "{acl}"),
+        (("cluster-enabled yes",), "broker", "probe-redis-cluster"),
+        (("cluster-enabled yes",), "cache", "probe-redis-cluster"),
+    ],
+)
+def test_redis_that_no_worker_can_use_is_not_ready(lines, target, expected):
+    with RedisServer(tls=False, settings=lines) as server:
+        found = probe(target, redis_environment(server.port, None, ""))
+        with server.admin() as admin:
+            keys = admin.keys() if "maxmemory 1" not in lines else []
+
+    expected = expected and expected.format(acl="probe-redis-permission")
+    assert code(found) == expected, found
+    assert keys == []
+
+
+def test_broker_on_a_socket_is_refused_because_kombu_has_no_transport(tmp_path):
+    env = {"NAUTOBOT_CELERY_BROKER_URL": "unix:///run/redis.sock"}
+    found = probe("broker", {**redis_environment(1, None, ""), **env})
+
+    assert not found.ok
+    assert found.stages[-1].stage == "settings"
+
+
+# --- the gateway -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def servers(authority):
+    with (
+        PostgresServer(authority=authority) as database,
+        RedisServer(authority=authority) as redis,
+        Gateway(postgres=Route(database.port), redis=Route(redis.port)) as gateway,
+    ):
+        yield gateway
+
+
+@pytest.mark.parametrize("target", ["database", "cache", "broker"])
+def test_unknown_client_ca_is_named_in_each_of_forty_runs(
+    servers, authority, tmp_path, target
+):
+    leaf = Authority("other-ca").client()
+    mount = write_mount(tmp_path, leaf, authority.ca_pem)
+    env = {
+        **database_environment(servers.port("postgres"), mount, "verify-full"),
+        **redis_environment(servers.port("redis"), mount, ""),
+        **DIRECT,
+    }
+    found = [probe(target, env) for _ in range(40)]
+
+    assert {code(one) for one in found} <= {"probe-client-ca", "probe-client-refused"}
+    honest = [one for one in found if code(one) == "probe-client-refused"]
+    assert all(HONEST in one.problem.message for one in honest)
+    assert all("CN=app, issued by CN=other-ca" in one.problem.message for one in found)
+
+
+def test_exchanged_ports_do_not_blame_the_certificate(servers, mount):
+    swapped = {
+        **database_environment(servers.port("redis"), mount, "verify-full"),
+        **redis_environment(servers.port("postgres"), mount, ""),
+        **DIRECT,
+    }
+    found = probe_targets(env=swapped)
+
+    assert [code(one) for one in found] == [
+        "probe-not-postgresql",
+        "probe-not-redis",
+        "probe-not-redis",
+    ]
+
+
+@pytest.mark.parametrize("version", [15, 18])
+def test_exchanged_ports_without_a_gateway_do_not_either(
+    request, redis_server, mount, version
+):
+    server = request.getfixturevalue(f"postgres{version}")
+    swapped = {
+        **database_environment(redis_server.port, mount, "verify-full"),
+        **redis_environment(server.port, mount, ""),
+    }
+    found = probe_targets(env=swapped)
+
+    assert [code(one) for one in found] == [
+        "probe-not-postgresql",
+        "probe-not-redis",
+        "probe-not-redis",
+    ]
+
+
+# --- connections -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["database", "cache", "broker"])
+def test_one_connection_is_opened_when_all_is_well(
+    postgres18, redis_server, mount, target
+):
+    port = postgres18.port if target == "database" else redis_server.port
+    with Counting(port) as counting:
+        env = {
+            **database_environment(counting.port, mount, "verify-full"),
+            **redis_environment(counting.port, mount, redis_server.password),
+        }
+        found = probe(target, env)
+
+    assert found.ok, found.problem
+    assert counting.connections == 1
+
+
+@pytest.mark.parametrize("target", ["database", "cache", "broker"])
+@pytest.mark.parametrize("more", [{}, DIRECT], ids=["classic", "direct"])
+def test_six_connections_are_opened_to_a_gateway_that_hangs_up(mount, target, more):
+    with ScriptedServer(goodbye) as server:
+        env = {
+            **database_environment(server.port, mount, "verify-full"),
+            **redis_environment(server.port, mount, ""),
+            **more,
+        }
+        found = probe(target, env)
+        first = server.connections
+        again = probe(target, env, before=[found])
+
+    assert code(found) == "probe-gateway-name"
+    assert first <= 6
+    assert again.problem == found.problem
+    assert server.connections == first + 1
+
+
+def test_memory_is_bounded_where_a_server_never_stops(mount):
+    """In the process that probes, and in the one that holds the driver."""
+
+    def flood(connection):
+        if connection.recv(65536):
+            connection.sendall(b"R\0\0\0\x08\0\0\0\0S\x7f\0\0\0")
+            while True:
+                connection.sendall(b"x" * 65536)
+
+    with ScriptedServer(flood) as server:
+        env = database_environment(server.port, mount, "disable")
+        program = (
+            "import resource, sys;"
+            "from understack_nautobot_settings.commands.main import main;"
+            "status = main(['probe', 'database', '--timeout', '4']);"
+            "kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN;"
+            "most = [resource.getrusage(kind).ru_maxrss for kind in kinds];"
+            "print(max(most) // 1024, status, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **env, "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    mebibytes, status = map(int, done.stderr.split()[-2:])
+    assert mebibytes < 256
+    assert status in {1, 2}
