@@ -22,6 +22,12 @@ from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
 from tests.live.deployment import database_environment
 from tests.live.deployment import redis_environment
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.redis import probe_broker
+from understack_nautobot_settings.probes.redis import probe_cache
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 
@@ -233,23 +239,77 @@ def servers(authority):
         yield gateway
 
 
-@pytest.mark.parametrize("target", ["database", "cache", "broker"])
-def test_unknown_client_ca_is_named_in_each_of_forty_runs(
-    servers, authority, tmp_path, target
-):
-    leaf = Authority("other-ca").client()
-    mount = write_mount(tmp_path, leaf, authority.ca_pem)
-    env = {
-        **database_environment(servers.port("postgres"), mount, "verify-full"),
-        **redis_environment(servers.port("redis"), mount, ""),
-        **DIRECT,
-    }
-    found = [probe(target, env) for _ in range(40)]
+ALERTS = [
+    (lambda ca: Authority("other-ca").client(), "probe-client-ca", "unknown ca"),
+    (lambda ca: ca.expired(), "probe-client-expired", "certificate expired"),
+    (
+        lambda ca: ca.client(usages=("server auth",)),
+        "probe-client-refused",
+        "unsupported certificate",
+    ),
+]
 
-    assert {code(one) for one in found} <= {"probe-client-ca", "probe-client-refused"}
-    honest = [one for one in found if code(one) == "probe-client-refused"]
-    assert all(HONEST in one.problem.message for one in honest)
-    assert all("CN=app, issued by CN=other-ca" in one.problem.message for one in found)
+
+def presenting(gateway, mount):
+    """Settings with any certificate: those that `configure` makes are judged first."""
+    tls = {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_ca_certs": mount.ca,
+        "ssl_certfile": mount.certificate,
+        "ssl_keyfile": mount.key,
+    }
+    redis = f"rediss://:p@localhost:{gateway.port('redis')}"
+    return {
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "app",
+                "USER": "app",
+                "HOST": "localhost",
+                "PORT": str(gateway.port("postgres")),
+                "OPTIONS": {
+                    "sslmode": "verify-full",
+                    "sslnegotiation": "direct",
+                    "sslcert": mount.certificate,
+                    "sslkey": mount.key,
+                    "sslrootcert": mount.ca,
+                },
+            }
+        },
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": f"{redis}/1",
+                "OPTIONS": {"CONNECTION_POOL_KWARGS": tls},
+            }
+        },
+        "CELERY_BROKER_URL": f"{redis}/0",
+        "CELERY_BROKER_USE_SSL": tls,
+    }
+
+
+@pytest.mark.parametrize(
+    ("leaf", "expected", "alert"), ALERTS, ids=[row[2] for row in ALERTS]
+)
+@pytest.mark.parametrize("probing", [probe_database, probe_cache, probe_broker])
+def test_alert_through_the_gateway_is_named_in_each_of_forty_runs(
+    servers, authority, tmp_path, probing, leaf, expected, alert
+):
+    """The right code, or the honest fallback where the alert got lost."""
+    mount = write_mount(tmp_path, leaf(authority), authority.ca_pem)
+    settings = presenting(servers, mount)
+    for _ in range(40):
+        attempt = Attempt("target", 10.0)
+        with pytest.raises(Failed) as failed:
+            probing(attempt, settings, Network())
+
+        problem = failed.value.problem
+        assert attempt.connections <= 6
+        if alert in attempt.server_said:
+            assert problem.code == expected
+        else:
+            assert HONEST in problem.message
 
 
 def test_exchanged_ports_do_not_blame_the_certificate(servers, mount):
