@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
+from understack_nautobot_settings.certificates.codes import FILE_MISSING
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.inspection import Inspection
@@ -134,10 +135,24 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
 
 
 def _together(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems that say the same of several variables as one."""
+    """Return problems that say the same of several variables as one.
+
+    The files of a volume that is not mounted are one problem.
+    """
+    found = list(problems)
+    missing: dict[str, dict[str, None]] = {}
+    for one in found:
+        if one.code == FILE_MISSING.id:
+            path = one.message.rpartition(": ")[2]
+            missing.setdefault(one.hint, {})[path] = None
     alike: dict[Problem, list[str]] = {}
-    for one in problems:
-        alike.setdefault(one._replace(variable=""), []).append(one.variable)
+    for one in found:
+        paths = missing.get(one.hint, {}) if one.code == FILE_MISSING.id else {}
+        message = one.message
+        if len(paths) > 1:
+            message = f"{len(paths)} files are missing: {', '.join(paths)}."
+        same = one._replace(variable="", message=message)
+        alike.setdefault(same, []).append(one.variable)
     return [one._replace(variable=", ".join(names)) for one, names in alike.items()]
 
 

@@ -4,6 +4,7 @@ from datetime import timezone
 
 import pytest
 
+from understack_nautobot_settings.certificates.codes import FILE_MISSING
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.checks.inspection import Inspection
 from understack_nautobot_settings.commands.check import inspection_text
@@ -101,6 +102,24 @@ def test_same_problem_of_several_variables_is_one_block():
         "! NAUTOBOT_DB_SSLCERT, NAUTOBOT_REDIS_SSL_CERTFILE         c\n"
         "  It is old.\n"
     )
+
+
+def test_files_of_a_missing_volume_are_one_block():
+    missing = [
+        FILE_MISSING.missing_file(
+            name, f"required by {name} not found: /m/{file}", "X."
+        )
+        for name, file in (
+            ("NAUTOBOT_DB_SSLCERT", "tls.crt"),
+            ("NAUTOBOT_DB_SSLROOTCERT", "ca.crt"),
+            ("NAUTOBOT_REDIS_SSL_CA_CERTS", "ca.crt"),
+        )
+    ]
+
+    lines = inspection_text(Inspection(missing, []), TABLE).splitlines()
+
+    assert lines[-2:] == ["  2 files are missing: /m/tls.crt, /m/ca.crt.", "  → X."]
+    assert sum("file-missing" in line for line in lines) == 1
 
 
 def test_terminal_without_unicode_gets_ascii():
