@@ -21,6 +21,7 @@ from lab.servers.scripted import postgres_saying
 from lab.servers.scripted import redis_saying
 from lab.servers.scripted import silence
 from lab.servers.scripted import without_alert
+from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
@@ -1650,3 +1651,85 @@ def test_waiting_ends_where_it_is_no_use(mount):
 
     assert status == 1
     assert "s: this error does not go away by itself\n" in err.replace("\r\n", "\n")
+
+
+# --- bounds ----------------------------------------------------------------------
+
+
+def endless(connection):
+    """Answer for ever, whatever was asked."""
+    if connection.recv(65536):
+        while True:
+            connection.sendall(b"*9\r\n" * 999)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        silence,
+        goodbye,
+        endless,
+        lambda connection: None,
+        over_tls(tls_context(OTHER.server()), silence),
+        over_tls(tls_context(CA.server()), goodbye),
+        over_tls(tls_context(CA.server()), endless),
+        without_alert(tls_context(CA.server(), clients=OTHER.ca_pem)),
+        after_ssl_request(goodbye),
+        after_ssl_request(secured(goodbye)),
+        after_ssl_request(secured(endless)),
+        after_ssl_request(
+            without_alert(tls_context(CA.server(), clients=OTHER.ca_pem))
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["database", "cache", "url"])
+def test_failed_attempt_opens_six_connections_at_most(mount, kind, script):
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            settings = database(server.port, mount)
+            attempt = walk(
+                probe_database, settings, Names(), driver=refusing, seconds=3
+            )
+        elif kind == "cache":
+            attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=3)
+        else:
+            url = f"https://localhost:{server.port}/"
+            env = {"X_CA": mount.ca}
+            attempt = walk(probe_https, url, env, Names(), prefix="X_", seconds=3)
+
+        assert attempt.problem is not None
+        # libpq's own is not seen here.
+        assert server.connections <= (5 if kind == "database" else 6)
+
+
+def test_token_in_the_query_of_a_url_is_not_shown(mount):
+    with ScriptedServer(secured(https_saying(b"HTTP/1.1 403 No\r\n\r\n"))) as server:
+        url = f"https://localhost:{server.port}/health?token=canary"
+        env = {
+            "X_CLIENT_CERT": mount.certificate,
+            "X_CLIENT_KEY": mount.key,
+            "X_CA": mount.ca,
+        }
+        probes = probe_targets([url], env, tls_prefix="X_")
+
+    assert probes[0].problem.code == "probe-http-status"
+    assert probes[0].server_said == "HTTP/1.1 403 No"
+    assert "canary" not in str(probes_as_json(probes))
+
+
+def test_redirect_is_named_and_not_followed(mount):
+    said = b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\n\r\n"
+    with ScriptedServer(
+        over_tls(tls_context(CA.server()), https_saying(said))
+    ) as server:
+        url = f"https://localhost:{server.port}/"
+        attempt = walk(probe_https, url, {"X_CA": mount.ca}, Names(), prefix="X_")
+
+    assert attempt.stages[-1].detail == "GET /: 302, a redirect that is not followed"
+    assert server.connections == 1
+
+
+def test_certificate_that_becomes_valid_is_waited_for():
+    problem = CERTIFICATE_NOT_YET_VALID.problem("X", "it is early.")
+
+    assert Probe("cache", False, (), problem).is_transient
