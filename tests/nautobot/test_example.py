@@ -259,11 +259,11 @@ def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
     )
 
     assert done.returncode != 0
-    assert done.stderr.splitlines()[-1] == (
+    assert (
         "understack_nautobot_settings.problems.SettingsError: NAUTOBOT_DB_SSLMODE: "
         "'verify_full' is not an sslmode. Use verify-full, verify-ca or require, or "
-        "disable for plain text."
-    )
+        "disable for plain text. [value-invalid]"
+    ) in done.stderr.splitlines()
     assert "canary" not in done.stderr + done.stdout
 
 

@@ -90,5 +90,6 @@ def test_worker_and_web_say_at_start_how_they_are_set(site):
     (line,) = lines
     names = ", ".join(PLUGINS)
     assert line.startswith("PostgreSQL sslmode=verify-full ")
-    assert f"; Redis mTLS on, server certificate required; plugins {names};" in line
+    mode = "Redis mTLS on, server certificate required"
+    assert f"; cache: {mode}; broker: {mode}; plugins {names};" in line
     assert f"partition {site.partition};" in line

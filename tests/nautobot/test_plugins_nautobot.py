@@ -195,9 +195,10 @@ def test_an_unset_reference_stops_nautobot_and_shows_no_secret(load):
     )
 
     assert loading.status == 1
-    assert loading.errors.splitlines()[-1] == (
+    assert (
         "understack_nautobot_settings.problems.SettingsError: "
         "NAUTOBOT_EXTRA_PLUGINS_CONFIG: lab_plugin.token refers to LAB_TOKEN, which "
-        "is not set. Set LAB_TOKEN, or give a default: ${LAB_TOKEN:-text}."
-    )
+        "is not set. Set LAB_TOKEN, or give a default: ${LAB_TOKEN:-text}. "
+        "[reference-unset]"
+    ) in loading.errors.splitlines()
     assert "c4n4ry" not in loading.output + loading.errors

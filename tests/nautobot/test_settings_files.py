@@ -403,3 +403,53 @@ def test_plain_server_receives_tls_of_the_untouched_file_alone(undone, recorder)
         one for one in recorder.received if not one.startswith((request, handshake))
     ]
     assert plain == []
+
+
+UWSGI = """
+import sys
+import pyuwsgi
+
+pyuwsgi.run([
+    "--master", "--processes", "2", "--need-app", "--http-socket", "127.0.0.1:0",
+    "--idle", "1", "--die-on-idle", "--module", "nautobot.core.wsgi", *sys.argv[1:],
+])
+"""
+
+
+def under_uwsgi(lines: str, env: dict[str, str], path: Path, *options: str) -> str:
+    """Return the log of uWSGI, which ends since nobody asks it for anything."""
+    path.write_text(IMPORT + CALL + lines)
+    run = subprocess.run(
+        [sys.executable, "-c", UWSGI, *options],
+        env={**env, "NAUTOBOT_CONFIG": str(path), "NAUTOBOT_DB_PORT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "processes"),
+    [((), 1), (("--lazy-apps",), 2)],
+    ids=["loaded before the fork", "loaded by each process"],
+)
+def test_process_of_the_web_server_that_loads_the_file_says_so_once(
+    options, processes, environment, tmp_path
+):
+    log = under_uwsgi("", environment, tmp_path / "config.py", *options)
+
+    assert log.count("PostgreSQL sslmode=verify-full") == processes
+
+
+@pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["fork", "lazy"])
+def test_web_server_is_not_started_without_the_tls_that_was_decided(
+    options, environment, tmp_path
+):
+    lines = "LOGGING_CONFIG = None\nCELERY_BROKER_USE_SSL = None\n"
+
+    log = under_uwsgi(lines, environment, tmp_path / "config.py", *options)
+
+    assert "[tls-not-in-force]" in log
+    assert "PostgreSQL sslmode" not in log
+    assert "no app loaded" in log
