@@ -4,6 +4,9 @@
 need; the fragments it is made of can be used one by one.
 """
 
+from understack_nautobot_settings.checks.nautobot_base import base_settings
+from understack_nautobot_settings.checks.nautobot_base import no_files
+from understack_nautobot_settings.checks.nautobot_base import settings_for
 from understack_nautobot_settings.configure import configure
 from understack_nautobot_settings.fragments.connections import connection_settings
 from understack_nautobot_settings.fragments.django_app import app_settings
@@ -28,14 +31,17 @@ __all__ = [
     "SettingsError",
     "SettingsWarning",
     "app_settings",
+    "base_settings",
     "configure",
     "connection_settings",
     "hardening_settings",
     "log_settings",
+    "no_files",
     "plugin_settings",
     "postgresql_tls_settings",
     "redis_tls_settings",
     "secret_settings",
+    "settings_for",
     "site_settings",
     "sso_settings",
 ]

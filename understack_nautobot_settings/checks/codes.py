@@ -120,6 +120,27 @@ CA_BUNDLE_EMPTY = Code(
     "certificate.",
     "Unset it, or name a bundle with the public CAs.",
 )
+DB_SSLMODE_UNSET = Code(
+    "db-sslmode-unset",
+    WARNING,
+    "Without an sslmode libpq takes `prefer`: it uses TLS where the server offers it, "
+    "plain text otherwise, and verifies no server.",
+    "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or `disable` for plain text.",
+)
+DB_USER_MISSING = Code(
+    "db-user-missing",
+    ERROR,
+    "A client certificate is presented and no database user is set, so libpq sends "
+    "the name of the operating system's user.",
+    "Set `NAUTOBOT_DB_USER` to the CN of the client certificate.",
+)
+SITE_HOST_MISSING = Code(
+    "site-host-missing",
+    ERROR,
+    "A site worker would connect to its own pod, where neither PostgreSQL nor Redis "
+    "is.",
+    "Set it to the name by which the gateway of the global cluster is reached.",
+)
 SITE_PARTITION_MISSING = Code(
     "site-partition-missing",
     ERROR,
@@ -130,7 +151,8 @@ SITE_QUEUE_MISSING = Code(
     "site-queue-missing",
     ERROR,
     "The worker does not take tasks from the queue of its site.",
-    "Add the partition to `taskQueues` of the worker in the values of the Helm chart.",
+    "Add the partition, or the site, to `taskQueues` of the worker in the values of "
+    "the Helm chart.",
 )
 METRICS_OPEN = Code(
     "metrics-open",

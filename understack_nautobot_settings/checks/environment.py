@@ -27,6 +27,9 @@ from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
@@ -166,7 +169,7 @@ def check_environment(
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env, system_bundles=system_bundles),
         *check_metrics(env, role=role),
-        *check_role(env, role=role),
+        *check_role(settings, env, role=role),
     ]
 
 
@@ -329,8 +332,28 @@ def check_libpq_variables(
 
 
 def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
-    """Tell where the database server is not held to its own name."""
-    if postgresql_options(settings).get("sslmode") != "verify-ca":
+    """Tell where server or user of the database are left open."""
+    database, options = _default_database(settings), postgresql_options(settings)
+    if not is_postgresql(database):
+        return []
+    if options.get("sslcert") and not (database.get("USER") or options.get("user")):
+        return [
+            codes.DB_USER_MISSING.problem(
+                variables.DB_USER.name,
+                "it is unset, so the name of the operating system's user is sent with "
+                "the client certificate.",
+            )
+        ]
+    host = str(database.get("HOST") or "")
+    if "sslmode" not in options and "service" not in options and not _is_local(host):
+        return [
+            codes.DB_SSLMODE_UNSET.problem(
+                variables.DB_SSLMODE.name,
+                f"it is unset, so libpq does not verify the server {echo(host)}, and "
+                "uses plain text where the server offers no TLS.",
+            )
+        ]
+    if options.get("sslmode") != "verify-ca":
         return []
     return [
         codes.DB_VERIFY_CA.problem(
@@ -374,7 +397,11 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
 
 def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
-    read = Reader(env, [])
+    refused: list[Problem] = []
+    read = Reader(env, refused)
+    for switch, _, _ in _READ_WHERE:
+        read(switch)
+    wrong = {problem.variable for problem in refused}
     return [
         codes.VARIABLE_UNUSED.problem(
             variable.name,
@@ -384,7 +411,9 @@ def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
         )
         for switch, needed, dependent in _READ_WHERE
         for variable in dependent
-        if raw(variable, env) is not None and read(switch) not in needed
+        if raw(variable, env) is not None
+        and switch.name not in wrong
+        and read(switch) not in needed
     ]
 
 
@@ -550,38 +579,67 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
     return []
 
 
-def check_role(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
+def check_role(
+    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None
+) -> list[Problem]:
     """Tell what a pod of this role lacks."""
     if role != SITE_WORKER:
         return []
+    problems = _local_hosts(settings, env)
     partition = raw(variables.PARTITION, env)
     if partition is None:
-        return [
+        problems.append(
             codes.SITE_PARTITION_MISSING.problem(
                 variables.PARTITION.name,
-                "a site worker has to know its partition.",
+                "it is unset, and a site worker must know its partition.",
                 "Set it to the partition of the site (cluster-data ConfigMap).",
             )
-        ]
-    # Queues are named after partitions, or after sites (UnderStack's Argo CD
-    # application). Celery splits at commas and strips nothing.
-    site = raw(variables.SITE, env)
-    names = [partition] if site in (None, partition) else [partition, site]
+        )
+        return problems
+    # UnderStack's documents name queues after partitions, its Argo CD after sites.
+    wanted = [one for one in (partition, raw(variables.SITE, env)) if one]
+    # Celery splits at commas and strips nothing.
     text = env.get(variables.TASK_QUEUES.name, "")
     queues = text.split(",") if text else []
-    if any(name in queues for name in names):
-        return []
-    wanted = " or ".join(names)
-    if any(name in Reader(env, [])(variables.TASK_QUEUES) for name in names):
+    if not set(queues).isdisjoint(wanted):
+        return problems
+    names = " or ".join(dict.fromkeys(wanted))
+    if any(one in Reader(env, [])(variables.TASK_QUEUES) for one in wanted):
         fact = f"{echo(text)} has blanks, which Celery takes for part of a queue's name"
         hint = f"Write {','.join(queue.strip() for queue in queues)}."
     else:
-        fact = (
-            f"{echo(text) if text else 'it'} does not have the queue {wanted} of "
-            "the site"
+        seen = echo(text) if text else "it is unset, so it"
+        fact = f"{seen} does not have the queue {names} of the site"
+        hint = f"Add {names} to taskQueues of the worker in the chart's values."
+    problems.append(_queue_problem(codes.SITE_QUEUE_MISSING, fact, hint))
+    return problems
+
+
+def _local_hosts(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
+    database = str(_default_database(settings).get("HOST") or "")
+    cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
+    urls = [
+        *urls_of(cache, ","),
+        *urls_of(settings.get("CELERY_BROKER_URL"), ";"),
+    ]
+    local: dict[Variable[Any], list[str]] = {
+        variables.DB_HOST: [database] if _is_local(database) else [],
+        variables.REDIS_HOST: [host_of(url) for url in urls if _is_local(host_of(url))],
+    }
+    return [
+        codes.SITE_HOST_MISSING.problem(
+            variable.name,
+            f"{'it is unset, so ' if raw(variable, env) is None else ''}a site worker "
+            f"would connect to {hosts[0] or 'a socket'} in its own pod.",
         )
-        hint = f"Add {wanted} to taskQueues of the worker in the chart's values."
-    return [_queue_problem(codes.SITE_QUEUE_MISSING, fact, hint)]
+        for variable, hosts in local.items()
+        if hosts
+    ]
+
+
+def _is_local(host: str) -> bool:
+    names = ("", "localhost", "::1", "[::1]")
+    return host in names or host.startswith(("127.", "/", "@"))
 
 
 def _queue_problem(code: Code, fact: str, hint: str) -> Problem:

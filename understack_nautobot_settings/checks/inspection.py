@@ -22,9 +22,9 @@ from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import settled
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
+from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.checks.settings_file import no_files
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -47,6 +47,8 @@ _REMOVE_FROM_IT = (
 )
 
 
+# `configure` warns: only the server knows whether it maps names.
+_NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
 # What a mount decides, where there is none.
 _ABOUT_FILES = (
     environment_codes.SECRET_FILE_UNREADABLE.id,
@@ -96,13 +98,14 @@ def inspect_environment(
     read = Reader(env, problems)
     days = read(variables.EXPIRY_WARNING)
     read(variables.APP)
+    mapped = read(variables.DB_IDENTITY_MAP)
     if role is None:
         role = read(variables.ROLE)
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
     judge = partial(_judged, clock=clock) if with_files else no_files
     if file is None:
-        base = nautobot_settings(env) if namespace is None else namespace
+        base = base_settings(env) if namespace is None else namespace
         evaluation = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
         settings = {**base, **evaluation.settings}
         found = evaluation.problems
@@ -128,9 +131,10 @@ def inspect_environment(
         )
         replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
         problems += (
-            one
+            one._replace(severity=ERROR) if one.code == _NAME_MISMATCH else one
             for one in warnings
-            if not (one.code in _REMOVE_FROM_IT and one.variable in replace)
+            if not (mapped and one.code == _NAME_MISMATCH)
+            and not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
         certificates += describe_certificates(files, clock=clock)
     return Inspection(_ordered(problems), certificates)

@@ -1,18 +1,26 @@
 """The settings that Nautobot derives from the environment, without Nautobot.
 
-What runs outside of Nautobot, the command line above all, starts from these.
+What runs outside of Nautobot starts from these: the command line, and the tests of
+whoever deploys it.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url
+from understack_nautobot_settings.problems import Collecting
+from understack_nautobot_settings.problems import Problem
 
 # Without metrics, and with them.
 _ENGINES = (
@@ -25,11 +33,11 @@ _CACHES = (
 )
 
 
-def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
+def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the base that fragments extend, as ``nautobot.core.settings`` has it.
 
     Only settings that a fragment extends or a probe needs, in the values that
-    Nautobot 2.4 to 3.2 give them.
+    Nautobot 2.4 to 3.2 give them. Needs neither Nautobot nor Django.
 
     Args:
         env: The environment; read as Nautobot reads it, without stripping.
@@ -74,3 +82,42 @@ def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
     if broker is not None:
         settings["CELERY_BROKER_URL"] = broker
     return settings
+
+
+def settings_for(
+    env: Mapping[str, str],
+    base: Mapping[str, Any] | None = None,
+    *,
+    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+) -> dict[str, Any]:
+    """Return the settings that `configure` makes in an environment, to test them.
+
+    Changes nothing and remembers nothing, so that it can be called for one
+    environment after the other.
+
+    Args:
+        env: The environment, all of it: nothing is taken from the process.
+        base: The settings that are extended; `base_settings` of the environment by
+            default.
+        check_files: Judges the certificate files; `no_files` where none is mounted.
+
+    Returns:
+        Base and decided settings by their Django names.
+
+    Raises:
+        SettingsError: What `configure` would raise. Its warnings come as
+            `SettingsWarning`.
+    """
+    extended = base_settings(env) if base is None else base
+    with Collecting(None) as problems:
+        settings, found = evaluate(extended, env, check_files=check_files)
+        problems.extend(found)
+    return {**extended, **settings}
+
+
+def no_files(_files: ClientFiles, **_options: Any) -> list[Problem]:
+    """Judge no certificate file: for where nothing is mounted."""
+    return []
+
+
+nautobot_settings = base_settings

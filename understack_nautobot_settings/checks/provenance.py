@@ -13,9 +13,9 @@ from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.in_force import is_decided
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
+from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.checks.settings_file import no_files
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
@@ -76,7 +76,7 @@ def settings_provenance(
             from the environment by default, for which Nautobot is not needed.
         with_files: False where certificates are not mounted.
     """
-    base = nautobot_settings(env) if namespace is None else namespace
+    base = base_settings(env) if namespace is None else namespace
     judge = check_certificates if with_files else no_files
     settings, problems = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
     problems = list(settled([*check_nautobot_values(env), *problems]))

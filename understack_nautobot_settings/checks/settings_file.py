@@ -13,11 +13,11 @@ from traceback import walk_tb
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.configure import evaluate
@@ -94,11 +94,6 @@ def load_settings_file(
     if decided is not None:
         problems += check_in_force(settings, decided)
     return SettingsFile(path, settings, base, decided, problems)
-
-
-def no_files(_files: ClientFiles, **_options: Any) -> list[Problem]:
-    """Judge no certificate: where nothing is mounted."""
-    return []
 
 
 def _refused(

@@ -158,7 +158,11 @@ def _together(problems: Iterable[Problem]) -> list[Problem]:
 
 def _left(certificate: Certificate) -> str:
     days = certificate.days_left
-    return "expired" if days < 0 else f"{counted(days, 'day')} left"
+    return (
+        f"expired {counted(-days, 'day')} ago"
+        if days < 0
+        else f"{counted(days, 'day')} left"
+    )
 
 
 def _certificate_line(one: Certificate) -> str:

@@ -383,6 +383,14 @@ SITE: Variable[str] = Variable(
     concern="site_identity",
     settings=("UNDERSTACK_SITE",),
 )
+DB_IDENTITY_MAP: Variable[bool] = Variable(
+    "UNDERSTACK_DB_IDENTITY_MAP",
+    Flag(),
+    False,
+    "`true` where PostgreSQL maps the CN of client certificates to other users "
+    "(pg_ident.conf): `check` then takes a CN that is not `NAUTOBOT_DB_USER`.",
+    concern="certificates",
+)
 ROLE: Variable[str | None] = Variable(
     "UNDERSTACK_ROLE",
     Choice("a role", ("web", "worker", "beat", "site-worker")),

@@ -43,7 +43,7 @@ def database(host="db.example.org", *, engine="postgresql", **options):
 def test_a_clean_environment_has_no_problem():
     env = {"PATH": "/usr/bin", "NAUTOBOT_REDIS_PORT": "6379", "NAUTOBOT_ROOT": "/opt"}
 
-    assert check_environment(database(), env) == []
+    assert check_environment(database(sslmode="verify-full"), env) == []
 
 
 def test_every_kind_of_trouble_is_looked_for():
@@ -546,6 +546,76 @@ def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count)
 # --- roles ---------------------------------------------------------------------
 
 
+FAR = {
+    "DATABASES": {"default": {"HOST": "db.example.org"}},
+    "CACHES": {"default": {"LOCATION": "rediss://redis.example.org:6379/1"}},
+    "CELERY_BROKER_URL": "rediss://redis.example.org:6379/0",
+}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"UNDERSTACK_PARTITION": "a", "UNDERSTACK_SITE": "b", "CELERY_TASK_QUEUES": q}
+        for q in ("a", "b", "default,b")
+    ],
+    ids=["partition", "site", "site and default"],
+)
+def test_queue_of_a_site_worker_is_its_partition_or_its_site(env):
+    assert check_role(FAR, env, role="site-worker") == []
+    assert check_role(FAR, env | {"CELERY_TASK_QUEUES": "c"}, role="site-worker") != []
+
+
+@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.1", "/run/postgresql"])
+def test_site_worker_without_hosts_is_an_error(host):
+    env = {"UNDERSTACK_PARTITION": "a", "CELERY_TASK_QUEUES": "a"}
+    settings = {
+        "DATABASES": {"default": {"HOST": host}},
+        "CACHES": {"default": {"LOCATION": "redis://localhost:6379/1"}},
+    }
+    remedy = "Set it to the name by which the gateway of the global cluster is reached."
+
+    assert lines(check_role(settings, env, role="site-worker")) == [
+        f"NAUTOBOT_DB_HOST: it is unset, so a site worker would connect to "
+        f"{host or 'a socket'} in its own pod. {remedy}",
+        "NAUTOBOT_REDIS_HOST: it is unset, so a site worker would connect to localhost "
+        f"in its own pod. {remedy}",
+    ]
+
+
+def test_client_certificate_without_a_database_user_is_an_error():
+    settings = database(sslmode="verify-full", sslcert="/c", sslkey="/k")
+
+    assert lines(check_database_identity(settings)) == [
+        "NAUTOBOT_DB_USER: it is unset, so the name of the operating system's user is "
+        "sent with the client certificate. Set NAUTOBOT_DB_USER to the CN of the "
+        "client certificate."
+    ]
+    settings["DATABASES"]["default"]["USER"] = "app"
+    assert check_database_identity(settings) == []
+
+
+def test_database_without_an_sslmode_is_a_warning():
+    (problem,) = check_database_identity(database())
+
+    assert (problem.code, problem.severity) == ("db-sslmode-unset", "warning")
+    assert check_database_identity(database(host="localhost")) == []
+    assert check_database_identity(database(sslmode="disable")) == []
+
+
+def test_log_level_of_the_chart_is_not_warned_about():
+    assert check_unused_values({"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
+
+
+def test_switch_that_cannot_be_read_is_not_followed_by_what_it_switches():
+    env = {
+        "UNDERSTACK_CONNECTION_PROFILE": "wam",
+        "UNDERSTACK_DB_KEEPALIVES_IDLE": "60",
+    }
+
+    assert check_unused_values(env) == []
+
+
 @pytest.mark.parametrize(
     ("env", "sentences"),
     [
@@ -562,16 +632,18 @@ def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count)
         pytest.param(
             {"CELERY_TASK_QUEUES": "dfw3"},
             [
-                "UNDERSTACK_PARTITION: a site worker has to know its partition. Set it "
-                "to the partition of the site (cluster-data ConfigMap)."
+                "UNDERSTACK_PARTITION: it is unset, and a site worker must know its "
+                "partition. Set it to the partition of the site (cluster-data "
+                "ConfigMap)."
             ],
             id="no partition",
         ),
         pytest.param(
             {"UNDERSTACK_PARTITION": "dfw3"},
             [
-                "CELERY_TASK_QUEUES: it does not have the queue dfw3 of the site. Add "
-                "dfw3 to taskQueues of the worker in the chart's values."
+                "CELERY_TASK_QUEUES: it is unset, so it does not have the queue dfw3 "
+                "of the site. Add dfw3 to taskQueues of the worker in the chart's "
+                "values."
             ],
             id="no queues",
         ),
@@ -615,13 +687,13 @@ def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count)
         ),
     ],
 )
-def test_a_site_worker_wants_its_partition_and_queue(env, sentences):
-    assert lines(check_role(env, role="site-worker")) == sentences
+def test_site_worker_wants_its_partition_and_queue(env, sentences):
+    assert lines(check_role(FAR, env, role="site-worker")) == sentences
 
 
 @pytest.mark.parametrize("role", [None, "web", "worker", "beat"])
 def test_other_roles_want_neither(role):
-    assert check_role({}, role=role) == []
+    assert check_role({}, {}, role=role) == []
 
 
 @pytest.mark.parametrize("role", [None, "web", "worker", "beat", "site-worker"])

@@ -167,8 +167,13 @@ def test_a_ca_file_to_be_replaced_need_not_lose_anything_first(tmp_path, mounted
     ]
 
 
-def test_a_user_that_is_not_the_common_name_is_told(mounted):
-    found = inspect_environment({**mounted, "NAUTOBOT_DB_USER": "nautobot"})
+def test_user_that_is_not_the_common_name_is_an_error_unless_names_are_mapped(mounted):
+    env = {**mounted, "NAUTOBOT_DB_USER": "nautobot"}
+    found = inspect_environment(env)
+    mapped = {**env, "UNDERSTACK_DB_IDENTITY_MAP": "true"}
+
+    assert [problem.severity for problem in found.problems] == ["error"]
+    assert inspect_environment(mapped).problems == []
 
     assert [str(problem) for problem in found.problems] == [
         "NAUTOBOT_DB_SSLCERT: the certificate in "

@@ -61,7 +61,7 @@ def test_expired_certificate_has_no_days_left():
     expired = CERTIFICATE._replace(seen_at=END + timedelta(days=2))
 
     assert inspection_text(Inspection([], [expired]), Terminal()).endswith(
-        "2029-11-21T04:21:00Z, expired\n0 errors, 0 warnings\n"
+        "2029-11-21T04:21:00Z, expired 2 days ago\n0 errors, 0 warnings\n"
     )
 
 
@@ -147,7 +147,8 @@ def test_table_of_problems_is_never_wider_than_the_terminal(width):
 
 
 @pytest.mark.parametrize(
-    ("days", "words"), [(-1, "expired"), (0, "0 days left"), (1, "1 day left")]
+    ("days", "words"),
+    [(-1, "expired 1 day ago"), (0, "0 days left"), (1, "1 day left")],
 )
 def test_days_left_are_counted_in_words(days, words):
     certificate = CERTIFICATE._replace(seen_at=END - timedelta(days=days))
