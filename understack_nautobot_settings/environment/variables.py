@@ -328,6 +328,15 @@ CACHES_BACKEND: Variable[str] = Variable(
 
 # --- plugins -------------------------------------------------------------------
 
+DEFAULT_PLUGINS: Variable[bool] = Variable(
+    "UNDERSTACK_DEFAULT_PLUGINS",
+    Flag(),
+    True,
+    "`off` keeps the open-source defaults (`nautobot_plugin_nornir`, "
+    "`nautobot_golden_config`) out, which otherwise load where they are installed.",
+    concern="plugins",
+    settings=("PLUGINS", "PLUGINS_CONFIG"),
+)
 EXTRA_PLUGINS: Variable[tuple[str, ...]] = Variable(
     "NAUTOBOT_EXTRA_PLUGINS",
     Names(),
@@ -349,7 +358,8 @@ EXTRA_PLUGINS_CONFIG: Variable[str | None] = Variable(
     JsonObject(),
     None,
     "JSON object, plugin name to configuration, deep-merged into `PLUGINS_CONFIG`. "
-    "`${NAME}` in a string value becomes the variable of that name.",
+    "`${NAME}` in a string value becomes the variable of that name, `${NAME|int}` "
+    "alone in its string with that type.",
     concern="plugins",
     settings=("PLUGINS_CONFIG",),
     secret=True,

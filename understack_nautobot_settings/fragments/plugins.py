@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from typing import Any
 
 from understack_nautobot_settings.environment import codes as environment_codes
@@ -59,67 +61,54 @@ _BASE = "PLUGINS_CONFIG"
 def is_installed(name: str) -> bool:
     """Tell whether a module can be found, importing nothing.
 
-    Asks the finders of the import system as an import would, one part of a
-    dotted name after the other, without running the packages around it. A
-    directory without Python files of its own (a namespace package) is not
-    installed: any folder on the path would be. Where a finder fails, only the
-    import can tell, so the answer is yes and the import gives the reason.
+    Asks `importlib.util.find_spec` for the first part of a dotted name and looks for
+    the others in its path, so that no package around it runs. A directory without
+    Python files of its own (a namespace package) is not installed: any folder on the
+    path would be. Where a finder fails, only the import can tell, so the answer is
+    yes and the import gives the reason.
 
     Args:
         name: Dotted module name.
     """
-    loaded = sys.modules.get(name)
-    if loaded is None and name in sys.modules:
+    loaded = sys.modules.get(name, sys)
+    if loaded is None:
         # None is how an import is forbidden.
         return False
-    if getattr(loaded, "__file__", None) or _is_package_on_path(name):
+    if loaded is not sys and getattr(loaded, "__path__", None) is None:
         return True
+    first, *inner = name.split(".")
     try:
-        spec = _spec(name)
+        spec = find_spec(first)
+        for part in inner:
+            # By the last part and the path: PathFinder would look for the package
+            # around a directory in sys.modules, where it need not be.
+            path = spec.submodule_search_locations if spec else None
+            spec = None if path is None else PathFinder.find_spec(part, path)
+    except ValueError:
+        # Made in memory, without a spec.
+        return name in sys.modules
     except Exception:  # noqa: BLE001 - a finder may raise anything
         return True
-    if spec is None:
-        return loaded is not None
-    return spec.loader is not None
-
-
-def _is_package_on_path(name: str) -> bool:
-    """Tell whether a package is where most are: much faster than its spec."""
-    return "." not in name and any(
-        os.path.isfile(f"{directory or '.'}/{name}/__init__.py")
-        # What is installed comes last.
-        for directory in reversed(sys.path)
+    # A directory has a path, but no origin.
+    return spec is not None and not (
+        spec.origin is None and spec.submodule_search_locations is not None
     )
 
 
-def _spec(name: str) -> Any:
-    """Return the module spec of a dotted name, None where nothing is found."""
-    spec = path = None
-    whole = ""
-    for part in name.split("."):
-        whole = f"{whole}.{part}" if whole else part
-        spec = _found(whole, part, path)
-        package = sys.modules.get(whole)
-        path = getattr(package, "__path__", None)
-        if path is None and spec is not None:
-            path = spec.submodule_search_locations
-        if path is None:
-            break
-    return spec if whole == name else None
+def modules_of_distribution(name: str) -> tuple[str, ...]:
+    """Return the packages that an installed distribution brings, none if there is none.
 
+    Args:
+        name: As ``pip`` takes it: ``nautobot-welcome-wizard``.
+    """
+    from importlib import metadata
 
-def _found(whole: str, part: str, path: Any) -> Any:
-    for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
-        if find_spec is None:
-            continue
-        # For a directory, PathFinder looks up the package around it in sys.modules,
-        # where it need not be; it finds the same by the last part and the path.
-        by_path = path is not None and getattr(finder, "__name__", "") == "PathFinder"
-        spec = find_spec(part if by_path else whole, path)
-        if spec is not None:
-            return spec
-    return None
+    try:
+        files = metadata.distribution(name).files or ()
+    except (metadata.PackageNotFoundError, ValueError):
+        return ()
+    packages = (file.parts[0] for file in files if file.match("?*/__init__.py"))
+    return tuple(dict.fromkeys(one for one in packages if _is_module_name(one)))
 
 
 def plugin_settings(
@@ -128,29 +117,32 @@ def plugin_settings(
     *,
     problems: list[Problem] | None = None,
     find: Callable[[str], bool] = is_installed,
+    modules_of: Callable[[str], tuple[str, ...]] = modules_of_distribution,
 ) -> dict[str, Any]:
     """Return the plugins that Nautobot loads, and their configuration.
 
-    Plugins: those of the base, the open-source defaults that are installed, then
-    the extra ones that are installed, each once. A plugin that is installed and
-    breaks on import stays, so that Nautobot raises the real error.
+    Plugins: those of the base, the open-source defaults that are installed (none
+    with ``UNDERSTACK_DEFAULT_PLUGINS=off``), then the extra ones that are installed,
+    each once. One that breaks on import stays, so that Nautobot raises the real
+    error.
 
     Configuration, a later layer over an earlier one, objects merged and all else
-    replaced: the defaults of the plugins that this adds, the base, and the JSON of
+    replaced: the defaults of the plugins added here, the base, and the JSON of
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG`` (or of the file that
     ``NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE`` names), in which references to
-    environment variables are expanded: values are text there, whatever they hold.
+    environment variables are expanded as `environment.expansion` says.
 
     An exception raised from here holds none of the JSON and no expanded value;
     its traceback leads to frames that hold the arguments, `env` among them.
 
     Args:
-        settings: The settings module as a mapping; reads ``PLUGINS`` and
-            ``PLUGINS_CONFIG``, changes nothing. No part of ``PLUGINS_CONFIG`` is
-            returned, since Nautobot writes into the result.
+        settings: The settings module as a mapping; reads ``PLUGINS``,
+            ``EXTRA_PLUGINS`` and ``PLUGINS_CONFIG``, changes nothing. No part of
+            ``PLUGINS_CONFIG`` is returned, since Nautobot writes into the result.
         env: The environment; also what references in the JSON name.
         problems: Collects problems instead of raising them.
         find: Tells whether a module is installed.
+        modules_of: Tells which packages a distribution brings.
 
     Returns:
         ``{"PLUGINS": [...], "PLUGINS_CONFIG": {...}}``
@@ -163,30 +155,32 @@ def plugin_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        given = well_formed(settings, found, "PLUGINS")
+        given = well_formed(settings, found, "PLUGINS", "EXTRA_PLUGINS")
         base = list(dict.fromkeys(given.get("PLUGINS", ())))
-        extra = _valid(read)
-        missing = [name for name in extra if name not in base and not find(name)]
-        _report_missing(missing, read)
-        defaults = [name for name in DEFAULTS if name in base or find(name)]
-        loaded = [name for name in extra if name not in missing]
-        names = list(dict.fromkeys([*base, *defaults, *loaded]))
+        # Nautobot adds these to PLUGINS when the file has run.
+        later = [*base, *given.get("EXTRA_PLUGINS", ())]
+        extra = [name for name in _valid(read, modules_of) if name not in later]
+        missing = [name for name in extra if not find(name)]
+        _report_missing(missing, read, modules_of)
+        wanted = DEFAULTS if read(variables.DEFAULT_PLUGINS) else ()
+        added = [name for name in wanted if name not in later and find(name)]
+        added += [name for name in extra if name not in (*missing, *added)]
         return {
-            "PLUGINS": names,
+            "PLUGINS": [*base, *added],
             "PLUGINS_CONFIG": _configuration(
-                names, base, missing, settings.get("PLUGINS_CONFIG"), read
+                added, later, missing, settings.get("PLUGINS_CONFIG"), read
             ),
         }
 
 
-def _valid(read: Reader) -> list[str]:
+def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[str]:
     names = read(variables.EXTRA_PLUGINS)
     valid = []
     for name in dict.fromkeys(names):
         if _is_module_name(name):
             valid.append(name)
             continue
-        mended = name.replace("-", "_")
+        mended = [*modules_of(name), name.replace("-", "_")][0]
         remedy = "Use names as Python imports them, separated by commas."
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
@@ -206,10 +200,12 @@ def _is_module_name(name: str) -> bool:
     )
 
 
-def _report_missing(missing: list[str], read: Reader) -> None:
+def _report_missing(
+    missing: list[str], read: Reader, modules_of: Callable[[str], tuple[str, ...]]
+) -> None:
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
-        nearest = _nearest(name, DEFAULTS)
+        nearest = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
         hint = "Install it in the image, or correct the name."
         if nearest:
             hint = f"Correct the name to {nearest}, or install it in the image."
@@ -230,8 +226,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _configuration(
-    names: list[str],
-    listed: list[str],
+    added: list[str],
+    later: list[str],
     missing: list[str],
     plugins_config: Mapping[str, Any] | None,
     read: Reader,
@@ -246,6 +242,7 @@ def _configuration(
             )
         )
         plugins_config = {}
+    names = [*later, *added]
     left_over = {
         name: value
         for name, value in plugins_config.items()
@@ -258,15 +255,8 @@ def _configuration(
     base = _objects(plugins_config, _BASE, read)
     # Who lists one of them configures it: a default might replace what its own code
     # does without one, as with the credentials of nautobot_plugin_nornir.
-    defaults = {
-        name: config
-        for name, config in DEFAULTS.items()
-        if name in names and name not in listed
-    }
-    merged = layered(defaults, base)
-    for name, config in extra.items():
-        # The parsed JSON is nobody else's: only what is merged is copied.
-        merged[name] = layered(merged[name], config) if name in merged else config
+    defaults = {name: config for name, config in DEFAULTS.items() if name in added}
+    merged = layered(defaults, base, extra)
     for name in [*merged, *left_over]:
         # What is not installed was reported already.
         if name not in names and name not in missing:

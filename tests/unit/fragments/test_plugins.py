@@ -18,6 +18,7 @@ from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import plugin_settings
 from understack_nautobot_settings.fragments.plugins import is_installed
+from understack_nautobot_settings.fragments.plugins import modules_of_distribution
 
 NORNIR = {
     "nornir_settings": {
@@ -204,6 +205,55 @@ def test_a_name_that_cannot_be_imported_is_an_error(name, remedy):
     )
 
 
+def distribution(name):
+    return {"nautobot-welcome-wizard": ("welcome_wizard",)}.get(
+        name.replace("_", "-"), ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            "nautobot-welcome-wizard",
+            "'nautobot-welcome-wizard' is not a module name. "
+            "Use the name as Python imports it, such as welcome_wizard.",
+        ),
+        (
+            "nautobot_welcome_wizard",
+            "'nautobot_welcome_wizard' is not installed and is skipped. "
+            "Correct the name to welcome_wizard, or install it in the image.",
+        ),
+    ],
+)
+def test_name_of_a_distribution_is_answered_with_its_module(name, line):
+    problems = []
+
+    plugin_settings(
+        {},
+        {"NAUTOBOT_EXTRA_PLUGINS": name},
+        find=nothing,
+        modules_of=distribution,
+        problems=problems,
+    )
+
+    assert [str(problem) for problem in problems] == [f"NAUTOBOT_EXTRA_PLUGINS: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "modules"),
+    [
+        ("iniconfig", ("iniconfig",)),
+        ("IniConfig", ("iniconfig",)),
+        ("no-such-distribution", ()),
+        ("", ()),
+        ("a b/../c", ()),
+    ],
+)
+def test_modules_of_a_distribution_are_its_packages(name, modules):
+    assert modules_of_distribution(name) == modules
+
+
 # --- what is installed -------------------------------------------------------------
 
 
@@ -287,14 +337,6 @@ def test_a_module_made_in_memory_is_installed(monkeypatch):
     assert is_installed("made_in_memory.other") is False
 
 
-def test_a_package_already_loaded_says_where_its_modules_are(folder, monkeypatch):
-    package = types.ModuleType("loaded")
-    package.__path__ = [str(folder / "regular")]
-    monkeypatch.setitem(sys.modules, "loaded", package)
-
-    assert is_installed("loaded.inner") is True
-
-
 def test_a_module_that_may_not_be_imported_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "json", None)
 
@@ -312,7 +354,7 @@ class Finder:
 def test_other_finders_are_asked_as_an_import_would(monkeypatch):
     """Editable installs are found this way."""
     finder = Finder(lambda name: ModuleSpec(name, object()) if name == "ed" else None)
-    monkeypatch.setattr(sys, "meta_path", [object(), finder])
+    monkeypatch.setattr(sys, "meta_path", [finder])
 
     assert is_installed("ed") is True
     assert is_installed("ed.inner") is False
@@ -330,15 +372,13 @@ def test_what_a_finder_cannot_tell_the_import_has_to(monkeypatch):
 
 def test_nothing_is_imported_or_printed_in_a_process(folder):
     code = (
-        # What names the nearest spelling is the library's own.
-        "import difflib, sys\n"
+        "import sys\n"
         "from understack_nautobot_settings.fragments.plugins import plugin_settings\n"
-        "before = {*sys.modules}\n"
         "names = 'os,this,antigravity,regular.inner,nowhere'\n"
         "env = {'NAUTOBOT_EXTRA_PLUGINS': names}\n"
         "problems = []\n"
         "print(plugin_settings({}, env, problems=problems)['PLUGINS'])\n"
-        "print(sorted({*sys.modules} - before))"
+        "print([name for name in names.split(',')[1:] if name in sys.modules])"
     )
     root = Path(__file__).parents[3]
 
@@ -397,6 +437,48 @@ def test_the_environment_lies_over_the_base_and_the_base_over_the_defaults():
             "mine": {"list": [2], "kept": True},
             "other": {},
         },
+    }
+
+
+@pytest.mark.parametrize("setting", ["PLUGINS", "EXTRA_PLUGINS"])
+def test_app_that_the_file_lists_is_left_to_the_file(setting):
+    """Its configuration, in the file or none, is what Nautobot gets."""
+    base = {
+        setting: ["nautobot_golden_config"],
+        "PLUGINS_CONFIG": {"nautobot_golden_config": {"enable_backup": False}},
+    }
+    problems = []
+
+    settings = plugin_settings(
+        base, {}, find="nautobot_golden_config".__eq__, problems=problems
+    )
+
+    assert settings == {
+        "PLUGINS": base.get("PLUGINS", []),
+        "PLUGINS_CONFIG": base["PLUGINS_CONFIG"],
+    }
+    assert problems == []
+
+
+@pytest.mark.parametrize("off", ["off", "false", "0"])
+def test_default_plugins_off_keeps_both_out(off):
+    env = {"UNDERSTACK_DEFAULT_PLUGINS": off}
+
+    assert plugin_settings({"PLUGINS": ["mine"]}, env, find=everything) == {
+        "PLUGINS": ["mine"],
+        "PLUGINS_CONFIG": {},
+    }
+
+
+def test_default_plugin_asked_for_by_name_loads_with_its_configuration():
+    env = {
+        "UNDERSTACK_DEFAULT_PLUGINS": "off",
+        "NAUTOBOT_EXTRA_PLUGINS": "nautobot_golden_config",
+    }
+
+    assert plugin_settings({}, env, find=everything) == {
+        "PLUGINS": ["nautobot_golden_config"],
+        "PLUGINS_CONFIG": {"nautobot_golden_config": GOLDEN},
     }
 
 
