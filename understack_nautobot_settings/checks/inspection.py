@@ -30,7 +30,6 @@ from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
-from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
@@ -106,7 +105,7 @@ def inspect_environment(
     judge = partial(_judged, clock=clock) if with_files else no_files
     if file is None:
         base = base_settings(env) if namespace is None else namespace
-        evaluation = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
+        evaluation = evaluate(base, env, check_files=judge)
         settings = {**base, **evaluation.settings}
         found = evaluation.problems
     else:

@@ -19,7 +19,6 @@ from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
-from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
@@ -78,7 +77,7 @@ def settings_provenance(
     """
     base = base_settings(env) if namespace is None else namespace
     judge = check_certificates if with_files else no_files
-    settings, problems = evaluate(base, env, check_files=judge, libpq=libpq_of_wheels)
+    settings, problems = evaluate(base, env, check_files=judge)
     problems = list(settled([*check_nautobot_values(env), *problems]))
     given = _given(env)
     origins = _Origins(base, env, given)

@@ -20,7 +20,6 @@ from understack_nautobot_settings.certificates import codes as certificates_code
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.libpq import libpq_of_wheels
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
@@ -233,7 +232,7 @@ def _ways(
         with lock:
             if not evaluated:
                 base = nautobot_settings(env)
-                evaluation = evaluate(base, env, libpq=libpq_of_wheels)
+                evaluation = evaluate(base, env)
                 problems = evaluation.problems
                 if problems:
                     from understack_nautobot_settings.checks.environment import (
