@@ -27,10 +27,10 @@ SECRETS = {
     "UNDERSTACK_REDIS_MTLS": "off",
 }
 CONFIG = "NAUTOBOT_EXTRA_PLUGINS_CONFIG"
-MODES = "Use {}, or disable for plain text."
+MODES = "Use verify-full, verify-ca or require; disable for plain TCP."
 IN_CLEAR = (
     "is refused: it falls back to plain text when the server, or whoever answers in "
-    "its place, refuses TLS. " + MODES.format("verify-full, verify-ca or require")
+    "its place, refuses TLS. " + MODES
 )
 URL_TLS = (
     "which beats or drops the configured TLS. Remove it and use "
@@ -47,22 +47,23 @@ REFUSED = [
         1,
         "misspelt",
         {"NAUTOBOT_DB_SSLMODE": "verify_full"},
-        "NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        + MODES.format("verify-full, verify-ca or require"),
+        "NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid sslmode. "
+        "Did you mean verify-full? (Also valid: verify-ca, require; disable for plain "
+        "TCP.)",
     ),
     row(
         1,
         "wrong case",
         {"NAUTOBOT_DB_SSLMODE": "Verify-CA"},
-        "NAUTOBOT_DB_SSLMODE: 'Verify-CA' is not an sslmode. "
-        + MODES.format("verify-ca, verify-full or require"),
+        "NAUTOBOT_DB_SSLMODE: 'Verify-CA' is not a valid sslmode. "
+        "Did you mean verify-ca? (Also valid: verify-full, require; disable for plain "
+        "TCP.)",
     ),
     row(
         1,
         "a truth value",
         {"NAUTOBOT_DB_SSLMODE": "true"},
-        "NAUTOBOT_DB_SSLMODE: 'true' is not an sslmode. "
-        + MODES.format("verify-full, verify-ca or require"),
+        "NAUTOBOT_DB_SSLMODE: 'true' is not a valid sslmode. " + MODES,
     ),
     row(
         1,
@@ -80,7 +81,7 @@ REFUSED = [
         3,
         "an unknown requirement",
         {"NAUTOBOT_REDIS_SSL_CERT_REQS": "yes"},
-        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'yes' is not a certificate requirement. "
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'yes' is not a valid certificate requirement. "
         "Use required, optional or none.",
     ),
     row(

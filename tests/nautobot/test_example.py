@@ -261,8 +261,8 @@ def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
     assert done.returncode != 0
     assert (
         "understack_nautobot_settings.problems.SettingsError: NAUTOBOT_DB_SSLMODE: "
-        "'verify_full' is not an sslmode. Use verify-full, verify-ca or require, or "
-        "disable for plain text. [value-invalid]"
+        "'verify_full' is not a valid sslmode. Did you mean verify-full? (Also "
+        "valid: verify-ca, require; disable for plain TCP.) [value-invalid]"
     ) in done.stderr.splitlines()
     assert "canary" not in done.stderr + done.stdout
 

@@ -20,7 +20,10 @@ from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
+from understack_nautobot_settings.environment.kinds import FALSE_WORDS
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
@@ -197,12 +200,13 @@ def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
 def _refused(name: str, text: str, noun: str, remedy: str) -> Problem:
     if name.endswith("_PORT") and text.lower().startswith(_SERVICE_SCHEMES):
         return _service_link(name, text)
-    shown = echo(text) if text.strip() else "an empty value"
+    known = (*TRUE_WORDS, *FALSE_WORDS) if noun == "a boolean" else ()
+    value = shown(text, known) if text.strip() else "an empty value"
     if noun == "JSON":
-        shown = "the value"
+        value = "the value"
     return codes.NAUTOBOT_VALUE_INVALID.problem(
         name,
-        f"{shown} is not {noun}, and Nautobot stops at it.",
+        f"{value} is not {noun}, and Nautobot stops at it.",
         f"{remedy}, or remove the variable.",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -20,7 +21,19 @@ FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
 # int() refuses thousands of them.
-_MOST_DIGITS = 100
+_MOST_DIGITS = 30
+_COMMON_WORDS = {
+    *("auto", "default", "none", "null", "undefined", "unset", "optional", "verify"),
+    *("enable", "enabled", "disable", "disabled", "inf", "infinity", "nan"),
+    *TRUE_WORDS,
+    *FALSE_WORDS,
+}
+_HARMLESS = re.compile(
+    r"[-+]?[0-9]{0,6}([.,][0-9]{0,6}){0,3} ?"
+    r"(ms|s|m|h|d|w|secs?|seconds?|min|minutes?|hours?|days?|weeks?|months?|[kmg]i?b?)?"
+    r"|tcp://[0-9.]{7,15}:[0-9]{1,5}",
+    re.IGNORECASE,
+)
 QUOTES = ("'", '"')
 LETTERS_AND_DIGITS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -141,17 +154,17 @@ class Choice(Kind[str]):
         """Declare the words.
 
         Args:
-            noun: What a word is, with its article: ``"an sslmode"``.
+            noun: What a word is: ``"sslmode"``.
             words: The words that are taken.
             offered: The words that a remedy offers, best first; default all.
             refused: Words refused for a reason of their own, with the reason.
-            otherwise: What leaving the variable unset means, ends the remedy.
+            otherwise: What a word that is not offered is for, ends the remedy.
         """
         self.noun = noun
         self.words = tuple(words)
         self.offered = tuple(offered) or self.words
         self.refused = dict(refused or {})
-        self.otherwise = otherwise
+        self.otherwise = f"; {otherwise}" if otherwise else ""
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -162,20 +175,20 @@ class Choice(Kind[str]):
         """Return the word."""
         if text in self.words:
             return text
+        known = (*self.words, *self.refused)
+        value = shown(text, known)
         reason = self.refused.get(text.lower())
-        fact = f"{echo(text)} is not {self.noun}."
         if reason:
-            fact = f"{echo(text)} is refused: {reason}."
-        raise Invalid(fact, f"Use {self._offer(text)}{self.otherwise}.")
-
-    def _offer(self, text: str) -> str:
-        from difflib import get_close_matches
-
-        folded = text.lower().replace("_", "-").replace(" ", "-")
-        spelt = {word.lower(): word for word in self.words}
-        nearest = get_close_matches(folded, spelt, n=1, cutoff=0.6)
-        words = list(dict.fromkeys([*(spelt[word] for word in nearest), *self.offered]))
-        return one_of(words)
+            remedy = f"Use {one_of(self.offered)}{self.otherwise}."
+            raise Invalid(f"{value} is refused: {reason}.", remedy)
+        near = nearest(text, self.words)
+        others = [word for word in self.offered if word != near]
+        remedy = f"Use {one_of(self.offered)}{self.otherwise}."
+        if near:
+            aside = self.otherwise if near in self.offered else ""
+            also = f"Also valid: {', '.join(others)}{aside}."
+            remedy = f"Did you mean {near}? ({also})" if others else f"Use {near}."
+        raise Invalid(f"{value} is not a valid {self.noun}.", remedy)
 
 
 class Flag(Kind[bool]):
@@ -196,7 +209,8 @@ class Flag(Kind[bool]):
             return True
         if folded in FALSE_WORDS:
             return False
-        raise Invalid(f"{echo(text)} is neither true nor false.", "Use true or false.")
+        value = shown(text, (*TRUE_WORDS, *FALSE_WORDS))
+        raise Invalid(f"{value} is neither true nor false.", "Use true or false.")
 
 
 class Number(Kind[T]):
@@ -237,13 +251,10 @@ class Number(Kind[T]):
         # int() and float() take underscores, blanks, signs, exponents and nan.
         digits = text.replace(".", "", 0 if self.number is int else 1)
         if not (digits.isascii() and digits.isdecimal()):
-            raise Invalid(f"{echo(text)} is not {self._noun()}.", self._hint())
-        if len(digits) > _MOST_DIGITS:
-            raise Invalid("the number is out of range.", self._hint())
-        value = self.number(text)
-        if not self.least <= float(text) <= self.most:
-            raise Invalid(f"{echo(text)} is out of range.", self._hint())
-        return value
+            raise Invalid(f"{shown(text)} is not {self._noun()}.", self._hint())
+        if len(digits) > _MOST_DIGITS or not self.least <= float(text) <= self.most:
+            raise Invalid(f"{shown(text)} is out of range.", self._hint())
+        return self.number(text)
 
     def _noun(self) -> str:
         return "a whole number" if self.number is int else "a number"
@@ -300,10 +311,46 @@ class JsonObject(Kind[str]):
         return text
 
 
+def shown(text: str, known: Iterable[str] = ()) -> str:
+    """Return a value as a refusal shows it: in quotes where it looks harmless.
+
+    Somebody may have put a password where another value belongs. Shown is what looks
+    harmless: a number with a unit, what Kubernetes writes for a Service, a common
+    word, and a misspelling of a known one.
+
+    Args:
+        text: The value.
+        known: Words that the variable takes.
+
+    Returns:
+        The value in quotes, or ``the value``.
+    """
+    word = text.strip()
+    common = word.lower() in _COMMON_WORDS or _HARMLESS.fullmatch(word)
+    if common or (text.isprintable() and nearest(text, known)):
+        return repr(text)
+    return "the value"
+
+
 def echo(text: str) -> str:
-    """Return a value as an error line shows it: quoted, escaped, not too long."""
-    shown = text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"
-    return repr(shown)
+    """Return a name as an error line shows it: quoted, escaped, not too long."""
+    return repr(text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…")
+
+
+def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word that a text is a misspelling of, empty if there is none."""
+    from difflib import get_close_matches
+
+    spelt = {_folded(word): word for word in known}
+    if not text or len(text) > LONGEST_ECHO:
+        return ""
+    return next(
+        (spelt[one] for one in get_close_matches(_folded(text), spelt, 1, cutoff)), ""
+    )
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("_", "-").replace(" ", "-")
 
 
 def one_of(words: Iterable[str], conjunction: str = "or") -> str:

@@ -78,11 +78,11 @@ DB_USER: Variable[str | None] = Variable(
 DB_SSLMODE: Variable[str | None] = Variable(
     "NAUTOBOT_DB_SSLMODE",
     Choice(
-        "an sslmode",
+        "sslmode",
         ("verify-full", "verify-ca", "require", "disable"),
         offered=("verify-full", "verify-ca", "require"),
         refused={"prefer": _OPPORTUNISTIC, "allow": _OPPORTUNISTIC},
-        otherwise=", or disable for plain text",
+        otherwise="disable for plain TCP",
     ),
     None,
     "`verify-full` or `verify-ca`: mutual TLS with `sslcert`, `sslkey` and "
@@ -122,9 +122,8 @@ DB_SSLROOTCERT: Variable[str] = Variable(
 DB_SSLNEGOTIATION: Variable[str | None] = Variable(
     "NAUTOBOT_DB_SSLNEGOTIATION",
     Choice(
-        "an sslnegotiation",
+        "sslnegotiation",
         ("postgres", "direct"),
-        otherwise=", or leave it unset for libpq's own default",
     ),
     None,
     "`direct` starts TLS at once, which a TLS-passthrough gateway needs and which "
@@ -147,7 +146,7 @@ DB_EXTRA_OPTIONS: Variable[str | None] = Variable(
 
 REDIS_MTLS: Variable[str] = Variable(
     "UNDERSTACK_REDIS_MTLS",
-    Choice("a mode", ("auto", "on", "off")),
+    Choice("mode", ("auto", "on", "off")),
     "auto",
     "`auto`: mutual TLS where the CA file exists. `on`: a missing CA file is an "
     "error. `off`: no client certificate, and `redis://` stays plain.",
@@ -192,7 +191,7 @@ REDIS_SSL_KEYFILE: Variable[str] = Variable(
 )
 REDIS_SSL_CERT_REQS: Variable[str] = Variable(
     "NAUTOBOT_REDIS_SSL_CERT_REQS",
-    Choice("a certificate requirement", ("required", "optional", "none")),
+    Choice("certificate requirement", ("required", "optional", "none")),
     "required",
     "Whether the Redis server certificate is verified (redis-py `ssl_cert_reqs`). "
     "`none` turns host name checking off as well and is warned about.",
@@ -226,7 +225,7 @@ REDIS_PASSWORD_ENCODED: Variable[bool] = Variable(
 )
 REDIS_SCHEME: Variable[str | None] = Variable(
     "NAUTOBOT_REDIS_SCHEME",
-    Choice("a Redis URL scheme", ("redis", "rediss", "unix")),
+    Choice("Redis URL scheme", ("redis", "rediss", "unix")),
     None,
     "Scheme of the URL that Nautobot builds; decides over `NAUTOBOT_REDIS_SSL`.",
     concern="redis_tls",
@@ -403,7 +402,7 @@ DB_IDENTITY_MAP: Variable[bool] = Variable(
 )
 ROLE: Variable[str | None] = Variable(
     "UNDERSTACK_ROLE",
-    Choice("a role", ("web", "worker", "beat", "site-worker")),
+    Choice("role", ("web", "worker", "beat", "site-worker")),
     None,
     "What the pod does; part of the `application_name` that PostgreSQL shows, and "
     "the default of `check --role`.",
@@ -559,9 +558,8 @@ HSTS_SECONDS: Variable[int] = Variable(
 LOG_FORMAT: Variable[str | None] = Variable(
     "UNDERSTACK_LOG_FORMAT",
     Choice(
-        "a log format",
+        "log format",
         ("json", "plain"),
-        otherwise=", or leave it unset for Nautobot's own logging",
     ),
     None,
     "`json` or `plain` lines through Nautobot's structlog set-up.",
@@ -575,7 +573,7 @@ LOG_FORMAT: Variable[str | None] = Variable(
 )
 LOG_LEVEL: Variable[str] = Variable(
     "NAUTOBOT_LOG_LEVEL",
-    Choice("a log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+    Choice("log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     "INFO",
     "Level of the log lines where `UNDERSTACK_LOG_FORMAT` is set.",
     concern="logs",
@@ -586,7 +584,7 @@ LOG_LEVEL: Variable[str] = Variable(
 
 CONNECTION_PROFILE: Variable[str] = Variable(
     "UNDERSTACK_CONNECTION_PROFILE",
-    Choice("a connection profile", ("lan", "wan")),
+    Choice("connection profile", ("lan", "wan")),
     "lan",
     "`wan` for workers that cross a gateway: keepalives, health checks, retries, "
     "a telling `application_name`, fewer round trips for a new connection.",

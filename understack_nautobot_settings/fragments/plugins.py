@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import os
+import re
 import sys
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -16,7 +17,9 @@ from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.expansion import expanded
 from understack_nautobot_settings.environment.json_objects import read_json_object
+from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import well_formed
@@ -56,6 +59,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """The open-source plugins that load when installed, with their configuration."""
 
 _BASE = "PLUGINS_CONFIG"
+# Few digits, and no character that only passwords have.
+_LETTERS = r"[A-Za-z_./ \[\]-]*"
+_NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
 
 
 def is_installed(name: str) -> bool:
@@ -187,7 +193,7 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
         read.problems.append(
             codes.PLUGIN_NAME_INVALID.problem(
                 variables.EXTRA_PLUGINS.name,
-                f"{echo(name)} is not a module name.",
+                f"{_shown(name)} is not a module name.",
                 remedy,
             )
         )
@@ -205,24 +211,27 @@ def _report_missing(
 ) -> None:
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
-        nearest = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
+        right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
         hint = "Install it in the image, or correct the name."
-        if nearest:
-            hint = f"Correct the name to {nearest}, or install it in the image."
+        if right:
+            hint = f"Correct the name to {right}, or install it in the image."
         if strict:
             code, fact = codes.PLUGIN_MISSING, "is not installed"
         else:
             code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
         read.problems.append(
-            code.problem(variables.EXTRA_PLUGINS.name, f"{echo(name)} {fact}.", hint)
+            code.problem(variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
         )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
+    return nearest(name.replace("-", "_"), known, cutoff=0.8)
 
-    folded = name.lower().replace("-", "_")
-    return next(iter(get_close_matches(folded, known, n=1, cutoff=0.8)), "")
+
+def _shown(name: str) -> str:
+    """Return a name in quotes, unless it looks like a token that was put there."""
+    looks_like_a_name = len(name) <= LONGEST_ECHO and _NAME.fullmatch(name)
+    return echo(name) if looks_like_a_name else "a name"
 
 
 def _configuration(
@@ -265,9 +274,9 @@ def _configuration(
 
 
 def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:
-    nearest = _nearest(str(name), names)
-    if nearest:
-        hint = f"Correct the name to {nearest}."
+    right = _nearest(str(name), names)
+    if right:
+        hint = f"Correct the name to {right}."
     elif name in DEFAULTS:
         hint = "Install it in the image, or remove its configuration."
     else:

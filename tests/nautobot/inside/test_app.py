@@ -90,8 +90,9 @@ def test_errors_and_warnings_have_stable_ids(monkeypatch):
     error = found["understack.value-invalid"]
     assert (error.level, error.msg, error.hint) == (
         checks.ERROR,
-        "NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode.",
-        "Use verify-full, verify-ca or require, or disable for plain text.",
+        "NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid sslmode.",
+        "Did you mean verify-full? (Also valid: verify-ca, require; disable for "
+        "plain TCP.)",
     )
     warnings = [one for one in found.values() if one.level == checks.WARNING]
     assert any("expire" in one.msg for one in warnings)

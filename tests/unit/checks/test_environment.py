@@ -121,14 +121,14 @@ def test_every_kind_of_trouble_is_looked_for():
         pytest.param(
             "NAUTOBOT_PER_PAGE_DEFAULTS",
             "25,fifty",
-            "'25,fifty' is not whole numbers separated by commas, and Nautobot stops "
+            "the value is not whole numbers separated by commas, and Nautobot stops "
             "at it. Use digits and commas, or remove the variable.",
             id="a list of numbers",
         ),
         pytest.param(
             "NAUTOBOT_NTC_SUPPORT_CONTRACT_EXPIRATION_DATE",
             "tomorrow",
-            "'tomorrow' is not a date, and Nautobot stops at it. Use the form "
+            "the value is not a date, and Nautobot stops at it. Use the form "
             "2026-11-22, or remove the variable.",
             id="a date",
         ),

@@ -112,8 +112,8 @@ def test_a_role_that_does_not_exist_is_told(mounted):
     env = {**mounted, "UNDERSTACK_ROLE": "siteworker"}
 
     assert [str(one) for one in inspect_environment(env).problems] == [
-        "UNDERSTACK_ROLE: 'siteworker' is not a role. Use site-worker, web, worker or "
-        "beat."
+        "UNDERSTACK_ROLE: 'siteworker' is not a valid role. Did you mean site-worker? "
+        "(Also valid: web, worker, beat.)"
     ]
 
 
@@ -197,6 +197,6 @@ def test_a_wrong_window_is_a_problem_like_any_other():
     found = inspect_environment({**KEY, "UNDERSTACK_EXPIRY_WARNING": "a month"})
 
     assert [str(problem) for problem in found.problems] == [
-        "UNDERSTACK_EXPIRY_WARNING: 'a month' is not a whole number. Use a whole "
+        "UNDERSTACK_EXPIRY_WARNING: the value is not a whole number. Use a whole "
         "number from 0 to 2147483647 (days)."
     ]

@@ -19,8 +19,9 @@ PROBLEMS = [
         "value-invalid",
         "error",
         "NAUTOBOT_DB_SSLMODE",
-        "'verify_full' is not an sslmode.",
-        "Use verify-full, verify-ca or require, or disable for plain text.",
+        "'verify_full' is not a valid sslmode.",
+        "Did you mean verify-full? (Also valid: verify-ca, require; disable for "
+        "plain TCP.)",
     ),
     Problem("libpq-variable", "warning", "PGHOSTADDR", "It is set.", ""),
 ]
@@ -39,8 +40,9 @@ CERTIFICATE = Certificate(
 
 def test_problems_in_a_pipe_are_one_line_each():
     assert inspection_text(Inspection(PROBLEMS, [CERTIFICATE]), Terminal()) == (
-        "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or disable for plain text.\n"
+        "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid "
+        "sslmode. Did you mean verify-full? (Also valid: verify-ca, require; disable "
+        "for plain TCP.)\n"
         "warning libpq-variable PGHOSTADDR: It is set.\n"
         "certificate /etc/nautobot/mtls/tls.crt (PostgreSQL): subject CN=app, issuer "
         "CN=understack-mtls-ca, serial 01AB, valid from 2026-11-22T04:21:00Z to "
@@ -72,7 +74,7 @@ def test_problems_on_a_terminal_are_a_table():
         "Problems                                  1 error, 1 warning\n"
         "────────────────────────────────────────────────────────────\n"
         "✗ NAUTOBOT_DB_SSLMODE                          value-invalid\n"
-        "  'verify_full' is not an sslmode.\n"
+        "  'verify_full' is not a valid sslmode.\n"
         "  → Use verify-full, verify-ca or require, or disable for\n"
         "    plain text.\n"
         "\n"

@@ -44,8 +44,9 @@ def test_check_without_problem_ends_0():
 def test_check_with_an_error_ends_1():
     assert run("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"}) == (
         1,
-        "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. "
-        "Use verify-full, verify-ca or require, or disable for plain text.\n"
+        "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid "
+        "sslmode. Did you mean verify-full? (Also valid: verify-ca, require; "
+        "disable for plain TCP.)\n"
         "1 error, 0 warnings\n",
         "",
     )

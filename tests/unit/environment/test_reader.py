@@ -14,6 +14,7 @@ from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import one_of
+from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import source
@@ -44,7 +45,7 @@ def read(kind, text, default=None, **options):
         (Names(), "a, b,,c ,", ("a", "b", "c")),
         (Names(" "), "a b", ("a", "b")),
         (JsonObject(), ' {"a": 1} ', '{"a": 1}'),
-        (Choice("a word", ["one", "two"]), " two\t", "two"),
+        (Choice("word", ["one", "two"]), " two\t", "two"),
     ],
 )
 def test_a_text_becomes_a_value(kind, text, value):
@@ -100,7 +101,7 @@ def test_blanks_are_a_password_like_any_other():
         (
             Number(int),
             "٣",
-            "'٣' is not a whole number. Use a whole number from 0 to 2147483647.",
+            "the value is not a whole number. Use a whole number from 0 to 2147483647.",
         ),
         (
             Path(),
@@ -143,19 +144,20 @@ def test_blanks_are_a_password_like_any_other():
             "the value holds bytes that are not UTF-8. Store it as UTF-8 text.",
         ),
         (
-            Choice("a word", ["one", "two"], otherwise=", or nothing"),
+            Choice("word", ["one", "two"], otherwise="three for nothing"),
             "twoo",
-            "'twoo' is not a word. Use two or one, or nothing.",
+            "'twoo' is not a valid word. "
+            "Did you mean two? (Also valid: one; three for nothing.)",
         ),
         (
-            Choice("a word", ["one", "two"], refused={"three": "it is too many"}),
+            Choice("word", ["one", "two"], refused={"three": "it is too many"}),
             "Three",
             "'Three' is refused: it is too many. Use one or two.",
         ),
         (
-            Choice("a word", ["one", "two"]),
+            Choice("word", ["one", "two"]),
             "x" * 100,
-            f"'{'x' * 59}…' is not a word. Use one or two.",
+            "the value is not a valid word. Use one or two.",
         ),
     ],
 )
@@ -164,13 +166,62 @@ def test_a_wrong_text_is_one_line_and_the_default(kind, text, line):
 
 
 @pytest.mark.parametrize(
-    "kind", [Flag(), Number(int), Number(float), Choice("a word", ["one"])]
+    "kind", [Flag(), Number(int), Number(float), Choice("word", ["one"])]
 )
 def test_the_value_of_a_secret_variable_is_not_repeated(kind):
     _, lines = read(kind, "canary", secret=True)
 
     assert len(lines) == 1
     assert lines[0].startswith("NAME: the value is not valid. Use ")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["hunter2", "c0rrect-h0rse", "s3cr3t", "9f86d081884c", "12345678901", "p@ss w0rd"],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Flag(),
+        Number(int),
+        Number(float),
+        Choice("sslmode", ["verify-full", "verify-ca", "require", "disable"]),
+        Choice("log level", ["DEBUG", "INFO", "WARNING"]),
+    ],
+    ids=["boolean", "integer", "number", "sslmode", "log level"],
+)
+def test_secret_put_into_a_wrong_variable_is_not_repeated(kind, secret):
+    _, (line,) = read(kind, secret)
+
+    assert secret not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "expected"),
+    [
+        ("verify_full", ["verify-full"], "'verify_full'"),
+        ("ture", ["true"], "'ture'"),
+        ("enabled", [], "'enabled'"),
+        ("15s", [], "'15s'"),
+        ("-1.5", [], "'-1.5'"),
+        ("30 seconds", [], "'30 seconds'"),
+        ("tcp://10.0.0.1:6379", [], "'tcp://10.0.0.1:6379'"),
+        ("tcp://user:pw@10.0.0.1:6379", [], "the value"),
+        ("verify\x1b-full", ["verify-full"], "the value"),
+        ("12345678", [], "the value"),
+    ],
+)
+def test_value_is_shown_where_it_looks_harmless(text, known, expected):
+    assert shown(text, known) == expected
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000, "9" * 400])
+@pytest.mark.parametrize("number", [int, float])
+def test_number_of_thousands_of_digits_is_refused_in_words(number, digits):
+    value, (line,) = read(Number(number, least=1, most=65535), digits)
+
+    assert value is None
+    assert line.startswith("NAME: the value is out of range. Use a ")
 
 
 SECRET = declared(FreeText(), secret=True, by_file=True)
@@ -329,7 +380,7 @@ ALL_KINDS = [
     Number(float),
     Names(),
     JsonObject(),
-    Choice("a word", ["one", "two"]),
+    Choice("word", ["one", "two"]),
 ]
 
 

@@ -518,7 +518,7 @@ def test_a_wrong_figure_is_refused():
         settings({"UNDERSTACK_DB_CONNECT_TIMEOUT": "soon"})
 
     assert sentences(refused.value) == (
-        "UNDERSTACK_DB_CONNECT_TIMEOUT: 'soon' is not a whole number. Use a whole "
+        "UNDERSTACK_DB_CONNECT_TIMEOUT: the value is not a whole number. Use a whole "
         "number from 1 to 2147483647 (seconds)."
     )
 

@@ -110,8 +110,8 @@ def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
         log_settings(BASE, env, structlog=structlog_set_up([]))
 
     assert sentences(caught.value) == (
-        "NAUTOBOT_LOG_LEVEL: 'warn' is not a log level. "
-        "Use WARNING, DEBUG, INFO, ERROR or CRITICAL."
+        "NAUTOBOT_LOG_LEVEL: 'warn' is not a valid log level. "
+        "Did you mean WARNING? (Also valid: DEBUG, INFO, ERROR, CRITICAL.)"
     )
 
 

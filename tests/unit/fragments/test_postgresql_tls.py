@@ -297,8 +297,8 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             },
             None,
             170005,
-            "NAUTOBOT_DB_SSLMODE: 'verify_full' is not an sslmode. Use verify-full, "
-            "verify-ca or require, or disable for plain text.",
+            "NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid sslmode. Did you mean "
+            "verify-full? (Also valid: verify-ca, require; disable for plain TCP.)",
         ),
         (
             {"NAUTOBOT_DB_PORT": "5432,x"},
@@ -311,7 +311,7 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             {"NAUTOBOT_DB_PORT": "9" * 5000},
             {"default": {"ENGINE": ENGINE, "PORT": "9" * 5000}},
             170005,
-            "NAUTOBOT_DB_PORT: the number is out of range. Use a whole number from 1 "
+            "NAUTOBOT_DB_PORT: the value is out of range. Use a whole number from 1 "
             "to 65535.",
         ),
         *(
@@ -486,13 +486,23 @@ def test_mysql_refuses_the_parameters_of_postgresql():
 
 OPPORTUNISTIC = (
     "it falls back to plain text when the server, or whoever answers in its place, "
-    "refuses TLS. Use verify-full, verify-ca or require, or disable for plain text."
+    "refuses TLS. Use verify-full, verify-ca or require; disable for plain TCP."
 )
 OFFERED = {
-    "verify-full": "verify-full, verify-ca or require",
-    "verify-ca": "verify-ca, verify-full or require",
-    "require": "require, verify-full or verify-ca",
-    "disable": "disable, verify-full, verify-ca or require",
+    "verify-full": (
+        "Did you mean verify-full? (Also valid: verify-ca, require; disable for plain "
+        "TCP.)"
+    ),
+    "verify-ca": (
+        "Did you mean verify-ca? (Also valid: verify-full, require; disable for plain "
+        "TCP.)"
+    ),
+    "require": (
+        "Did you mean require? (Also valid: verify-full, verify-ca; disable for plain "
+        "TCP.)"
+    ),
+    "disable": "Did you mean disable? (Also valid: verify-full, verify-ca, require.)",
+    "": "Use verify-full, verify-ca or require; disable for plain TCP.",
 }
 
 
@@ -514,15 +524,14 @@ def test_an_opportunistic_mode_is_refused_with_the_reason(word):
         ("required", "require"),
         ("REQUIRE", "require"),
         ("disabled", "disable"),
-        ("true", "verify-full"),
-        ("1", "verify-full"),
-        ("on", "verify-full"),
+        ("true", ""),
+        ("1", ""),
+        ("on", ""),
     ],
 )
 def test_a_misspelt_mode_is_refused_with_the_nearest_first(word, nearest):
     assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
-        f"NAUTOBOT_DB_SSLMODE: '{word}' is not an sslmode. Use {OFFERED[nearest]}, "
-        "or disable for plain text."
+        f"NAUTOBOT_DB_SSLMODE: '{word}' is not a valid sslmode. {OFFERED[nearest]}"
     )
 
 

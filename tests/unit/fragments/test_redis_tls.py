@@ -499,8 +499,8 @@ def test_tls_options_in_urls_of_the_settings_file_are_refused():
 
 def test_an_unknown_requirement_is_refused():
     assert refusal({"NAUTOBOT_REDIS_SSL_CERT_REQS": "CERT_NONE"}) == (
-        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a certificate requirement. "
-        "Use none, required or optional."
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a valid certificate "
+        "requirement. Did you mean none? (Also valid: required, optional.)"
     )
 
 
