@@ -1,0 +1,137 @@
+"""The variables of the connection to PostgreSQL."""
+
+from __future__ import annotations
+
+from understack_nautobot_settings.environment.kinds import Choice
+from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Path
+from understack_nautobot_settings.environment.kinds import Ports
+from understack_nautobot_settings.environment.kinds import Text
+from understack_nautobot_settings.environment.reader import Variable
+
+_OPPORTUNISTIC = (
+    "it falls back to plain text when the server, or whoever answers in its place, "
+    "refuses TLS"
+)
+
+DB_ENGINE: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_ENGINE",
+    Text(),
+    None,
+    "Django database backend. TLS is configured for PostgreSQL backends only.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.ENGINE",),
+    nautobots=True,
+)
+DB_NAME: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_NAME",
+    Text(),
+    None,
+    "Name of the database.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.NAME",),
+    nautobots=True,
+)
+DB_HOST: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_HOST",
+    Text(),
+    None,
+    "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
+    "the server certificate has to carry this name.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.HOST",),
+    nautobots=True,
+)
+DB_PORT: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_PORT",
+    Ports(),
+    None,
+    "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
+    "`5432,5433`.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.PORT",),
+    nautobots=True,
+)
+DB_USER: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_USER",
+    Text(),
+    None,
+    "PostgreSQL user. `pg_hba` method `cert` wants it to equal the CN of the client "
+    "certificate.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.USER",),
+    nautobots=True,
+)
+DB_SSLMODE: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_SSLMODE",
+    Choice(
+        "sslmode",
+        ("verify-full", "verify-ca", "require", "disable"),
+        offered=("verify-full", "verify-ca", "require"),
+        refused={"prefer": _OPPORTUNISTIC, "allow": _OPPORTUNISTIC},
+        otherwise="disable for plain TCP",
+    ),
+    None,
+    "`verify-full` or `verify-ca`: mutual TLS with `sslcert`, `sslkey` and "
+    "`sslrootcert`; `verify-full` also checks the host name. `require`: encryption "
+    "only, no client certificate, no verification. `disable`: plain TCP, said out "
+    "loud. Unset: no TLS option is set.",
+    concern="postgresql_tls",
+    settings=(
+        "DATABASES.default.OPTIONS.sslmode",
+        "DATABASES.default.OPTIONS.sslcertmode",
+    ),
+)
+DB_SSLCERT: Variable[str] = Variable(
+    "NAUTOBOT_DB_SSLCERT",
+    Path(),
+    "/etc/nautobot/mtls/tls.crt",
+    "Client certificate for PostgreSQL (libpq `sslcert`).",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.OPTIONS.sslcert",),
+)
+DB_SSLKEY: Variable[str] = Variable(
+    "NAUTOBOT_DB_SSLKEY",
+    Path(),
+    "/etc/nautobot/mtls/tls.key",
+    "Private key of the client certificate for PostgreSQL (libpq `sslkey`).",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.OPTIONS.sslkey",),
+)
+DB_SSLROOTCERT: Variable[str] = Variable(
+    "NAUTOBOT_DB_SSLROOTCERT",
+    Path(),
+    "/etc/nautobot/mtls/ca.crt",
+    "CA that signed the PostgreSQL server certificate (libpq `sslrootcert`).",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.OPTIONS.sslrootcert",),
+)
+DB_SSLNEGOTIATION: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_SSLNEGOTIATION",
+    Choice(
+        "sslnegotiation",
+        ("postgres", "direct"),
+    ),
+    None,
+    "`direct` starts TLS at once, which a TLS-passthrough gateway needs and which "
+    "saves a round trip. Needs sslmode `require` or stronger, libpq 17 in the image "
+    "and PostgreSQL 17.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.OPTIONS.sslnegotiation",),
+)
+DB_EXTRA_OPTIONS: Variable[str | None] = Variable(
+    "NAUTOBOT_DB_EXTRA_OPTIONS",
+    JsonObject(),
+    None,
+    "JSON object of further libpq parameters, merged into `OPTIONS`. It may not "
+    "contradict a TLS option above.",
+    concern="postgresql_tls",
+    settings=("DATABASES.default.OPTIONS",),
+)
+
+DB_FILES: dict[str, Variable[str]] = {
+    "sslcert": DB_SSLCERT,
+    "sslkey": DB_SSLKEY,
+    "sslrootcert": DB_SSLROOTCERT,
+}
+"""The files of libpq by their parameters."""
