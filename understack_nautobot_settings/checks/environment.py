@@ -24,6 +24,7 @@ from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import shown
+from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
@@ -41,51 +42,6 @@ from understack_nautobot_settings.text_files import read_bytes
 
 SITE_WORKER = "site-worker"
 WEB = "web"
-
-LIBPQ_VARIABLES = {
-    "PGAPPNAME": "application_name",
-    "PGCHANNELBINDING": "channel_binding",
-    "PGCLIENTENCODING": "client_encoding",
-    "PGCONNECT_TIMEOUT": "connect_timeout",
-    "PGDATABASE": "dbname",
-    "PGDATESTYLE": "the session's DateStyle",
-    "PGGEQO": "the session's geqo",
-    "PGGSSDELEGATION": "gssdelegation",
-    "PGGSSENCMODE": "gssencmode",
-    "PGGSSLIB": "gsslib",
-    "PGHOST": "host",
-    "PGHOSTADDR": "hostaddr",
-    "PGKRBSRVNAME": "krbsrvname",
-    "PGLOADBALANCEHOSTS": "load_balance_hosts",
-    "PGMAXPROTOCOLVERSION": "max_protocol_version",
-    "PGMINPROTOCOLVERSION": "min_protocol_version",
-    "PGOPTIONS": "options",
-    "PGPASSFILE": "passfile",
-    "PGPASSWORD": "password",
-    "PGPORT": "port",
-    "PGREQUIREAUTH": "require_auth",
-    "PGREQUIREPEER": "requirepeer",
-    "PGREQUIRESSL": "sslmode",
-    "PGSERVICE": "service",
-    "PGSERVICEFILE": "servicefile",
-    "PGSSLCERT": "sslcert",
-    "PGSSLCERTMODE": "sslcertmode",
-    "PGSSLCOMPRESSION": "sslcompression",
-    "PGSSLCRL": "sslcrl",
-    "PGSSLCRLDIR": "sslcrldir",
-    "PGSSLKEY": "sslkey",
-    "PGSSLMAXPROTOCOLVERSION": "ssl_max_protocol_version",
-    "PGSSLMINPROTOCOLVERSION": "ssl_min_protocol_version",
-    "PGSSLMODE": "sslmode",
-    "PGSSLNEGOTIATION": "sslnegotiation",
-    "PGSSLROOTCERT": "sslrootcert",
-    "PGSSLSNI": "sslsni",
-    "PGSYSCONFDIR": "the directory of the service file",
-    "PGTARGETSESSIONATTRS": "target_session_attrs",
-    "PGTZ": "the session's TimeZone",
-    "PGUSER": "user",
-}
-"""Variables of libpq 18, and the connection parameter that each one gives."""
 
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",

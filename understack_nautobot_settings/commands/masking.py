@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
 from understack_nautobot_settings.checks.provenance import Trail
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 

@@ -1,4 +1,4 @@
-"""Who uses libpq, and which one the process will use."""
+"""libpq: who uses it, which one the process will use, and which variables it reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,51 @@ DIRECT_SINCE = 170000
 
 SSLCERTMODE_SINCE = 160000
 """The libpq that knows ``sslcertmode``."""
+
+LIBPQ_VARIABLES = {
+    "PGAPPNAME": "application_name",
+    "PGCHANNELBINDING": "channel_binding",
+    "PGCLIENTENCODING": "client_encoding",
+    "PGCONNECT_TIMEOUT": "connect_timeout",
+    "PGDATABASE": "dbname",
+    "PGDATESTYLE": "the session's DateStyle",
+    "PGGEQO": "the session's geqo",
+    "PGGSSDELEGATION": "gssdelegation",
+    "PGGSSENCMODE": "gssencmode",
+    "PGGSSLIB": "gsslib",
+    "PGHOST": "host",
+    "PGHOSTADDR": "hostaddr",
+    "PGKRBSRVNAME": "krbsrvname",
+    "PGLOADBALANCEHOSTS": "load_balance_hosts",
+    "PGMAXPROTOCOLVERSION": "max_protocol_version",
+    "PGMINPROTOCOLVERSION": "min_protocol_version",
+    "PGOPTIONS": "options",
+    "PGPASSFILE": "passfile",
+    "PGPASSWORD": "password",
+    "PGPORT": "port",
+    "PGREQUIREAUTH": "require_auth",
+    "PGREQUIREPEER": "requirepeer",
+    "PGREQUIRESSL": "sslmode",
+    "PGSERVICE": "service",
+    "PGSERVICEFILE": "servicefile",
+    "PGSSLCERT": "sslcert",
+    "PGSSLCERTMODE": "sslcertmode",
+    "PGSSLCOMPRESSION": "sslcompression",
+    "PGSSLCRL": "sslcrl",
+    "PGSSLCRLDIR": "sslcrldir",
+    "PGSSLKEY": "sslkey",
+    "PGSSLMAXPROTOCOLVERSION": "ssl_max_protocol_version",
+    "PGSSLMINPROTOCOLVERSION": "ssl_min_protocol_version",
+    "PGSSLMODE": "sslmode",
+    "PGSSLNEGOTIATION": "sslnegotiation",
+    "PGSSLROOTCERT": "sslrootcert",
+    "PGSSLSNI": "sslsni",
+    "PGSYSCONFDIR": "the directory of the service file",
+    "PGTARGETSESSIONATTRS": "target_session_attrs",
+    "PGTZ": "the session's TimeZone",
+    "PGUSER": "user",
+}
+"""Variables of libpq 18, and the connection parameter that each one gives."""
 
 
 def is_postgresql(database: Mapping[str, Any]) -> bool:

@@ -5,7 +5,6 @@ import pytest
 from lab.certificates import Authority
 from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
 from understack_nautobot_settings.checks.codes import SERVICE_LINK
-from understack_nautobot_settings.checks.environment import LIBPQ_VARIABLES
 from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_database_identity
 from understack_nautobot_settings.checks.environment import check_environment
@@ -19,6 +18,7 @@ from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
 from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.environment.codes import VALUE_INVALID
+from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
 
