@@ -252,16 +252,12 @@ def _configuration(
         )
         plugins_config = {}
     names = [*later, *added]
-    left_over = {
-        name: value
-        for name, value in plugins_config.items()
-        # Nautobot reads only what it loads.
-        if value is None and name not in names
-    }
-    plugins_config = {
-        name: value for name, value in plugins_config.items() if name not in left_over
-    }
-    base = _objects(plugins_config, _BASE, read)
+    given = dict(plugins_config)
+    # Nautobot reads only what it loads.
+    left_over = dict.fromkeys(n for n in given if given[n] is None and n not in names)
+    for name in left_over:
+        del given[name]
+    base = _objects(given, _BASE, read)
     # Who lists one of them configures it: a default might replace what its own code
     # does without one, as with the credentials of nautobot_plugin_nornir.
     defaults = {name: config for name, config in DEFAULTS.items() if name in added}
