@@ -304,8 +304,8 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             {"NAUTOBOT_DB_PORT": "5432,x"},
             {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,x"}},
             170005,
-            "NAUTOBOT_DB_PORT: 'x' is not a whole number. Use a whole number from 1 "
-            "to 65535.",
+            "NAUTOBOT_DB_PORT: the value is not a whole number. Use a whole number "
+            "from 1 to 65535.",
         ),
         (
             {"NAUTOBOT_DB_PORT": "9" * 5000},
