@@ -61,6 +61,8 @@ PROFILES: Mapping[str, Mapping[str, str]] = {
     "by hand": {"UNDERSTACK_CONNECTION_PROFILE": "", BY_HAND: "1"},
 }
 POOLS = ("prefork", "threads", "solo")
+QUICK = "quick"
+"""Only the profile that a promise is made for, without a control."""
 EVERYTHING = ("clients", "prefork", "nautobot")
 DIRECTIONS: tuple[network.Direction, ...] = ("both", "in", "out")
 
@@ -177,18 +179,27 @@ def main() -> None:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY),
         }
-        promises = _clients(site, env) if "clients" in wanted else []
-        pools = [pool for pool in wanted if pool in POOLS]
-        promises += _workers(site, env, behind, Path(directory), pools)
+        profiles = ("wan",) if QUICK in wanted else tuple(PROFILES)
+        promises = _clients(site, env, profiles) if "clients" in wanted else []
+        workers = [
+            _Worker(profile, direction, pool)
+            for pool in wanted
+            if pool in POOLS
+            for profile in profiles
+            for direction in DIRECTIONS
+        ]
+        promises += _workers(site, env, behind, Path(directory), workers)
         if "nautobot" in wanted:
             promises += _nautobot(site, scratch / "nautobot", behind)
     print(json.dumps([one._asdict() for one in promises]))  # noqa: T201
 
 
-def _clients(site: network.Site, env: Mapping[str, str]) -> list[Promise]:
+def _clients(
+    site: network.Site, env: Mapping[str, str], profiles: Sequence[str]
+) -> list[Promise]:
     """Forget the idle connection of each kind of client, and use it then."""
     promises = []
-    who = [(kind, profile) for kind in KINDS for profile in PROFILES]
+    who = [(kind, profile) for kind in KINDS for profile in profiles]
     with ExitStack() as stack, ThreadPoolExecutor(len(who)) as at_once:
 
         def ask(client: Client) -> dict[str, Any]:
@@ -230,21 +241,17 @@ def _workers(
     env: Mapping[str, str],
     behind: Servers,
     logs: Path,
-    pools: Sequence[str],
+    workers: Sequence[_Worker],
 ) -> list[Promise]:
-    """Forget the flows of workers of every profile at once, and count their jobs."""
+    """Forget the flows of workers at once, and count their jobs."""
+    if not workers:
+        return []
     from celery import Celery
     from kombu.serialization import register
 
     register(
         "nautobot_json", json.dumps, json.loads, "application/x-nautobot-json", "utf-8"
     )
-    workers = [
-        _Worker(profile, direction, pool)
-        for pool in pools
-        for profile in PROFILES
-        for direction in DIRECTIONS
-    ]
     with ExitStack() as stack:
         for worker in workers:
             worker.start(stack, site, {**env, **PROFILES[worker.profile]}, logs)

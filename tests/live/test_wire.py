@@ -2,7 +2,9 @@
 
 import pytest
 
+from lab.wire import beside
 from lab.wire import fleet
+from lab.wire import flows
 from lab.wire import promises
 from lab.wire import swaps
 from lab.wire.deployment import servers
@@ -27,6 +29,29 @@ def test_a_fleet_of_fifty_sites_comes_back_after_the_gateway(tmp_path):
     """Each on its own queue with its own certificate, and no message handled twice."""
     with servers(tmp_path / "servers") as behind:
         assert broken(fleet.show(tmp_path / "fleet", behind, quietly)) == []
+
+
+def test_worker_is_back_within_a_minute_of_lost_flows(tmp_path):
+    """Every direction, with new connections free; needs root for its namespaces."""
+    wanted = (flows.QUICK, "prefork")
+
+    assert broken(flows.show(tmp_path, quietly, wanted=wanted)) == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "ours", "expected"),
+    [
+        pytest.param({"again": 1}, {"again": 1}, [], id="equal"),
+        pytest.param({"again": 1}, {"again": 0}, [], id="ahead"),
+        pytest.param({"again": 0}, {"again": 1}, ["wan: again"], id="behind"),
+        pytest.param({"seconds": 10}, {"seconds": 12}, [], id="within the slack"),
+        pytest.param({"seconds": 10}, {"seconds": 13}, ["wan: seconds"], id="later"),
+    ],
+)
+def test_row_is_behind_if_a_figure_is_larger_than_plain(plain, ours, expected):
+    seen = {"plain": beside.Seen(plain), "wan": beside.Seen(ours)}
+
+    assert beside.behind_plain(seen) == expected
 
 
 def promise(held, section="section"):
