@@ -38,7 +38,8 @@ WHO: Mapping[str, Mapping[str, str]] = {
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},
     "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
 }
-SPEED_JOBS = 2000
+SPEED_JOBS = 1000
+SPEED_TURNS = 4
 LEAST_SPEED = 0.95
 BROKER_SECONDS = 30
 """How long a submission waits for Redis; after that it is an error."""
@@ -305,27 +306,27 @@ def delivery_options(bench: Bench) -> dict[str, Seen]:
 
 
 def speed(bench: Bench) -> dict[str, Seen]:
-    """Run the same number of jobs alone: seconds, and memory that stays."""
-    seen = {}
-    for who in ("plain", "wan"):
-        with bench.workers("prefork", "1", who=(who,)) as (worker,):
-            bench.send(worker, 200)
-            wait_for(lambda: len(worker.runs()) >= 200, 60)
-            before = worker.kilobytes()
-            bench.send(worker, SPEED_JOBS)
-            # From the first of them to the last.
-            began = time.monotonic()
-            already = len(worker.runs())
-            wait_for(lambda: len(worker.runs()) >= 200 + SPEED_JOBS, 240)
-            took = time.monotonic() - began
-            done = len(worker.runs()) - already
-            seen[who] = Seen(
-                {
-                    "ms per job": round(1000 * took / max(1, done), 2),
-                    "MiB more": round((worker.kilobytes() - before) / 1024, 1),
-                }
-            )
-    return seen
+    """Run the same number of jobs in turns: the best time, and memory that stays."""
+    best: dict[str, float] = {}
+    grown: dict[str, float] = {}
+    with bench.workers("prefork", "1", who=("plain", "wan")) as workers:
+        for turn in range(SPEED_TURNS):
+            for worker in workers:
+                done = len(worker.runs())
+                before = worker.kilobytes()
+                began = time.monotonic()
+                bench.send(worker, SPEED_JOBS)
+                wanted = done + SPEED_JOBS
+                wait_for(lambda one=worker, all_=wanted: len(one.runs()) >= all_, 120)
+                took = 1000 * (time.monotonic() - began) / SPEED_JOBS
+                best[worker.who] = min(took, best.get(worker.who, took))
+                if turn:
+                    more = (worker.kilobytes() - before) / 1024
+                    grown[worker.who] = grown.get(worker.who, 0) + more
+    return {
+        who: Seen({"ms per job": round(took, 2), "MiB more": round(grown[who], 1)})
+        for who, took in best.items()
+    }
 
 
 def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
@@ -355,7 +356,10 @@ def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
         ("Redis silent for 40 s during a submission", lambda: redis_silent(bench, 40)),
         ("warm shutdown while Redis is silent", lambda: warm_shutdown(bench)),
         ("priorities and a prefetch of four", lambda: delivery_options(bench)),
-        (f"{SPEED_JOBS} jobs, prefork", lambda: speed(bench)),
+        (
+            f"{SPEED_TURNS} times {SPEED_JOBS} jobs in turns, prefork",
+            lambda: speed(bench),
+        ),
     ]
     promises = []
     for name, scenario in rows:
@@ -387,4 +391,4 @@ def behind_plain(seen: Mapping[str, Seen]) -> list[str]:
 
 
 # What two runs of the same program differ by.
-SLACK = {"seconds": 2, "more descriptors": 2, "MiB more": 2, "ms per job": 1}
+SLACK = {"seconds": 2, "more descriptors": 2, "MiB more": 2, "ms per job": 0.5}

@@ -17,6 +17,7 @@ from lab.wire import gateway_job
 from lab.wire import hostile
 from lab.wire import renewal
 from lab.wire import round_trips
+from lab.wire import scale
 from lab.wire import stream
 from lab.wire import swaps
 from lab.wire.deployment import CONCURRENCY
@@ -33,6 +34,7 @@ WITHOUT_NAUTOBOT = (
     swaps.SECTION,
     fleet.SECTION,
     beside.SECTION,
+    scale.SECTION,
 )
 # In namespaces of their own, with servers of their own.
 APART = (flows.SECTION,)
@@ -71,6 +73,7 @@ def everything(directory: Path, say: Say, only: Iterable[str]) -> list[Promise]:
             attempt(
                 beside.SECTION, lambda: beside.show(directory / "beside", behind, say)
             )
+            attempt(scale.SECTION, lambda: scale.show(directory / "scale", behind, say))
             attempt(fleet.SECTION, lambda: fleet.show(directory / "fleet", behind, say))
     if wanted & set(WITH_NAUTOBOT):
         with ExitStack() as stack:
