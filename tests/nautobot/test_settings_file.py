@@ -122,6 +122,7 @@ def test_check_of_a_file_without_a_mount(run):
     variables = {
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_PASSWORD_FILE": "/nowhere/password",
+        "NAUTOBOT_DB_USER": "app",
         "UNDERSTACK_PARTITION": "a b",
     }
     file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL

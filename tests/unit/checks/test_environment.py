@@ -12,11 +12,11 @@ from understack_nautobot_settings.checks.environment import check_gateway
 from understack_nautobot_settings.checks.environment import check_libpq_variables
 from understack_nautobot_settings.checks.environment import check_metrics
 from understack_nautobot_settings.checks.environment import check_nautobot_values
-from understack_nautobot_settings.checks.environment import check_role
 from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
 from understack_nautobot_settings.checks.environment import settled
+from understack_nautobot_settings.checks.roles import check_role
 from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
