@@ -21,7 +21,9 @@ JOBS_PER_SECOND = 4.0
 JOB_MILLISECONDS = 300
 OUTAGE_SECONDS = 4.0
 QUIET_SECONDS = 4.0
-END_SECONDS = 90.0
+END_SECONDS = 30.0
+ON_THE_WIRE = 2
+"""Messages that two kills may catch between Redis and the worker: `BRPOP`."""
 
 
 class Fault(NamedTuple):
@@ -183,9 +185,9 @@ def show(
             Promise(
                 SECTION,
                 f"{fault.name} killed twice in a stream of jobs",
-                "every job ends exactly once",
+                "none twice; what has not ended is on the broker, but for the wire",
                 str(outcome),
-                outcome.exactly_once,
+                not outcome.repeated and outcome.lost <= outcome.pending + ON_THE_WIRE,
                 {**outcome._asdict(), "finished": outcome.finished},
             )
         )
