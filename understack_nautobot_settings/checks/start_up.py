@@ -29,8 +29,11 @@ from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
+from understack_nautobot_settings.runtime.connection_hints import LOGGER
+from understack_nautobot_settings.runtime.connection_hints import (
+    hint_at_failed_connections,
+)
 
-LOGGER = "understack_nautobot_settings"
 CONFIGURE_LOGGING = "understack_nautobot_settings.checks.start_up.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
 NOTHING_TO_CONFIGURE = {"version": 1, "incremental": True}
@@ -137,6 +140,7 @@ def look_again(settings: Mapping[str, Any]) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(_LINE))
         logger.addHandler(handler)
+    hint_at_failed_connections()
     logger.info("%s", startup_line(settings))
     for problem in (*start.warnings, *found):
         logger.warning("%s", problem)

@@ -1,0 +1,88 @@
+"""One line in the log where a connection fails: which command says why.
+
+Drivers, Django, Celery and kombu log failed connections in words of their own, each
+in another place and format. What they have in common is the exception, which every
+log record carries, as ``exc_info`` or among its arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
+
+LOGGER = "understack_nautobot_settings"
+PAUSE = 60.0
+"""Seconds in which a hint is given once, however many connections fail."""
+
+_HINT = (
+    "A connection to %s failed. To see at which stage and why, run in this pod: "
+    "understack-nautobot-settings probe %s"
+)
+# Where the classes of these exceptions are defined, and what connects there.
+_OF = {
+    "django.db": ("PostgreSQL", "database"),
+    "psycopg": ("PostgreSQL", "database"),
+    "redis": ("Redis", "cache broker"),
+    "django_redis": ("Redis", "cache broker"),
+    "kombu": ("the Celery broker", "broker"),
+}
+_FAILED = (
+    "OperationalError",
+    "ConnectionError",
+    "ConnectionInterrupted",
+    "TimeoutError",
+)
+
+
+class ConnectionHints:
+    """Makes log records as another factory does, and says the hint after some.
+
+    Attributes:
+        clock: Seconds, of any beginning.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., logging.LogRecord],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take over from a factory of log records."""
+        self._make = make
+        self.clock = clock
+        self._said: dict[str, float] = {}
+
+    def __call__(self, *arguments: Any, **options: Any) -> logging.LogRecord:
+        """Return the record; log a hint where it tells of a failed connection."""
+        record = self._make(*arguments, **options)
+        if record.levelno >= logging.WARNING and record.name != LOGGER:
+            for what, targets in _failed_connections(record):
+                self._say(what, targets)
+        return record
+
+    def _say(self, what: str, targets: str) -> None:
+        now = self.clock()
+        if now - self._said.get(targets, -PAUSE) >= PAUSE:
+            self._said[targets] = now
+            logging.getLogger(LOGGER).warning(_HINT, what, targets)
+
+
+def hint_at_failed_connections() -> None:
+    """Have every log record looked at from now on; a second call changes nothing."""
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, ConnectionHints):
+        logging.setLogRecordFactory(ConnectionHints(make))
+
+
+def _failed_connections(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
+    errors = [record.exc_info[1]] if isinstance(record.exc_info, tuple) else []
+    if isinstance(record.args, tuple):
+        errors += [one for one in record.args if isinstance(one, BaseException)]
+    for error in errors:
+        kind = type(error)
+        for module, connection in _OF.items():
+            if kind.__name__ in _FAILED and kind.__module__.startswith(module):
+                yield connection
