@@ -31,7 +31,8 @@ class Clock:
 def clock():
     before = logging.getLogRecordFactory()
     clock = Clock()
-    logging.setLogRecordFactory(ConnectionHints(before, clock=clock))
+    # Whatever an earlier test has left there.
+    logging.setLogRecordFactory(ConnectionHints(logging.LogRecord, clock=clock))
     yield clock
     logging.setLogRecordFactory(before)
 
