@@ -110,10 +110,11 @@ def modules_of_distribution(name: str) -> tuple[str, ...]:
     from importlib import metadata
 
     try:
-        files = metadata.distribution(name).files or ()
+        # For no name at all, Python 3.10 returns any distribution.
+        files = metadata.distribution(name).files if name else None
     except (metadata.PackageNotFoundError, ValueError):
         return ()
-    packages = (file.parts[0] for file in files if file.match("?*/__init__.py"))
+    packages = (file.parts[0] for file in files or () if file.match("?*/__init__.py"))
     return tuple(dict.fromkeys(one for one in packages if _is_module_name(one)))
 
 
