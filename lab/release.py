@@ -120,7 +120,7 @@ def release(scratch: Path, directory: Path) -> Iterator[Row]:
     yield from _trial(python, scratch)
     for path in (sdist, wheel):
         shutil.copy(path, directory)
-    yield _bill(scratch, directory, wheel)
+    yield _bill(scratch, directory, wheel, set(before))
     yield _checksums(directory)
 
 
@@ -204,8 +204,8 @@ def _trial(python: Path, scratch: Path) -> Iterator[Row]:
     yield Row("release", "the example under Nautobot", said, said == "configured")
 
 
-def _bill(scratch: Path, directory: Path, wheel: Path) -> Row:
-    """Write the bill of materials of an environment that holds the wheel alone."""
+def _bill(scratch: Path, directory: Path, wheel: Path, image: set[str]) -> Row:
+    """Write the bill of materials of the wheel and what it needs."""
     python = _environment(scratch / "alone", str(wheel))
     path = directory / wheel.name.replace("-py3-none-any.whl", ".cdx.json")
     project = str(REPOSITORY / "pyproject.toml")
@@ -215,10 +215,10 @@ def _bill(scratch: Path, directory: Path, wheel: Path) -> Row:
     )
     bill = json.loads(path.read_text(encoding="utf-8"))
     parts = {part["name"] for part in bill.get("components", [])}
-    others = parts - {PACKAGE.replace("_", "-")}
-    seen = f"{path.name}: {bill['bomFormat']} {bill['specVersion']}, "
-    seen += f"other packages: {', '.join(sorted(others)) or 'none'}"
-    return Row("release", "bill of materials", seen, not others)
+    foreign = parts - image - {PACKAGE.replace("_", "-")}
+    seen = f"{bill['bomFormat']} {bill['specVersion']}: {', '.join(sorted(parts))}"
+    seen += f"; not in a Nautobot image: {', '.join(sorted(foreign)) or 'none'}"
+    return Row("release", "bill of materials", seen, not foreign)
 
 
 def _checksums(directory: Path) -> Row:
