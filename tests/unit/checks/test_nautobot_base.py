@@ -17,9 +17,14 @@ PAGE = ROOT / "docs" / "guides" / "test-your-configuration.md"
 KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 
 
-def test_code_of_the_page_is_a_test_that_passes(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tmp_path / "test_page.py").write_text(code)
+@pytest.mark.parametrize(
+    ("number", "passed"), [(0, "4 passed"), (1, "3 passed")], ids=["plain", "values"]
+)
+def test_code_of_the_page_is_a_test_that_passes(number, passed, tmp_path):
+    codes = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "test_page.py").write_text(codes[number])
+    values = ROOT / "examples" / "kubernetes" / "global" / "values.yaml"
+    (tmp_path / "values.yaml").write_text(values.read_text())
 
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
@@ -31,7 +36,8 @@ def test_code_of_the_page_is_a_test_that_passes(tmp_path):
         timeout=120,
     )
 
-    assert (process.returncode, "4 passed" in process.stdout) == (0, True)
+    assert len(codes) == 2
+    assert (process.returncode, passed in process.stdout) == (0, True)
 
 
 def test_settings_for_an_environment_extend_its_base():
