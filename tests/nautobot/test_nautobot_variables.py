@@ -143,7 +143,7 @@ def test_what_nautobot_stops_at_is_told_without_the_value():
 
     assert process.returncode == 2
     assert process.stderr.endswith(
-        "understack-nautobot-settings: Nautobot's own settings raise ValueError; "
+        "understack-nautobot-settings show: Nautobot's own settings raise ValueError; "
         "'check' tells why\n"
     )
     assert "c4n4ry" not in process.stdout + process.stderr

@@ -143,7 +143,10 @@ class Masking:
             return [self._shown(trail, item) for item in value]
         if isinstance(value, set | frozenset):
             return sorted(str(self._shown(trail, item)) for item in value)
-        kind = value if isinstance(value, type) or callable(value) else type(value)
+        if isinstance(value, type):
+            # Settings name a class or hold it: it is the same one.
+            return f"{value.__module__}.{value.__qualname__}"
+        kind = value if callable(value) else type(value)
         name = getattr(kind, "__qualname__", type(kind).__qualname__)
         return f"<{getattr(kind, '__module__', '')}.{name}>"
 

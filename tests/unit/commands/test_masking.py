@@ -198,7 +198,7 @@ def test_object_is_named_and_not_printed():
     here = f"{__name__}.{test_object_is_named_and_not_printed.__name__}"
     assert found == {
         "a": f"<{here}.<locals>.Retry>",
-        "b": f"<{here}.<locals>.Retry>",
+        "b": f"{here}.<locals>.Retry",
         "c": "<builtins.len>",
         "d": ["1", "2"],
         "e": [1, 2],
