@@ -11,6 +11,12 @@ from typing import NamedTuple
 ERROR = "error"
 WARNING = "warning"
 
+# How a command ends.
+FINE = 0
+WRONG = 1
+COULD_NOT_CHECK = 2
+INTERRUPTED = 130
+
 EXPLAIN = "understack-nautobot-settings explain"
 """The command that says more about a code."""
 

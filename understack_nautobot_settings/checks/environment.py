@@ -26,6 +26,7 @@ from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -51,15 +52,8 @@ SYSTEM_BUNDLES = (
 _OWN_VARIABLES: dict[str, Variable[Any]] = {
     "application_name": variables.CONNECTION_PROFILE,
     "connect_timeout": variables.DB_CONNECT_TIMEOUT,
-    "dbname": variables.DB_NAME,
-    "host": variables.DB_HOST,
+    **variables.DB_PARAMETERS,
     "password": variables.DB_PASSWORD,
-    "port": variables.DB_PORT,
-    "sslcertmode": variables.DB_SSLMODE,
-    "sslmode": variables.DB_SSLMODE,
-    "sslnegotiation": variables.DB_SSLNEGOTIATION,
-    "user": variables.DB_USER,
-    **variables.DB_FILES,
 }
 # Variables that nobody reads unless another has one of those values.
 _READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = (
@@ -189,12 +183,12 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
     referenced = _references(env)
     problems = []
     for name in strange:
-        nearest = None if name in referenced else _nearest(name, known)
-        if nearest and env[name].strip():
+        meant = None if name in referenced else _meant(name, known)
+        if meant and env[name].strip():
             problems.append(
                 codes.VARIABLE_MISSPELT.problem(
                     name,
-                    f"nothing reads this variable; {nearest} is read.",
+                    f"nothing reads this variable; {meant} is read.",
                     "Correct the name, or ignore this where a program of yours "
                     "reads it.",
                 )
@@ -229,10 +223,7 @@ def _folded(name: str) -> str:
     return name.strip().upper().replace("-", "_")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    from difflib import SequenceMatcher
-    from difflib import get_close_matches
-
+def _meant(name: str, known: Iterable[str]) -> str | None:
     folded = _folded(name)
     names = set(known)
     if folded in names:
@@ -242,14 +233,11 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
         if folded.startswith(f"{prefix}_"):
             rest = folded[len(prefix) + 1 :]
             rests = [one[len(prefix) + 1 :] for one in names if one.startswith(prefix)]
-            near = get_close_matches(rest, sorted(rests), n=1, cutoff=_ALIKE)
-            return f"{prefix}_{near[0]}" if near else None
+            near = nearest(rest, sorted(rests), _ALIKE)
+            return f"{prefix}_{near}" if near else None
     first, _, rest = folded.partition("_")
-    for prefix in _PREFIXES[:2]:
-        same = SequenceMatcher(None, first, prefix).ratio() >= _ALIKE
-        if same and f"{prefix}_{rest}" in names:
-            return f"{prefix}_{rest}"
-    return None
+    meant = f"{nearest(first, _PREFIXES[:2], _ALIKE)}_{rest}"
+    return meant if meant in names else None
 
 
 def _references(env: Mapping[str, str]) -> set[str]:

@@ -12,8 +12,6 @@ from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.inspection import Inspection
 from understack_nautobot_settings.checks.inspection import inspect_environment
-from understack_nautobot_settings.commands.command import FINE
-from understack_nautobot_settings.commands.command import WRONG
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -34,6 +32,8 @@ from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 from typing import NamedTuple
 from typing import NoReturn
@@ -19,14 +18,10 @@ from understack_nautobot_settings.checks.environment_file import read_environmen
 from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.checks.settings_file import SettingsFileError
 from understack_nautobot_settings.checks.settings_file import load_settings_file
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
 
 PROGRAM = "understack-nautobot-settings"
-
-FINE = 0
-WRONG = 1
-COULD_NOT_CHECK = 2
-INTERRUPTED = 130
 
 
 class Console(NamedTuple):
@@ -162,10 +157,10 @@ def unknown_word(
 ) -> CouldNotCheck:
     """Return the error for a word that is not known, with the nearest that is."""
     words = list(known)
-    near = get_close_matches(text, words, n=1)
+    near = nearest(text, words)
     said = f"Use one of: {', '.join(words)}."
     if near:
-        said = f"Did you mean {near[0]}?"
+        said = f"Did you mean {near}?"
     elif listed_by:
         said = f"All of them: '{PROGRAM} {listed_by}'."
     return CouldNotCheck(f"unknown {noun} '{printable(text)}'. {said}")

@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from typing import Any
 
-from understack_nautobot_settings.commands.command import FINE
 from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
@@ -22,6 +21,7 @@ from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
 
 _WIDTH = 78

@@ -23,9 +23,6 @@ from understack_nautobot_settings.commands import reconcile
 from understack_nautobot_settings.commands import reference
 from understack_nautobot_settings.commands import show
 from understack_nautobot_settings.commands import wait
-from understack_nautobot_settings.commands.command import COULD_NOT_CHECK
-from understack_nautobot_settings.commands.command import FINE
-from understack_nautobot_settings.commands.command import INTERRUPTED
 from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -33,6 +30,9 @@ from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import Parser
 from understack_nautobot_settings.commands.command import Stop
 from understack_nautobot_settings.commands.command import unknown_word
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import INTERRUPTED
 
 COMMANDS = (
     check.COMMAND,

@@ -18,6 +18,7 @@ from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 
 MASK = "***"
 
@@ -78,7 +79,7 @@ _HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"
 _PLAIN_ADDRESS = rf"{_SCHEME}{_HOST}(,{_HOST})*(/[A-Za-z0-9_./-]*)?"
 _PLAIN_QUERY = r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*"
 _OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
-_SCHEMES = _words("redis rediss redis+socket unix sentinel amqp amqps pyamqp sqs")
+_SCHEMES = REDIS_SCHEMES | _words("sentinel amqp amqps pyamqp sqs")
 
 
 class Masking:

@@ -14,9 +14,6 @@ from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.commands.command import COULD_NOT_CHECK
-from understack_nautobot_settings.commands.command import FINE
-from understack_nautobot_settings.commands.command import WRONG
 from understack_nautobot_settings.commands.remote_nautobot import Connect
 from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
@@ -25,7 +22,10 @@ from understack_nautobot_settings.commands.remote_nautobot import is_remote
 from understack_nautobot_settings.commands.remote_nautobot import printing
 from understack_nautobot_settings.commands.remote_nautobot import remote_nautobot
 from understack_nautobot_settings.commands.remote_nautobot import unusable_problem
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
 from understack_nautobot_settings.queues.plan import Backend

@@ -10,7 +10,6 @@ from typing import Any
 from understack_nautobot_settings.accounts import codes as accounts_codes
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks import codes as checks_codes
-from understack_nautobot_settings.commands.command import FINE
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -24,6 +23,7 @@ from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.probes import codes as probes_codes
+from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.queues import codes as queues_codes
 

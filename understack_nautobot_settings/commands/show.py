@@ -15,8 +15,6 @@ from understack_nautobot_settings.checks.provenance import dotted
 from understack_nautobot_settings.checks.provenance import file_provenance
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
-from understack_nautobot_settings.commands.command import FINE
-from understack_nautobot_settings.commands.command import WRONG
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -36,6 +34,8 @@ from understack_nautobot_settings.commands.terminal import problem_line
 from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused

@@ -7,6 +7,7 @@ from signal import SIGTERM
 from signal import default_int_handler
 from signal import signal
 from typing import Any
+from typing import TextIO
 
 from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Command
@@ -16,8 +17,12 @@ from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
 from understack_nautobot_settings.commands.probe import seconds
-from understack_nautobot_settings.probes.wait import Progress
+from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.wait import wait_until_up
+from understack_nautobot_settings.problems import printable
+
+_SPINNER = "|/-\\"
+_WIDTH = 79
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,3 +74,56 @@ COMMAND = Command(
     _add_arguments,
     _run,
 )
+
+
+class Progress:
+    """Says how the waiting goes: one line that moves on a terminal, else a log.
+
+    A log gets a line whenever a target changes its state, and none in between.
+    """
+
+    def __init__(self, stream: TextIO, *, terminal: bool | None = None) -> None:
+        """Write to a stream.
+
+        Args:
+            stream: Where the lines go; standard error.
+            terminal: Whether it is one; asks the stream where None.
+        """
+        self._stream = stream
+        self._terminal = stream.isatty() if terminal is None else terminal
+        self._said: dict[str, str] = {}
+        self._turn = 0
+
+    def __call__(self, probes: list[Probe], seconds: float) -> None:
+        """Report one attempt."""
+        for probe in probes:
+            state = _state(probe)
+            if self._said.get(probe.target) != state:
+                self._said[probe.target] = state
+                self._line(printable(f"{seconds:7.1f} s  {probe.target}: {state}"))
+        waiting = [probe.target for probe in probes if not probe.ok]
+        if self._terminal and waiting:
+            self._turn += 1
+            spinner = _SPINNER[self._turn % len(_SPINNER)]
+            line = f"{spinner} {seconds:.0f} s, waiting for {', '.join(waiting)}"
+            self._stream.write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Clear the line that moves."""
+        if self._terminal:
+            self._stream.write(f"\r{'':<{_WIDTH}}\r")
+            self._stream.flush()
+
+    def _line(self, text: str) -> None:
+        self.close()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+def _state(probe: Probe) -> str:
+    if probe.problem is None:
+        return "up"
+    failed = probe.stages[-1].stage if probe.stages else "settings"
+    said = f" (The server said: {probe.server_said})" if probe.server_said else ""
+    return f"not up at {failed}: {probe.problem}{said}"

@@ -339,14 +339,19 @@ def echo(text: str) -> str:
 
 def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known word that a text is a misspelling of, empty if there is none."""
+    return next(iter(nearest_ones(text, known, 1, cutoff)), "")
+
+
+def nearest_ones(
+    text: str, known: Iterable[str], most: int, cutoff: float = 0.6
+) -> list[str]:
+    """Return the known words that a text may be a misspelling of, the best first."""
     from difflib import get_close_matches
 
-    spelt = {_folded(word): word for word in known}
     if not text or len(text) > LONGEST_ECHO:
-        return ""
-    return next(
-        (spelt[one] for one in get_close_matches(_folded(text), spelt, 1, cutoff)), ""
-    )
+        return []
+    spelt = {_folded(word): word for word in known}
+    return [spelt[one] for one in get_close_matches(_folded(text), spelt, most, cutoff)]
 
 
 def _folded(word: str) -> str:

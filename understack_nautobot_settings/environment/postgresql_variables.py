@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Path
@@ -135,3 +137,17 @@ DB_FILES: dict[str, Variable[str]] = {
     "sslrootcert": DB_SSLROOTCERT,
 }
 """The files of libpq by their parameters."""
+
+DB_PARAMETERS: dict[str, Variable[Any]] = {
+    "sslmode": DB_SSLMODE,
+    **DB_FILES,
+    "sslnegotiation": DB_SSLNEGOTIATION,
+    "sslcertmode": DB_SSLMODE,
+    # libpq takes 0 for 'sslmode=prefer'.
+    "requiressl": DB_SSLMODE,
+    "dbname": DB_NAME,
+    "user": DB_USER,
+    "host": DB_HOST,
+    "port": DB_PORT,
+}
+"""The parameters of libpq that have a variable of their own, but the password."""

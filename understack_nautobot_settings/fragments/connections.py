@@ -21,6 +21,8 @@ from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
@@ -299,7 +301,7 @@ def _broker(
     schemes = {scheme_of(url) for url in urls} or {"redis"}
     options = dict(transport_options or {})
     settings: dict[str, Any] = {}
-    if schemes & {"redis", "rediss", "sentinel", "unix", "redis+socket"}:
+    if schemes & {*REDIS_SCHEMES, "sentinel"}:
         # Longer than the cache's: what is given up too early is submitted again.
         given = read.given(variables.BROKER_SOCKET_TIMEOUT)
         if given is None:
@@ -307,7 +309,7 @@ def _broker(
         default = variables.BROKER_SOCKET_TIMEOUT.default
         waits = {**waits, "socket_timeout": (given, default)}
         options = _redis_options(options, waits, read if wan else None)
-    if schemes <= {"redis", "rediss"} and transport in {None, BROKER_TRANSPORT}:
+    if schemes <= TCP_SCHEMES and transport in {None, BROKER_TRANSPORT}:
         if wan:
             options = {**_REDIS_QUIET, **options}
         if wan or "rediss" in schemes:

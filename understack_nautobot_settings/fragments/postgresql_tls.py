@@ -33,21 +33,7 @@ MUTUAL_MODES = ("verify-full", "verify-ca")
 """The sslmodes in which a client certificate is presented."""
 
 
-# libpq parameters that have a variable of their own, and those that Django
-# fills from the other keys of DATABASES.
-_DECIDED_ELSEWHERE: dict[str, Variable[Any]] = {
-    "sslmode": variables.DB_SSLMODE,
-    **variables.DB_FILES,
-    "sslnegotiation": variables.DB_SSLNEGOTIATION,
-    "sslcertmode": variables.DB_SSLMODE,
-    # libpq takes 0 for 'sslmode=prefer'.
-    "requiressl": variables.DB_SSLMODE,
-    "dbname": variables.DB_NAME,
-    "user": variables.DB_USER,
-    "password": variables.DB_PASSWORD,
-    "host": variables.DB_HOST,
-    "port": variables.DB_PORT,
-}
+_DECIDED_ELSEWHERE = {**variables.DB_PARAMETERS, "password": variables.DB_PASSWORD}
 
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")

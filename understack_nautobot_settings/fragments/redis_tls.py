@@ -27,6 +27,8 @@ from understack_nautobot_settings.fragments.redis_caches import requirement
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import is_whole
@@ -40,8 +42,6 @@ from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-_TCP_SCHEMES = ("redis", "rediss")
-_SOCKET_SCHEMES = ("unix", "redis+socket")
 # A value in quotes leads nowhere, and Nautobot does not say so.
 _READ_BY_NAUTOBOT: tuple[Variable[Any], ...] = (
     variables.CELERY_BROKER_URL,
@@ -103,7 +103,7 @@ class _Tls:
             place: Where it says so, for problems.
             ours: Whether it is the Redis that the certificates were issued for.
         """
-        mutual = self.mutual and ours and bool(schemes & set(_TCP_SCHEMES))
+        mutual = self.mutual and ours and bool(schemes & TCP_SCHEMES)
         if not mutual and "rediss" not in schemes:
             return {}
         options = {
@@ -323,7 +323,7 @@ def _redis_caches(
 
 def _is_redis(url: str) -> bool:
     """Tell whether a broker URL leads to Redis."""
-    return scheme_of(url) in {*_TCP_SCHEMES, *_SOCKET_SCHEMES, "sentinel"}
+    return scheme_of(url) in {*REDIS_SCHEMES, "sentinel"}
 
 
 class _Server(NamedTuple):
@@ -449,9 +449,9 @@ def _cache(
             _refuse_malformed(read, place, url)
         ours = not urls or host_of(urls[0]) == server.host
         schemes = {scheme_of(url) for url in urls}
-        if tls.mutual and not ours and schemes & set(_TCP_SCHEMES):
+        if tls.mutual and not ours and schemes & TCP_SCHEMES:
             _name_left_alone(read, alias, pool, server.host)
-        elif tls.mutual and not schemes <= {*_TCP_SCHEMES, "unix"}:
+        elif tls.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
             read.problems.append(
                 codes.REDIS_LEFT_ALONE.problem(
                     place, "the scheme of the URL is unknown here, so it gets no TLS."

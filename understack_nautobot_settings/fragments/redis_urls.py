@@ -18,6 +18,10 @@ from understack_nautobot_settings.fragments import codes
 CACHE_DATABASE = 1
 BROKER_DATABASE = 0
 
+TCP_SCHEMES = frozenset({"redis", "rediss"})
+SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
+REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
+
 _PLAIN_TO_TLS = {"redis": "rediss"}
 # Far more databases than any Redis has.
 _MOST = "999999"
@@ -200,7 +204,7 @@ def host_of(url: str) -> str:
 
 def is_whole(url: str) -> bool:
     """Tell whether a URL over TCP can be taken apart as its writer meant it."""
-    if scheme_of(url) not in {"redis", "rediss"}:
+    if scheme_of(url) not in TCP_SCHEMES:
         return True
     try:
         split = urlsplit(url)

@@ -15,6 +15,8 @@ from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import SOCKET_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
@@ -45,7 +47,6 @@ LONGEST_REPLY = 65536
 _LONGEST_NUMBER = 9
 _MOST_PARTS = 16
 _KEPT_MILLISECONDS = "60000"
-_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
 _BUSY_WORDS = ("LOADING", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
 _READ_ONLY_WORDS = {
     "READONLY": ": it is a replica",
@@ -156,7 +157,7 @@ def probe_broker(
     """
     url = str(settings.get("CELERY_BROKER_URL") or "").split(";")[0]
     scheme = scheme_of(url)
-    if scheme not in _SCHEMES and scheme not in OTHER_PORTS:
+    if scheme not in REDIS_SCHEMES and scheme not in OTHER_PORTS:
         # Its URL need not hold a place, and may hold a key where others have a port.
         attempt.skip("dns", f"not looked at for {scheme}://")
         return
@@ -195,7 +196,7 @@ def _probe(
 ) -> None:
     route, connection = reach(attempt, network, login.endpoint)
     try:
-        if login.scheme not in _SCHEMES:
+        if login.scheme not in REDIS_SCHEMES:
             attempt.skip("tls", f"not looked at for {login.scheme}://")
             return
         explain = _explain(route, tls)
@@ -399,13 +400,13 @@ def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
     scheme = parts.scheme.lower()
     query = parse_qs(parts.query)
     path = unquote(parts.path)
-    if scheme in {"unix", "redis+socket"}:
+    if scheme in SOCKET_SCHEMES:
         host, port, number = path, 0, query.get("db", ["0"])[0]
     else:
         host = unquote(parts.hostname or "localhost")
         number = path.strip("/")
         port = parts.port or OTHER_PORTS.get(scheme, PORT)
-    server = "Redis" if scheme in _SCHEMES else "the broker"
+    server = "Redis" if scheme in REDIS_SCHEMES else "the broker"
     return Login(
         endpoint=Endpoint(server, host, port, variable or variables.REDIS_HOST.name),
         scheme=scheme,

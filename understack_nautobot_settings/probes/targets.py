@@ -27,7 +27,10 @@ from understack_nautobot_settings.probes.attempt import Cause
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
@@ -36,10 +39,6 @@ TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
 TIMEOUT = 10.0
 """Seconds that each target gets; all of them at the same time."""
-
-OK = 0
-WRONG = 1
-UNREACHABLE = 2
 
 _HTTPS = "https://"
 _GRACE = 0.5
@@ -210,7 +209,7 @@ def exit_status(probes: Iterable[Probe]) -> int:
     codes = {probe.problem.code for probe in probes if probe.problem is not None}
     if codes - _NOT_CHECKED:
         return WRONG
-    return UNREACHABLE if codes else OK
+    return COULD_NOT_CHECK if codes else FINE
 
 
 def probes_as_json(probes: Iterable[Probe]) -> dict[str, Any]:

@@ -6,16 +6,11 @@ import random
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from typing import NamedTuple
 
-from understack_nautobot_settings.probes.targets import OK
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
-from understack_nautobot_settings.problems import printable
-
-if TYPE_CHECKING:
-    from typing import TextIO
+from understack_nautobot_settings.problems import FINE
 
 TIMEOUT = 300.0
 """Seconds to wait in all."""
@@ -29,9 +24,6 @@ STABLE_PAUSE = 1.0
 
 LAST_ATTEMPTS = (1.0, 0.25)
 """Seconds before the end at which it is tried once more, however long the pause."""
-
-_SPINNER = "|/-\\"
-_WIDTH = 79
 
 
 class WaitResult(NamedTuple):
@@ -54,7 +46,7 @@ class WaitResult(NamedTuple):
     @property
     def status(self) -> int:
         """Exit status: 0 fine, 1 wrong, 2 unreachable."""
-        return OK if self.ok else exit_status(self.probes)
+        return FINE if self.ok else exit_status(self.probes)
 
 
 def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
@@ -132,56 +124,3 @@ def wait_until_up(
 def _longest_pause(left: float) -> float:
     """Return the seconds until the next of the last attempts, 0 after them."""
     return next((left - last for last in LAST_ATTEMPTS if left > last), 0.0)
-
-
-class Progress:
-    """Says how the waiting goes: one line that moves on a terminal, else a log.
-
-    A log gets a line whenever a target changes its state, and none in between.
-    """
-
-    def __init__(self, stream: TextIO, *, terminal: bool | None = None) -> None:
-        """Write to a stream.
-
-        Args:
-            stream: Where the lines go; standard error.
-            terminal: Whether it is one; asks the stream where None.
-        """
-        self._stream = stream
-        self._terminal = stream.isatty() if terminal is None else terminal
-        self._said: dict[str, str] = {}
-        self._turn = 0
-
-    def __call__(self, probes: list[Probe], seconds: float) -> None:
-        """Report one attempt."""
-        for probe in probes:
-            state = _state(probe)
-            if self._said.get(probe.target) != state:
-                self._said[probe.target] = state
-                self._line(printable(f"{seconds:7.1f} s  {probe.target}: {state}"))
-        waiting = [probe.target for probe in probes if not probe.ok]
-        if self._terminal and waiting:
-            self._turn += 1
-            spinner = _SPINNER[self._turn % len(_SPINNER)]
-            line = f"{spinner} {seconds:.0f} s, waiting for {', '.join(waiting)}"
-            self._stream.write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
-            self._stream.flush()
-
-    def close(self) -> None:
-        """Clear the line that moves."""
-        if self._terminal:
-            self._stream.write(f"\r{'':<{_WIDTH}}\r")
-            self._stream.flush()
-
-    def _line(self, text: str) -> None:
-        self.close()
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
-
-
-def _state(probe: Probe) -> str:
-    if probe.problem is None:
-        return "up"
-    failed = probe.stages[-1].stage if probe.stages else "settings"
-    said = f" (The server said: {probe.server_said})" if probe.server_said else ""
-    return f"not up at {failed}: {probe.problem}{said}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from difflib import get_close_matches
 from typing import NamedTuple
 from typing import Protocol
 
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import nearest_ones
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
@@ -264,6 +264,6 @@ def _no_such_job(
             "Install the App that provides it, or remove it from the file.",
         )
     known = sorted({getattr(job, choice.by) for job in jobs if job.installed})
-    near = get_close_matches(choice.value, known, n=3)
+    near = nearest_ones(choice.value, known, 3)
     offer = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
     return code.problem(where, f"there is no {what} {echo(choice.value)}.", offer)

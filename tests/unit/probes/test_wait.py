@@ -1,13 +1,9 @@
-import io
 import itertools
-
-import pytest
 
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.wait import LONGEST_PAUSE
-from understack_nautobot_settings.probes.wait import Progress
 from understack_nautobot_settings.probes.wait import pauses
 from understack_nautobot_settings.probes.wait import wait_until_up
 
@@ -129,46 +125,3 @@ def test_every_attempt_is_reported():
     time.wait(report=lambda probes, seconds: reported.append((probes, seconds)))
 
     assert reported == [([DOWN], 0.0), ([UP], 0.5)]
-
-
-@pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
-def test_a_change_of_state_is_one_line(terminal):
-    stream = io.StringIO()
-    progress = Progress(stream, terminal=terminal)
-
-    for seconds, probe in enumerate([DOWN, DOWN, DOWN, UP, UP]):
-        progress([probe], seconds)
-    progress.close()
-
-    lines = [line.rpartition("\r")[2] for line in stream.getvalue().split("\n")]
-    assert [line for line in lines if line] == [
-        "    0.0 s  database: not up at tcp: HOST: nothing listens. Start it.",
-        "    3.0 s  database: up",
-    ]
-    assert ("\r" in stream.getvalue()) == terminal
-
-
-def test_on_a_terminal_the_last_line_moves():
-    stream = io.StringIO()
-    progress = Progress(stream, terminal=True)
-
-    progress([DOWN], 1)
-    progress([DOWN], 2)
-
-    assert stream.getvalue().endswith(f"\r{'- 2 s, waiting for database':<79}")
-
-
-def test_the_stream_is_asked_whether_it_is_a_terminal():
-    stream = io.StringIO()
-    Progress(stream)([DOWN], 1)
-
-    assert "\r" not in stream.getvalue()
-
-
-def test_a_failure_without_stages_was_in_the_settings():
-    stream = io.StringIO()
-    Progress(stream)([DOWN._replace(stages=())], 0)
-
-    assert stream.getvalue() == (
-        "    0.0 s  database: not up at settings: HOST: nothing listens. Start it.\n"
-    )

@@ -10,9 +10,9 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 
-FINE = 0
-WRONG = 1
-COULD_NOT = 2
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 
 
 class Command(BaseCommand):
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
             reason = str(error).strip().partition("\n")[0]
             self.stderr.write(f"Stuck jobs cannot be looked for: {reason}")
-            status = COULD_NOT
+            status = COULD_NOT_CHECK
         if status:
             sys.exit(status)
 
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         action, names = options["action"], set(options["jobs"])
         if action != "list" and not names:
             self.stderr.write(f"Name the jobs to {action}: their ids, or their names.")
-            return COULD_NOT
+            return COULD_NOT_CHECK
         older_than = options["older_than"]
         if older_than is None:
             older_than = stuck_jobs.GRACE_SECONDS
