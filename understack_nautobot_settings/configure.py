@@ -11,9 +11,14 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.fragments.connections import connection_settings
 from understack_nautobot_settings.fragments.django_app import app_settings
 from understack_nautobot_settings.fragments.hardening import hardening_settings
@@ -128,4 +133,17 @@ def configure(
         raise refusal
     decided = decided_settings(namespace, evaluation.settings)
     namespace.update(evaluation.settings)
-    look_again_later(namespace, decided, evaluation.problems)
+    warnings = [*evaluation.problems, *_name_warnings(namespace, env)]
+    look_again_later(namespace, decided, warnings)
+
+
+def _name_warnings(
+    settings: Mapping[str, Any], env: Mapping[str, str]
+) -> list[Problem]:
+    """Warn of a certificate of another user; `check` makes an error of it."""
+    # A value that is no flag is left to `check`, as nothing else depends on it.
+    if Reader(env, [])(variables.DB_IDENTITY_MAP):
+        return []
+    user = entries(settings, "DATABASES").get("default", {}).get("USER") or None
+    found = (check_name(files, user) for files in client_files(settings))
+    return [problem for problems in found for problem in problems]

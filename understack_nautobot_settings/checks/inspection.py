@@ -113,7 +113,8 @@ def inspect_environment(
         if file.decided is None and with_files:
             found = [*found, *_judged_files(settings, clock)]
     problems += check_environment(settings, env, role=role)
-    problems += found
+    # Told below, as an error: `configure` has warned of it where a file ran.
+    problems += (one for one in found if one.code != _NAME_MISMATCH)
     if not with_files:
         ordered = _ordered(one for one in problems if one.code not in _ABOUT_FILES)
         return Inspection(ordered, [])

@@ -164,7 +164,7 @@ PROBE_SERVER_NOT_YET_VALID = Code(
 PROBE_SERVER_PURPOSE = Code(
     "probe-server-purpose",
     ERROR,
-    "The server certificate is not for servers.",
+    "The server certificate, or a CA above it, is not for servers.",
     "Issue it with the usage `server auth`.",
 )
 PROBE_SERVER_UNVERIFIED = Code(

@@ -11,10 +11,12 @@ import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.codes import CA_NOT_FOR_SERVERS
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.certificates.openssl import EXPIRED
 from understack_nautobot_settings.certificates.openssl import NAME_MISMATCH
 from understack_nautobot_settings.certificates.openssl import NO_ISSUER
@@ -197,10 +199,7 @@ def server_problem(
     if code in {EXPIRED, NOT_YET_VALID}:
         return _server_dates(code, seen, tls, endpoint)
     if code == PURPOSE:
-        return codes.PROBE_SERVER_PURPOSE.problem(
-            endpoint.variable,
-            f"the certificate of {place}{subject} is not for servers.",
-        )
+        return _server_purpose(subject, seen, tls, endpoint)
     return codes.PROBE_SERVER_UNVERIFIED.problem(
         endpoint.variable,
         f"the certificate of {place}{subject} is not accepted: "
@@ -216,6 +215,28 @@ def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
         f"{endpoint.host}.",
         "Use one of these names as host, or add the host to the dnsNames of the "
         "server's Certificate.",
+    )
+
+
+def _server_purpose(
+    subject: str, seen: Seen | None, tls: Tls, endpoint: Endpoint
+) -> Problem:
+    """Blame a CA of ours that excludes servers, where the certificate does not."""
+    usages = seen.certificate.extended_usages if seen else None
+    files = tls.files(endpoint.server)._replace(cert=None, key=None)
+    for one in inspect_certificates(files):
+        if one.code == CA_NOT_FOR_SERVERS.id and {"server auth", "any"} & set(
+            usages or ("any",)
+        ):
+            return codes.PROBE_SERVER_PURPOSE.problem(
+                tls.ca_variable,
+                f"{one.message} Therefore the certificate of {endpoint.place}"
+                f"{subject} is not accepted.",
+                one.hint,
+            )
+    return codes.PROBE_SERVER_PURPOSE.problem(
+        endpoint.variable,
+        f"the certificate of {endpoint.place}{subject} is not for servers.",
     )
 
 

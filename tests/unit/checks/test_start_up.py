@@ -5,15 +5,24 @@ import logging
 import logging.config
 
 import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks import start_up
+from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.checks.nautobot_base import base_settings
+from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.checks.start_up import configure_logging
 from understack_nautobot_settings.checks.start_up import startup_line
 
+BMP = x509.Name(
+    [x509.NameAttribute(NameOID.COMMON_NAME, "app", _type=_ASN1Type.BMPString)]
+)
 PLAIN = (
     "PostgreSQL sslmode=unset sslnegotiation=unset; cache: no TLS; broker: no TLS; "
     "plugins none; partition none; certificates expire: none in use"
@@ -198,3 +207,57 @@ def test_lost_tls_is_refused_when_the_module_has_run(quiet_logger):
         namespace["__dir__"]()
     with pytest.raises(SettingsError, match=r"DATABASES\.default"):
         configure_logging(QUIET, settings=namespace)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "env", "warned"),
+    [
+        ({}, {"NAUTOBOT_DB_USER": "app"}, ""),
+        ({}, {"NAUTOBOT_DB_USER": "nautobot"}, "is CN=app, and the database user is"),
+        (
+            {},
+            {"NAUTOBOT_DB_USER": "nautobot", "UNDERSTACK_DB_IDENTITY_MAP": "true"},
+            "",
+        ),
+        (
+            {"subject": BMP},
+            {"NAUTOBOT_DB_USER": "app"},
+            "is CN=app in an encoding that PostgreSQL does not accept (BMPString)",
+        ),
+    ],
+    ids=["same", "other", "mapped", "BMPString"],
+)
+def test_certificate_of_another_user_is_warned_of_once_and_an_error_of_check(
+    tmp_path, quiet_logger, caplog, leaf, env, warned
+):
+    """Of `check` on an environment, and on a file that calls `configure`."""
+    authority = Authority()
+    mount = write_mount(tmp_path / "mtls", authority.client(**leaf), authority.ca_pem)
+    env = {
+        **ENV,
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **env,
+    }
+    namespace = configured(base_settings(env), env)
+    configure_logging(QUIET, settings=namespace)
+    start = start_up.last_start()
+    file = SettingsFile(
+        "nautobot_config.py", namespace, {}, start.decided, list(start.warnings)
+    )
+
+    assert [line for line in caplog.messages if "database user" in line] == [
+        line for line in caplog.messages if warned and warned in line
+    ]
+    for seen in (inspect_environment(env), inspect_environment(env, file=file)):
+        found = [
+            one.severity
+            for one in seen.problems
+            if one.code == "certificate-name-mismatch"
+        ]
+        assert found == (["error"] if warned else [])
+    assert len([one for one in caplog.messages if "database user" in one]) == bool(
+        warned
+    )

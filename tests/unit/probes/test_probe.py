@@ -622,6 +622,30 @@ def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["database", "cache"])
+def test_ca_for_clients_only_is_blamed_rather_than_the_server(tmp_path, kind):
+    narrow = Authority("clients", usages=("cert sign", "client auth"))
+    mount = write_mount(tmp_path, narrow.client(), narrow.ca_pem)
+    script = over_tls(tls_context(narrow.server()), silence)
+    if kind == "database":
+        script = after_ssl_request(script)
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            attempt = walk(
+                probe_database, database(server.port, mount), Names(), driver=refusing
+            )
+        else:
+            attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert attempt.problem.code == "probe-server-purpose"
+    assert attempt.problem.variable.endswith(("_SSLROOTCERT", "_SSL_CA_CERTS"))
+    assert attempt.problem.message == (
+        f"the CA CN=clients in {mount.ca} is not for server certificates: its usages "
+        f"are client auth. Therefore the certificate of localhost:{server.port} "
+        "(CN=localhost) is not accepted."
+    )
+
+
 def test_a_chain_without_its_intermediate_is_not_accepted(mount):
     leaf = CA.intermediate().server()
     bare = type(leaf)(leaf.certificate, leaf.key, leaf.key_pem)
