@@ -43,6 +43,10 @@ SPEED_TURNS = 4
 LEAST_SPEED = 0.95
 BROKER_SECONDS = 30
 """How long a submission waits for Redis; after that it is an error."""
+AFTER_TIMEOUT = "errors after the time-out"
+SILENT_FOR_LONG = "Redis silent for 40 s during a submission"
+TRADED = {SILENT_FOR_LONG: "an error after 30 s, where plain waits; none twice"}
+"""What is promised in a row where ours is behind plain on purpose."""
 
 
 class Seen(NamedTuple):
@@ -261,8 +265,8 @@ def redis_silent(bench: Bench, seconds: float) -> dict[str, Seen]:
                     "twice": max(0, messages - 1),
                     "lost unsaid": int(not messages and not failed),
                 }
-                if seconds < BROKER_SECONDS:
-                    figures["errors"] = int(failed)
+                early = seconds < BROKER_SECONDS
+                figures["errors" if early else AFTER_TIMEOUT] = int(failed)
                 seen[who] = Seen(figures)
                 admin.delete(f"silent-{who}")
     return seen
@@ -291,7 +295,7 @@ def warm_shutdown(bench: Bench) -> dict[str, Seen]:
 
 
 def delivery_options(bench: Bench) -> dict[str, Seen]:
-    """Key prefix, priorities, a revoked job and a prefetch of four: all still work."""
+    """Send two priorities to a worker with a prefetch of four, and count."""
     with bench.workers(
         "solo",
         CELERY_WORKER_PREFETCH_MULTIPLIER=4,
@@ -353,7 +357,7 @@ def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
         ),
         ("gateway restarted 8 times, prefork", lambda: gateway_restarts(bench)),
         ("Redis silent for 20 s during a submission", lambda: redis_silent(bench, 20)),
-        ("Redis silent for 40 s during a submission", lambda: redis_silent(bench, 40)),
+        (SILENT_FOR_LONG, lambda: redis_silent(bench, 40)),
         ("warm shutdown while Redis is silent", lambda: warm_shutdown(bench)),
         ("priorities and a prefetch of four", lambda: delivery_options(bench)),
         (
@@ -370,7 +374,7 @@ def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
             Promise(
                 SECTION,
                 name,
-                "not behind plain",
+                TRADED.get(name, "not behind plain"),
                 text,
                 not behind_plain(seen),
                 {who: dict(one.figures) for who, one in seen.items()},
@@ -391,4 +395,10 @@ def behind_plain(seen: Mapping[str, Seen]) -> list[str]:
 
 
 # What two runs of the same program differ by.
-SLACK = {"seconds": 2, "more descriptors": 2, "MiB more": 2, "ms per job": 0.5}
+SLACK = {
+    "seconds": 2,
+    "more descriptors": 2,
+    "MiB more": 2,
+    "ms per job": 0.5,
+    AFTER_TIMEOUT: 1,
+}
