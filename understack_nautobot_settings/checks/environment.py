@@ -406,7 +406,6 @@ def _unroutable(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
         codes.GATEWAY_ADDRESS.problem(
             variable.name,
             f"{echo(host)} is an address, and a TLS hello names no address.",
-            "Use the host name that the gateway routes by.",
         )
         for host in addresses
     ]
@@ -466,7 +465,6 @@ def check_ca_bundles(
                 codes.CA_BUNDLE_EMPTY.problem(
                     variable.name,
                     f"{path} holds no certificate that can be read.",
-                    "Unset it, or name a bundle with the public CAs.",
                 )
             )
         elif _is_private(found, settings, system_bundles):

@@ -140,7 +140,6 @@ class Reader:
                 codes.FILE_AND_VALUE.problem(
                     variable.file_name,
                     f"{variable.name} is set as well.",
-                    "Unset one of the two.",
                 )
             )
             return None

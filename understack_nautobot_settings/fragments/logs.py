@@ -72,7 +72,6 @@ def log_settings(
                     variables.LOG_FORMAT.name,
                     "Nautobot, whose structlog set-up makes the format, is not "
                     "installed here.",
-                    "Nothing to do outside of Nautobot.",
                 )
             )
             return given

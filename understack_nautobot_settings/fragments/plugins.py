@@ -297,7 +297,6 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
             environment_codes.FILE_AND_VALUE.problem(
                 by_value.name,
                 f"{by_file.name} is set as well.",
-                "Unset one of the two.",
             )
         )
         return by_value.name, {}

@@ -78,7 +78,6 @@ def sso_settings(
                     codes.SSO_TWICE.problem(
                         variable.name,
                         f"the file {os.path.join(directory, part)} is there as well.",
-                        "Remove one of the two.",
                     )
                 )
             elif value is not None:
