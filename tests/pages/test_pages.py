@@ -18,7 +18,12 @@ NAMES = sorted(
     str(path.relative_to(ROOT / "docs").with_suffix(".html"))
     for path in (ROOT / "docs").rglob("*.md")
 )
-EXTERNAL = {"https://keepachangelog.com/en/1.1.0/", "https://semver.org/"}
+EXTERNAL = {
+    "https://cloudnative-pg.io/documentation/current/kubectl-plugin/",
+    "https://github.com/mittwald/kubernetes-replicator",
+    "https://keepachangelog.com/en/1.1.0/",
+    "https://semver.org/",
+}
 
 
 class Links(HTMLParser):
