@@ -20,6 +20,8 @@ INTERRUPTED = 130
 EXPLAIN = "understack-nautobot-settings explain"
 """The command that says more about a code."""
 
+_LONGEST_ARGUMENT = 60
+
 
 def printable(text: str) -> str:
     r"""Return text that a terminal and a log show as it is, on one line.
@@ -35,6 +37,23 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape", "surrogatepass").decode()
         for character in text
     )
+
+
+def shown_argument(text: str) -> str:
+    """Return an argument as its refusal shows it: printable, and no more than its name.
+
+    What follows ``=`` or ``?``, and everything around ``@``, may be a secret.
+    """
+    name, mark, _ = text.partition("=")
+    for end in "?#;":
+        name, more, _ = name.partition(end)
+        mark = more or mark
+    if "@" in text:
+        scheme, mark, _ = name.partition("//")
+        name = f"{scheme}//" if mark else ""
+        mark = "@"
+    shown = printable(name[:_LONGEST_ARGUMENT])
+    return f"{shown}…" if mark or len(name) > _LONGEST_ARGUMENT else shown
 
 
 class Problem(NamedTuple):

@@ -7,7 +7,9 @@ says in words why it refuses.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 from enum import Enum
 
@@ -20,6 +22,10 @@ CONFIGURATION_BYTES = 16 * MEBIBYTE
 BYTE_ORDER_MARK = "\ufeff"
 _LINE_ENDS = ("\r\n", "\n")
 _CHUNK = 2**16
+_LOOKS_LIKE_A_PATH = (
+    r"(?s)(?!.*-----BEGIN)(/|\.{1,2}/|~)[^?&]*"
+    r"|[\w./ -]*\.(crt|pem|cer|key|json|ya?ml|txt|env|py)|system"
+)
 
 
 class Reason(Enum):
@@ -49,6 +55,19 @@ class FileRefused(Exception):
         self.words = words
 
 
+def looks_like_a_path(text: str) -> bool:
+    """Tell whether a text may be shown as a path.
+
+    Some put the secret itself where its path belongs.
+    """
+    return bool(re.fullmatch(_LOOKS_LIKE_A_PATH, text))
+
+
+def shown_path(path: str) -> str:
+    """Return a path that cannot be read, as a message names it."""
+    return path if looks_like_a_path(path) else "the file that it names"
+
+
 def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
     """Return the content of a regular file; links are followed.
 
@@ -68,6 +87,8 @@ def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
         words = "does not exist: a part of the path is a file"
         raise FileRefused(Reason.MISSING, words) from None
     except OSError as error:
+        if error.errno == errno.ENXIO and _is_socket(path):
+            raise _not_regular(stat.S_IFSOCK) from None
         raise _unreadable(error) from None
     except ValueError:
         # A NUL, or characters that no path has.
@@ -113,16 +134,27 @@ def read_text(path: str, most: int = SECRET_BYTES) -> str:
 def _content(descriptor: int, most: int) -> bytes:
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
-        words = f"is {_kind(about.st_mode)}, not a file"
-        raise FileRefused(Reason.NOT_REGULAR, words)
-    content = b""
-    while len(content) <= most:
+        raise _not_regular(about.st_mode)
+    content = bytearray()
+    while about.st_size <= most and len(content) <= most:
         chunk = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
         if not chunk:
-            return content
+            return bytes(content)
         content += chunk
     words = f"holds more than {most // MEBIBYTE} MiB"
     raise FileRefused(Reason.TOO_LARGE, words)
+
+
+def _not_regular(mode: int) -> FileRefused:
+    return FileRefused(Reason.NOT_REGULAR, f"is {_kind(mode)}, not a file")
+
+
+def _is_socket(path: str) -> bool:
+    """Tell what a socket is without opening it, which nobody can."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _kind(mode: int) -> str:

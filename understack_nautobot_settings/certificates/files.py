@@ -16,6 +16,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_bytes
+from understack_nautobot_settings.text_files import shown_path
 
 POSTGRESQL = "PostgreSQL"
 REDIS = "Redis"
@@ -152,14 +153,18 @@ def read_file(file: CertificateFile) -> FileContent | Problem:
 
 def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
     path, variable = file
+    named = shown_path(path)
     if refusal.reason is Reason.MISSING:
+        where = os.path.dirname(named) or "."
+        remedy = (
+            f"Mount the secret nautobot-mtls-client at {where}, or correct the path."
+        )
         return codes.FILE_MISSING.missing_file(
             variable,
-            f"SSL certificate file required by {variable} not found: {path}",
-            "Mount the secret nautobot-mtls-client at "
-            f"{os.path.dirname(path) or '.'}, or correct the path.",
+            f"SSL certificate file required by {variable} not found: {named}",
+            remedy if named == path else "Set the variable to the path of the file.",
         )
-    fact = f"{path} {refusal.words}."
+    fact = f"{named} {refusal.words}."
     if refusal.reason is Reason.NOT_REGULAR:
         return codes.FILE_NOT_REGULAR.problem(variable, fact)
     if refusal.reason is Reason.TOO_LARGE:

@@ -39,6 +39,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
+from understack_nautobot_settings.text_files import shown_path
 
 WEB = "web"
 
@@ -464,7 +465,7 @@ def check_ca_bundles(
             problems.append(
                 codes.CA_BUNDLE_EMPTY.problem(
                     variable.name,
-                    f"{path} holds no certificate that can be read.",
+                    f"{shown_path(path)} holds no certificate that can be read.",
                 )
             )
         elif _is_private(found, settings, system_bundles):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from understack_nautobot_settings.checks.settings_file import SettingsFileError
 from understack_nautobot_settings.checks.settings_file import load_settings_file
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
 
 PROGRAM = "understack-nautobot-settings"
 
@@ -95,11 +97,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, **options: Any) -> None:
         """Take what argparse takes."""
+        options.setdefault("allow_abbrev", False)
         super().__init__(prog, formatter_class=_Help, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise wrong usage."""
-        raise CouldNotCheck(f"{message}. Use --help for the arguments")
+        # What follows the = of an option that takes no value may be a secret.
+        said = re.sub(r"ignored explicit argument .*", "it takes no value", message)
+        raise CouldNotCheck(f"{printable(said)}. Use --help for the arguments")
 
     def print_help(self, file: Any = None) -> NoReturn:
         """Raise the help."""
@@ -117,7 +122,8 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             unusable = unknown[0].partition("=")[0]
             if not unusable.startswith("-"):
-                raise CouldNotCheck(f"unexpected argument '{printable(unusable)}'")
+                shown = shown_argument(unknown[0])
+                raise CouldNotCheck(f"unexpected argument '{shown}'")
             options = [
                 action.option_strings[-1]
                 for action in self._actions
@@ -163,7 +169,7 @@ def unknown_word(
         said = f"Did you mean {near}?"
     elif listed_by:
         said = f"All of them: '{PROGRAM} {listed_by}'."
-    return CouldNotCheck(f"unknown {noun} '{printable(text)}'. {said}")
+    return CouldNotCheck(f"unknown {noun} '{shown_argument(text)}'. {said}")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.text_files import looks_like_a_path
 
 MASK = "***"
 
@@ -78,7 +79,21 @@ _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"
 _PLAIN_ADDRESS = rf"{_SCHEME}{_HOST}(,{_HOST})*(/[A-Za-z0-9_./-]*)?"
 _PLAIN_QUERY = r"(db|virtual_host|ssl_[a-z_]+)=[A-Za-z0-9_/.]*"
-_OPAQUE = r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{20,}"
+# A long word with digits is a token, and dfw3-prod-cluster-01 is a name.
+_NAME = r"([a-z]{1,16}[0-9]{0,3}|[0-9]{1,3})([_-]([a-z]{1,16}[0-9]{0,3}|[0-9]{1,3}))+"
+_OPAQUE = rf"(?!{_NAME}\Z)(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_-]{{20,}}"
+# What a text must look like under these keys: people put secrets everywhere.
+_FORMS = {
+    **dict.fromkeys(["ENGINE", "BACKEND"], r"[A-Za-z_][\w.]*"),
+    **dict.fromkeys(["USER", "username"], r"[\w.@+-]*"),
+    **dict.fromkeys(["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"], r"[\w.-]*"),
+    "HOST": r"@?[\w.:,\[\]/\udc80-\udcff-]*",
+    "NAME": r"[\w./ -]*",
+    "PORT": r"[0-9, ]*",
+}
+_PATHS = _words("""
+    sslcert sslkey sslrootcert ssl_ca_certs ssl_certfile ssl_keyfile
+""")
 _SCHEMES = REDIS_SCHEMES | _words("sentinel amqp amqps pyamqp sqs")
 
 
@@ -136,7 +151,8 @@ class Masking:
         if self._declared.get(_default_alias(trail)) or trail[0] in _URLS:
             return self._masked_secret(trail, value)
         if isinstance(value, str):
-            shown = self._is_harmless(trail) or value == _default_of(trail)
+            harmless = self._is_harmless(trail) and _has_form(trail[-1], value)
+            shown = harmless or value == _default_of(trail)
             return self.masked_text(value) if shown else MASK
         if isinstance(value, int | float):
             return self._number(trail, value)
@@ -217,11 +233,13 @@ def fingerprint(
     """
     masking = Masking(given)
     read = Reader(env, [])
-    effective = {
-        variable.name: masking.masked_text(str(read(variable)))
-        for variable in variables.VARIABLES
-        if not (variable.secret or isinstance(variable.kind, JsonObject))
-    }
+    effective = {}
+    for variable in variables.VARIABLES:
+        if not (variable.secret or isinstance(variable.kind, JsonObject)):
+            text = str(read(variable))
+            keys = [setting.rpartition(".")[2] for setting in variable.settings]
+            shown = all(_has_form(key, text) for key in keys)
+            effective[variable.name] = masking.masked_text(text) if shown else MASK
     content = {"settings": masking.masked(settings), "variables": effective}
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -245,6 +263,13 @@ def known_secrets(
         for one in texts
         if len(one) >= _SHORTEST_SECRET and not re.match(_SCHEME, one)
     )
+
+
+def _has_form(key: str, text: str) -> bool:
+    """Tell whether a text looks like what belongs under a key."""
+    if key in _PATHS:
+        return looks_like_a_path(text)
+    return key not in _FORMS or bool(re.fullmatch(_FORMS[key], text))
 
 
 def _declared_settings() -> dict[Trail, bool]:

@@ -28,6 +28,7 @@ from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
 
 _HTTPS = "https://"
 _LONGEST = len("99999.999")
@@ -94,7 +95,7 @@ def seconds(text: str) -> float:
     """Return the seconds that an argument gives."""
     digits = text.replace(".", "", 1)
     if not (digits.isascii() and digits.isdecimal() and len(text) <= _LONGEST):
-        raise CouldNotCheck(f"'{printable(text)}' is not a number of seconds")
+        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of seconds")
     return float(text)
 
 

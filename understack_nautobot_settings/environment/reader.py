@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
+from understack_nautobot_settings.text_files import shown_path
 
 T = TypeVar("T")
 
@@ -156,9 +156,7 @@ class Reader:
         try:
             return read_text(path)
         except FileRefused as refused:
-            # Some put the secret itself where its path belongs.
-            named = path if os.path.isabs(path) else "the file that it names"
-            fact = f"{named} {refused.words}."
+            fact = f"{shown_path(path)} {refused.words}."
         self.problems.append(
             codes.SECRET_FILE_UNREADABLE.problem(
                 variable.file_name,

@@ -29,6 +29,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
+from understack_nautobot_settings.text_files import shown_path
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "nautobot_plugin_nornir": {
@@ -340,7 +341,7 @@ def _file_text(path: str, read: Reader) -> str | None:
     try:
         text = read_text(path, CONFIGURATION_BYTES)
     except FileRefused as refused:
-        fact = f"{path} {refused.words}."
+        fact = f"{shown_path(path)} {refused.words}."
     else:
         if text.strip():
             return text

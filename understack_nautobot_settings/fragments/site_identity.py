@@ -8,6 +8,7 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
+from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
@@ -17,6 +18,7 @@ from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
 _TAKEN = LETTERS_AND_DIGITS.union("._-")
+_MOST_WORDS = 2
 
 
 def site_settings(
@@ -56,11 +58,18 @@ def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) ->
         name = settings.get(variable.name, "")
     foreign = sorted(set(name) - _TAKEN)
     if foreign:
+        # What is close to a name is shown; the rest may be a password or a token.
+        close = (
+            len(name.split()) <= _MOST_WORDS
+            and len(name) <= LONGEST_ECHO
+            and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
+        )
+        fact = "the value has characters that no name has."
+        if close:
+            fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
         read.problems.append(
             codes.SITE_NAME_INVALID.problem(
-                variable.name,
-                f"{echo(name)} has {', '.join(map(repr, foreign))}.",
-                "Use letters, digits, '.', '_' and '-' only.",
+                variable.name, fact, "Use letters, digits, '.', '_' and '-' only."
             )
         )
         return ""

@@ -17,6 +17,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_text
+from understack_nautobot_settings.text_files import shown_path
 
 OIDC_BACKEND = "social_core.backends.open_id_connect.OpenIdConnectAuth"
 NAUTOBOTS_BACKEND = "nautobot.core.authentication.ObjectPermissionBackend"
@@ -127,15 +128,16 @@ def _backends(
 def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     """Return the parts that are files, without surrounding blanks."""
     parts = {}
+    named = shown_path(directory)
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         if read.is_set(variables.SSO_DIR):
-            read.problems.append(_unreadable(f"{directory} does not exist"))
+            read.problems.append(_unreadable(f"{named} does not exist"))
         return {}
     except OSError as error:
         words = os.strerror(error.errno or 0)
-        read.problems.append(_unreadable(f"{directory} cannot be read: {words}"))
+        read.problems.append(_unreadable(f"{named} cannot be read: {words}"))
         return {}
     for part in PARTS:
         if part not in names:

@@ -6,6 +6,7 @@ Needs neither Django nor Nautobot: the settings come from the environment alone.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -33,7 +34,7 @@ from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
 
 TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
@@ -189,11 +190,11 @@ def probe_targets(
             way = partial(_reach_url, target, env, tls_prefix, network or Network())
         if way is None:
             raise ValueError(
-                f"unknown target '{printable(target)}'. Use one of: "
+                f"unknown target '{shown_argument(target)}'. Use one of: "
                 f"{', '.join(TARGETS)}, or an https:// URL."
             )
-        # A query may hold a token.
-        shown = target.partition("?")[0]
+        # What follows the path may hold a token.
+        shown = re.split("[?#;]", target)[0]
         attempt = Attempt(shown, timeout, before=causes.get(shown), clock=clock)
         # A daemon: what hangs in a system call may not keep the process alive.
         thread = threading.Thread(target=_walk, args=(way, attempt), daemon=True)
