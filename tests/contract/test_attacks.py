@@ -12,11 +12,14 @@ from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.problems import SettingsError
 
 CANARY = "hunter2-C4naRy"
+COMMANDS = [
+    [one] for one in ["check", "show", "probe", "wait", "explain", "reference"]
+] + [[]]
 KEY = {"NAUTOBOT_SECRET_KEY": "k" * 60}
 # What people put into a wrong variable, in forms that no variable takes.
 MISPLACED = {
     "password": f"P@$$w0rd!{CANARY}#",
-    "private key": f"-----BEGIN PRIVATE KEY-----\nMIIE{CANARY}\n-----END PRIVATE KEY-----",
+    "private key": f"-----BEGIN PRIVATE KEY-----\nMII{CANARY}\n-----END PRIVATE",
     "JSON": json.dumps({"password": CANARY}),
     "URL": f"redis://user:{CANARY}@h:6379/0",
     "connection string": f"host=h password={CANARY}",
@@ -96,7 +99,8 @@ def test_secret_in_a_probed_url_is_never_shown(mark, form):
     ],
 )
 @pytest.mark.parametrize(
-    "command", [["check"], ["show"], ["probe"], ["wait"], ["explain"], ["reference"], []]
+    "command",
+    [["check"], ["show"], ["probe"], ["wait"], ["explain"], ["reference"], []],
 )
 def test_secret_in_an_argument_is_never_shown(command, argument):
     assert CANARY not in said([*command, argument], KEY)
@@ -105,10 +109,21 @@ def test_secret_in_an_argument_is_never_shown(command, argument):
 @pytest.mark.parametrize("word", ["\x1f", "\x1b[31m", "\udcff", "\u202e", "a\nb"])
 @pytest.mark.parametrize("option", ["", "--", "--json=", "--timeout=", "--role="])
 @pytest.mark.parametrize(
-    "command", [["check"], ["show"], ["probe"], ["wait"], ["explain"], ["reference"], []]
+    "command",
+    [["check"], ["show"], ["probe"], ["wait"], ["explain"], ["reference"], []],
 )
 def test_argument_is_made_printable(command, option, word):
     text = said([*command, f"{option}{word}"], KEY)
 
     assert text.removesuffix("\n").replace("\n", "").isprintable()
     assert word not in text
+
+
+@pytest.mark.parametrize("secret", MISPLACED.values(), ids=MISPLACED)
+def test_probe_of_a_secret_in_the_place_of_a_host_never_shows_it(secret):
+    env = {**KEY, "NAUTOBOT_DB_SSLMODE": "disable", "NAUTOBOT_DB_HOST": secret}
+
+    text = said(["probe", "database", "--timeout", "2"], env)
+
+    assert "NAUTOBOT_DB_HOST" in text
+    assert CANARY not in text

@@ -28,6 +28,7 @@ from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import shown_path
 
 _STRICT_WORDS = {
     85: "a certificate has no AuthorityKeyIdentifier",
@@ -138,8 +139,8 @@ def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Proble
     if ":" in files.key.path:
         yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
-            f"{files.key.path} has a colon; libpq may take the part before it as the "
-            "name of an OpenSSL engine.",
+            f"{shown_path(files.key.path)} has a colon; libpq may take the "
+            "part before it as the name of an OpenSSL engine.",
         )
 
 

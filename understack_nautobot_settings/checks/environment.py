@@ -27,6 +27,7 @@ from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
+from understack_nautobot_settings.environment.kinds import echo_host
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -296,8 +297,8 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
         return [
             codes.DB_SSLMODE_UNSET.problem(
                 variables.DB_SSLMODE.name,
-                f"it is unset, so libpq does not verify the server {echo(host)}, and "
-                "uses plain text where the server offers no TLS.",
+                f"it is unset, so libpq does not verify the server {echo_host(host)}, "
+                "and uses plain text where the server offers no TLS.",
             )
         ]
     if options.get("sslmode") != "verify-ca":

@@ -14,6 +14,7 @@ from typing import Any
 
 from understack_nautobot_settings.checks.provenance import Trail
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.reader import Reader
@@ -87,7 +88,7 @@ _FORMS = {
     **dict.fromkeys(["ENGINE", "BACKEND"], r"[A-Za-z_][\w.]*"),
     **dict.fromkeys(["USER", "username"], r"[\w.@+-]*"),
     **dict.fromkeys(["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"], r"[\w.-]*"),
-    "HOST": r"@?[\w.:,\[\]/\udc80-\udcff-]*",
+    "HOST": HOST_FORM,
     "NAME": r"[\w./ -]*",
     "PORT": r"[0-9, ]*",
 }

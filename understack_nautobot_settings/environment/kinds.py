@@ -20,6 +20,8 @@ TRUE_WORDS = ("true", "yes", "on", "1", "y", "t")
 FALSE_WORDS = ("false", "no", "off", "0", "n", "f")
 
 LONGEST_ECHO = 60
+HOST_FORM = r"@?[\w.:,\[\]/\udc80-\udcff-]*(?<!:)"
+"""What the name of a host, a list of them, or the path of a socket looks like."""
 # int() refuses thousands of them.
 _MOST_DIGITS = 30
 _COMMON_WORDS = {
@@ -335,6 +337,11 @@ def shown(text: str, known: Iterable[str] = ()) -> str:
 def echo(text: str) -> str:
     """Return a name as an error line shows it: quoted, escaped, not too long."""
     return repr(text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…")
+
+
+def echo_host(text: str) -> str:
+    """Return a host as `echo`, unless it looks like something else."""
+    return echo(text) if re.fullmatch(HOST_FORM, text) else "that is configured"
 
 
 def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
@@ -144,10 +145,16 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
             read.problems.append(
                 codes.DB_ENGINE_NOT_POSTGRESQL.problem(
                     variable.name,
-                    f"the database engine is {echo(str(default.get('ENGINE')))}.",
+                    f"the database engine is {_engine(default)}.",
                     "Unset it: these are parameters of PostgreSQL's libpq.",
                 )
             )
+
+
+def _engine(database: Mapping[str, Any]) -> str:
+    """Return the engine in quotes, unless it is no module at all."""
+    engine = str(database.get("ENGINE"))
+    return echo(engine) if re.fullmatch(r"[\w.]*", engine) else "no module"
 
 
 def _replicas(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
@@ -50,6 +52,9 @@ class Endpoint(NamedTuple):
     @property
     def place(self) -> str:
         """Host and port as people write them."""
+        if not re.fullmatch(HOST_FORM, self.host):
+            # Some put a password where the host belongs.
+            return "the configured host"
         return self.host if self.is_socket else f"{self.host}:{self.port}"
 
 
@@ -168,10 +173,13 @@ def _resolve(
             host = endpoint.address or endpoint.host.strip("[]")
             try:
                 found = network.resolve(host, endpoint.port)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
+                # No name has a part of more than 63 characters.
+                reason = _reason(error) if isinstance(error, OSError) else "too long"
+                shown = host if re.fullmatch(HOST_FORM, host) else "that is configured"
                 failed = codes.PROBE_DNS.problem(
                     endpoint.variable,
-                    f"the name {host} does not resolve: {_reason(error)}.",
+                    f"the name {shown} does not resolve: {reason}.",
                 )
             else:
                 ways += [(endpoint, address) for address in found]
