@@ -26,8 +26,8 @@ from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
-from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import echo_host
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
