@@ -63,6 +63,14 @@ VARIABLE_UNUSED = Code(
     "A variable is set that has no effect while another is as it is.",
     "Set the other one as well, or unset this one.",
 )
+VARIABLE_UNREAD = Code(
+    "variable-unread",
+    WARNING,
+    "The chart writes a variable that Nautobot does not read, so its value has no "
+    "effect.",
+    "Set the Django setting of the same name in nautobot_config.py, or remove the "
+    "value from the chart's values.",
+)
 DB_PATH_UNUSED = Code(
     "db-path-unused",
     WARNING,

@@ -350,7 +350,13 @@ def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
     for switch, _, _ in _READ_WHERE:
         read(switch)
     wrong = {problem.variable for problem in refused}
-    return [
+    unread = []
+    if read(variables.TASK_ACKS_LATE) is not None:
+        fact = "neither Nautobot nor Celery reads it from the environment."
+        unread.append(
+            codes.VARIABLE_UNREAD.problem(variables.TASK_ACKS_LATE.name, fact)
+        )
+    return unread + [
         codes.VARIABLE_UNUSED.problem(
             variable.name,
             f"it has no effect unless {switch.name} is "

@@ -109,6 +109,14 @@ ROLE: Variable[str | None] = Variable(
     concern="site_identity",
     settings=("DATABASES.default.OPTIONS.application_name",),
 )
+TASK_ACKS_LATE: Variable[str | None] = Variable(
+    "CELERY_TASK_ACKS_LATE",
+    Text(),
+    None,
+    "The chart writes it for `task_acks_late`, and nothing reads it: `check` says so. "
+    "Set the setting of this name in `nautobot_config.py` instead.",
+    concern="site_identity",
+)
 TASK_QUEUES: Variable[tuple[str, ...]] = Variable(
     "CELERY_TASK_QUEUES",
     Names(),

@@ -732,3 +732,16 @@ def test_what_nautobot_stops_at_is_not_reported_twice():
     ]
 
     assert lines(settled(problems)) == ["A: a.", "B: not a number.", "C: c."]
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_variable_of_the_chart_that_nobody_reads_is_warned_of(value):
+    assert lines(check_environment({}, {"CELERY_TASK_ACKS_LATE": value})) == [
+        "CELERY_TASK_ACKS_LATE: neither Nautobot nor Celery reads it from the "
+        "environment. Set the Django setting of the same name in nautobot_config.py, "
+        "or remove the value from the chart's values."
+    ]
+
+
+def test_variable_that_nobody_reads_and_that_is_empty_is_no_problem():
+    assert lines(check_environment({}, {"CELERY_TASK_ACKS_LATE": ""})) == []
