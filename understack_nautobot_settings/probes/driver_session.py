@@ -112,7 +112,11 @@ def database_session(
     return Session(answer["driver"], answer["address"], tuple(answer["row"]))
 
 
-def main() -> None:
+# What follows runs in that process alone, isolated (-I) and with its memory bounded, so
+# that nothing can trace it: the live tests look at what comes out of it.
+
+
+def main() -> None:  # pragma: no cover - in a process that cannot be traced
     """Read a request from standard input, and write what came of it."""
     request = json.load(sys.stdin)
     driver = _driver(request["libpq_since"])
@@ -120,7 +124,7 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
 
 
-def _driver(libpq_since: int) -> tuple[Any, str] | None:
+def _driver(libpq_since: int) -> tuple[Any, str] | None:  # pragma: no cover - see main
     """Return a driver and its name, the one that imports faster where both can."""
     found = []
     try:
@@ -143,7 +147,9 @@ def _driver(libpq_since: int) -> tuple[Any, str] | None:
     return module, f"{name}, libpq {version // 10000}.{version % 10000}"
 
 
-def _answer(driver: Any, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(  # pragma: no cover - see main
+    driver: Any, name: str, request: Mapping[str, Any]
+) -> dict[str, Any]:
     _limit_memory()
     # Ends the process also where libpq does not return.
     signal.setitimer(signal.ITIMER_REAL, request["seconds"])
@@ -159,7 +165,7 @@ def _answer(driver: Any, name: str, request: Mapping[str, Any]) -> dict[str, Any
         return {"error": str(error).strip()[:_LONGEST_TEXT], "on_query": on_query}
 
 
-def _limit_memory() -> None:
+def _limit_memory() -> None:  # pragma: no cover - see main
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[0])
     most = pages * os.sysconf("SC_PAGE_SIZE") + _MEMORY
@@ -167,7 +173,7 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
-def _peer(descriptor: int) -> str:
+def _peer(descriptor: int) -> str:  # pragma: no cover - see main
     with socket.socket(fileno=os.dup(descriptor)) as connection:
         peer = connection.getpeername()
     if isinstance(peer, str):
@@ -176,5 +182,5 @@ def _peer(descriptor: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - see main
     main()

@@ -58,7 +58,9 @@ class ConnectionHints:
     def __call__(self, *arguments: Any, **options: Any) -> logging.LogRecord:
         """Return the record; log a hint where it tells of a failed connection."""
         record = self._make(*arguments, **options)
-        if record.levelno >= logging.WARNING and record.name != LOGGER:
+        # A copy is first made without a level (`logging.makeLogRecord`).
+        level = record.levelno or logging.NOTSET
+        if level >= logging.WARNING and record.name != LOGGER:
             for what, targets in _failed_connections(record):
                 self._say(what, targets)
         return record

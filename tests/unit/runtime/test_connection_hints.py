@@ -95,6 +95,17 @@ def test_other_errors_give_no_hint(error, clock, caplog):
     assert hints(caplog) == []
 
 
+def test_copy_of_a_record_is_made_without_a_hint(clock, caplog):
+    """As structlog does with every record that it formats."""
+    error = raised_by("redis.exceptions", "ConnectionError")
+    logging.getLogger("celery").error("%s", error)
+
+    copy = logging.makeLogRecord(caplog.records[0].__dict__)
+
+    assert copy.getMessage() == caplog.records[0].getMessage()
+    assert len(hints(caplog)) == 1
+
+
 def test_installing_twice_is_installing_once():
     before = logging.getLogRecordFactory()
     try:
