@@ -36,7 +36,10 @@ def image(tmp_path_factory):
     venv.create(directory / "venv", with_pip=True)
     (packages,) = (directory / "venv" / "lib").glob("python*/site-packages")
     # What is installed here, Nautobot among it, but not this package.
-    (packages / "nautobot.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    for installed in Path(sysconfig.get_path("purelib")).iterdir():
+        link = packages / installed.name
+        if not (link.exists() or installed.name.startswith("understack")):
+            link.symlink_to(installed)
     checkout = directory / "checkout"
     checkout.mkdir()
     for name in SOURCE:
