@@ -496,6 +496,9 @@ class RedisServer(Server):
             # Any text is safe as hexadecimal escapes.
             escaped = "".join(f"\\x{byte:02x}" for byte in self.password.encode())
             lines.append(f'requirepass "{escaped}"')
+        if "cluster-enabled yes" in lines:
+            # By default 10,000 above the other port, which there may not be.
+            lines.append(f"cluster-port {free_port()}")
         configuration = self._write("redis.conf", "\n".join([*lines, ""]).encode())
         return Process(
             self.name,
