@@ -7,6 +7,8 @@ from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import Problem
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
+from understack_nautobot_settings import errors
+from understack_nautobot_settings import problems
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import MissingFile
@@ -141,3 +143,8 @@ def test_problem_with_control_characters_shows_their_escapes(text, shown):
     problem = code.problem(text, text)
 
     assert problem == Problem("some-code", "error", shown, shown, "Mend it.")
+
+
+def test_exceptions_are_importable_by_their_documented_name():
+    for name in errors.__all__:
+        assert getattr(errors, name) is getattr(problems, name)
