@@ -33,6 +33,7 @@ class Reason(Enum):
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
+    NO_PATH = "no path"
     NOT_REGULAR = "not regular"
     TOO_LARGE = "too large"
     EMPTY = "empty"
@@ -93,7 +94,7 @@ def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
     except ValueError:
         # A NUL, or characters that no path has.
         words = "is no path that a file can have"
-        raise FileRefused(Reason.UNREADABLE, words) from None
+        raise FileRefused(Reason.NO_PATH, words) from None
     try:
         return _content(descriptor, most)
     except OSError as error:

@@ -169,7 +169,9 @@ def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
         return codes.FILE_NOT_REGULAR.problem(variable, fact)
     if refusal.reason is Reason.TOO_LARGE:
         return codes.FILE_TOO_LARGE.problem(variable, fact)
-    if "\0" not in path and not os.access(path, os.R_OK, effective_ids=True):
+    # No question about a path that no file can have has an answer.
+    possible = refusal.reason is not Reason.NO_PATH
+    if possible and not os.access(path, os.R_OK, effective_ids=True):
         return _closed(file, fact)
     remedy = "Correct the path, or check the volume and its node."
     return codes.FILE_UNREADABLE.problem(variable, fact, remedy)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +172,10 @@ def test_names_of_any_octets_are_shown_on_one_line(
 @given(
     st.text(st.characters(exclude_characters="/", exclude_categories=[]), min_size=1)
 )
+@example("\ud800")
+@example("\udcff")
+@example("caf\u00e9")
+@example("a\0b")
 @examples(200)
 def test_any_path_is_a_problem_and_no_crash(name: str) -> None:
     file = CertificateFile(f"/nonexistent/{name}", "NAUTOBOT_DB_SSLCERT")
