@@ -45,7 +45,7 @@ from lab.servers.scripted import over_tls
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.commands.main import main as command_line
-from understack_nautobot_settings.configure import configure
+from understack_nautobot_settings.configuration import configure
 from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.problems import SettingsError
 
@@ -120,7 +120,7 @@ BASES = st.dictionaries(
 ARGUMENTS = st.lists(
     st.sampled_from(
         [
-            *(one.name for one in COMMANDS if one.name != "wait"),
+            *(name for name in COMMANDS if name != "wait"),
             *("--json", "--help", "--version", "--role", "worker", "--diff", "-", "--"),
             *("/dev/zero", "/dev/null", "/", "--expiry-warning", "3", "--timeout"),
             *("0.1", "database", "cache", "broker", "https://127.0.0.1:1/?t=x"),

@@ -7,7 +7,7 @@ import pytest
 
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.commands.main import main
-from understack_nautobot_settings.configure import configure
+from understack_nautobot_settings.configuration import configure
 from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.problems import SettingsError
 

@@ -25,7 +25,7 @@ from tests.kubernetes_examples import manifest_files
 from tests.kubernetes_examples import manifests
 from tests.kubernetes_examples import one
 from tests.kubernetes_examples import values
-from understack_nautobot_settings.commands.main import COMMANDS
+from understack_nautobot_settings.commands.main import command
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.reader import Reader
@@ -171,9 +171,8 @@ def commands():
 def test_every_command_is_one_that_the_command_line_takes(words):
     program, name, *arguments = words
     assert program == "understack-nautobot-settings"
-    (command,) = (one for one in COMMANDS if one.name == name)
     parser = argument_parser()
-    command.add_arguments(parser)
+    command(name).add_arguments(parser)
     parser.parse_args(arguments)
 
 
@@ -189,9 +188,8 @@ def test_kubelet_waits_longer_than_a_probe_takes(name):
     for probe in ("livenessProbe", "readinessProbe"):
         words = container.get(probe, {}).get("exec", {}).get("command")
         if words:
-            (command,) = (one for one in COMMANDS if one.name == words[1])
             parser = argument_parser()
-            command.add_arguments(parser)
+            command(words[1]).add_arguments(parser)
             seconds = parser.parse_args(words[2:]).attempt_timeout
             assert container[probe]["timeoutSeconds"] > seconds
 

@@ -190,7 +190,7 @@ def test_a_new_connection_presents_the_renewed_certificate(authority, tmp_path, 
 def test_settings_name_the_class_without_importing_redis():
     code = (
         "import sys\n"
-        "from understack_nautobot_settings.configure import evaluate\n"
+        "from understack_nautobot_settings.configuration import evaluate\n"
         "from understack_nautobot_settings.checks.nautobot_base "
         "import nautobot_settings\n"
         "env = {'UNDERSTACK_CONNECTION_PROFILE': 'wan'}\n"

@@ -17,8 +17,8 @@ from understack_nautobot_settings import configure
 from understack_nautobot_settings import connection_settings
 from understack_nautobot_settings.checks import start_up
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
-from understack_nautobot_settings.configure import FRAGMENTS
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.configuration import FRAGMENTS
+from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment.variables import VARIABLES
 
 KEY = "key-0123456789" * 4

@@ -11,14 +11,14 @@ ROOMS = {"commands", "probes", "checks", "fragments", "environment", "certificat
 
 NEVER = {
     "certificates": {"environment", "fragments", "checks", "probes", "commands"},
-    "environment": {"fragments", "checks", "probes", "commands", "configure"},
-    "fragments": {"checks", "probes", "commands", "configure"},
+    "environment": {"fragments", "checks", "probes", "commands", "configuration"},
+    "fragments": {"checks", "probes", "commands", "configuration"},
     "checks": {"probes", "commands"},
     "probes": {"commands"},
     "accounts": {"fragments", "certificates", "checks", "probes", "commands"},
     "queues": {"fragments", "certificates", "checks", "probes", "commands"},
-    "runtime": {*ROOMS, "configure", "accounts", "queues"},
-    "problems": {*ROOMS, "configure", "runtime", "accounts", "queues"},
+    "runtime": {*ROOMS, "configuration", "accounts", "queues"},
+    "problems": {*ROOMS, "configuration", "runtime", "accounts", "queues"},
 }
 
 

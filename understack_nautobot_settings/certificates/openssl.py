@@ -7,7 +7,6 @@ from paths alone, so it gets paths of memory.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from contextlib import contextmanager
@@ -160,4 +159,6 @@ def _memory() -> IO[bytes]:
     with suppress(OSError):
         return os.fdopen(os.memfd_create("certificates"), "w+b")
     # A sandbox without the call: a file that has no name, and so no other readers.
+    import tempfile
+
     return tempfile.TemporaryFile()

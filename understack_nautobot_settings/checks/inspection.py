@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
@@ -24,8 +25,7 @@ from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
-from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
@@ -34,6 +34,9 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
+
+if TYPE_CHECKING:
+    from understack_nautobot_settings.checks.settings_file import SettingsFile
 
 # Who has to replace a file need not remove anything from it.
 _REPLACE_THE_FILE = (

@@ -13,7 +13,6 @@ from typing import Any
 
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.configure import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
@@ -108,6 +107,8 @@ def settings_for(
         SettingsError: What `configure` would raise. Its warnings come as
             `SettingsWarning`.
     """
+    from understack_nautobot_settings.configuration import evaluate
+
     extended = base_settings(env) if base is None else base
     with Collecting(None) as problems:
         settings, found = evaluate(extended, env, check_files=check_files)

@@ -16,7 +16,7 @@ from understack_nautobot_settings.checks.in_force import is_decided
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.reader import Reader

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
-from understack_nautobot_settings.checks.environment_file import EnvironmentFileError
-from understack_nautobot_settings.checks.environment_file import read_environment
-from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.checks.settings_file import SettingsFileError
-from understack_nautobot_settings.checks.settings_file import load_settings_file
-from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
+
+if TYPE_CHECKING:
+    from understack_nautobot_settings.checks.settings_file import SettingsFile
 
 PROGRAM = "understack-nautobot-settings"
 
@@ -103,7 +99,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise wrong usage."""
         # What follows the = of an option that takes no value may be a secret.
-        said = re.sub(r"ignored explicit argument .*", "it takes no value", message)
+        said, ignored, _ = message.partition("ignored explicit argument")
+        said += "it takes no value" if ignored else ""
         raise CouldNotCheck(f"{printable(said)}. Use --help for the arguments")
 
     def print_help(self, file: Any = None) -> NoReturn:
@@ -162,6 +159,8 @@ def unknown_word(
     noun: str, text: str, known: Iterable[str], listed_by: str = ""
 ) -> CouldNotCheck:
     """Return the error for a word that is not known, with the nearest that is."""
+    from understack_nautobot_settings.environment.kinds import nearest
+
     words = list(known)
     near = nearest(text, words)
     said = f"Use one of: {', '.join(words)}."
@@ -205,9 +204,11 @@ def environment_of(arguments: Any, console: Console) -> Mapping[str, str]:
     """
     if arguments.env_file is None:
         return console.env
+    from understack_nautobot_settings.checks import environment_file
+
     try:
-        return read_environment(arguments.env_file)
-    except EnvironmentFileError as error:
+        return environment_file.read_environment(arguments.env_file)
+    except environment_file.EnvironmentFileError as error:
         raise CouldNotCheck(f"{printable(arguments.env_file)} {error}") from None
 
 
@@ -219,13 +220,19 @@ def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | N
     """
     if arguments.config is None:
         return None
+    from understack_nautobot_settings.checks import settings_file
+
     with_files = not arguments.without_files
     try:
-        return load_settings_file(arguments.config, env, with_files=with_files)
-    except SettingsFileError as error:
+        return settings_file.load_settings_file(
+            arguments.config, env, with_files=with_files
+        )
+    except settings_file.SettingsFileError as error:
         raise CouldNotCheck(printable(str(error))) from None
 
 
 def as_json(value: Any) -> str:
     """Return a report for programs."""
+    import json
+
     return json.dumps(value, indent=2) + "\n"

@@ -13,17 +13,11 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
-from traceback import walk_tb
+from importlib import import_module
 from typing import TextIO
 
-from understack_nautobot_settings.commands import check
-from understack_nautobot_settings.commands import explain
-from understack_nautobot_settings.commands import probe
-from understack_nautobot_settings.commands import reconcile
-from understack_nautobot_settings.commands import reference
-from understack_nautobot_settings.commands import show
-from understack_nautobot_settings.commands import wait
 from understack_nautobot_settings.commands.command import PROGRAM
+from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
@@ -35,15 +29,23 @@ from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import INTERRUPTED
 
 COMMANDS = (
-    check.COMMAND,
-    show.COMMAND,
-    probe.COMMAND,
-    wait.COMMAND,
-    reconcile.ACCOUNTS,
-    reconcile.QUEUES,
-    explain.COMMAND,
-    reference.COMMAND,
+    "check",
+    "show",
+    "probe",
+    "wait",
+    "reconcile-accounts",
+    "reconcile-queues",
+    "explain",
+    "reference",
 )
+"""The commands, each in a module of its name, imported when it is asked for."""
+
+
+def command(name: str) -> Command:
+    """Return a command of `COMMANDS`."""
+    module = import_module(f"{__package__}.{name.replace('-', '_')}")
+    found: Command = module.COMMAND
+    return found
 
 
 def main(
@@ -95,13 +97,13 @@ def run() -> None:
 def _outcome(words: list[str], console: Console) -> Outcome:
     name = PROGRAM
     try:
-        for command in COMMANDS:
-            if words and words[0] == command.name:
-                name = f"{PROGRAM} {command.name}"
-                parser = Parser(name, description=command.description)
-                command.add_arguments(parser)
-                return command.run(parser.parsed(words[1:]), console)
-        return _overview(words)
+        if not (words and words[0] in COMMANDS):
+            return _overview(words)
+        name = f"{PROGRAM} {words[0]}"
+        asked = command(words[0])
+        parser = Parser(name, description=asked.description)
+        asked.add_arguments(parser)
+        return asked.run(parser.parsed(words[1:]), console)
     except Stop as stop:
         return Outcome(FINE, stop.text)
     except CouldNotCheck as reason:
@@ -114,8 +116,14 @@ def _outcome(words: list[str], console: Console) -> Outcome:
 
 def _overview(words: list[str]) -> Outcome:
     """Answer arguments that begin with no command."""
-    width = max(len(command.name) for command in COMMANDS)
-    lines = [f"  {one.name:<{width}}  {one.help}\n" for one in COMMANDS]
+    if words and words[0] == "--version":
+        from understack_nautobot_settings.commands.explain import versions
+
+        return Outcome(FINE, versions())
+    if words and words[0] not in ("-h", "--help"):
+        raise unknown_word("command", words[0], COMMANDS)
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
     parser = Parser(
         PROGRAM,
         usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
@@ -125,17 +133,13 @@ def _overview(words: list[str]) -> Outcome:
     )
     epilog = "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
     text = f"{parser.format_help()}\ncommands:\n{''.join(lines)}\n{epilog}"
-    if not words:
-        return Outcome(COULD_NOT_CHECK, remarks=text)
-    if words[0] in ("-h", "--help"):
-        return Outcome(FINE, text)
-    if words[0] == "--version":
-        return Outcome(FINE, explain.versions())
-    raise unknown_word("command", words[0], [one.name for one in COMMANDS])
+    return Outcome(FINE, text) if words else Outcome(COULD_NOT_CHECK, remarks=text)
 
 
 def _place_of(error: Exception) -> str:
     """Return where an unexpected error was raised; its text may hold a secret."""
+    from traceback import walk_tb
+
     *_, (frame, line) = walk_tb(error.__traceback__)
     file = os.path.basename(frame.f_code.co_filename)
     return f"{type(error).__name__} in {file}, line {line}. Please report this."

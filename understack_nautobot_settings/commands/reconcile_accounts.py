@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
-from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import read_credentials
-from understack_nautobot_settings.accounts.failures import Unreachable
-from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import is_mark
 from understack_nautobot_settings.accounts.plan import is_owner
@@ -20,18 +18,13 @@ from understack_nautobot_settings.accounts.reconcile import Backend
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.remote import RemoteAccounts
 from understack_nautobot_settings.accounts.rest import RestApi
+from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.remote_nautobot import Connect
-from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
-from understack_nautobot_settings.commands.remote_nautobot import is_remote
-from understack_nautobot_settings.commands.remote_nautobot import printing
-from understack_nautobot_settings.commands.remote_nautobot import remote_nautobot
-from understack_nautobot_settings.commands.remote_nautobot import unusable_problem
-from understack_nautobot_settings.problems import COULD_NOT_CHECK
-from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
+from understack_nautobot_settings.commands.remote_nautobot import backend_of
+from understack_nautobot_settings.commands.remote_nautobot import exit_status_of
+from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.problems import Problem
 
 SUMMARY = (
@@ -131,70 +124,49 @@ def run_account_command(
         connect: Makes the API of a remote Nautobot.
 
     Returns:
-        0 when every account equals its secret, 1 when something has to be corrected
-        first, 2 when Nautobot could not be asked and trying again may help, or when
-        the arguments do not fit together.
+        The exit status, as `exit_status_of` says.
     """
-    write, complain = printing(write), printing(complain)
-    problems: list[Problem] = []
-    credentials = read_credentials(options.secrets, problems=problems)
-    failure = last = ""
-    try:
-        backend = _backend(options, problems, local, connect)
-        if backend is not None:
-            last = _reconcile(options, backend, credentials, problems, write)
-    except Misused as misused:
-        failure = str(misused)
-    except Unreachable as unreachable:
-        failure = f"Nautobot could not be asked: {unreachable}."
-    except Unusable as unusable:
-        problems.append(unusable_problem(unusable))
-    for problem in problems:
-        complain(str(problem))
-    if failure:
-        complain(failure)
-    if last:
-        write(last)
-    if any(one.severity == ERROR for one in problems):
-        return WRONG
-    return COULD_NOT_CHECK if failure else FINE
+
+    def work(problems: list[Problem], write: Write) -> str:
+        credentials = read_credentials(options.secrets, problems=problems)
+        backend = backend_of(
+            options,
+            local=local,
+            remote=RemoteAccounts,
+            connect=connect,
+            problems=problems,
+        )
+        if backend is None:
+            return ""
+        policy = Policy(
+            options.owner,
+            options.adopt,
+            options.prune,
+            options.superuser,
+            tuple(dict.fromkeys(options.groups)),
+        )
+        summary = reconcile_accounts(
+            backend,
+            credentials,
+            policy,
+            dry_run=options.dry_run,
+            problems=problems,
+            progress=write,
+        )
+        problems[:] = summary.problems
+        for username in summary.stale:
+            write(f"{username}: in no usable secret, kept")
+        return f"{summary}{' (dry run)' if options.dry_run else ''}"
+
+    return exit_status_of(work, write, complain)
 
 
-def _backend(
-    options: SimpleNamespace,
-    problems: list[Problem],
-    local: Callable[[], Backend] | None,
-    connect: Connect,
-) -> Backend | None:
-    if local is not None and not is_remote(options):
-        return local()
-    remote = remote_nautobot(options, connect=connect, problems=problems)
-    return None if remote is None else RemoteAccounts(*remote)
-
-
-def _reconcile(
-    options: SimpleNamespace,
-    backend: Backend,
-    credentials: list[Credential],
-    problems: list[Problem],
-    write: Write,
-) -> str:
-    policy = Policy(
-        options.owner,
-        options.adopt,
-        options.prune,
-        options.superuser,
-        tuple(dict.fromkeys(options.groups)),
-    )
-    summary = reconcile_accounts(
-        backend,
-        credentials,
-        policy,
-        dry_run=options.dry_run,
-        problems=problems,
-        progress=write,
-    )
-    problems[:] = summary.problems
-    for username in summary.stale:
-        write(f"{username}: in no usable secret, kept")
-    return f"{summary}{' (dry run)' if options.dry_run else ''}"
+COMMAND = Command(
+    "reconcile-accounts",
+    "make API users of a remote Nautobot as secrets say",
+    "Make API users and their tokens equal to mounted secrets, over the REST API "
+    "with a bootstrap token. Inside Nautobot, use 'nautobot-server "
+    "reconcile_accounts'. Exit status 2 where Nautobot could not be asked.",
+    partial(add_account_arguments, remote_only=True),
+    lambda arguments, _: outcome_of(run_account_command, arguments),
+)

@@ -8,24 +8,19 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
-from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
+from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.remote_nautobot import Connect
-from understack_nautobot_settings.commands.remote_nautobot import Misused
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
-from understack_nautobot_settings.commands.remote_nautobot import is_remote
-from understack_nautobot_settings.commands.remote_nautobot import printing
-from understack_nautobot_settings.commands.remote_nautobot import remote_nautobot
-from understack_nautobot_settings.commands.remote_nautobot import unusable_problem
-from understack_nautobot_settings.problems import COULD_NOT_CHECK
+from understack_nautobot_settings.commands.remote_nautobot import backend_of
+from understack_nautobot_settings.commands.remote_nautobot import exit_status_of
+from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
 from understack_nautobot_settings.queues.plan import Backend
@@ -79,51 +74,35 @@ def run_queue_command(
         sleep: Waits so many seconds.
 
     Returns:
-        0 when every queue is as wanted, 1 when something has to be corrected first,
-        2 when Nautobot could not be asked and trying again may help, or when the
-        arguments do not fit together.
+        The exit status, as `exit_status_of` says.
     """
-    write, complain = printing(write), printing(complain)
-    problems: list[Problem] = []
-    failure = last = ""
-    try:
+
+    def work(problems: list[Problem], write: Write) -> str:
         wishes = read_wishes(options.file, problems=problems)
-        backend = None if problems else _backend(options, local, connect, problems)
-        if backend is not None:
+        if problems:
+            return ""
+        backend = backend_of(
+            options,
+            local=local,
+            remote=RemoteQueues,
+            connect=connect,
+            problems=problems,
+        )
+        if backend is None:
+            return ""
+        try:
             jobs = _jobs(backend, wishes, write, sleep)
             steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
-            if not _errors(problems):
-                last = _carry_out(steps, backend, write, dry_run=options.dry_run)
-                last = f"queues: {len(wishes.queues)}, {last}"
-    except Misused as misused:
-        failure = str(misused)
-    except Unreachable as unreachable:
-        failure = f"Nautobot could not be asked: {unreachable}."
-    except Unusable as unusable:
-        problems.append(unusable_problem(unusable))
-    except Refused as refused:
-        problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
-    for problem in problems:
-        complain(str(problem))
-    if failure:
-        complain(failure)
-    if last:
-        write(last)
-    if _errors(problems):
-        return WRONG
-    return COULD_NOT_CHECK if failure else FINE
+            if any(one.severity == ERROR for one in problems):
+                return ""
+            _carry_out(steps, backend, write, dry_run=options.dry_run)
+        except Refused as refused:
+            problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
+            return ""
+        dry = " (dry run)" if options.dry_run else ""
+        return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
 
-
-def _backend(
-    options: SimpleNamespace,
-    local: Callable[[], Backend] | None,
-    connect: Connect,
-    problems: list[Problem],
-) -> Backend | None:
-    if local is not None and not is_remote(options):
-        return local()
-    remote = remote_nautobot(options, connect=connect, problems=problems)
-    return None if remote is None else RemoteQueues(*remote)
+    return exit_status_of(work, write, complain)
 
 
 def _jobs(
@@ -146,15 +125,21 @@ def _jobs(
 
 def _carry_out(
     steps: list[QueueStep], backend: Backend, write: Write, *, dry_run: bool
-) -> str:
-    with backend.all_or_nothing():
-        for step in steps:
-            if not dry_run:
+) -> None:
+    if not dry_run:
+        with backend.all_or_nothing():
+            for step in steps:
                 backend.apply(step)
     for step in steps:
         write(f"would {step}" if dry_run else str(step))
-    return f"changes: {len(steps)}{' (dry run)' if dry_run else ''}"
 
 
-def _errors(problems: list[Problem]) -> bool:
-    return any(one.severity == ERROR for one in problems)
+COMMAND = Command(
+    "reconcile-queues",
+    "make job queues of a remote Nautobot as a file says",
+    "Make job queues, and the jobs allowed on them, equal to a file, over the REST "
+    "API with a token. Inside Nautobot, use 'nautobot-server reconcile_job_queues'. "
+    "Exit status 2 where Nautobot could not be asked.",
+    partial(add_queue_arguments, remote_only=True),
+    lambda arguments, _: outcome_of(run_queue_command, arguments),
+)

@@ -1,17 +1,29 @@
-"""Arguments and connection of the commands that change a Nautobot over REST."""
+"""What the commands that reconcile have in common.
+
+Each is a command of `nautobot-server`, which has the database, and one of the command
+line, which reaches a remote Nautobot over REST.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
+from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import read_hostname
 from understack_nautobot_settings.accounts.credentials import read_token
+from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
+from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.text_files import FileRefused
@@ -21,6 +33,7 @@ DAY = 86400
 
 Write = Callable[[str], object]
 Connect = Callable[..., RestApi]
+Backend = TypeVar("Backend")
 
 
 class Misused(Exception):
@@ -48,7 +61,9 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     remote = parser.add_argument_group(
         "remote Nautobot", "over the REST API instead of the database"
     )
-    if not remote_only:
+    if remote_only:
+        parser.set_defaults(remote=True)
+    else:
         remote.add_argument(
             "--remote",
             action="store_true",
@@ -77,22 +92,40 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
 
 
-def is_remote(options: SimpleNamespace) -> bool:
-    """Tell whether the arguments name a remote Nautobot."""
+def backend_of(
+    options: SimpleNamespace,
+    *,
+    local: Callable[[], Backend] | None,
+    remote: Callable[[RestApi, Secret], Backend],
+    connect: Connect,
+    problems: list[Problem],
+) -> Backend | None:
+    """Return what reaches the Nautobot that is meant, None where a problem was added.
+
+    Args:
+        options: What the arguments say.
+        local: Makes the back end for the database; None outside Nautobot.
+        remote: Makes the back end for a remote Nautobot.
+        connect: Makes the API of a remote Nautobot.
+        problems: Collects what is wrong with the token and the CA file.
+
+    Raises:
+        Misused: An argument is missing.
+    """
     named = options.url or options.token_file or options.ca_file
-    return bool(getattr(options, "remote", False) or named)
+    if local is not None and not (options.remote or named):
+        return local()
+    api = _remote_nautobot(options, connect, problems)
+    return None if api is None else remote(*api)
 
 
-def remote_nautobot(
-    options: SimpleNamespace, *, connect: Connect, problems: list[Problem]
+def _remote_nautobot(
+    options: SimpleNamespace, connect: Connect, problems: list[Problem]
 ) -> tuple[RestApi, Secret] | None:
     """Return the API and the token, None where a problem was added.
 
     Host names of accounts' secrets play no part: the token goes to the host of
     ``--url``, or to the one that the token's own secret names.
-
-    Raises:
-        Misused: An argument is missing.
     """
     if not options.token_file:
         raise Misused("A remote Nautobot needs --token-file.")
@@ -105,27 +138,65 @@ def remote_nautobot(
         if not host:
             raise Misused(f"{options.token_file} names no hostname. Use --url.")
         url = host if "://" in host else f"https://{host}"
-    pem = None
     try:
-        if options.ca_file:
-            pem = read_text(options.ca_file)
+        pem = read_text(options.ca_file) if options.ca_file else None
         return connect(url, ca_pem=pem, seconds=options.timeout), token
     except FileRefused as refused:
         fact = f"{refused.words}."
         problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
     except Unusable as unusable:
-        problems.append(unusable_problem(unusable))
+        problems.append(_unusable(unusable))
     return None
 
 
-def printing(write: Write) -> Write:
-    """Return what writes a line so that a terminal shows it as it is.
+def exit_status_of(
+    work: Callable[[list[Problem], Write], str], write: Write, complain: Write
+) -> int:
+    """Reconcile, say what came of it, and return the exit status.
 
-    Names of users and jobs come from a server, and may hold escape sequences.
+    Names of users and jobs come from a server, and may hold escape sequences: each
+    line is written so that a terminal shows it as it is.
+
+    Args:
+        work: Reconciles; is given a list for problems and what writes a line, and
+            returns the last line of the result.
+        write: Takes the lines of the result.
+        complain: Takes the lines of what is wrong.
+
+    Returns:
+        0 when everything is as wanted, 1 when something has to be corrected first,
+        2 when Nautobot could not be asked and trying again may help, or when the
+        arguments do not fit together.
     """
-    return lambda text: write(printable(text))
+    problems: list[Problem] = []
+    failure = last = ""
+    try:
+        last = work(problems, lambda text: write(printable(text)))
+    except Misused as misused:
+        failure = str(misused)
+    except Unreachable as unreachable:
+        failure = f"Nautobot could not be asked: {unreachable}."
+    except Unusable as unusable:
+        problems.append(_unusable(unusable))
+    for text in (*map(str, problems), *([failure] if failure else [])):
+        complain(printable(text))
+    if last:
+        write(printable(last))
+    if any(one.severity == ERROR for one in problems):
+        return WRONG
+    return COULD_NOT_CHECK if failure else FINE
 
 
-def unusable_problem(unusable: Unusable) -> Problem:
-    """Return what somebody has to do about a Nautobot that cannot be used."""
+def outcome_of(command: Callable[..., int], arguments: Any) -> Outcome:
+    """Run one of the commands as a command of the command line."""
+    results: list[str] = []
+    remarks: list[str] = []
+    status = command(
+        arguments, local=None, write=results.append, complain=remarks.append
+    )
+    text, said = ("".join(f"{one}\n" for one in lines) for lines in (results, remarks))
+    return Outcome(status, text, said)
+
+
+def _unusable(unusable: Unusable) -> Problem:
     return codes.NAUTOBOT_UNUSABLE.problem("Nautobot", f"{unusable}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,6 @@ from understack_nautobot_settings.environment.settings_module import mapping
 _NATIVE = "django.core.cache"
 _COUNTED = "NativeRedisCache"
 """Django's own as django_prometheus counts it."""
-
-_REQUIREMENTS = {
-    ssl.CERT_NONE: "none",
-    ssl.CERT_OPTIONAL: "optional",
-    ssl.CERT_REQUIRED: "required",
-}
 
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
@@ -73,5 +66,8 @@ def requirement(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, int):
-        return _REQUIREMENTS.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+        from ssl import VerifyMode
+
+        words = {one: one.name.removeprefix("CERT_").lower() for one in VerifyMode}
+        return words.get(value, str(value))  # type: ignore[call-overload, no-any-return]
     return str(value)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
@@ -231,6 +231,8 @@ def _ways(
     def settings_for(attempt: Attempt) -> dict[str, Any]:
         with lock:
             if not evaluated:
+                from understack_nautobot_settings.configuration import evaluate
+
                 base = nautobot_settings(env)
                 evaluation = evaluate(base, env)
                 problems = evaluation.problems
@@ -268,7 +270,7 @@ def _ways(
         from understack_nautobot_settings.probes import worker as worker_probe
 
         oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
-        settings = _unjudged_settings(env)
+        settings = _file_settings(env) if ping is None else _unjudged_settings(env)
         here = socket.gethostname()
         name = ping.destination if ping else ""
         if name.endswith(f"@{here}") or not name:
@@ -282,16 +284,30 @@ def _ways(
     return {"database": database, "cache": cache, "broker": broker, "worker": worker}
 
 
-def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings as they stand, for those who only look where files are.
+def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that name certificate files, for those who look no further.
 
-    Neither OpenSSL nor a database driver is asked: either takes longer to import
-    than everything else a heartbeat is worth.
+    Neither OpenSSL nor a database driver is asked, here and below: either takes
+    longer to import than everything else a heartbeat is worth.
     """
-    base = nautobot_settings(env)
-    evaluation = evaluate(
-        base, env, check_files=lambda _files, **_options: [], libpq=lambda: None
+    from understack_nautobot_settings.fragments import postgresql_tls
+    from understack_nautobot_settings.fragments import redis_tls
+
+    settings = nautobot_settings(env)
+    settings |= postgresql_tls.postgresql_tls_settings(
+        settings, env, problems=[], check_files=no_files, libpq=lambda: None
     )
+    return settings | redis_tls.redis_tls_settings(
+        settings, env, problems=[], check_files=no_files
+    )
+
+
+def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return all settings as they stand."""
+    from understack_nautobot_settings.configuration import evaluate
+
+    base = nautobot_settings(env)
+    evaluation = evaluate(base, env, check_files=no_files, libpq=lambda: None)
     return {**base, **evaluation.settings}
 
 

@@ -411,7 +411,7 @@ def test_no_command_is_the_overview_and_wrong_usage():
     assert run() == (2, "", run("--help")[1])
 
 
-@pytest.mark.parametrize("argv", [[], *([command.name] for command in cli.COMMANDS)])
+@pytest.mark.parametrize("argv", [[], *([name] for name in cli.COMMANDS)])
 def test_help_goes_to_standard_output(argv):
     status, stdout, stderr = run(*argv, "--help")
 
@@ -425,9 +425,10 @@ def test_help_goes_to_standard_output(argv):
 def test_overview_names_every_command():
     overview = run("--help")[1]
 
-    for command in cli.COMMANDS:
-        assert f"\n  {command.name} " in overview
-        assert command.help in " ".join(overview.split())
+    for name in cli.COMMANDS:
+        assert cli.command(name).name == name
+        assert f"\n  {name} " in overview
+        assert cli.command(name).help in " ".join(overview.split())
 
 
 def test_unexpected_exception_is_named_without_its_text():

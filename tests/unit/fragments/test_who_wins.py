@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from understack_nautobot_settings.configure import FRAGMENTS
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.configuration import FRAGMENTS
+from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.fragments.connections import NAUTOBOTS_RESULT_BACKEND
 from understack_nautobot_settings.problems import Problem
 

@@ -1481,6 +1481,47 @@ def test_a_worker_can_be_asked_as_well(mount, tmp_path, destination):
     assert not probe.ok
 
 
+@pytest.mark.parametrize(
+    ("more", "seen"),
+    [
+        ({}, "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "require"}, "CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": ""}, "CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "verify_full"}, "CN=app for Redis 1094 days"),
+        ({"UNDERSTACK_REDIS_MTLS": "off"}, "CN=app for PostgreSQL 1094 days"),
+        (
+            {
+                "UNDERSTACK_CONNECTION_PROFILE": "wan",
+                "NAUTOBOT_CELERY_BROKER_URL": "amqps://mq/",
+            },
+            "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "", "UNDERSTACK_REDIS_MTLS": "off"},
+            "none in use",
+        ),
+    ],
+)
+def test_worker_without_ping_looks_at_the_certificates_of_all_settings(
+    mount, tmp_path, more, seen
+):
+    file = tmp_path / "heartbeat"
+    file.touch()
+    env = {
+        **environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file)),
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **more,
+    }
+    (alone,) = probe_targets(["worker"], env)
+    (asked,) = probe_targets(["worker"], env, ping=Ping(), timeout=0.5)
+
+    assert alone.stages[1].detail == seen
+    assert asked.stages[1].detail == seen
+
+
 def test_a_worker_on_another_host_is_asked_without_its_heartbeat(mount, tmp_path):
     file = tmp_path / "not-here"
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
