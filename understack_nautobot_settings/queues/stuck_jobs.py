@@ -63,9 +63,12 @@ def stuck_jobs(
         LookupError: The broker is not Redis, so nobody can look into its queues.
         kombu.exceptions.OperationalError: The broker does not answer.
     """
-    found = _missing(_pending(older_than), ask_workers=ask_workers)
+    found = _not_in_broker(_pending(older_than))
+    if found and ask_workers:
+        held = set(_in_workers(job.id for job in found))
+        found = [job for job in found if job.id not in held]
     # A message that moves while it is looked for is seen by the second look.
-    return found and _missing(found, ask_workers=False)
+    return _not_in_broker(found)
 
 
 def end(job: StuckJob) -> bool:
@@ -125,12 +128,8 @@ def _pending(older_than: float) -> list[StuckJob]:
     ]
 
 
-def _missing(jobs: Collection[StuckJob], *, ask_workers: bool) -> list[StuckJob]:
-    if not jobs:
-        return []
-    known = set(_in_broker({job.queue for job in jobs}))
-    if ask_workers:
-        known.update(_in_workers())
+def _not_in_broker(jobs: Collection[StuckJob]) -> list[StuckJob]:
+    known = set(_in_broker({job.queue for job in jobs})) if jobs else ()
     return [job for job in jobs if job.id not in known]
 
 
@@ -156,10 +155,8 @@ def _in_broker(queues: Iterable[str]) -> Iterator[str]:
             yield json.loads(raw)[0]["headers"]["id"]
 
 
-def _in_workers() -> Iterator[str]:
-    """Yield the ids of tasks that the workers which answer say they have."""
-    inspect = app.control.inspect(timeout=INSPECT_SECONDS)
-    for answers in (inspect.active(), inspect.reserved(), inspect.scheduled()):
-        for tasks in (answers or {}).values():
-            for task in tasks:
-                yield task.get("request", task)["id"]
+def _in_workers(ids: Iterable[str]) -> Iterator[str]:
+    """Yield those of these ids that the workers which answer say they have."""
+    answers = app.control.inspect(timeout=INSPECT_SECONDS).query_task(*ids)
+    for tasks in (answers or {}).values():
+        yield from tasks

@@ -50,6 +50,10 @@ def _set_up() -> None:
         import nautobot as package
 
         package.setup()
+    from django.conf import settings
+
+    # What a password is worth is Django's; its hashes cost half of these tests.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +70,14 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def django_db_setup() -> None:
     """Use the prepared database: pytest-django would create another."""
+
+
+@pytest.fixture(autouse=True)
+def known_worker() -> None:
+    """Tell Nautobot of a worker: it would wait a second for one at every change."""
+    from django.core.cache import cache
+
+    cache.set("nautobot.extras.utils.get_celery_queues", {"default": 1}, timeout=60)
 
 
 try:
