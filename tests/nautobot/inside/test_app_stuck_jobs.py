@@ -1,8 +1,13 @@
 """Jobs that nobody has any more, in a real Nautobot, broker and database."""
 
 import io
+import os
+import signal
+import sys
+import time
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -13,6 +18,7 @@ from nautobot.extras.models import Job
 from nautobot.extras.models import JobResult
 from nautobot.extras.models import ScheduledJob
 
+from lab.processes import Process
 from understack_nautobot_settings.django_app.stuck_jobs import check_stuck_jobs
 from understack_nautobot_settings.django_app.stuck_jobs import stuck_job_families
 
@@ -20,6 +26,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "job_logs"], transactio
 
 QUEUE = "stuck-lab"
 HOUR = timedelta(hours=1)
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +84,13 @@ def state(record):
     return record.status
 
 
+def wait_for(happened, seconds=30):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def listed(record):
     return f"{record.pk} Logs Cleanup, queue {QUEUE}, 60 minutes old"
 
@@ -105,6 +119,37 @@ def test_job_that_a_worker_has_not_acknowledged_is_not_stuck(pending):
 
         message.ack()
         assert run() == (1, [listed(waiting), "stuck jobs: 1"], [])
+
+
+def test_job_that_a_worker_runs_is_not_stuck(pending, broker, tmp_path):
+    """Its message was acknowledged when it started: only the worker has it."""
+    running = pending()
+    log = tmp_path / "worker.log"
+    worker = Process(
+        "worker",
+        [sys.executable, "-m", "lab.nautobot.celery_worker", "w@lab", QUEUE, "threads"],
+        log=log,
+        ready=lambda: b" ready." in log.read_bytes(),
+        environment={
+            name: value
+            for name, value in os.environ.items()
+            if name != "DJANGO_SETTINGS_MODULE"
+        },
+        directory=REPOSITORY,
+    )
+    diary = tmp_path / "diary"
+    try:
+        app.send_task(
+            "lab.run", (str(diary), 600), queue=QUEUE, task_id=str(running.pk)
+        )
+        wait_for(diary.exists)
+
+        assert (broker.llen(QUEUE), broker.hlen("unacked")) == (0, 0)
+        assert run() == (0, ["stuck jobs: 0"], [])
+    finally:
+        worker.end(signal.SIGKILL)
+
+    assert run()[0] == 1
 
 
 @pytest.mark.parametrize(
