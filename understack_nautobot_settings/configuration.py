@@ -12,6 +12,7 @@ from typing import NamedTuple
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import check_name
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
@@ -95,7 +96,7 @@ def evaluate(
             problems=problems,
             **asked.get(fragment, {}),
         )
-    return Evaluation(settings, list(dict.fromkeys(problems)))
+    return Evaluation(settings, without_consequences(problems))
 
 
 def configure(

@@ -105,6 +105,21 @@ def test_check_finds_nothing_in_the_environment(name, files):
 
 
 @EACH_CONTAINER
+def test_init_container_of_a_site_worker_wants_no_queue_and_its_worker_does(
+    name, files
+):
+    """The base values of some sites give the role to every container of the pod."""
+    _, _, container = CONTAINERS[name]
+    env = {**container["env"], **files, "UNDERSTACK_PARTITION": "dfw3"}
+    without_queues = {n: text for n, text in env.items() if n != "CELERY_TASK_QUEUES"}
+
+    problems = inspect_environment(without_queues, role="site-worker").problems
+
+    codes = [one.code for one in problems]
+    assert ("site-queue-missing" in codes) is not container["init"]
+
+
+@EACH_CONTAINER
 def test_configure_accepts_the_environment(name, files):
     _, _, container = CONTAINERS[name]
     env = {**container["env"], **files}

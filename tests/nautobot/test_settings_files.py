@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -411,22 +412,30 @@ import pyuwsgi
 
 pyuwsgi.run([
     "--master", "--processes", "2", "--need-app", "--http-socket", "127.0.0.1:0",
-    "--idle", "1", "--die-on-idle", "--module", "nautobot.core.wsgi", *sys.argv[1:],
+    "--module", "nautobot.core.wsgi", *sys.argv[1:],
 ])
 """
 
 
-def under_uwsgi(lines: str, env: dict[str, str], path: Path, *options: str) -> str:
-    """Return the log of uWSGI, which ends since nobody asks it for anything."""
+def under_uwsgi(
+    lines: str, env: dict[str, str], path: Path, *options: str, processes: int = 1
+) -> str:
+    """Return the log of uWSGI, which is ended when each process loaded the file."""
     path.write_text(IMPORT + CALL + lines)
-    run = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-c", UWSGI, *options],
         env={**env, "NAUTOBOT_CONFIG": str(path), "NAUTOBOT_DB_PORT": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    return run.stdout + run.stderr
+    ) as server:
+        assert server.stdout is not None
+        log = ""
+        for line in server.stdout:
+            log += line
+            if log.count("WSGI app 0 ") == processes or "no app loaded" in line:
+                server.send_signal(signal.SIGINT)
+    return log
 
 
 @pytest.mark.parametrize(
@@ -437,7 +446,8 @@ def under_uwsgi(lines: str, env: dict[str, str], path: Path, *options: str) -> s
 def test_process_of_the_web_server_that_loads_the_file_says_so_once(
     options, processes, environment, tmp_path
 ):
-    log = under_uwsgi("", environment, tmp_path / "config.py", *options)
+    path = tmp_path / "config.py"
+    log = under_uwsgi("", environment, path, *options, processes=processes)
 
     assert log.count("PostgreSQL sslmode=verify-full") == processes
 

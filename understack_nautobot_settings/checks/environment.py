@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.roles import SITE_WORKER
 from understack_nautobot_settings.checks.roles import check_role
 from understack_nautobot_settings.checks.roles import is_local
-from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
@@ -345,11 +344,7 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
 
 def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
-    refused: list[Problem] = []
-    read = Reader(env, refused)
-    for switch, _, _ in _READ_WHERE:
-        read(switch)
-    wrong = {problem.variable for problem in refused}
+    read = Reader(env, [])
     unread = []
     if read(variables.TASK_ACKS_LATE) is not None:
         fact = "neither Nautobot nor Celery reads it from the environment."
@@ -366,7 +361,7 @@ def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
         for switch, needed, dependent in _READ_WHERE
         for variable in dependent
         if raw(variable, env) is not None
-        and switch.name not in wrong
+        and not read.refused(switch)
         and read(switch) not in needed
     ]
 
@@ -540,24 +535,4 @@ def explained(problems: Iterable[Problem], env: Mapping[str, str]) -> list[Probl
     found = list(problems)
     refused = {one.variable for one in found}
     known = [one for one in check_nautobot_values(env) if one.variable in refused]
-    return list(settled([*known, *found]))
-
-
-def settled(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield each problem once, and one that explains a value instead of two.
-
-    A value that Nautobot stops at is usually refused by the reader as well.
-    """
-    unique = list(dict.fromkeys(problems))
-    explained = {
-        one.variable
-        for one in unique
-        if one.code in (codes.SERVICE_LINK.id, codes.NAUTOBOT_VALUE_INVALID.id)
-    }
-    for one in unique:
-        plain = one.code in (
-            environment_codes.VALUE_INVALID.id,
-            environment_codes.VALUE_QUOTED.id,
-        )
-        if not (plain and one.variable in explained):
-            yield one
+    return without_consequences([*known, *found])

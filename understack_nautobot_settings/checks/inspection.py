@@ -21,8 +21,8 @@ from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_environment
-from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.configuration import evaluate
@@ -144,7 +144,7 @@ def inspect_environment(
 
 
 def _ordered(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(settled(problems), key=lambda one: one.severity != ERROR)
+    return sorted(without_consequences(problems), key=lambda one: one.severity != ERROR)
 
 
 def _judged_files(

@@ -10,8 +10,8 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.judging import check_certificates
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_nautobot_values
-from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.in_force import is_decided
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
@@ -78,7 +78,7 @@ def settings_provenance(
     base = base_settings(env) if namespace is None else namespace
     judge = check_certificates if with_files else no_files
     settings, problems = evaluate(base, env, check_files=judge)
-    problems = list(settled([*check_nautobot_values(env), *problems]))
+    problems = without_consequences([*check_nautobot_values(env), *problems])
     given = _given(env)
     origins = _Origins(base, env, given)
     sources = {trail: origins.of(trail, value) for trail, value in values(settings)}
@@ -118,7 +118,7 @@ def file_provenance(
         {trail: origin(trail, value) for trail, value in values(file.settings)},
         {one.name: source(one, env) for one in variables.VARIABLES},
         {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
-        list(settled([*check_nautobot_values(env), *file.problems])),
+        without_consequences([*check_nautobot_values(env), *file.problems]),
     )
 
 

@@ -14,7 +14,6 @@ from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
-from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 SITE_WORKER = "site-worker"
@@ -42,7 +41,7 @@ def check_role(
     # Celery splits at commas and strips nothing.
     text = env.get(variables.TASK_QUEUES.name, "")
     queues = text.split(",") if text else []
-    if not set(queues).isdisjoint(wanted):
+    if not set(queues).isdisjoint(wanted) or (not text and _is_init_container(env)):
         return problems
     names = " or ".join(dict.fromkeys(wanted))
     if any(one in Reader(env, [])(variables.TASK_QUEUES) for one in wanted):
@@ -52,7 +51,9 @@ def check_role(
         seen = echo(text) if text else "it is unset, so it"
         fact = f"{seen} does not have the queue {names} of the site"
         hint = f"Add {names} to taskQueues of the worker in the chart's values."
-    problems.append(_queue_problem(codes.SITE_QUEUE_MISSING, fact, hint))
+    problems.append(
+        codes.SITE_QUEUE_MISSING.problem(variables.TASK_QUEUES.name, f"{fact}.", hint)
+    )
     return problems
 
 
@@ -84,5 +85,9 @@ def is_local(host: str) -> bool:
     return host in names or host.startswith(("127.", "/", "@"))
 
 
-def _queue_problem(code: Code, fact: str, hint: str) -> Problem:
-    return code.problem(variables.TASK_QUEUES.name, f"{fact}.", hint)
+def _is_init_container(env: Mapping[str, str]) -> bool:
+    """Tell a container of the chart that runs `wait`, with a worker's environment."""
+    return (
+        raw(variables.CELERY_HEALTH_PROBES_AS_FILES, env) is not None
+        and raw(variables.K8S_COMPONENT, env) is None
+    )

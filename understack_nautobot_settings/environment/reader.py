@@ -127,6 +127,10 @@ class Reader:
         """Tell whether a variable is set to anything but blanks, by either name."""
         return source(variable, self._env) != "default"
 
+    def refused(self, variable: Variable[Any]) -> bool:
+        """Tell whether a variable is set to what it does not take."""
+        return self.is_set(variable) and Reader(self._env, []).given(variable) is None
+
     def mapping(self) -> Mapping[str, str]:
         """Return the environment, for references that users write by name."""
         return self._env

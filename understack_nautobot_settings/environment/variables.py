@@ -318,6 +318,14 @@ CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = Variable(
     settings=("CELERY_HEALTH_PROBES_AS_FILES",),
     nautobots=True,
 )
+K8S_COMPONENT: Variable[str | None] = Variable(
+    "NAUTOBOT_K8S_COMPONENT",
+    FreeText(),
+    None,
+    "What the Helm chart runs in a container, such as `nautobot-celery-default`. It "
+    "writes none for an init container, which `check` takes for no worker.",
+    concern="site_identity",
+)
 CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = Variable(
     "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",
     Path(),
@@ -351,7 +359,7 @@ EXPIRY_UNHEALTHY: Variable[float] = Variable(
 )
 EXPIRY_WARNING: Variable[int] = Variable(
     "UNDERSTACK_EXPIRY_WARNING",
-    Number(int, unit="days"),
+    Number(int, most=36500, unit="days"),
     30,
     "How many days before notAfter a certificate is warned about; the renewal window.",
     concern="certificates",

@@ -198,8 +198,8 @@ def _tls_options(
     libpq: Callable[[], int | None],
 ) -> dict[str, Any]:
     given = read.given(variables.DB_SSLMODE)
-    if given is None and read.is_set(variables.DB_SSLMODE):
-        # It was refused, and the other variables have a meaning only with it.
+    if read.refused(variables.DB_SSLMODE):
+        # The other variables have a meaning only with it.
         return {}
     sslmode = given or said.get("sslmode")
     options: dict[str, Any] = {}

@@ -5,6 +5,7 @@ import pytest
 from lab.certificates import Authority
 from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
 from understack_nautobot_settings.checks.codes import SERVICE_LINK
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_database_identity
 from understack_nautobot_settings.checks.environment import check_environment
@@ -15,7 +16,6 @@ from understack_nautobot_settings.checks.environment import check_nautobot_value
 from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
-from understack_nautobot_settings.checks.environment import settled
 from understack_nautobot_settings.checks.roles import check_role
 from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
@@ -691,6 +691,37 @@ def test_site_worker_wants_its_partition_and_queue(env, sentences):
     assert lines(check_role(FAR, env, role="site-worker")) == sentences
 
 
+WORKER_OF_THE_CHART = {
+    "UNDERSTACK_PARTITION": "dfw3",
+    # The chart writes the first into each container, the other into its own alone.
+    "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
+    "NAUTOBOT_K8S_COMPONENT": "nautobot-celery-default",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [
+        pytest.param({}, True, id="worker"),
+        pytest.param({"NAUTOBOT_K8S_COMPONENT": ""}, False, id="init container"),
+        pytest.param(
+            {"NAUTOBOT_K8S_COMPONENT": "", "CELERY_TASK_QUEUES": "default"},
+            True,
+            id="queue of another worker",
+        ),
+        pytest.param(
+            {"NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": ""}, True, id="not of the chart"
+        ),
+    ],
+)
+def test_init_container_of_the_chart_runs_no_worker_and_needs_no_queue(
+    changed, missing
+):
+    problems = check_role(FAR, {**WORKER_OF_THE_CHART, **changed}, role="site-worker")
+
+    assert [one.code for one in problems] == ["site-queue-missing"] * missing
+
+
 @pytest.mark.parametrize("role", [None, "web", "worker", "beat"])
 def test_other_roles_want_neither(role):
     assert check_role({}, {}, role=role) == []
@@ -731,7 +762,11 @@ def test_what_nautobot_stops_at_is_not_reported_twice():
         NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
     ]
 
-    assert lines(settled(problems)) == ["A: a.", "B: not a number.", "C: c."]
+    assert lines(without_consequences(problems)) == [
+        "A: a.",
+        "B: not a number.",
+        "C: c.",
+    ]
 
 
 @pytest.mark.parametrize("value", ["true", "false"])

@@ -198,5 +198,5 @@ def test_a_wrong_window_is_a_problem_like_any_other():
 
     assert [str(problem) for problem in found.problems] == [
         "UNDERSTACK_EXPIRY_WARNING: the value is not a whole number. Use a whole "
-        "number from 0 to 2147483647 (days)."
+        "number from 0 to 36500 (days)."
     ]

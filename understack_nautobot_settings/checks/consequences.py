@@ -1,0 +1,83 @@
+"""One mistake, one message: what follows from a value that could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from understack_nautobot_settings.certificates import codes as certificates_codes
+from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.environment import codes as environment_codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.fragments import codes as fragments_codes
+from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import Problem
+
+# Said by Nautobot's own reading of a value, in better words than by ours.
+_NAUTOBOT_STOPS = {codes.SERVICE_LINK.id, codes.NAUTOBOT_VALUE_INVALID.id}
+_UNREADABLE = {
+    code.id
+    for code in (
+        environment_codes.VALUE_INVALID,
+        environment_codes.VALUE_QUOTED,
+        environment_codes.VALUE_NOT_UTF8,
+        environment_codes.PATH_IS_PEM,
+        environment_codes.PATH_IS_TOKEN,
+        environment_codes.SECRET_FILE_UNREADABLE,
+        fragments_codes.REDIS_HOST_INVALID,
+        fragments_codes.SITE_NAME_INVALID,
+    )
+}
+_HOSTS = (
+    variables.DB_HOST,
+    variables.REDIS_HOST,
+    variables.REDIS_SCHEME,
+    variables.CACHES_BACKEND,
+    variables.CELERY_BROKER_URL,
+)
+_GATEWAY = (variables.DB_SSLNEGOTIATION, variables.CONNECTION_PROFILE, variables.ROLE)
+# What a problem was judged by, beside the variable that it is about.
+_JUDGED_BY: dict[Code, tuple[Variable[Any], ...]] = {
+    fragments_codes.DB_ENGINE_NOT_POSTGRESQL: (variables.DB_ENGINE,),
+    certificates_codes.CERTIFICATE_NAME_MISMATCH: (
+        variables.DB_USER,
+        variables.DB_IDENTITY_MAP,
+    ),
+    codes.DB_SSLMODE_UNSET: _HOSTS,
+    codes.GATEWAY_ADDRESS: _GATEWAY,
+    codes.GATEWAY_NEGOTIATION: _GATEWAY,
+    codes.GATEWAY_SNI_OFF: _GATEWAY,
+    codes.GATEWAY_TRAILING_DOT: _GATEWAY,
+    codes.METRICS_OPEN: (variables.HARDENING, variables.METRICS_ENABLED),
+    fragments_codes.PLUGIN_CONFIG_UNUSED: (variables.EXTRA_PLUGINS,),
+    fragments_codes.PLUGIN_SKIPPED: (variables.EXTRA_PLUGINS_STRICT,),
+    codes.SITE_HOST_MISSING: _HOSTS,
+    codes.SITE_QUEUE_MISSING: (variables.PARTITION, variables.SITE),
+    codes.VARIABLE_UNUSED: (variables.CONNECTION_PROFILE, variables.HARDENING),
+}
+_NAMES = {
+    code.id: {name for variable in judged_by for name in variable.names}
+    for code, judged_by in _JUDGED_BY.items()
+}
+
+
+def without_consequences(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each problem once, without those that follow from another one.
+
+    Where the value of a variable could not be read nothing else is told of it, and
+    nothing of what was judged by the default that stands in.
+    """
+    unique = list(dict.fromkeys(problems))
+    stopped = {one.variable for one in unique if one.code in _NAUTOBOT_STOPS}
+    unreadable = stopped | {one.variable for one in unique if one.code in _UNREADABLE}
+
+    def follows(problem: Problem) -> bool:
+        if problem.code in _NAUTOBOT_STOPS:
+            return False
+        if problem.code in _UNREADABLE:
+            return problem.variable in stopped
+        judged_by = {problem.variable, *_NAMES.get(problem.code, ())}
+        return not unreadable.isdisjoint(judged_by)
+
+    return [problem for problem in unique if not follows(problem)]
