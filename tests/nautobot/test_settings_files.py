@@ -406,12 +406,15 @@ def test_plain_server_receives_tls_of_the_untouched_file_alone(undone, recorder)
     assert plain == []
 
 
+WORKERS = 2
 UWSGI = """
 import sys
 import pyuwsgi
 
 pyuwsgi.run([
     "--master", "--processes", "2", "--need-app", "--http-socket", "127.0.0.1:0",
+    # How long a process may take to end.
+    "--reload-mercy", "1", "--worker-reload-mercy", "1",
     "--module", "nautobot.core.wsgi", *sys.argv[1:],
 ])
 """
@@ -433,7 +436,9 @@ def under_uwsgi(
         log = ""
         for line in server.stdout:
             log += line
-            if log.count("WSGI app 0 ") == processes or "no app loaded" in line:
+            started = log.count("spawned uWSGI worker ") == WORKERS
+            loaded = log.count("WSGI app 0 ") == processes
+            if (started and loaded) or "no app loaded" in line:
                 server.send_signal(signal.SIGINT)
     return log
 

@@ -86,7 +86,9 @@ class _Tls:
         files = variables.REDIS_FILES
         # A path that somebody wrote down announces mutual TLS: going on without it
         # would be a downgrade that nobody asked for.
-        unread = any(map(read.refused, (variables.REDIS_MTLS, variables.REDIS_SCHEME)))
+        unread = read.refused(variables.REDIS_MTLS) or read.refused(
+            variables.REDIS_SCHEME
+        )
         self.mutual = not (unread or mode == "off") and (
             mode == "on"
             or any(read.is_set(variable) for variable in files.values())
