@@ -10,7 +10,7 @@ from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.nautobot_base import base_settings
-from understack_nautobot_settings.configure import evaluate
+from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
