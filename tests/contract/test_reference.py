@@ -170,6 +170,7 @@ def test_every_declared_variable_is_read(tmp_path):
     plain = {
         **env,
         "NAUTOBOT_CELERY_BROKER_URL": "",
+        "CELERY_TASK_QUEUES": "",
         "NAUTOBOT_REDIS_SCHEME": "rediss",
         "UNDERSTACK_REDIS_MTLS": "on",
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://sso.example.org",
