@@ -432,9 +432,24 @@ def test_an_empty_password_is_tried_by_libpq_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_waits_for_input_on_a_terminal(tmp_path: Path) -> None:
-    """Every situation is gone through at a terminal where nobody types."""
-    for situation in CORPUS:
-        situation.write(tmp_path / situation.name)
+    """What is encrypted is gone through at a terminal where nobody types.
+
+    OpenSSL asks for the password of an encrypted block, of whatever kind, and never
+    otherwise.
+    """
+    encrypted = {
+        f"{situation.name}-as-{name or 'it is'}": (situation, name)
+        for situation in CORPUS
+        for name in ("", *situation.files)
+        if any(b"ENCRYPTED" in one for one in situation.files.values())
+    }
+    assert len(encrypted) >= 12
+    for place, (situation, name) in encrypted.items():
+        situation.write(tmp_path / place)
+        if name:
+            key = (tmp_path / place / "tls.key").read_bytes()
+            locked = key.replace(b"EC PRIVATE KEY", b"CERTIFICATE")
+            (tmp_path / place / name).write_bytes(key + locked)
     program = """
 import sys
 from pathlib import Path
