@@ -160,6 +160,6 @@ def test_file_that_cannot_be_loaded_is_named_with_the_line(run, text, said):
     status, stdout, stderr, file = run("check", text)
 
     assert (status, stdout) == (2, "")
-    assert stderr.startswith(f"understack-nautobot-settings check: {file}: ")
+    assert stderr.startswith(f"understack-nautobot-settings check: --config: {file}: ")
     assert said in stderr
     assert "c4n4ry" not in stderr

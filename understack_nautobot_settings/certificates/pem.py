@@ -36,7 +36,7 @@ _KINDS = (
 )
 
 _BEGIN = rb"-----BEGIN ([^\r\n-]*)-----"
-_BEGIN_LINE = rb"-----BEGIN ([^\r\n-]*)-----[ \t\r]*"
+_BOUNDARY = rb"(?m)^-----(?:BEGIN ([^\r\n-]*)-----[ \t\r]*$|END ([^\r\n-]*)-----)"
 _END = rb"-----END ([^\r\n-]*)-----"
 _ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]"
 _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
@@ -147,18 +147,15 @@ def pem_fault(content: bytes, wanted: str) -> PemFault | None:
 
 def _blocks(content: bytes, wanted: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield label and body of each complete block of a kind."""
-    label: bytes | None = None
-    body: list[bytes] = []
-    for line in content.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
-        begin = re.fullmatch(_BEGIN_LINE, line)
-        if begin:
-            label, body = begin.group(1), []
-        elif label is not None and line.startswith(b"-----END " + label + b"-----"):
-            if re.fullmatch(_LABELS[wanted], label):
-                yield label, b"\n".join(body)
+    content = content.removeprefix(BYTE_ORDER_MARK)
+    label, start = None, 0
+    for line in re.finditer(_BOUNDARY, content):
+        if line[1] is not None:
+            label, start = line[1], line.end() + 1
+        elif line[2] == label:
+            if re.fullmatch(_LABELS[wanted], line[2]):
+                yield line[2], content[start : line.start() - 1]
             label = None
-        else:
-            body.append(line)
 
 
 def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:

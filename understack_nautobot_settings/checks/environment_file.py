@@ -32,7 +32,9 @@ def read_environment(path: str) -> dict[str, str]:
     try:
         text = read_text(path, CONFIGURATION_BYTES)
     except FileRefused as refused:
-        raise EnvironmentFileError(refused.words) from None
+        raise EnvironmentFileError(
+            f"{refused.words}. Write it by 'kubectl exec POD -- env'"
+        ) from None
     env: dict[str, str] = {}
     separator = "\0" if "\0" in text else "\n"
     for number, line in enumerate(text.split(separator), 1):
@@ -49,6 +51,8 @@ def read_environment(path: str) -> dict[str, str]:
                 "'env -0' where a value has line breaks"
             )
         if name in env:
-            raise EnvironmentFileError(f"sets {name} again in line {number}")
+            raise EnvironmentFileError(
+                f"sets {name} again in line {number}. Remove one of the two lines"
+            )
         env[name] = value
     return env

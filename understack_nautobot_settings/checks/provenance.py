@@ -25,6 +25,9 @@ from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.fragments import sso
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_text
 
 Trail = tuple[str, ...]
 """The keys that lead to a value: ``("DATABASES", "default", "HOST")``."""
@@ -167,9 +170,8 @@ def _plugins_text(env: Mapping[str, str]) -> str | None:
     if path is None:
         return raw(variables.EXTRA_PLUGINS_CONFIG, env)
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except (OSError, ValueError):
+        return read_text(path, CONFIGURATION_BYTES)
+    except FileRefused:
         return None
 
 

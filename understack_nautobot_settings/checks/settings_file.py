@@ -72,7 +72,10 @@ def load_settings_file(
     try:
         read_bytes(path, CONFIGURATION_BYTES)
     except FileRefused as refused:
-        raise SettingsFileError(f"{path} {refused.words}") from None
+        raise SettingsFileError(
+            f"{path} {refused.words}. Name the settings file of the deployment, "
+            "nautobot_config.py"
+        ) from None
     forget_start()
     refusal = None
     with _environment(env), redirect_stdout(sys.stderr):

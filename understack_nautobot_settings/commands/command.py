@@ -209,7 +209,8 @@ def environment_of(arguments: Any, console: Console) -> Mapping[str, str]:
     try:
         return environment_file.read_environment(arguments.env_file)
     except environment_file.EnvironmentFileError as error:
-        raise CouldNotCheck(f"{printable(arguments.env_file)} {error}") from None
+        file = printable(arguments.env_file)
+        raise CouldNotCheck(f"--env-file: {file} {error}") from None
 
 
 def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | None:
@@ -228,7 +229,7 @@ def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | N
             arguments.config, env, with_files=with_files
         )
     except settings_file.SettingsFileError as error:
-        raise CouldNotCheck(printable(str(error))) from None
+        raise CouldNotCheck(f"--config: {printable(str(error))}") from None
 
 
 def as_json(value: Any) -> str:

@@ -254,7 +254,10 @@ def _shown_by(path: str, console: Console) -> Shown:
         reason = refused.words
     except (OSError, ValueError):
         reason = _NOT_OURS
-    raise CouldNotCheck(f"{printable(path)} {reason}")
+    raise CouldNotCheck(
+        f"--diff: {printable(path)} {reason}. Name the file that 'show --json' of the "
+        "other pod wrote"
+    )
 
 
 def read_shown(text: str) -> Shown:

@@ -39,9 +39,13 @@ _EXPECTED = {
     "Invalid control": "a control character in a string must be escaped",
     "Unterminated string": "a string begins that does not end",
 }
+# Where looking for the deepest place ends.
+_LEVELS = 200_000
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# A string without an end is one token, too: looking for its end at each quote anew
+# would take quadratic time.
 _TOKEN = re.compile(
-    r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>[ \t\n\r]*:)?'
+    r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))(?P<colon>[ \t\n\r]*:)?'
     r"|[{}\[\]]|-?Infinity|NaN|-?[0-9][0-9.eE+-]*",
     re.DOTALL,
 )
@@ -143,15 +147,20 @@ def _malformed(text: str, said: str, offset: int) -> Fault:
 def _first_fault(text: str, start: int, *, too_deep: bool) -> Fault | None:
     """Return what the hooks of the parser refused, the deepest place if it gave up."""
     names: list[set[str]] = []
-    depth = deepest = 0
+    level = depth = deepest = 0
     for token in _TOKEN.finditer(text, start):
         word = token["string"] or token.group()
         if word in "{[":
-            names.append(set())
-            if len(names) > depth:
-                depth, deepest = len(names), token.start()
+            level += 1
+            if not too_deep:
+                names.append(set())
+            elif level > depth:
+                depth, deepest = level, token.start()
+                if depth == _LEVELS:
+                    break
         elif word in "}]":
             # An unbalanced text can be too deep as well.
+            level = max(0, level - 1)
             del names[-1:]
         elif not too_deep:
             code_and_fact = _wrong_scalar(word, names if token["colon"] else [])
@@ -160,7 +169,8 @@ def _first_fault(text: str, start: int, *, too_deep: bool) -> Fault | None:
                 return Fault(code, token.start(), fact)
     if not too_deep:
         return None
-    fact = f"the JSON is {depth} levels deep{{}}, more than the parser takes."
+    more = " or more" if depth == _LEVELS else ""
+    fact = f"the JSON is {depth}{more} levels deep{{}}, more than the parser takes."
     return Fault(codes.JSON_TOO_DEEP, deepest, fact)
 
 

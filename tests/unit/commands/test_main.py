@@ -126,8 +126,9 @@ def test_environment_file_with_anything_else_ends_2(tmp_path, command):
     assert run(command, "--env-file", str(other)) == (
         2,
         "",
-        f"understack-nautobot-settings {command}: {other} has no NAME=VALUE in line 1. "
-        "Write it by 'env', or by 'env -0' where a value has line breaks\n",
+        f"understack-nautobot-settings {command}: --env-file: {other} has no "
+        "NAME=VALUE in line 1. Write it by 'env', or by 'env -0' where a value has "
+        "line breaks\n",
     )
 
 
@@ -146,13 +147,15 @@ def test_config_without_nautobot_ends_2(tmp_path, monkeypatch, command):
     assert run(command, "--config", f"{tmp_path}/nautobot_config.py") == (
         2,
         "",
-        f"understack-nautobot-settings {command}: Nautobot cannot be imported here\n",
+        f"understack-nautobot-settings {command}: --config: Nautobot cannot be "
+        "imported here\n",
     )
     assert run(command, "--config", f"{tmp_path}/missing.py") == (
         2,
         "",
-        f"understack-nautobot-settings {command}: {tmp_path}/missing.py does not "
-        "exist\n",
+        f"understack-nautobot-settings {command}: --config: {tmp_path}/missing.py "
+        "does not exist. Name the settings file of the deployment, "
+        "nautobot_config.py\n",
     )
 
 
@@ -262,13 +265,14 @@ def test_diff_with_an_unusable_file_ends_2(tmp_path):
     assert run("show", "--diff", f"{tmp_path}/missing") == (
         2,
         "",
-        f"understack-nautobot-settings show: {tmp_path}/missing does not exist\n",
+        f"understack-nautobot-settings show: --diff: {tmp_path}/missing does not "
+        "exist. Name the file that 'show --json' of the other pod wrote\n",
     )
     assert run("show", "--diff", str(other)) == (
         2,
         "",
-        f"understack-nautobot-settings show: {other} is not the output of "
-        "'show --json'\n",
+        f"understack-nautobot-settings show: --diff: {other} is not the output of "
+        "'show --json'. Name the file that 'show --json' of the other pod wrote\n",
     )
 
 

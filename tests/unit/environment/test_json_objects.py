@@ -208,6 +208,22 @@ def test_nesting_beyond_the_parser_is_refused(text, depth, column):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("[" * (1 << 24), "200000 or more"),
+        ('{"a":' * (1 << 21), "200000 or more"),
+        ("[" * 5000 + '"' + '\\"' * (1 << 20), "5000"),
+        ("[" * 5000 + '"' + '\\"' * (1 << 20) + "\\", "5000"),
+    ],
+    ids=["arrays", "objects", "string without an end", "escape without an end"],
+)
+def test_nesting_of_any_size_is_refused_in_linear_time(text, levels):
+    said = str(refusal(text))
+
+    assert said.startswith(f"CONFIG: the JSON is {levels} levels deep at line 1, ")
+
+
 def test_the_place_is_the_first_fault():
     assert "line 1, column 7 has NaN" in str(refusal('{"a": NaN, "a": 1, }'))
 
