@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.problems import Problem
@@ -67,6 +68,16 @@ class Failed(Exception):
         self.problem = problem
 
 
+class StageUnderWay:
+    """A stage that is not over.
+
+    Attributes:
+        detail: What was seen so far.
+    """
+
+    detail = ""
+
+
 class Attempt:
     """The stages of one target, in order, and the time that is left for them.
 
@@ -89,14 +100,7 @@ class Attempt:
         before: Cause | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the clock.
-
-        Args:
-            target: What is reached for.
-            seconds: How long it may take.
-            before: What the attempt before this one found.
-            clock: Seconds, of any beginning.
-        """
+        """Start the clock; `before` is what the attempt before this one found."""
         self.target = target
         self.stages: list[Stage] = []
         self.problem: Problem | None = None
@@ -107,8 +111,7 @@ class Attempt:
         self.since = 0.0
         self.clock = clock
         self._before = before
-        self._started = clock()
-        self.end = self._started + seconds
+        self.end = clock() + seconds
 
     @property
     def left(self) -> float:
@@ -141,9 +144,20 @@ class Attempt:
 
         return seconds_left
 
-    def stage(self, name: str) -> StageContext:
-        """Return the context in which a stage is passed."""
-        return StageContext(self, name)
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[StageUnderWay]:
+        """Pass a stage; a failure goes on to whoever started the attempt."""
+        stage, ok = StageUnderWay(), False
+        self.current, self.since = name, self.clock()
+        try:
+            yield stage
+            ok = True
+        except Failed as failed:
+            self.problem = failed.problem
+            stage.detail = stage.detail or failed.problem.message
+            raise
+        finally:
+            self.over(name, ok, self.clock() - self.since, stage.detail)
 
     def skip(self, name: str, detail: str) -> None:
         """Note a stage that there is nothing to do for."""
@@ -154,11 +168,9 @@ class Attempt:
         self.server_said = printable(said.strip()[:_LONGEST_QUOTE])
 
     def repeated(self, symptom: str) -> Cause | None:
-        """Note what the first connection ended with.
+        """Note what the first connection ended with, and return its known cause.
 
-        Returns:
-            The cause that the attempt before this one found for the same symptom,
-            None where the cause has to be looked for.
+        None where the attempt before this one did not end with the same symptom.
         """
         if self.symptom:
             return None
@@ -171,10 +183,8 @@ class Attempt:
     def explained(self, symptom: str, look: Callable[[], Problem]) -> Problem:
         """Return the cause of a symptom.
 
-        Args:
-            symptom: What the first connection ended with.
-            look: Finds the cause, with further connections. It is called once: not
-                where the attempt before this one ended with the same symptom.
+        `look` finds it, with further connections. It is not called where the attempt
+        before this one ended with the same symptom.
         """
         before = self.repeated(symptom)
         if before is not None:
@@ -199,39 +209,3 @@ class Attempt:
         """Note the end of a stage."""
         self.current = ""
         self.stages.append(Stage(name, ok, seconds, printable(detail)))
-
-
-class StageContext:
-    """One stage under way; a context manager.
-
-    Attributes:
-        detail: What was seen so far.
-    """
-
-    def __init__(self, attempt: Attempt, name: str) -> None:
-        """Name the stage."""
-        self.detail = ""
-        self._attempt = attempt
-        self._name = name
-        self._started = 0.0
-
-    def __enter__(self) -> StageContext:
-        """Start the stage."""
-        self._started = self._attempt.clock()
-        self._attempt.since = self._started
-        self._attempt.current = self._name
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Note how it ended; a failure goes on to whoever started the attempt."""
-        seconds = self._attempt.clock() - self._started
-        detail = self.detail
-        if isinstance(error, Failed):
-            self._attempt.problem = error.problem
-            detail = detail or error.problem.message
-        self._attempt.over(self._name, error is None, seconds, detail)

@@ -3,128 +3,119 @@
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 
-# --- probe ------------------------------------------------------------------
 
-PROBE_DNS = Code(
+def _failure(
+    id: str, cause: str, fix: str, replaces: str = "", *, transient: bool = False
+) -> Code:
+    return Code(id, ERROR, cause, fix, replaces, transient)
+
+
+PROBE_DNS = _failure(
     "probe-dns",
-    ERROR,
     "The host name does not resolve.",
     "Correct the host name, or the DNS of the cluster.",
     transient=True,
 )
-PROBE_REFUSED = Code(
+PROBE_REFUSED = _failure(
     "probe-refused",
-    ERROR,
     "Nothing listens at this address and port.",
     "Start the server or the gateway in front of it, or correct host and port.",
     "Envoy Gateway not routing traffic",
     transient=True,
 )
-PROBE_TIMEOUT = Code(
+PROBE_TIMEOUT = _failure(
     "probe-timeout",
-    ERROR,
     "A stage took longer than the time it had; at TCP, packets vanish on the way.",
-    "Check routes, firewalls and network policies, or give it more time.",
+    "Check the server, and routes, firewalls and network policies on the way, or give "
+    "it more time.",
     transient=True,
 )
-PROBE_NETWORK = Code(
+PROBE_NETWORK = _failure(
     "probe-network",
-    ERROR,
     "The operating system cannot reach the address.",
     "Check the address, the routes and the network policies on the way.",
     transient=True,
 )
-PROBE_SILENT = Code(
+PROBE_SILENT = _failure(
     "probe-silent",
-    ERROR,
     "The server, or something in front of it, accepts connections and says nothing.",
     "Look at the server and the load on it, and at what lies in between.",
     transient=True,
 )
-PROBE_CLOSED = Code(
+PROBE_CLOSED = _failure(
     "probe-closed",
-    ERROR,
     "The connection is accepted and closed without a word: nothing runs behind the "
     "address, or no connection is left.",
-    "Check that the server runs behind this address and has connections left.",
+    "Check that the server runs behind this address, that it is not shutting down, and "
+    "that it has connections left.",
     transient=True,
 )
-PROBE_NOT_TLS = Code(
+PROBE_NOT_TLS = _failure(
     "probe-not-tls",
-    ERROR,
     "TLS is configured, and the port speaks plain text.",
-    "Use the TLS port, or turn mutual TLS off where there is none.",
+    "Use the TLS port of Redis, or set `UNDERSTACK_REDIS_MTLS=off` where it has none.",
 )
-PROBE_TLS_REQUIRED = Code(
+PROBE_TLS_REQUIRED = _failure(
     "probe-tls-required",
-    ERROR,
     "Plain text is configured, and the port speaks TLS.",
-    "Mount the client certificate, or set `NAUTOBOT_REDIS_SSL=true`.",
+    "Mount the client certificate, or set `NAUTOBOT_REDIS_SSL=true` where Redis wants "
+    "none.",
     "Redis connection refused with TLS error",
 )
-PROBE_TLS_REFUSED = Code(
+PROBE_TLS_REFUSED = _failure(
     "probe-tls-refused",
-    ERROR,
     "PostgreSQL answers that it does not do TLS.",
-    "Turn TLS on there (CloudNativePG: `serverTLSSecret`).",
+    "Turn TLS on there (CloudNativePG: `serverTLSSecret`); until then nothing is sent "
+    "to it.",
 )
-PROBE_TLS_HANDSHAKE = Code(
+PROBE_TLS_HANDSHAKE = _failure(
     "probe-tls-handshake",
-    ERROR,
     "The TLS handshake fails for a reason that is neither certificate's.",
     "Compare the TLS versions and ciphers that both sides allow.",
 )
-PROBE_NOT_POSTGRESQL = Code(
+PROBE_NOT_POSTGRESQL = _failure(
     "probe-not-postgresql",
-    ERROR,
     "A server other than PostgreSQL answers.",
     "Correct host and port.",
 )
-PROBE_NOT_REDIS = Code(
+PROBE_NOT_REDIS = _failure(
     "probe-not-redis",
-    ERROR,
     "A server other than Redis answers.",
     "Correct host and port.",
 )
-PROBE_DIRECT_UNSUPPORTED = Code(
+PROBE_DIRECT_UNSUPPORTED = _failure(
     "probe-direct-unsupported",
-    ERROR,
     "Direct negotiation is configured, and the server is older than PostgreSQL 17.",
     "Unset `NAUTOBOT_DB_SSLNEGOTIATION`, or upgrade the server.",
 )
-PROBE_GATEWAY_NEGOTIATION = Code(
+PROBE_GATEWAY_NEGOTIATION = _failure(
     "probe-gateway-negotiation",
-    ERROR,
     "A TLS-passthrough gateway routes by the name in TLS; PostgreSQL's own "
     "negotiation speaks first in plain text, and never passes.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_IP = Code(
+PROBE_GATEWAY_IP = _failure(
     "probe-gateway-ip",
-    ERROR,
     "The host is an IP address, so TLS names no host for the gateway to route by.",
     "Use the host name of the gateway's TLSRoute.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_DOT = Code(
+PROBE_GATEWAY_DOT = _failure(
     "probe-gateway-trailing-dot",
-    ERROR,
     "The host name ends with a dot, which TLS sends along; the gateway's route has "
     "none.",
     "Remove the dot.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_SNI_OFF = Code(
+PROBE_GATEWAY_SNI_OFF = _failure(
     "probe-gateway-sni-off",
-    ERROR,
     "`sslsni=0` keeps libpq from naming the host, and the gateway routes by the name.",
     "Remove `sslsni=0` and `PGSSLSNI`.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_NAME = Code(
+PROBE_GATEWAY_NAME = _failure(
     "probe-gateway-name",
-    ERROR,
     "The gateway has no route for this host name, or no server runs behind the route. "
     "It closes the connection in the same way for both.",
     "Add the name to the `hostnames` of the TLSRoute (`fqdn` in the envoy-configs "
@@ -133,270 +124,235 @@ PROBE_GATEWAY_NAME = Code(
     "Envoy Gateway not routing traffic",
     transient=True,
 )
-PROBE_SERVER_CA = Code(
+PROBE_SERVER_CA = _failure(
     "probe-server-ca",
-    ERROR,
     "The server certificate was not issued by a CA in `ca.crt`.",
     "Put the CA that signed the server certificate into `ca.crt`; it is not the client "
     "certificate.",
     'PostgreSQL rejects connection with "certificate verify failed"; Redis connection '
     'refused with "certificate verify failed"',
 )
-PROBE_SERVER_NAME = Code(
+PROBE_SERVER_NAME = _failure(
     "probe-server-name",
-    ERROR,
     "The server certificate does not carry the configured host name.",
-    "Use a name of the certificate, or add the host to its `dnsNames`.",
+    "Use one of its names as host, or add the host to the `dnsNames` of the server's "
+    "Certificate.",
 )
-PROBE_SERVER_EXPIRED = Code(
+PROBE_SERVER_EXPIRED = _failure(
     "probe-server-expired",
-    ERROR,
     "The server certificate, or its CA, is expired.",
-    "Renew it, and reload the server.",
+    "Renew the server certificate, and reload the server.",
 )
-PROBE_SERVER_NOT_YET_VALID = Code(
+PROBE_SERVER_NOT_YET_VALID = _failure(
     "probe-server-not-yet-valid",
-    ERROR,
     "The server certificate is not valid yet, or this machine's clock is behind.",
-    "Set the clock, or wait.",
+    "Set the clock of this machine, or wait.",
     transient=True,
 )
-PROBE_SERVER_PURPOSE = Code(
+PROBE_SERVER_PURPOSE = _failure(
     "probe-server-purpose",
-    ERROR,
     "The server certificate, or a CA above it, is not for servers.",
     "Issue it with the usage `server auth`.",
 )
-PROBE_SERVER_UNVERIFIED = Code(
+PROBE_SERVER_UNVERIFIED = _failure(
     "probe-server-unverified",
-    ERROR,
     "OpenSSL does not accept the server certificate for the reason that it gives; "
     "Python 3.13 is stricter than earlier ones.",
     "Issue the certificate or its CA again with what is missing.",
 )
-PROBE_CLIENT_CA = Code(
+PROBE_CLIENT_CA = _failure(
     "probe-client-ca",
-    ERROR,
     "The server does not trust the CA of the client certificate.",
     "Set `clientCASecret: mtls-ca-cert` and `replicationTLSSecret` on the CNPG "
     "Cluster, or present a certificate of the CA that the server trusts.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
-PROBE_CLIENT_REQUIRED = Code(
+PROBE_CLIENT_REQUIRED = _failure(
     "probe-client-certificate-required",
-    ERROR,
     "The server wants a client certificate, and none was presented.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or mount the certificate for Redis.",
     "connection requires a valid client certificate; Redis connection refused with TLS "
     "error",
 )
-PROBE_CLIENT_EXPIRED = Code(
+PROBE_CLIENT_EXPIRED = _failure(
     "probe-client-expired",
-    ERROR,
     "The server refuses the client certificate because it is expired.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "SSL error: certificate has expired",
 )
-PROBE_CLIENT_REFUSED = Code(
+PROBE_CLIENT_REFUSED = _failure(
     "probe-client-refused",
-    ERROR,
     "The server refuses the client certificate: not for clients, not valid yet, "
     "revoked, or for a reason in the server's log.",
     "Issue it for client authentication by the CA that the server trusts.",
 )
-PROBE_CLIENT_FILES = Code(
+PROBE_CLIENT_FILES = _failure(
     "probe-client-files",
-    ERROR,
     "The certificate files cannot be loaded at this moment.",
     "Run `check` for the details.",
     transient=True,
 )
-PROBE_DRIVER = Code(
+PROBE_DRIVER = _failure(
     "probe-driver-missing",
-    ERROR,
     "What would connect cannot be imported here.",
     "Run it inside the Nautobot image.",
 )
-PROBE_LIBPQ = Code(
+PROBE_LIBPQ = _failure(
     "probe-libpq",
-    ERROR,
     "libpq refuses to connect, for the reason that it gives.",
     "Check the certificate files with `check`, `NAUTOBOT_DB_EXTRA_OPTIONS`, and `PG*` "
     "variables in the environment.",
 )
-PROBE_DB_HBA = Code(
+PROBE_DB_HBA = _failure(
     "probe-db-hba",
-    ERROR,
     "No line of `pg_hba.conf` matches: TLS is off, or user, database or network are "
     "not listed.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, and compare with the `pg_hba` rules.",
     'PostgreSQL rejects with "no pg_hba.conf entry"',
 )
-PROBE_DB_CERTIFICATE_USER = Code(
+PROBE_DB_CERTIFICATE_USER = _failure(
     "probe-db-certificate-user",
-    ERROR,
     "The CN of the client certificate is not the database user.",
-    "Issue the certificate with `commonName: app`, or correct `NAUTOBOT_DB_USER`.",
+    "The CN of the certificate (`commonName`) must be the user: correct one of the "
+    "two, or add a mapping to `pg_ident.conf`.",
     "certificate authentication failed for user",
 )
-PROBE_DB_PASSWORD = Code(
+PROBE_DB_PASSWORD = _failure(
     "probe-db-password",
-    ERROR,
     "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
     "one and none is configured.",
-    "Set `NAUTOBOT_DB_PASSWORD` to the password of the user.",
+    "Set it to the password in the secret `nautobot-db`.",
 )
-PROBE_DB_ROLE = Code(
+PROBE_DB_ROLE = _failure(
     "probe-db-role",
-    ERROR,
     "The database user does not exist, or may not connect.",
-    "Correct `NAUTOBOT_DB_USER`, or create the role and grant it CONNECT.",
+    "Correct the user, or create the role with LOGIN.",
 )
-PROBE_DB_NAME = Code(
+PROBE_DB_NAME = _failure(
     "probe-db-name",
-    ERROR,
     "The database does not exist.",
     "Correct `NAUTOBOT_DB_NAME`, or create the database.",
 )
-PROBE_DB_STARTING = Code(
+PROBE_DB_STARTING = _failure(
     "probe-db-starting",
-    ERROR,
     "PostgreSQL is starting, stopping or recovering.",
     "Wait.",
     transient=True,
 )
-PROBE_DB_FULL = Code(
+PROBE_DB_FULL = _failure(
     "probe-db-full",
-    ERROR,
     "PostgreSQL, the database or the user has no connection left.",
     "Raise `max_connections` or the connection limit of the user, or use fewer "
     "connections (`CONN_MAX_AGE`, the number of workers).",
     transient=True,
 )
-PROBE_DB_SESSION = Code(
+PROBE_DB_SESSION = _failure(
     "probe-db-session-attributes",
-    ERROR,
     "No server is in the state that `target_session_attrs` demands, as during a "
     "failover.",
     "Wait until a server is promoted, or correct `target_session_attrs`.",
     transient=True,
 )
-PROBE_DB_OPTIONS = Code(
+PROBE_DB_OPTIONS = _failure(
     "probe-db-options",
-    ERROR,
     "The server, or a pooler before it, does not accept the libpq parameter `options`: "
     "PgBouncer refuses it, and PostgreSQL refuses a name that it does not know.",
     "Correct `options` in `NAUTOBOT_DB_EXTRA_OPTIONS`. For PgBouncer make it empty, or "
     "list it in `ignore_startup_parameters`.",
 )
-PROBE_DB_PASSING = Code(
+PROBE_DB_PASSING = _failure(
     "probe-db-passing",
-    ERROR,
     "The driver failed, and a second attempt met no such fault: it has passed, comes "
     "and goes, or cannot be told from here.",
     "Try again, and read what the server said.",
     transient=True,
 )
-PROBE_DB_ERROR = Code(
+PROBE_DB_ERROR = _failure(
     "probe-db-error",
-    ERROR,
     "PostgreSQL refuses the session or the query for a reason of its own.",
     "Look into its log.",
 )
-PROBE_REDIS_AUTH = Code(
+PROBE_REDIS_AUTH = _failure(
     "probe-redis-auth",
-    ERROR,
     "Redis wants a password, or another one.",
-    "Set `NAUTOBOT_REDIS_PASSWORD` to the password of the user.",
+    "Set it to the password in the secret `nautobot-redis`.",
 )
-PROBE_REDIS_PERMISSION = Code(
+PROBE_REDIS_PERMISSION = _failure(
     "probe-redis-permission",
-    ERROR,
     "The ACL of the Redis user does not allow the commands, keys or channels that the "
     "cache or the broker needs.",
     "Extend the ACL: `~*` or the configured prefix for keys, `&*` for channels, "
     "`+@all` or what Celery and django-redis use.",
 )
-PROBE_REDIS_READ_ONLY = Code(
+PROBE_REDIS_READ_ONLY = _failure(
     "probe-redis-read-only",
-    ERROR,
     "Redis does not accept writes: it is a replica, its memory is full with the policy "
     "`noeviction`, or it cannot write to its disk.",
     "Correct host and port if it is a replica. Otherwise look at `INFO memory` and "
     "`INFO persistence`.",
     transient=True,
 )
-PROBE_REDIS_CLUSTER = Code(
+PROBE_REDIS_CLUSTER = _failure(
     "probe-redis-cluster",
-    ERROR,
     "Redis runs as a cluster, which neither Celery nor Nautobot's cache supports.",
     "Use a Redis without cluster mode.",
 )
-PROBE_BROKER_SCHEME = Code(
+PROBE_BROKER_SCHEME = _failure(
     "probe-broker-scheme",
-    ERROR,
     "Celery has no transport for this scheme of the broker URL.",
     "Set `NAUTOBOT_CELERY_BROKER_URL` to `redis+socket:///path?virtual_host=0` for a "
     "socket.",
 )
-PROBE_REDIS_BUSY = Code(
+PROBE_REDIS_BUSY = _failure(
     "probe-redis-busy",
-    ERROR,
     "Redis is loading its data, or has no master.",
     "Wait.",
     transient=True,
 )
-PROBE_REDIS_ERROR = Code(
+PROBE_REDIS_ERROR = _failure(
     "probe-redis-error",
-    ERROR,
     "Redis refuses to serve for a reason of its own.",
     "Look into its log.",
 )
-PROBE_HEARTBEAT_OFF = Code(
+PROBE_HEARTBEAT_OFF = _failure(
     "probe-heartbeat-off",
-    ERROR,
     "Nautobot's workers write a heartbeat file only where they are told to.",
-    "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true`.",
+    "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true` on the worker.",
 )
-PROBE_HEARTBEAT = Code(
+PROBE_HEARTBEAT = _failure(
     "probe-heartbeat",
-    ERROR,
-    "The worker's heartbeat is missing or old: it has ended, hangs, or has lost its "
-    "broker.",
-    "Look into its log.",
+    "The worker's heartbeat is missing or old.",
+    "The worker has not started, has ended, hangs, or has lost its broker: look into "
+    "its log.",
     transient=True,
 )
-PROBE_WORKER_CERTIFICATE = Code(
+PROBE_WORKER_CERTIFICATE = _failure(
     "probe-worker-certificate",
-    ERROR,
     "The worker's client certificate is expired; connections that are open live on, "
     "new ones are refused.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "The worker pod stays running but all tasks fail",
 )
-PROBE_WORKER_SILENT = Code(
+PROBE_WORKER_SILENT = _failure(
     "probe-worker-silent",
-    ERROR,
     "The worker does not answer through the broker.",
-    "Look into its log, and at its name.",
+    "It is not running, has lost its broker, or has another name: see its log, and "
+    "`--destination`.",
     transient=True,
 )
-PROBE_HTTP_STATUS = Code(
+PROBE_HTTP_STATUS = _failure(
     "probe-http-status",
-    ERROR,
     "The server answers with an error that will not go away by itself.",
-    "Correct the URL.",
+    "Correct the URL, or look into the log of the server.",
 )
-PROBE_HTTP_UNAVAILABLE = Code(
+PROBE_HTTP_UNAVAILABLE = _failure(
     "probe-http-unavailable",
-    ERROR,
     "The server answers that it is not able to answer.",
     "Wait, or look into its log.",
     transient=True,
 )
-PROBE_BROKEN = Code(
+PROBE_BROKEN = _failure(
     "probe-broken",
-    ERROR,
     "The probe itself failed, so nothing is known about the target.",
-    "Compare the settings in `show` with what the server wants, and report it.",
+    "Look at the settings of the target in `show`, and report it.",
 )

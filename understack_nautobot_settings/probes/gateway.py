@@ -7,10 +7,12 @@ route for the name or no server behind the route cannot be seen from outside.
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.network import Route
+from understack_nautobot_settings.probes.tls import NO_TLS
 from understack_nautobot_settings.probes.tls import POSTGRESQL
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import symptom_of
@@ -26,138 +28,169 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 """PostgreSQL's question for TLS; it answers ``S`` or ``N``, and nobody else does."""
 
 
-def protocol_for_name(
-    route: Route, name: str | None, protocol: str | None
-) -> str | None:
-    """Return what a server chooses from ALPN when TLS names this host.
+class Server:
+    """A server that was reached once, and why a connection to it ends.
 
-    Nothing is verified or told to it.
+    The protocols on top of TLS know more; each has a class of its own.
 
-    Returns:
-        The protocol; empty where it answers and chooses none, None where it does not
-        answer to TLS.
+    Attributes:
+        stranger: ALPN's name of another protocol that may answer here, None for none.
+        attempt: The attempt to reach it.
+        endpoint: Where it is.
+        tls: How TLS is spoken with it.
+        is_plain: Whether TLS is not demanded.
     """
-    if not route.attempt.may_connect:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if protocol:
-        context.set_alpn_protocols([protocol])
-    try:
-        with (
-            route.connect(LOOK_SECONDS) as connection,
-            context.wrap_socket(connection, server_hostname=name) as secured,
-        ):
-            return secured.selected_alpn_protocol() or ""
-    except ssl.SSLError as error:
-        return "" if "ALERT" in symptom_of(error) else None
-    except OSError:
-        return None
 
+    stranger: str | None = None
 
-def said_to(route: Route, words: bytes) -> bytes:
-    """Return the first octet of the answer to these words, empty without any."""
-    if not route.attempt.may_connect:
-        return b""
-    try:
-        with route.connect(LOOK_SECONDS) as connection:
-            connection.sendall(words)
-            return connection.recv(1)
-    except OSError:
-        return b""
+    def __init__(self, route: Route, tls: Tls | None) -> None:
+        """Keep the way to it; without `tls`, TLS is not demanded."""
+        self.route = route
+        self.attempt = route.attempt
+        self.endpoint = route.endpoint
+        self.tls = tls or NO_TLS
+        self.is_plain = tls is None
 
+    @property
+    def name(self) -> str | None:
+        """The name that the ClientHello carries (SNI), None for none."""
+        return self.endpoint.host if self.tls.names_host else None
 
-def closes_unasked(route: Route) -> bool:
-    """Tell whether a connection is closed before the client has said anything."""
-    if not route.attempt.may_connect:
-        return False
-    try:
-        with route.connect(UNASKED_SECONDS) as connection:
-            connection.settimeout(UNASKED_SECONDS)
-            return connection.recv(1) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
+    def start_tls(self, connection: socket.socket) -> None:
+        """Bring a new connection to the point where TLS starts.
 
+        Raises:
+            Failed: The server does not do TLS.
+        """
 
-def closed_problem(route: Route, when: str = "without a word") -> Problem:
-    """Return the problem of a server that closes the connection by itself."""
-    endpoint = route.endpoint
-    return codes.PROBE_CLOSED.problem(
-        endpoint.variable,
-        f"{endpoint.place} accepts the connection and closes it {when}.",
-        f"Check that {endpoint.server} runs behind this address, that it is not "
-        "shutting down, and that it has connections left.",
-    )
+    def connect(self) -> socket.socket:
+        """Return a new connection at the point where TLS starts.
 
+        Raises:
+            OSError: Nobody accepts.
+            Failed: The server does not do TLS.
+        """
+        connection = self.route.connect()
+        try:
+            self.start_tls(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-def silent_problem(route: Route) -> Problem:
-    """Return the problem of a server that takes a connection and nothing else."""
-    endpoint = route.endpoint
-    return codes.PROBE_SILENT.problem(
-        endpoint.variable,
-        f"{endpoint.place} accepts the connection and says nothing.",
-    )
+    # Why a connection ended.
 
-
-def closed_on_hello_problem(route: Route, tls: Tls) -> Problem:
-    """Return why a server, or the gateway before it, closes on a ClientHello."""
-    if closes_unasked(route):
-        return closed_problem(route)
-    endpoint = route.endpoint
-    if endpoint.server != POSTGRESQL and said_to(route, SSL_REQUEST) in (b"S", b"N"):
-        return not_this_server(route, "PostgreSQL")
-    return gateway_problem(route, tls)
-
-
-def not_this_server(route: Route, who: str) -> Problem:
-    """Return the problem of PostgreSQL or another server in the place of Redis."""
-    endpoint = route.endpoint
-    return codes.PROBE_NOT_REDIS.problem(
-        endpoint.variable,
-        f"{who} answers at {endpoint.place}, not {endpoint.server}.",
-    )
-
-
-def gateway_problem(route: Route, tls: Tls) -> Problem:
-    """Return why a gateway closes the connection on a ClientHello.
-
-    Args:
-        route: The way to the gateway.
-        tls: How TLS was spoken.
-    """
-    endpoint = route.endpoint
-    host, place, variable = endpoint.host, endpoint.place, endpoint.variable
-    if endpoint.is_ip:
-        return codes.PROBE_GATEWAY_IP.problem(
-            variable,
-            f"{place} closes the connection when TLS starts. The host is an IP "
-            "address, so TLS names no host that a gateway could route by.",
+    def not_tls(self) -> Problem:
+        """Return why something else than TLS is answered."""
+        return codes.PROBE_NOT_TLS.problem(
+            self.endpoint.variable, f"{self.endpoint.place} does not speak TLS."
         )
-    if not tls.names_host and _answers(route, host, tls):
-        return codes.PROBE_GATEWAY_SNI_OFF.problem(
-            variable,
-            f"sslsni is off, and {place} closes the connection unless TLS names "
-            f"{host}.",
-        )
-    bare = host.rstrip(".")
-    if bare != host and _answers(route, bare, tls):
-        return codes.PROBE_GATEWAY_DOT.problem(
-            variable,
-            f"{place} closes the connection when TLS names {host}, and answers to "
-            f"{bare}.",
-        )
-    return codes.PROBE_GATEWAY_NAME.problem(
-        variable,
-        f"{place} closes the connection when TLS names {host}: the gateway has no "
-        "route for this name, or no server runs behind the route.",
-        f"Add {host} to the hostnames of the gateway's TLSRoute. If it is there, check "
-        f"that {endpoint.server} runs and that the Service behind the route has "
-        "endpoints.",
-    )
 
+    def silent(self) -> Problem:
+        """Return why nothing is answered."""
+        return codes.PROBE_SILENT.problem(
+            self.endpoint.variable,
+            f"{self.endpoint.place} accepts the connection and says nothing.",
+        )
 
-def _answers(route: Route, name: str, tls: Tls) -> bool:
-    return protocol_for_name(route, name, tls.protocol) is not None
+    def closed(self, when: str = "without a word") -> Problem:
+        """Return the problem of a server that closes the connection by itself."""
+        return codes.PROBE_CLOSED.problem(
+            self.endpoint.variable,
+            f"{self.endpoint.place} accepts the connection and closes it {when}.",
+        )
+
+    def hung_up(self) -> Problem:
+        """Return why the connection is closed on the ClientHello."""
+        if self.closes_unasked():
+            return self.closed()
+        if self.said_to(SSL_REQUEST) in (b"S", b"N"):
+            return self.not_this_server()
+        return self.gateway_problem(self.tls.protocol)
+
+    def not_this_server(self) -> Problem:
+        """Return the problem of PostgreSQL in the place of another server."""
+        return codes.PROBE_NOT_REDIS.problem(
+            self.endpoint.variable,
+            f"{POSTGRESQL} answers at {self.endpoint.place}, not "
+            f"{self.endpoint.server}.",
+        )
+
+    def gateway_problem(self, protocol: str | None = None) -> Problem:
+        """Return why a gateway closes a ClientHello that offers this protocol."""
+        endpoint = self.endpoint
+        host, place, variable = endpoint.host, endpoint.place, endpoint.variable
+        closes = f"{place} closes the connection"
+        if endpoint.is_ip:
+            return codes.PROBE_GATEWAY_IP.problem(
+                variable,
+                f"{closes} when TLS starts. The host is an IP address, so TLS names no "
+                "host that a gateway could route by.",
+            )
+        if not self.tls.names_host and self.chosen(host, protocol) is not None:
+            return codes.PROBE_GATEWAY_SNI_OFF.problem(
+                variable,
+                f"sslsni is off, and {closes} unless TLS names {endpoint.name}.",
+            )
+        bare = host.rstrip(".")
+        if bare != host and self.chosen(bare, protocol) is not None:
+            return codes.PROBE_GATEWAY_DOT.problem(
+                variable,
+                f"{closes} when TLS names {endpoint.name}, and answers to the name "
+                "without the dot.",
+            )
+        return codes.PROBE_GATEWAY_NAME.problem(
+            variable,
+            f"{closes} when TLS names {endpoint.name}: the gateway has no route for "
+            "this name, or no server runs behind the route.",
+        )
+
+    # Questions, each on a connection of its own.
+
+    def chosen(self, name: str | None, protocol: str | None) -> str | None:
+        """Return what is chosen from ALPN when TLS names this host.
+
+        Nothing is verified or told. Empty where TLS is answered and nothing chosen,
+        None where TLS is not answered.
+        """
+        if not self.attempt.may_connect:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if protocol:
+            context.set_alpn_protocols([protocol])
+        try:
+            with (
+                self.route.connect(LOOK_SECONDS) as connection,
+                context.wrap_socket(connection, server_hostname=name) as secured,
+            ):
+                return secured.selected_alpn_protocol() or ""
+        except ssl.SSLError as error:
+            return "" if "ALERT" in symptom_of(error) else None
+        except (OSError, ValueError):
+            return None
+
+    def said_to(self, words: bytes) -> bytes:
+        """Return the first octet of the answer to these words, empty without any."""
+        if not self.attempt.may_connect:
+            return b""
+        try:
+            with self.route.connect(LOOK_SECONDS) as connection:
+                connection.sendall(words)
+                return connection.recv(1)
+        except OSError:
+            return b""
+
+    def closes_unasked(self) -> bool:
+        """Tell whether a connection is closed before the client has said anything."""
+        if not self.attempt.may_connect:
+            return False
+        try:
+            with self.route.connect(UNASKED_SECONDS) as connection:
+                connection.settimeout(UNASKED_SECONDS)
+                return connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True

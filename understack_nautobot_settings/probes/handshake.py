@@ -5,23 +5,17 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.probes import codes
-from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.network import Route
-from understack_nautobot_settings.probes.tls import ALPN
+from understack_nautobot_settings.probes.gateway import Server
 from understack_nautobot_settings.probes.tls import CLIENT_CA
-from understack_nautobot_settings.probes.tls import Explain
 from understack_nautobot_settings.probes.tls import Seen
-from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import alert_words
 from understack_nautobot_settings.probes.tls import described_server
-from understack_nautobot_settings.probes.tls import described_session
 from understack_nautobot_settings.probes.tls import seen_certificate
 from understack_nautobot_settings.probes.tls import server_problem
 from understack_nautobot_settings.probes.tls import spaced
@@ -61,41 +55,20 @@ class Secured(NamedTuple):
     seen: Seen | None
 
 
-def secure(
-    attempt: Attempt,
-    route: Route,
-    connection: socket.socket,
-    tls: Tls,
-    explain: Explain,
-    *,
-    start: Callable[[socket.socket], None] | None = None,
-    clock: Callable[[], float] = time.time,
-) -> Secured:
-    """Pass the stages ``tls`` and ``identity``.
-
-    Args:
-        attempt: Where the stages go.
-        route: The way to the server.
-        connection: A connection at its beginning.
-        tls: How TLS is spoken.
-        explain: What only the protocol knows.
-        start: Brings the connection to the point where TLS starts, None where it is
-            there.
-        clock: Seconds since the epoch.
+def secure(server: Server, connection: socket.socket) -> Secured:
+    """Pass the stages ``tls`` and ``identity`` on a new connection.
 
     Raises:
         Failed: There is no TLS, or the server is not who it should be.
     """
-    endpoint = route.endpoint
+    attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
     refusal: ssl.SSLCertVerificationError | None = None
     with attempt.stage("tls") as stage:
         context = tls_context(tls, endpoint)
-        if start is not None:
-            start(connection)
+        server.start_tls(connection)
         connection.settimeout(attempt.patience)
-        name = endpoint.host if tls.names_host else None
         try:
-            secured = context.wrap_socket(connection, server_hostname=name)
+            secured = context.wrap_socket(connection, server_hostname=server.name)
         except ssl.SSLCertVerificationError as error:
             refusal = error
             stage.detail = "the server speaks TLS"
@@ -103,42 +76,34 @@ def secure(
             failure = error if isinstance(error, OSError) else OSError(str(error))
             raise Failed(
                 attempt.explained(
-                    f"tls {symptom_of(failure)}",
-                    lambda: _no_tls(failure, tls, route, explain),
+                    f"tls {symptom_of(failure)}", lambda: _no_tls(failure, server)
                 )
             ) from None
         else:
-            stage.detail = described_session(secured.version(), secured.cipher())
+            session = (secured.version(), (secured.cipher() or ("",))[0])
+            stage.detail = ", ".join(part for part in session if part)
     with attempt.stage("identity") as stage:
         if refusal is None:
-            seen = seen_certificate(
-                secured.getpeercert(binary_form=True) or b"", clock()
-            )
+            seen = seen_certificate(secured.getpeercert(binary_form=True) or b"")
             stage.detail = described_server(seen, tls, endpoint, refused=False)
             return Secured(secured, seen)
         refused = refusal
 
         def look() -> Problem:
-            seen = seen_certificate(_shown_certificate(tls, route, explain), clock())
+            seen = seen_certificate(_shown_certificate(server))
             stage.detail = described_server(seen, tls, endpoint, refused=True)
             return server_problem(refused, seen, tls, endpoint)
 
         raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
 
 
-def client_problem(error: OSError, tls: Tls, route: Route) -> Problem | None:
-    """Return what a server says against our certificate, None for nothing.
-
-    Args:
-        error: What the connection ended with: an alert, or something else.
-        tls: How TLS was spoken.
-        route: The way to the server.
-    """
+def client_problem(error: OSError, server: Server) -> Problem | None:
+    """Return what an alert says against our certificate, None for nothing."""
     reason = getattr(error, "reason", None) or ""
     if "ALERT" in reason:
-        route.attempt.quote(spaced(reason))
-    endpoint = route.endpoint
-    place, variable, own = endpoint.place, tls.cert_variable, tls.own_certificate
+        server.attempt.quote(spaced(reason))
+    endpoint, tls = server.endpoint, server.tls
+    place, variable, own = endpoint.place, tls.cert.variable, tls.own_certificate
     shown = _shown(own)
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
         where = CLIENT_CA.get(endpoint.server, "")
@@ -154,7 +119,7 @@ def client_problem(error: OSError, tls: Tls, route: Route) -> Problem | None:
             variable, f"{place} refuses the client certificate ({shown}): it {since}."
         )
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
-        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert
+        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
     ):
         return codes.PROBE_CLIENT_REQUIRED.problem(
             variable,
@@ -179,65 +144,58 @@ def _shown(own: Certificate | None) -> str:
     return f"{own.subject}, issued by {own.issuer}" if own else "unreadable"
 
 
-def lost_problem(error: OSError, tls: Tls, route: Route, explain: Explain) -> Problem:
+def lost_problem(error: OSError, server: Server) -> Problem:
     """Return why a connection over TLS was lost.
 
     With TLS 1.3 a server judges the client after the client has finished its part, and
     what the client says meanwhile can make it lose the answer. So where the error
     itself does not tell, the handshake is made again, the certificate first and the
     rest after a pause.
-
-    Args:
-        error: What the connection ended with.
-        tls: How TLS was spoken.
-        route: The way to the server.
-        explain: What only the protocol knows.
     """
     if isinstance(error, TimeoutError):
-        return explain.silent()
-    refused = client_problem(error, tls, route)
-    if refused is not None:
-        return refused
+        return server.silent()
+    refused = client_problem(error, server)
     closed_on_certificate = False
-    while route.attempt.may_connect:
-        verdict = _client_verdict(tls, route, explain)
-        if verdict.chose_postgresql and explain.stranger is not None:
-            return explain.stranger()
+    while refused is None and server.attempt.may_connect:
+        verdict = _client_verdict(server)
+        if verdict.chose_stranger:
+            return server.not_this_server()
         if verdict.error is None:
             break
-        refused = client_problem(verdict.error, tls, route)
-        if refused is not None:
-            return refused
-        if not isinstance(verdict.error, HUNG_UP):
-            return handshake_problem(verdict.error, route)
-        closed_on_certificate = verdict.on_certificate and bool(tls.cert)
+        refused = client_problem(verdict.error, server)
+        if refused is None and not isinstance(verdict.error, HUNG_UP):
+            return _handshake_problem(verdict.error, server)
+        closed_on_certificate = verdict.on_certificate and bool(server.tls.cert.path)
         if not closed_on_certificate:
             break
-    return (
-        _closed_on_certificate(tls, route)
-        if closed_on_certificate
-        else (explain.closed())
-    )
+    if refused is not None:
+        return refused
+    if closed_on_certificate:
+        return _closed_on_certificate(server)
+    return server.closed("after the TLS handshake")
 
 
-def _closed_on_certificate(tls: Tls, route: Route) -> Problem:
+def _closed_on_certificate(server: Server) -> Problem:
     """Name the likeliest cause where a server closes and no alert arrives."""
-    own = tls.own_certificate
+    own, endpoint = server.tls.own_certificate, server.endpoint
+    variable = server.tls.cert.variable
     fact = (
-        f"{route.endpoint.place} closed the connection after it received the client "
+        f"{endpoint.place} closed the connection after it received the client "
         f"certificate ({_shown(own)})"
     )
-    if own is not None and not own.is_valid:
-        kind = (
-            codes.PROBE_CLIENT_EXPIRED if own.is_expired else CERTIFICATE_NOT_YET_VALID
+    if own is not None and own.is_expired:
+        return codes.PROBE_CLIENT_EXPIRED.problem(
+            variable, f"{fact}, which {own.dates}."
         )
-        state = own.dates if own.is_expired else f"is {own.dates}"
-        return kind.problem(tls.cert_variable, f"{fact}, which {state}.")
+    if own is not None and own.is_early:
+        return CERTIFICATE_NOT_YET_VALID.problem(
+            variable, f"{fact}, which is {own.dates}."
+        )
     return codes.PROBE_CLIENT_REFUSED.problem(
-        tls.cert_variable,
+        variable,
         f"{fact}; it probably does not trust that CA.",
-        f"Compare that issuer with the CA that {route.endpoint.server} trusts for "
-        f"clients{CLIENT_CA.get(route.endpoint.server, '')}. Its log names the reason.",
+        f"Compare that issuer with the CA that {endpoint.server} trusts for "
+        f"clients{CLIENT_CA.get(endpoint.server, '')}. Its log names the reason.",
     )
 
 
@@ -247,30 +205,28 @@ class Verdict(NamedTuple):
     Attributes:
         error: What the connection ended with, None where it stays open.
         on_certificate: Whether it ended on the certificate alone.
-        chose_postgresql: Whether the server chose PostgreSQL's protocol.
+        chose_stranger: Whether the protocol of another server was chosen.
     """
 
     error: OSError | None
     on_certificate: bool = False
-    chose_postgresql: bool = False
+    chose_stranger: bool = False
 
 
-def _client_verdict(tls: Tls, route: Route, explain: Explain) -> Verdict:
+def _client_verdict(server: Server) -> Verdict:
     """Send the client certificate, and the rest of the handshake after a pause.
 
     A server that refuses the certificate then closes a connection on which nothing is
     unread, and its alert arrives.
     """
-    if explain.stranger is not None:
-        tls = tls._replace(protocol=ALPN)
-    name = route.endpoint.host if tls.names_host else None
+    protocol = server.stranger or server.tls.protocol
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     on_certificate = False
     try:
-        context = tls.context()
-        with explain.open() as connection:
-            seconds_left = route.attempt.timer()
-            inside = context.wrap_bio(incoming, outgoing, server_hostname=name)
+        context = server.tls._replace(protocol=protocol).context()
+        with server.connect() as connection:
+            seconds_left = server.attempt.timer()
+            inside = context.wrap_bio(incoming, outgoing, server_hostname=server.name)
             started = time.monotonic()
             finished = False
             while not finished:
@@ -280,8 +236,8 @@ def _client_verdict(tls: Tls, route: Route, explain: Explain) -> Verdict:
                 except ssl.SSLWantReadError:  # noqa: PERF203
                     connection.sendall(outgoing.read())
                     _receive(connection, incoming, seconds_left())
-            if inside.selected_alpn_protocol() == ALPN and explain.stranger is not None:
-                return Verdict(None, chose_postgresql=True)
+            if server.stranger and inside.selected_alpn_protocol() == server.stranger:
+                return Verdict(None, chose_stranger=True)
             # Several times as long as the server took for its part.
             pause = min(VERDICT_SECONDS, 0.2 + 4 * (time.monotonic() - started))
             certificate, rest = _flight(outgoing.read(), inside.version())
@@ -336,36 +292,34 @@ def _flight(octets: bytes, version: str | None) -> tuple[bytes, bytes]:
     return b"".join(records[:-2]), b"".join(records[-2:])
 
 
-def handshake_problem(error: OSError, route: Route) -> Problem:
-    """Return the problem of a handshake that ended in a way of its own."""
+def _handshake_problem(error: OSError, server: Server) -> Problem:
     reason = symptom_of(error)
     if "ALERT" in reason:
-        route.attempt.quote(spaced(reason))
+        server.attempt.quote(spaced(reason))
+    place = server.endpoint.place
     return codes.PROBE_TLS_HANDSHAKE.problem(
-        route.endpoint.variable,
-        f"the TLS handshake with {route.endpoint.place} fails: {alert_words(reason)}.",
+        server.endpoint.variable,
+        f"the TLS handshake with {place} fails: {alert_words(reason)}.",
     )
 
 
-def _no_tls(error: OSError, tls: Tls, route: Route, explain: Explain) -> Problem:
+def _no_tls(error: OSError, server: Server) -> Problem:
     if isinstance(error, TimeoutError):
-        return explain.silent()
+        return server.silent()
     if isinstance(error, HUNG_UP):
-        return explain.hung_up()
+        return server.hung_up()
     if getattr(error, "reason", None) in _NOT_TLS:
-        return explain.not_tls()
-    return client_problem(error, tls, route) or handshake_problem(error, route)
+        return server.not_tls()
+    return client_problem(error, server) or _handshake_problem(error, server)
 
 
-def _shown_certificate(tls: Tls, route: Route, explain: Explain) -> bytes:
+def _shown_certificate(server: Server) -> bytes:
     """Return the certificate of a server that is not trusted; nothing is told to it."""
-    name = route.endpoint.host if tls.names_host else None
+    context = server.tls.context(shows_itself=False)
     try:
         with (
-            explain.open() as connection,
-            tls.context(shows_itself=False).wrap_socket(
-                connection, server_hostname=name
-            ) as secured,
+            server.connect() as connection,
+            context.wrap_socket(connection, server_hostname=server.name) as secured,
         ):
             return secured.getpeercert(binary_form=True) or b""
     except (OSError, ValueError, Failed):

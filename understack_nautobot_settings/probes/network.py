@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -19,6 +20,7 @@ Address = tuple[int, Any]
 """Address family and socket address."""
 
 _SHOWN = 3
+_TLS_ALERT = b"\x15"
 
 
 class Endpoint(NamedTuple):
@@ -50,12 +52,71 @@ class Endpoint(NamedTuple):
         return is_ip(self.host)
 
     @property
+    def name(self) -> str:
+        """The host, as it is shown: some put a password where it belongs."""
+        return _shown_host(self.host, "(not shown)")
+
+    @property
     def place(self) -> str:
         """Host and port as people write them."""
-        if not re.fullmatch(HOST_FORM, self.host):
-            # Some put a password where the host belongs.
+        host = _shown_host(self.host, "")
+        if not host:
             return "the configured host"
-        return self.host if self.is_socket else f"{self.host}:{self.port}"
+        return host if self.is_socket else f"{host}:{self.port}"
+
+
+class Incoming:
+    """What a server answers, in the time that there is for it."""
+
+    def __init__(
+        self, connection: socket.socket, seconds_left: Callable[[], float]
+    ) -> None:
+        """Talk over this connection; `seconds_left` tells how long, for all of it."""
+        self._connection = connection
+        self._seconds_left = seconds_left
+        self._said = b""
+
+    def send(self, octets: bytes) -> None:
+        """Say something.
+
+        Raises:
+            OSError: The connection is lost, or time is up.
+        """
+        self._connection.settimeout(self._seconds_left())
+        self._connection.sendall(octets)
+
+    def take(self, count: int) -> bytes:
+        """Return so many octets.
+
+        Raises:
+            OSError: The connection is lost, or time is up.
+        """
+        while len(self._said) < count:
+            self._receive()
+        taken, self._said = self._said[:count], self._said[count:]
+        return taken
+
+    def line(self, longest: int) -> bytes:
+        """Return a line without its end, nothing where it is longer than that.
+
+        Raises:
+            OSError: The connection is lost, or time is up.
+        """
+        while b"\r\n" not in self._said:
+            if len(self._said) > longest:
+                return b""
+            self._receive()
+        line, _, self._said = self._said.partition(b"\r\n")
+        return line
+
+    def _receive(self) -> None:
+        self._connection.settimeout(self._seconds_left())
+        data = self._connection.recv(4096)
+        if not data:
+            raise ConnectionResetError
+        if not self._said and data[:1] == _TLS_ALERT:
+            raise ConnectionAbortedError
+        self._said += data
 
 
 class Network:
@@ -115,6 +176,10 @@ class Route:
         )
 
 
+def _shown_host(host: str, instead: str) -> str:
+    return host if re.fullmatch(HOST_FORM, host) else instead
+
+
 def is_ip(host: str) -> bool:
     """Tell whether a host is an IP address."""
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -129,15 +194,7 @@ def is_ip(host: str) -> bool:
 def reach(
     attempt: Attempt, network: Network, *endpoints: Endpoint
 ) -> tuple[Route, socket.socket]:
-    """Pass the stages ``dns`` and ``tcp``.
-
-    Args:
-        attempt: Where the stages go.
-        network: The network.
-        *endpoints: Where the server is; the first that accepts is taken.
-
-    Returns:
-        The way to the endpoint, and a connection that was made on it.
+    """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
 
     Raises:
         Failed: No name resolves, or nobody accepts.
@@ -176,10 +233,9 @@ def _resolve(
             except (OSError, UnicodeError) as error:
                 # No name has a part of more than 63 characters.
                 reason = _reason(error) if isinstance(error, OSError) else "too long"
-                shown = host if re.fullmatch(HOST_FORM, host) else "that is configured"
+                shown = _shown_host(host, "that is configured")
                 failed = codes.PROBE_DNS.problem(
-                    endpoint.variable,
-                    f"the name {shown} does not resolve: {reason}.",
+                    endpoint.variable, f"the name {shown} does not resolve: {reason}."
                 )
             else:
                 ways += [(endpoint, address) for address in found]
@@ -203,20 +259,18 @@ def shown_address(address: Address) -> str:
 def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Problem:
     place = " and ".join(endpoint.place for endpoint in endpoints)
     several = len(endpoints) > 1
-    variable, server = endpoints[0].variable, endpoints[0].server
+    variable = endpoints[0].variable
     if isinstance(error, TimeoutError):
         return codes.PROBE_TIMEOUT.problem(
             variable,
             f"{place} {'do' if several else 'does'} not answer a TCP connection in "
             "time.",
-            "Check routes, firewalls and network policies on the way, and the address.",
         )
     if isinstance(error, ConnectionRefusedError):
         return codes.PROBE_REFUSED.problem(
             variable,
             f"{place} refuse{'' if several else 's'} the TCP connection: nothing "
             "listens there.",
-            f"Start {server} or the gateway in front of it, or correct host and port.",
         )
     return codes.PROBE_NETWORK.problem(
         variable, f"{place} cannot be reached: {_reason(error)}."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import time
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -21,20 +19,16 @@ from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.gateway import closed_on_hello_problem
-from understack_nautobot_settings.probes.gateway import closed_problem
-from understack_nautobot_settings.probes.gateway import not_this_server
-from understack_nautobot_settings.probes.gateway import protocol_for_name
-from understack_nautobot_settings.probes.gateway import said_to
-from understack_nautobot_settings.probes.gateway import silent_problem
+from understack_nautobot_settings.probes.gateway import Server
 from understack_nautobot_settings.probes.handshake import lost_problem
 from understack_nautobot_settings.probes.handshake import secure
 from understack_nautobot_settings.probes.network import Endpoint
+from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.network import reach
-from understack_nautobot_settings.probes.tls import Explain
+from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.probes.tls import named_files
 from understack_nautobot_settings.probes.tls import symptom_of
 from understack_nautobot_settings.problems import Problem
 
@@ -48,14 +42,26 @@ _LONGEST_NUMBER = 9
 _MOST_PARTS = 16
 _KEPT_MILLISECONDS = "60000"
 _BUSY_WORDS = ("LOADING", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
-_READ_ONLY_WORDS = {
-    "READONLY": ": it is a replica",
-    "OOM": ": its memory is full",
-    "MISCONF": ": it cannot save its data",
-    "NOREPLICAS": ": too few of its replicas are connected",
+# What Redis says instead of taking a write: what that means, and the remedy.
+_WRITES_REFUSED = {
+    "READONLY": (
+        "it is a replica",
+        "Set host and port to the master, or to a Service that leads to it.",
+    ),
+    "OOM": (
+        "its memory is full",
+        "Raise maxmemory, or see in INFO memory and MEMORY STATS what fills it.",
+    ),
+    "MISCONF": (
+        "it cannot save its data",
+        "Give its volume space, and read the reason in its log and INFO persistence.",
+    ),
+    "NOREPLICAS": (
+        "too few of its replicas are connected",
+        "Bring the replicas back, or lower min-replicas-to-write.",
+    ),
 }
 _CLUSTER = "CLUSTER"
-_TLS_ALERT = b"\x15"
 
 
 class Login(NamedTuple):
@@ -108,11 +114,7 @@ class NotRedis(Exception):
 
 
 def probe_cache(
-    attempt: Attempt,
-    settings: Mapping[str, Any],
-    network: Network,
-    *,
-    clock: Callable[[], float] = time.time,
+    attempt: Attempt, settings: Mapping[str, Any], network: Network
 ) -> None:
     """Reach the default cache as django-redis would."""
     cache = (settings.get("CACHES") or {}).get("default") or {}
@@ -135,7 +137,7 @@ def probe_cache(
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
     key = f"{prefix}:{version}:{_own_name()}"
     use = Use(key, ("SET", key, "1", "PX", _KEPT_MILLISECONDS), "")
-    _probe(attempt, login, _tls(login.scheme, pool), use, network, clock=clock)
+    _probe(attempt, login, _tls(login.scheme, pool), use, network)
 
 
 def probe_broker(
@@ -144,17 +146,8 @@ def probe_broker(
     network: Network,
     *,
     own_url: bool = False,
-    clock: Callable[[], float] = time.time,
 ) -> None:
-    """Reach the Celery broker as kombu would.
-
-    Args:
-        attempt: Where the stages go.
-        settings: Django settings by name.
-        network: The network.
-        own_url: Whether the operator wrote the URL himself.
-        clock: Seconds since the epoch.
-    """
+    """Reach the Celery broker as kombu would; `own_url` where the operator wrote it."""
     url = str(settings.get("CELERY_BROKER_URL") or "").split(";")[0]
     scheme = scheme_of(url)
     if scheme not in REDIS_SCHEMES and scheme not in OTHER_PORTS:
@@ -178,7 +171,7 @@ def probe_broker(
     key = f"{prefix}{_own_name()}"
     # What kombu does for a job, and the channel on which workers are spoken to.
     use = Use(key, ("LPUSH", key, "1"), f"{prefix}/{login.database}.celery.pidbox")
-    _probe(attempt, login, _tls(login.scheme, options), use, network, clock=clock)
+    _probe(attempt, login, _tls(login.scheme, options), use, network)
 
 
 def _own_name() -> str:
@@ -186,49 +179,29 @@ def _own_name() -> str:
 
 
 def _probe(
-    attempt: Attempt,
-    login: Login,
-    tls: Tls | None,
-    use: Use,
-    network: Network,
-    *,
-    clock: Callable[[], float],
+    attempt: Attempt, login: Login, tls: Tls | None, use: Use, network: Network
 ) -> None:
     route, connection = reach(attempt, network, login.endpoint)
+    server = RedisServer(route, tls)
     try:
         if login.scheme not in REDIS_SCHEMES:
             attempt.skip("tls", f"not looked at for {login.scheme}://")
             return
-        explain = _explain(route, tls)
         if tls is None:
             attempt.skip("tls", "plain text, as configured")
             attempt.skip("identity", "no TLS: the server's identity is not verified")
         else:
-            connection = secure(
-                attempt, route, connection, tls, explain, clock=clock
-            ).connection
-
-        def lost(error: OSError) -> Problem:
-            if isinstance(error, TimeoutError):
-                return explain.silent()
-            if tls is None:
-                return explain.hung_up()
-            return lost_problem(error, tls, route, explain)
-
-        _converse(attempt, connection, login, use, lost)
+            connection = secure(server, connection).connection
+        _converse(server, connection, login, use)
     finally:
         connection.close()
 
 
 def _converse(
-    attempt: Attempt,
-    connection: socket.socket,
-    login: Login,
-    use: Use,
-    lost: Callable[[OSError], Problem],
+    server: RedisServer, connection: socket.socket, login: Login, use: Use
 ) -> None:
-    endpoint = login.endpoint
-    redis = Conversation(connection, attempt.timer())
+    attempt, endpoint = server.attempt, login.endpoint
+    redis = Conversation(Incoming(connection, attempt.timer()))
     try:
         with attempt.stage("login") as stage:
             if login.password:
@@ -259,7 +232,7 @@ def _converse(
     except OSError as error:
         failure = error
         problem = attempt.explained(
-            f"login {symptom_of(failure)}", lambda: lost(failure)
+            f"login {symptom_of(failure)}", lambda: server.lost(failure)
         )
     else:
         return
@@ -293,27 +266,12 @@ def _try_use(redis: Conversation, use: Use) -> None:
 class Conversation:
     """Commands and their replies (RESP2), bounded in size and in time."""
 
-    def __init__(
-        self, connection: socket.socket, seconds_left: Callable[[], float]
-    ) -> None:
-        """Talk over this connection.
-
-        Args:
-            connection: The connection.
-            seconds_left: How long the replies may take, all of them together.
-        """
-        self._connection = connection
-        self._seconds_left = seconds_left
-        self._said = b""
+    def __init__(self, incoming: Incoming) -> None:
+        """Talk over this connection."""
+        self._incoming = incoming
 
     def ask(self, *words: str) -> str:
-        """Send a command and return its reply as text.
-
-        Raises:
-            Refused: The reply is an error.
-            NotRedis: It is no reply of Redis.
-            OSError: The connection is lost, or time is up.
-        """
+        """Send a command and return its reply as text; raises as `ask_all`."""
         return self.ask_all(words)[0]
 
     def ask_all(self, *commands: Sequence[str]) -> list[str]:
@@ -324,8 +282,7 @@ class Conversation:
             NotRedis: It is no reply of Redis.
             OSError: The connection is lost, or time is up.
         """
-        self._connection.settimeout(self._seconds_left())
-        self._connection.sendall(b"".join(map(_encoded, commands)))
+        self._incoming.send(b"".join(map(_encoded, commands)))
         replies: list[str] = []
         refused = None
         for _ in commands:
@@ -338,7 +295,7 @@ class Conversation:
         return replies
 
     def _reply(self, *, nested: bool = False) -> str:
-        line = self._line()
+        line = self._incoming.line(LONGEST_REPLY)
         kind, text = line[:1], line[1:].decode(errors="replace")
         if kind in (b"+", b":"):
             return text
@@ -349,34 +306,9 @@ class Conversation:
                 self._reply(nested=True) for _ in range(_number(text, _MOST_PARTS))
             )
         if kind == b"$":
-            return self._take(_number(text, LONGEST_REPLY) + 2)[:-2].decode(
-                errors="replace"
-            )
+            content = self._incoming.take(_number(text, LONGEST_REPLY) + 2)
+            return content[:-2].decode(errors="replace")
         raise NotRedis
-
-    def _line(self) -> bytes:
-        while b"\r\n" not in self._said:
-            if len(self._said) > LONGEST_REPLY:
-                raise NotRedis
-            self._read()
-        line, _, self._said = self._said.partition(b"\r\n")
-        return line
-
-    def _take(self, length: int) -> bytes:
-        while len(self._said) < length:
-            self._read()
-        taken, self._said = self._said[:length], self._said[length:]
-        return taken
-
-    def _read(self) -> None:
-        self._connection.settimeout(self._seconds_left())
-        data = self._connection.recv(4096)
-        if not data:
-            raise ConnectionResetError
-        is_first = not self._said
-        self._said += data
-        if is_first and data[:1] == _TLS_ALERT:
-            raise ConnectionAbortedError
 
 
 def _encoded(words: Sequence[str]) -> bytes:
@@ -388,9 +320,8 @@ def _encoded(words: Sequence[str]) -> bytes:
 
 
 def _number(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER):
-        raise NotRedis
-    if int(text) > most:
+    is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
+    if not is_number or int(text) > most:
         raise NotRedis
     return int(text)
 
@@ -420,78 +351,58 @@ def _tls(scheme: str, options: Mapping[str, Any]) -> Tls | None:
     if scheme != "rediss":
         return None
     verify = options.get("ssl_cert_reqs", "required") != "none"
+    ca, cert, key = named_files(options, variables.REDIS_FILES)
     return Tls(
-        ca=options.get("ssl_ca_certs"),
+        cert,
+        key,
+        ca,
         verify=verify,
         check_hostname=verify and bool(options.get("ssl_check_hostname", True)),
-        cert=options.get("ssl_certfile"),
-        key=options.get("ssl_keyfile"),
-        driver_judges=False,
-        names_host=True,
-        protocol=None,
-        ca_variable=variables.REDIS_SSL_CA_CERTS.name,
-        cert_variable=variables.REDIS_SSL_CERTFILE.name,
-        key_variable=variables.REDIS_SSL_KEYFILE.name,
     )
 
 
-def _explain(route: Route, tls: Tls | None) -> Explain:
-    endpoint = route.endpoint
+class RedisServer(Server):
+    """Redis, over TLS or in plain text."""
 
-    def hung_up() -> Problem:
-        if tls is not None:
-            return closed_on_hello_problem(route, tls)
-        return plain_text_problem(route) or closed_problem(route)
+    stranger = ALPN
 
-    def silent() -> Problem:
-        if tls is not None and said_to(route, b"PING\r\n") in (b"+", b"-"):
-            return not_tls()
-        return silent_problem(route)
+    def lost(self, error: OSError) -> Problem:
+        """Return why a connection was lost after its beginning."""
+        if isinstance(error, TimeoutError):
+            return self.silent()
+        return self.hung_up() if self.is_plain else lost_problem(error, self)
 
-    def not_tls() -> Problem:
-        return codes.PROBE_NOT_TLS.problem(
+    def hung_up(self) -> Problem:
+        """Return why the connection is closed on our first words."""
+        if not self.is_plain:
+            return super().hung_up()
+        endpoint = self.endpoint
+        if self.chosen(None if endpoint.is_ip else endpoint.host, None) is None:
+            return self.closed()
+        return codes.PROBE_TLS_REQUIRED.problem(
             endpoint.variable,
-            f"{endpoint.place} does not speak TLS.",
-            f"Use the TLS port of Redis, or set {variables.REDIS_MTLS.name}=off where "
-            "it has none.",
+            f"{endpoint.place} speaks TLS, and plain text is configured.",
         )
 
-    return Explain(
-        route.connect,
-        hung_up,
-        silent,
-        not_tls,
-        lambda: closed_problem(route, "after the TLS handshake"),
-        lambda: not_this_server(route, "PostgreSQL"),
-    )
-
-
-def plain_text_problem(route: Route) -> Problem | None:
-    """Return the problem of plain text at a TLS port, None where it is no such port."""
-    name = None if route.endpoint.is_ip else route.endpoint.host
-    if protocol_for_name(route, name, None) is None:
-        return None
-    return codes.PROBE_TLS_REQUIRED.problem(
-        route.endpoint.variable,
-        f"{route.endpoint.place} speaks TLS, and plain text is configured.",
-        "Mount the client certificate, or set "
-        f"{variables.REDIS_SSL.name}=true where Redis wants none.",
-    )
+    def silent(self) -> Problem:
+        """Return why nothing is answered."""
+        if not self.is_plain and self.said_to(b"PING\r\n") in (b"+", b"-"):
+            return self.not_tls()
+        return super().silent()
 
 
 def _refusal(word: str, said: str, login: Login) -> Problem:
-    place, variable = login.endpoint.place, variables.REDIS_PASSWORD.name
+    place, variable = login.endpoint.place, login.endpoint.variable
     who = f"user {login.username}" if login.username else "the default user"
     if word == "NOAUTH":
         return codes.PROBE_REDIS_AUTH.problem(
-            variable,
+            variables.REDIS_PASSWORD.name,
             f"{place} wants a password, and none is configured.",
-            "Set it to the password in the secret nautobot-redis.",
         )
     is_about_password = word == "ERR" and ("AUTH" in said or "password" in said)
     if login.password and (word == "WRONGPASS" or is_about_password):
         return codes.PROBE_REDIS_AUTH.problem(
-            variable,
+            variables.REDIS_PASSWORD.name,
             f"{place} does not accept this password for {who}.",
             "Set it to the password in the secret nautobot-redis, or unset it where "
             "Redis has none.",
@@ -501,19 +412,14 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
             variables.REDIS_USERNAME.name,
             f"the ACL of {place} does not let {who} do what is needed.",
         )
-    if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
-        return codes.PROBE_REDIS_CLUSTER.problem(
-            login.endpoint.variable, f"{place} is a Redis Cluster."
-        )
-    if word in _READ_ONLY_WORDS:
+    if word in _WRITES_REFUSED:
+        reason, remedy = _WRITES_REFUSED[word]
         return codes.PROBE_REDIS_READ_ONLY.problem(
-            login.endpoint.variable,
-            f"{place} does not accept writes{_READ_ONLY_WORDS[word]}.",
+            variable, f"{place} does not accept writes: {reason}.", remedy
         )
-    if word in _BUSY_WORDS:
-        return codes.PROBE_REDIS_BUSY.problem(
-            login.endpoint.variable, f"{place} is not ready yet ({word})."
-        )
-    return codes.PROBE_REDIS_ERROR.problem(
-        login.endpoint.variable, f"{place} refuses to serve ({word})."
-    )
+    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})"
+    if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
+        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster"
+    elif word in _BUSY_WORDS:
+        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})"
+    return kind.problem(variable, f"{place} {fact}.")

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
@@ -65,21 +66,14 @@ _TRANSIENT = frozenset(
     if isinstance(code, Code) and code.transient
 )
 
-_DATABASE_CONCERNS = ("postgresql_tls", "secret_files", "connections")
-_REDIS_CONCERNS = ("redis_tls", "connections")
+# Which variables and settings keep a target from being reached. A heartbeat says what
+# it says, whatever the settings are worth.
 _CONCERNS = {
-    "database": _DATABASE_CONCERNS,
-    "cache": _REDIS_CONCERNS,
-    "broker": _REDIS_CONCERNS,
-    # A heartbeat says what it says, whatever the settings are worth.
-    "worker": (),
+    "database": ("postgresql_tls", "secret_files", "connections"),
+    "cache": ("redis_tls", "connections"),
+    "broker": ("redis_tls", "connections"),
 }
-_SETTINGS = {
-    "database": ("DATABASES",),
-    "cache": ("CACHES",),
-    "broker": ("CELERY_",),
-    "worker": (),
-}
+_SETTINGS = {"database": "DATABASES", "cache": "CACHES", "broker": "CELERY_"}
 
 
 class Probe(NamedTuple):
@@ -177,17 +171,15 @@ def probe_targets(
     Raises:
         ValueError: A target is none of those, or a URL without a host.
     """
-    known = {
-        **_ways(env, ping, heartbeat_seconds, network or Network()),
-        **(ways or {}),
-    }
+    network = network or Network()
+    known = {**_ways(env, ping, heartbeat_seconds, network), **(ways or {})}
     causes = {probe.target: probe.cause for probe in before}
     started = []
     for target in dict.fromkeys(targets):
         way = known.get(target)
         if way is None and target.startswith(_HTTPS):
             _refuse_unusable(target)
-            way = partial(_reach_url, target, env, tls_prefix, network or Network())
+            way = partial(_reach_url, target, env, tls_prefix, network)
         if way is None:
             raise ValueError(
                 f"unknown target '{shown_argument(target)}'. Use one of: "
@@ -231,17 +223,12 @@ def _ways(
     def settings_for(attempt: Attempt) -> dict[str, Any]:
         with lock:
             if not evaluated:
+                from understack_nautobot_settings.checks.environment import explained
                 from understack_nautobot_settings.configuration import evaluate
 
                 base = nautobot_settings(env)
                 evaluation = evaluate(base, env)
-                problems = evaluation.problems
-                if problems:
-                    from understack_nautobot_settings.checks.environment import (
-                        explained,
-                    )
-
-                    problems = explained(problems, env)
+                problems = explained(evaluation.problems, env)
                 evaluated.append(({**base, **evaluation.settings}, problems))
         settings, problems = evaluated[0]
         for problem in problems:
@@ -313,8 +300,6 @@ def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _refuse_unusable(url: str) -> None:
     """Refuse a URL that leads nowhere; it is not shown, for it may hold a password."""
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
@@ -346,30 +331,20 @@ def _walk(way: Callable[[Attempt], None], attempt: Attempt) -> None:
         attempt.problem = codes.PROBE_BROKEN.problem(
             attempt.target,
             f"the probe itself failed with {type(error).__name__}.",
-            "Look at the settings of the target in 'show', and report it.",
         )
 
 
 def _result(attempt: Attempt, unfinished: bool) -> Probe:
-    stages = tuple(attempt.stages)
+    target, stages, problem = attempt.target, tuple(attempt.stages), attempt.problem
     if not unfinished:
-        return Probe(
-            attempt.target,
-            attempt.problem is None,
-            stages,
-            attempt.problem,
-            attempt.server_said,
-            attempt.symptom,
-        )
+        said, symptom = attempt.server_said, attempt.symptom
+        return Probe(target, problem is None, stages, problem, said, symptom)
     stage = attempt.current or "settings"
-    seconds = attempt.clock() - attempt.since
     problem = codes.PROBE_TIMEOUT.problem(
-        attempt.target,
-        f"the stage {stage} did not end in time.",
-        "Look at the server and the network in between, or give it more time.",
+        target, f"the stage {stage} did not end in time."
     )
-    late = Stage(stage, False, seconds, problem.message)
-    return Probe(attempt.target, False, (*stages, late), problem)
+    late = Stage(stage, False, attempt.clock() - attempt.since, problem.message)
+    return Probe(target, False, (*stages, late), problem)
 
 
 def _concerns(problem: Problem, target: str) -> bool:

@@ -55,17 +55,13 @@ def probe_heartbeat(
             if not read(switch):
                 raise Failed(
                     codes.PROBE_HEARTBEAT_OFF.problem(
-                        switch.name,
-                        "the worker writes no heartbeat.",
-                        f"Set {switch.name}=true on the worker.",
+                        switch.name, "the worker writes no heartbeat."
                     )
                 ) from None
             raise Failed(
                 codes.PROBE_HEARTBEAT.problem(
                     variables.CELERY_WORKER_HEARTBEAT_FILE.name,
                     f"there is no heartbeat in {path}.",
-                    "The worker has not started, has ended, or has lost its broker; "
-                    "look into its log.",
                 )
             ) from None
         stage.detail = f"{path}, {max(age, 0):.0f} s old"
@@ -74,51 +70,37 @@ def probe_heartbeat(
                 codes.PROBE_HEARTBEAT.problem(
                     variables.CELERY_WORKER_HEARTBEAT_FILE.name,
                     f"the last heartbeat in {path} is {age:.0f} s old.",
-                    "The worker hangs, or has lost its broker; look into its log.",
                 )
             )
 
 
-def probe_certificates(
-    attempt: Attempt,
-    settings: Mapping[str, Any],
-    *,
-    clock: Callable[[], float] = time.time,
-) -> None:
+def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     """Pass the stage ``certificate``: a connected worker says nothing about its own.
-
-    Args:
-        attempt: Where the stage goes.
-        settings: Django settings by name.
-        clock: Seconds since the epoch.
 
     Raises:
         Failed: A client certificate is expired.
     """
     with attempt.stage("certificate") as stage:
-        shown = []
-        expired = None
-        for files in client_files(settings):
-            if files.cert is None:
-                continue
-            for one in describe_certificates(files, clock=clock):
-                if one.path != files.cert.path:
-                    continue
-                gone = one.is_expired
-                left = "expired" if gone else f"{one.days_left} days"
-                shown.append(f"{one.subject} for {files.use} {left}")
-                if gone and expired is None:
-                    expired = (one, files.cert.variable)
+        found = [
+            (one, files.use, files.cert.variable)
+            for files in client_files(settings)
+            if files.cert is not None
+            for one in describe_certificates(files._replace(ca=None))
+        ]
+        shown = (
+            f"{one.subject} for {use} "
+            + ("expired" if one.is_expired else f"{one.days_left} days")
+            for one, use, _ in found
+        )
         stage.detail = ", ".join(shown) or "none in use"
-        if expired is not None:
-            one, variable = expired
+        for one, _, variable in found:
+            if not one.is_expired:
+                continue
             raise Failed(
                 codes.PROBE_WORKER_CERTIFICATE.problem(
                     variable,
                     f"the client certificate in {one.path} expired on "
                     f"{utc(one.not_after)}, and no new connection will be let in.",
-                    "Renew it (cert-manager), check that the ExternalSecret has "
-                    "synchronised, and that the volume is not mounted by subPath.",
                 )
             )
 
@@ -149,7 +131,6 @@ def probe_ping(
                 codes.PROBE_DRIVER.problem(
                     variables.CELERY_BROKER_URL.name,
                     "kombu cannot be imported here.",
-                    "Run this inside the Nautobot image.",
                 )
             ) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
@@ -167,8 +148,6 @@ def probe_ping(
                 codes.PROBE_WORKER_SILENT.problem(
                     variables.CELERY_BROKER_URL.name,
                     f"the worker {destination} does not answer.",
-                    "It is not running, has lost its broker, or has another name: see "
-                    "its log, and `--destination`.",
                 )
             )
 

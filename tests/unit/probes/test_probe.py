@@ -395,21 +395,21 @@ def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "server"),
+    ("url", "place"),
     [
-        ("redis://b.example/0", "b.example:6379", "Redis"),
-        ("amqps://b.example//", "b.example:5671", "the broker"),
-        ("sentinel://b.example/0", "b.example:26379", "the broker"),
+        ("redis://b.example/0", "b.example:6379"),
+        ("amqps://b.example//", "b.example:5671"),
+        ("sentinel://b.example/0", "b.example:26379"),
     ],
 )
-def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place, server):
+def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place):
     gone = Failing(ConnectionRefusedError())
     attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
 
     assert str(attempt.problem) == (
         f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection: nothing "
-        f"listens there. Start {server} or the gateway in front of it, or correct host "
-        "and port."
+        f"listens there. Start the server or the gateway in front of it, or correct "
+        "host and port."
     )
 
 
@@ -605,6 +605,22 @@ def test_a_server_that_is_not_who_it_should_be(mount, kind, leaf, code, message)
     assert detail.startswith("configured host localhost, certif")
     assert detail.endswith((", refused", ", verified"))
     assert ("expired " in detail) == (code == "probe-server-expired")
+
+
+@pytest.mark.parametrize("host", ["db\x1b[2K\r\nok: all is well", "canary@db!example"])
+@pytest.mark.parametrize("succeeds", [True, False], ids=["accepted", "refused"])
+def test_host_that_is_no_host_name_is_shown_by_no_stage(mount, host, succeeds):
+    """Neither escape sequences nor what may be a password reach the terminal."""
+    driver = accepting
+    if not succeeds:
+        driver = failing(DriverError("does not match host name"))
+    with ScriptedServer(after_ssl_request(secured(silence))) as server:
+        settings = database(server.port, mount, host=host, hostaddr="127.0.0.1")
+        attempt = walk(probe_database, settings, Names(), driver=driver)
+
+    said = [stage.detail for stage in attempt.stages] + [str(attempt.problem or "")]
+    assert "configured host (not shown), " in " ".join(said)
+    assert all(text.isprintable() and "canary" not in text for text in said)
 
 
 def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
@@ -1446,7 +1462,7 @@ def test_a_probe_that_breaks_is_not_well_and_tells_no_secret():
     ]
     assert str(probe.problem) == (
         "a: the probe itself failed with ValueError. Look at the settings of the "
-        "target in 'show', and report it."
+        "target in show, and report it."
     )
     assert exit_status([probe]) == 1
 
