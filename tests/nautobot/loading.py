@@ -1,8 +1,8 @@
 """Load settings files as nautobot-server does: a program, a fork for each file.
 
-Reads ``[{"path", "env", "shown", "connects"}, …]`` from standard input and writes for
-each ``{"refused", "shown", "log"}``: what was raised, the values of expressions over
-the settings in force, and what was logged.
+Reads ``[{"path", "env", "shown"}, …]`` from standard input and writes for each
+``{"refused", "shown", "log", "seen"}``: what was raised, the values of expressions over
+the settings in force, what was logged, and what the servers say of its sessions.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import django_redis.cache  # noqa: F401 - in the parent, once for all
 import nautobot.core.cli
 from django.conf import settings
 
+OWN_SESSION = "select ssl, client_dn from pg_stat_ssl where pid = pg_backend_pid()"
+
 
 def load(case: dict[str, Any]) -> dict[str, Any]:
-    """Load one file, and connect to everything it configures where asked to."""
+    """Load one file, and connect to everything it configures."""
     os.environ.update(case["env"])
     os.environ["DJANGO_SETTINGS_MODULE"] = "nautobot_config"
-    found: dict[str, Any] = {"refused": "", "shown": []}
+    found: dict[str, Any] = {"refused": "", "shown": [], "seen": {}}
     with tempfile.TemporaryFile("w+") as log:
         sys.stderr.flush()
         os.dup2(log.fileno(), 2)
@@ -41,26 +43,56 @@ def load(case: dict[str, Any]) -> dict[str, Any]:
         else:
             module = vars(sys.modules["nautobot_config"])
             found["shown"] = [eval(one, dict(module)) for one in case["shown"]]
-            if case["connects"]:
-                connect()
+            found["seen"] = seen()
         sys.stderr.flush()
         log.seek(0)
         found["log"] = log.read()
     return found
 
 
-def connect() -> None:
-    """Reach for database, cache and broker as Nautobot does; nobody need answer."""
-    with contextlib.suppress(Exception):
-        django.db.connections["default"].ensure_connection()
+def seen() -> dict[str, Any]:
+    """Connect as Nautobot does, and return what each server says of the session.
+
+    Of PostgreSQL whether it is encrypted and for whom the client certificate is, of
+    Redis the port; nothing of those that nobody answers at.
+    """
+    found: dict[str, Any] = {}
+    for alias in set(settings.DATABASES) - {"job_logs"}:
+        with (
+            contextlib.suppress(Exception),
+            django.db.connections[alias].cursor() as cursor,
+        ):
+            cursor.execute(OWN_SESSION)
+            found[_name("database", alias)] = cursor.fetchone()
     for alias in settings.CACHES:
         with contextlib.suppress(Exception):
-            django.core.cache.caches[alias].get("name")
+            cache = django.core.cache.caches[alias]
+            inner = cache.client if hasattr(cache, "client") else cache._cache
+            found[_name("cache", alias)] = _port(inner.get_client())
     app = celery.Celery("loading")
     app.config_from_object(settings, namespace="CELERY")
-    for connection in (app.connection_for_read(), app.connection_for_write()):
+    for name, connection in (
+        ("broker", app.connection_for_write()),
+        ("broker for reading", app.connection_for_read()),
+    ):
         with contextlib.suppress(Exception):
             connection.ensure_connection(max_retries=1, timeout=2)
+            found[name] = _port(connection.default_channel.client)
+    if str(settings.CELERY_RESULT_BACKEND).startswith("redis"):
+        with contextlib.suppress(Exception):
+            found["results"] = _port(app.backend.client)
+    return found
+
+
+def _name(kind: str, alias: str) -> str:
+    return kind if alias == "default" else f"{kind} {alias}"
+
+
+def _port(client: Any) -> int:
+    """Return the port of Redis at which a session came in."""
+    said = client.execute_command("CLIENT", "INFO")
+    text = said.decode() if isinstance(said, bytes) else str(said)
+    return int(text.partition(" laddr=")[2].partition(" ")[0].rpartition(":")[2])
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 The bodies are what real settings files do to Nautobot's settings. At the end of the
 file a variable that is set wins over the file, and the file over the library's
 defaults. Above the file's own lines the start is refused where they take TLS away, and
-everything else that they replace is named.
+everything else that they replace is named. Whatever is not refused reaches PostgreSQL
+and Redis over mutual TLS, as both say, and the start-up line says the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ import pytest
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
+from lab.processes import free_port
+from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
 
 IMPORT = "from nautobot.core.settings import *\n"
 CALL = "from understack_nautobot_settings import configure\nconfigure(globals())\n"
@@ -41,6 +45,17 @@ class Config(NautobotAppConfig):
     base_url = "site-app"
 
 config = Config
+"""
+
+
+LOGS = """
+from logging.config import dictConfig
+
+from django.conf import settings
+
+def configure(logging):
+    settings.DATABASES["default"]["OPTIONS"].clear()
+    dictConfig(logging)
 """
 
 
@@ -112,7 +127,7 @@ CASES = {
             "CACHES['sessions']['LOCATION'].partition('://')[0]": "rediss",
             "CACHES['sessions']['OPTIONS']['ssl_cert_reqs']": "required",
         },
-        below=("CACHES.sessions: a line below the call of configure added this cache",),
+        below=("CACHES.sessions: a line below the call of configure added it",),
         refused=True,
     ),
     "apps listed, left to themselves": Case(
@@ -182,8 +197,9 @@ CASES = {
     "databases and caches assigned whole": Case(
         "import os\n"
         "from nautobot.core.settings_funcs import parse_redis_connection\n"
-        'DATABASES = {"default": {"NAME": "nautobot", "USER": "app", '
+        'DATABASES = {"default": {"NAME": "app", "USER": "app", '
         '"HOST": os.environ["NAUTOBOT_DB_HOST"], '
+        '"PORT": os.environ["NAUTOBOT_DB_PORT"], '
         '"ENGINE": "django.db.backends.postgresql"}}\n'
         'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", '
         '"LOCATION": parse_redis_connection(redis_database=1)}}',
@@ -199,31 +215,88 @@ CASES = {
     ),
 }
 
-# Each takes TLS away from one connection, in one way.
+OPTIONS = 'DATABASES["default"]["OPTIONS"]'
+POOL = 'CACHES["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]'
+PLAIN = "redis://127.0.0.1:{port}"
+# Each takes TLS away from one connection, or weakens it, in one way.
 WAYS = {
-    "options replaced": 'DATABASES["default"]["OPTIONS"] = {}',
-    "options removed": 'del DATABASES["default"]["OPTIONS"]',
-    "sslmode weakened": 'DATABASES["default"]["OPTIONS"]["sslmode"] = "prefer"',
+    "options replaced": f"{OPTIONS} = {{}}",
+    "options removed": f"del {OPTIONS}",
+    "options cleared": f"{OPTIONS}.clear()",
+    "sslmode removed": f'{OPTIONS}.pop("sslmode")',
+    "sslmode weakened": f'{OPTIONS}["sslmode"] = "prefer"',
+    "certificate removed": f'del {OPTIONS}["sslcert"]',
+    "certificate not sent": f'{OPTIONS}["sslcertmode"] = "disable"',
+    "other CA": f'{OPTIONS}["sslrootcert"] = "system"',
+    "older protocol": f'{OPTIONS}["ssl_min_protocol_version"] = "TLSv1"',
+    "further database": (
+        'DATABASES["reports"] = {**DATABASES["default"], "OPTIONS": {}}'
+    ),
     "settings imported again": IMPORT,
     "logging off as well": "LOGGING_CONFIG = None\n" + IMPORT,
     "logging empty as well": "LOGGING = {}\n" + IMPORT,
-    "cache URL": "CACHES['default']['LOCATION'] = 'redis://127.0.0.1:{port}/1'",
+    "while logging is configured": 'LOGGING_CONFIG = "site_app.logs.configure"',
+    "cache URL": f"CACHES['default']['LOCATION'] = '{PLAIN}/1'",
     "cache options": "CACHES['default']['OPTIONS'] = {}",
-    "connection class": (
-        "del CACHES['default']['OPTIONS']['CONNECTION_POOL_KWARGS']['connection_class']"
+    "caches removed": "del CACHES",
+    "pool cleared": f"{POOL}.clear()",
+    "connection class removed": f'del {POOL}["connection_class"]',
+    "connection class of redis-py": (
+        f'import redis\n{POOL}["connection_class"] = redis.SSLConnection'
     ),
     "pool class": (
         "CACHES['default']['OPTIONS']['CONNECTION_POOL_CLASS'] = "
         "'redis.BlockingConnectionPool'"
     ),
+    "factory": "DJANGO_REDIS_CONNECTION_FACTORY = 'django_redis.pool.SentinelFactory'",
+    "cache not verified": f'{POOL}["ssl_cert_reqs"] = None',
+    "host name not compared": f'{POOL}["ssl_check_hostname"] = False',
+    "other CA of the cache": f'{POOL}["ssl_ca_certs"] = "/etc/ssl/cert.pem"',
+    "further CA of the cache": f'{POOL}["ssl_ca_data"] = "-----BEGIN"',
     "further cache": (
         "CACHES['more'] = {'BACKEND': 'django_redis.cache.RedisCache', "
-        "'LOCATION': 'redis://127.0.0.1:{port}/1'}"
+        f"'LOCATION': '{PLAIN}/1'}}"
     ),
-    "broker URL": "CELERY_BROKER_URL = 'redis://127.0.0.1:{port}/0'",
+    "broker URL": f"CELERY_BROKER_URL = '{PLAIN}/0'",
+    "broker URL removed": "del CELERY_BROKER_URL",
+    "further broker": f"CELERY_BROKER_URL = [CELERY_BROKER_URL, '{PLAIN}/0']",
     "broker options": "CELERY_BROKER_USE_SSL = None",
+    "broker options removed": "del CELERY_BROKER_USE_SSL",
+    "broker not verified": 'CELERY_BROKER_USE_SSL["ssl_cert_reqs"] = "none"',
     "transport": "CELERY_BROKER_TRANSPORT = 'redis'",
-    "URL for reading": "CELERY_BROKER_READ_URL = 'redis://127.0.0.1:{port}/0'",
+    "URL for reading": f"CELERY_BROKER_READ_URL = '{PLAIN}/0'",
+    "variable of Celery": f"import os\nos.environ['CELERY_BROKER_URL'] = '{PLAIN}/0'",
+    "result backend": (
+        f"CELERY_RESULT_BACKEND = '{PLAIN}/2'\nCELERY_REDIS_BACKEND_USE_SSL = None"
+    ),
+}
+# Each looks as if it did, and takes nothing away.
+HARMLESS = {
+    "nothing": "",
+    "variables set too late": (
+        "import os\nos.environ.update(NAUTOBOT_DB_SSLMODE='disable', "
+        "UNDERSTACK_REDIS_MTLS='off', NAUTOBOT_REDIS_SSL='false')"
+    ),
+    "variables of libpq": (
+        "import os\nos.environ.update(PGSSLMODE='disable', PGREQUIRESSL='0')"
+    ),
+    "service of libpq": (
+        "import os\nos.environ['PGSERVICEFILE'] = '{service}'\n"
+        f'{OPTIONS}["service"] = "plain"'
+    ),
+    "address beside the host": f'{OPTIONS}["hostaddr"] = "127.0.0.1"',
+    "file of passwords": f'{OPTIONS}["passfile"] = "/nowhere"',
+    "names in lower case": "broker_use_ssl = celery_broker_use_ssl = None",
+    "transport options": "CELERY_BROKER_TRANSPORT_OPTIONS = {}",
+    "result backend": f"CELERY_RESULT_BACKEND = '{PLAIN}/2'",
+    "other name of the host": (
+        "CACHES['default']['LOCATION'] = CACHES['default']['LOCATION'].replace("
+        "'127.0.0.1', 'localhost')"
+    ),
+    "when a test changes settings": (
+        "from django.test.signals import setting_changed\n"
+        f"setting_changed.connect(lambda **_: {OPTIONS}.clear(), weak=False)"
+    ),
 }
 
 
@@ -259,17 +332,44 @@ def recorder() -> Iterator[Recorder]:
     server.close()
 
 
+class Servers(NamedTuple):
+    """What the files connect to."""
+
+    authority: Authority
+    postgres: PostgresServer
+    redis: RedisServer
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """A PostgreSQL that asks for no TLS, and a Redis with a plain port beside its own.
+
+    Whoever comes without TLS is let in, and seen.
+    """
+    authority = Authority()
+    with (
+        PostgresServer(authority=authority, hba=["host all all all trust"]) as postgres,
+        RedisServer(
+            authority=authority,
+            password="c4n4ry",
+            settings=[f"port {free_port()}"],
+        ) as redis,
+    ):
+        yield Servers(authority, postgres, redis)
+
+
 @pytest.fixture(scope="module")
 def environment(
-    tmp_path_factory: pytest.TempPathFactory, recorder: Recorder
+    tmp_path_factory: pytest.TempPathFactory, servers: Servers
 ) -> dict[str, str]:
-    """Mutual TLS to database and Redis, both at the recording server."""
+    """Mutual TLS to database and Redis."""
     directory = tmp_path_factory.mktemp("files")
-    authority = Authority()
+    authority = servers.authority
     mount = write_mount(directory / "mtls", authority.client(), authority.ca_pem)
     app = directory / "apps" / "site_app"
     app.mkdir(parents=True)
     (app / "__init__.py").write_text(APP)
+    (app / "logs.py").write_text(LOGS)
     repository = str(Path(__file__).parents[2])
     return {
         "PATH": os.environ["PATH"],
@@ -277,7 +377,8 @@ def environment(
         "NAUTOBOT_ROOT": str(directory / "root"),
         "NAUTOBOT_SECRET_KEY": KEY,
         "NAUTOBOT_DB_HOST": "127.0.0.1",
-        "NAUTOBOT_DB_PORT": str(recorder.port),
+        "NAUTOBOT_DB_NAME": "app",
+        "NAUTOBOT_DB_PORT": str(servers.postgres.port),
         "NAUTOBOT_DB_USER": "app",
         "NAUTOBOT_DB_PASSWORD": "c4n4ry",
         "NAUTOBOT_DB_SSLMODE": "verify-full",
@@ -285,7 +386,7 @@ def environment(
         "NAUTOBOT_DB_SSLKEY": str(mount.key),
         "NAUTOBOT_DB_SSLROOTCERT": str(mount.ca),
         "NAUTOBOT_REDIS_HOST": "127.0.0.1",
-        "NAUTOBOT_REDIS_PORT": str(recorder.port),
+        "NAUTOBOT_REDIS_PORT": str(servers.redis.port),
         "NAUTOBOT_REDIS_PASSWORD": "c4n4ry",
         "NAUTOBOT_REDIS_SSL": "false",
         "NAUTOBOT_REDIS_SSL_CA_CERTS": str(mount.ca),
@@ -323,9 +424,7 @@ def outcomes(
             path.write_text("\n".join(parts))
             shown = list(case.end) if place == "end" else []
             keys.append((name, place))
-            cases.append(
-                {"path": str(path), "env": case.env, "shown": shown, "connects": False}
-            )
+            cases.append({"path": str(path), "env": case.env, "shown": shown})
     return dict(zip(keys, loaded(cases, environment), strict=True))
 
 
@@ -371,39 +470,95 @@ def test_file_with_the_call_above_its_lines_is_refused_or_what_it_lost_is_said(
     assert "c4n4ry" not in outcome["refused"] + outcome["log"]
 
 
+ANNOUNCED = r'PostgreSQL sslmode=[^"\n]*'
+CACHE_OR_BROKER = r"((?:cache|broker)[^:;]*): ([^;]*)"
+
+
+def announced(outcome: dict[str, Any]) -> dict[str, bool]:
+    """Return of which connections the start-up line says that mutual TLS is on."""
+    (line,) = re.findall(ANNOUNCED, outcome["log"])
+    redis = re.findall(CACHE_OR_BROKER, line)
+    return {
+        "database": "PostgreSQL sslmode=verify-full" in line,
+        **{name: "Redis mTLS on" in words for name, words in redis},
+    }
+
+
+def assert_in_force(outcome: dict[str, Any], servers: Servers) -> None:
+    """Compare the start-up line with what the servers say."""
+    over_tls = {
+        name: said == ([True, "/CN=app"] if "database" in name else servers.redis.port)
+        for name, said in outcome["seen"].items()
+    }
+    assert over_tls.keys() >= {"database", "cache", "broker", "broker for reading"}
+    assert set(over_tls.values()) == {True}
+    said = announced(outcome)
+    assert said.keys() >= {"database", "cache", "broker"}
+    for name, on in said.items():
+        assert on is over_tls.get(name, False), name
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("place", ["end", "above"])
+def test_file_that_is_not_refused_connects_as_the_start_up_line_says(
+    name, place, outcomes, servers
+):
+    outcome = outcomes[name, place]
+
+    if not outcome["refused"]:
+        assert_in_force(outcome, servers)
+
+
 @pytest.fixture(scope="module")
 def undone(
     tmp_path_factory: pytest.TempPathFactory,
     environment: dict[str, str],
     recorder: Recorder,
 ) -> dict[str, dict[str, Any]]:
-    """What became of each way to take TLS away."""
+    """What became of each way to take TLS away, and of what looks like one."""
     directory = tmp_path_factory.mktemp("ways")
-    cases = []
-    ways = {**WAYS, "untouched": ""}
-    for number, lines in enumerate(ways.values()):
-        path = directory / f"way{number}.py"
-        path.write_text(IMPORT + CALL + lines.replace("{port}", str(recorder.port)))
-        cases.append({"path": str(path), "env": {}, "shown": [], "connects": True})
-    return dict(zip(ways, loaded(cases, environment), strict=True))
+    service = directory / "pg_service.conf"
+    service.write_text("[plain]\nsslmode=disable\n")
+    names, cases = [], []
+    for kind, ways in (("way", WAYS), ("harmless", HARMLESS)):
+        for number, (name, lines) in enumerate(ways.items()):
+            path = directory / f"{kind}{number}.py"
+            lines = lines.replace("{port}", str(recorder.port))  # noqa: PLW2901
+            path.write_text(IMPORT + CALL + lines.replace("{service}", str(service)))
+            names.append(f"{kind} {name}")
+            cases.append({"path": str(path), "env": {}, "shown": []})
+    return dict(zip(names, loaded(cases, environment), strict=True))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_start_is_refused_however_tls_is_taken_away(way, undone):
-    assert undone[way]["refused"].startswith("SettingsError: ")
-    assert "Move the call of configure to the end" in undone[way]["refused"]
-    assert "c4n4ry" not in undone[way]["refused"]
+    outcome = undone[f"way {way}"]
+
+    assert outcome["refused"].startswith("SettingsError: ")
+    assert "[tls-not-in-force]" in outcome["refused"]
+    assert "c4n4ry" not in outcome["refused"]
 
 
-def test_plain_server_receives_tls_of_the_untouched_file_alone(undone, recorder):
-    """libpq asks for TLS first, redis-py and kombu begin with the handshake."""
-    assert undone["untouched"]["refused"] == ""
-    assert recorder.received
-    request, handshake = b"\x00\x00\x00\x08\x04\xd2\x16/", b"\x16\x03"
-    plain = [
-        one for one in recorder.received if not one.startswith((request, handshake))
-    ]
-    assert plain == []
+@pytest.mark.parametrize("way", HARMLESS)
+def test_tls_is_in_force_where_the_start_is_not_refused(way, undone, servers):
+    outcome = undone[f"harmless {way}"]
+
+    assert outcome["refused"] == ""
+    assert_in_force(outcome, servers)
+
+
+def test_plain_server_that_the_files_name_receives_nothing(undone, recorder):
+    """Celery itself refuses a plain result backend, for which it has TLS options."""
+    assert undone.keys() == {f"way {n}" for n in WAYS} | {
+        f"harmless {n}" for n in HARMLESS
+    }
+    assert recorder.received == []
+
+    with socket.create_connection(("127.0.0.1", recorder.port)) as connection:
+        connection.sendall(b"it does listen")
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+    assert recorder.received == [b"it does listen"]
 
 
 WORKERS = 2

@@ -46,6 +46,7 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_READ_URL",
     "CELERY_BROKER_WRITE_URL",
 )
+_TLS_MODES = ("verify-full", "verify-ca", "require")
 # Facts that are no settings.
 _USES_TLS = "_uses_tls"
 _PLAIN_HOSTS = "_plain_hosts"
@@ -113,17 +114,22 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     return Decided(key, tls, others, _tls_hosts(whole))
 
 
-def check_in_force(settings: Mapping[str, Any], decided: Decided) -> list[Problem]:
+def check_in_force(
+    settings: Mapping[str, Any],
+    decided: Decided,
+    env: Mapping[str, str] = os.environ,
+) -> list[Problem]:
     """Return what a settings file undid after the call.
 
     Args:
         settings: The settings that Django runs with, or will.
         decided: What `configure` decided.
+        env: The environment, which Celery asks once more when it connects.
 
     Returns:
-        An error for each connection that lost its TLS settings, and for each cache
-        that reaches the same Redis without TLS; a warning for each other setting of
-        which something decided is gone.
+        An error for each connection that lost its TLS settings, and for each database
+        or cache that reaches the same server without TLS; a warning for each other
+        setting of which something decided is gone.
     """
     problems = []
     now = _tls_facts(settings)
@@ -134,18 +140,36 @@ def check_in_force(settings: Mapping[str, Any], decided: Decided) -> list[Proble
             for name, digest in digests.items()
             if name not in facts or _digest(facts[name], decided.key) != digest
         ]
-        if lost:
-            problems.append(_tls_lost(connection, lost))
+        # Such as ssl_min_protocol_version, which nothing had decided.
+        added = [name for name in facts if name not in digests]
+        if lost or added:
+            problems.append(_tls_lost(connection, lost or added, added=not lost))
+    reached = decided.hosts.union(
+        _database_host(database)
+        for alias, database in entries(settings, "DATABASES").items()
+        if f"DATABASES.{alias}" in decided.tls and not _is_plain(database)
+    )
     problems += [
         codes.TLS_NOT_IN_FORCE.problem(
             connection,
-            "a line below the call of configure added this cache, which reaches over "
-            "plain TCP the Redis that the other caches reach over TLS.",
+            "a line below the call of configure added it, and it reaches without TLS "
+            "the server that the others reach over TLS.",
         )
         for connection, facts in now.items()
         if connection not in decided.tls
-        and not decided.hosts.isdisjoint(facts.get(_PLAIN_HOSTS, ()))
+        and not reached.isdisjoint(facts.get(_PLAIN_HOSTS, ()))
     ]
+    if "CELERY_BROKER_URL" in decided.tls:
+        problems += [
+            codes.TLS_NOT_IN_FORCE.problem(
+                variable.name,
+                "a line below the call of configure set this variable, and Celery "
+                "takes it in place of its settings.",
+                "Remove the line.",
+            )
+            for variable in variables.CELERY_RIVALS
+            if env.get(variable.name)
+        ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
     replaced: dict[str, list[str]] = {}
     for path, digests_of_parts in decided.others.items():
@@ -286,8 +310,11 @@ def _tls_facts(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _database_facts(database: Mapping[str, Any]) -> dict[str, Any]:
     options = mapping(database.get("OPTIONS"))
     host = str(database.get("HOST") or "")
+    tls = is_postgresql(database) and "sslmode" in options
+    plain = {_database_host(database)} if _is_plain(database) else ()
     return {
-        _USES_TLS: is_postgresql(database) and "sslmode" in options,
+        _USES_TLS: tls,
+        _PLAIN_HOSTS: frozenset(plain),
         # libpq uses no TLS on a Unix socket.
         "HOST": not host or host.startswith(("/", "@")),
         # libpq takes 0 for 'sslmode=prefer'.
@@ -298,6 +325,15 @@ def _database_facts(database: Mapping[str, Any]) -> dict[str, Any]:
             if str(name).startswith("ssl")
         },
     }
+
+
+def _is_plain(database: Mapping[str, Any]) -> bool:
+    sslmode = mapping(database.get("OPTIONS")).get("sslmode")
+    return is_postgresql(database) and sslmode not in _TLS_MODES
+
+
+def _database_host(database: Mapping[str, Any]) -> str:
+    return f"postgresql://{database.get('HOST')}"
 
 
 def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
@@ -337,17 +373,17 @@ def _tls_hosts(settings: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
-def _tls_lost(connection: str, names: list[str]) -> Problem:
+def _tls_lost(connection: str, names: list[str], *, added: bool) -> Problem:
     variable = variables.DB_SSLMODE.name
     if not connection.startswith("DATABASES"):
         variable = variables.REDIS_FILES["ssl_ca_certs"].name
     lost = _listed(
         [name.rpartition(".")[2] for name in names if not name.startswith("_")]
     )
+    what = f"added {lost} to" if added else f"replaced {lost}, and with it"
     return codes.TLS_NOT_IN_FORCE.problem(
         connection,
-        f"a line below the call of configure replaced {lost}, and with it "
-        f"the TLS that {variable} decided.",
+        f"a line below the call of configure {what} the TLS that {variable} decided.",
     )
 
 

@@ -179,6 +179,61 @@ def test_lost_tls_is_an_error_that_names_setting_and_remedy(change, setting):
     assert CANARY not in repr(problems)
 
 
+DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            lambda s: s["DATABASES"]["default"]["OPTIONS"].update(sslcertmode="allow"),
+            "DATABASES.default: a line below the call of configure added sslcertmode "
+            "to the TLS that NAUTOBOT_DB_SSLMODE decided.",
+        ),
+        (
+            lambda s: pool(s).update(ssl_ciphers="ALL"),
+            "CACHES.default: a line below the call of configure added ssl_ciphers to "
+            "the TLS that NAUTOBOT_REDIS_SSL_CA_CERTS decided.",
+        ),
+        (
+            lambda s: s["DATABASES"].update(reports=DATABASE),
+            "DATABASES.reports: a line below the call of configure added it, and it "
+            "reaches without TLS the server that the others reach over TLS.",
+        ),
+    ],
+    ids=["libpq parameter", "argument of redis-py", "database on the same server"],
+)
+def test_added_value_that_tls_depends_on_is_an_error(change, line):
+    env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
+
+    (problem,) = undone(change, env)
+
+    assert str(problem) == (
+        f"{line} Move the call of configure to the end of the settings file."
+    )
+
+
+def test_database_added_elsewhere_or_beside_a_plain_one_is_left_alone():
+    other = {**DATABASE, "HOST": "elsewhere"}
+    plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
+
+    assert undone(lambda s: s["DATABASES"].update(reports=other)) == []
+    assert undone(lambda s: s["DATABASES"].update(reports=DATABASE), plain) == []
+
+
+def test_variable_that_celery_prefers_is_an_error_where_a_line_below_sets_it():
+    settings, decided = configured()
+
+    (problem,) = check_in_force(
+        settings, decided, {"CELERY_BROKER_URL": f"redis://:{CANARY}@redis"}
+    )
+
+    assert str(problem) == (
+        "CELERY_BROKER_URL: a line below the call of configure set this variable, and "
+        "Celery takes it in place of its settings. Remove the line."
+    )
+
+
 def test_lost_tls_of_the_database_is_one_sentence():
     (problem,) = undone(lambda s: s["DATABASES"]["default"].update(OPTIONS={}))
 
