@@ -213,8 +213,8 @@ def test_nesting_beyond_the_parser_is_refused(text, depth, column):
     [
         ("[" * (1 << 24), "200000 or more"),
         ('{"a":' * (1 << 21), "200000 or more"),
-        ("[" * 5000 + '"' + '\\"' * (1 << 20), "5000"),
-        ("[" * 5000 + '"' + '\\"' * (1 << 20) + "\\", "5000"),
+        ("[" * 150_000 + '"' + '\\"' * (1 << 20), "150000"),
+        ("[" * 150_000 + '"' + '\\"' * (1 << 20) + "\\", "150000"),
     ],
     ids=["arrays", "objects", "string without an end", "escape without an end"],
 )
