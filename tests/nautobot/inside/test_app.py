@@ -85,7 +85,7 @@ def test_a_sound_environment_has_no_errors():
 
 def test_errors_and_warnings_have_stable_ids(monkeypatch):
     monkeypatch.setenv("NAUTOBOT_DB_SSLMODE", "verify_full")
-    monkeypatch.setenv("UNDERSTACK_EXPIRY_WARNING", "100000")
+    monkeypatch.setenv("UNDERSTACK_EXPIRY_WARNING", "36500")
     found = {one.id: one for one in check_environment()}
     error = found["understack.value-invalid"]
     assert (error.level, error.msg, error.hint) == (
