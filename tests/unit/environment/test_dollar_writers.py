@@ -64,7 +64,7 @@ WRITERS = {
 
 def table():
     """Yield the rows of the guide: writer, reference, the two literals."""
-    section = GUIDE.read_text().split("## Who else reads the dollars")[1]
+    section = GUIDE.read_text().split("## Other programs that replace `$`")[1]
     for line in section.splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if len(cells) == 4 and cells[0] not in ("writer", "---"):
