@@ -22,10 +22,11 @@ _UNREADABLE = {
         environment_codes.VALUE_INVALID,
         environment_codes.VALUE_QUOTED,
         environment_codes.VALUE_NOT_UTF8,
+        environment_codes.DB_HOST_INVALID,
+        environment_codes.REDIS_HOST_INVALID,
         environment_codes.PATH_IS_PEM,
         environment_codes.PATH_IS_TOKEN,
         environment_codes.SECRET_FILE_UNREADABLE,
-        fragments_codes.REDIS_HOST_INVALID,
         fragments_codes.SITE_NAME_INVALID,
     )
 }

@@ -37,6 +37,19 @@ PATH_IS_TOKEN = Code(
     "Redis connections use and this library checks with, takes files only.",
     "Use a key and a certificate in files.",
 )
+DB_HOST_INVALID = Code(
+    "db-host-invalid",
+    ERROR,
+    "The host of PostgreSQL holds more than a host: a port, a scheme, a path or a "
+    "password.",
+    "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas.",
+)
+REDIS_HOST_INVALID = Code(
+    "redis-host-invalid",
+    ERROR,
+    "The host of Redis holds more than a host: a port, a scheme, a path or a password.",
+    "Set `NAUTOBOT_REDIS_HOST` to the host alone.",
+)
 FILE_AND_VALUE = Code(
     "file-and-value",
     ERROR,

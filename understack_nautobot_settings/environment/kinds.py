@@ -139,6 +139,48 @@ class Path(Kind[str]):
         return text
 
 
+class Host(Kind[str]):
+    """A host name, an address or the path of a Unix socket."""
+
+    label = "host"
+
+    def __init__(self, code: Code) -> None:
+        """Declare the code of what is refused."""
+        self.code = code
+
+    def parse(self, text: str) -> str:
+        """Return the host; refuse what holds more than a host, as a URL does."""
+        if not _is_host(text):
+            # Not repeated: whoever writes a whole URL there writes a password as well.
+            raise Invalid(
+                "the value is not a host name.",
+                "Set it to the host alone; scheme, port, user and password have "
+                "variables of their own.",
+                self.code,
+            )
+        return text
+
+
+class Hosts(Host):
+    """A host, or several for libpq to try in turn: ``db1,db2``."""
+
+    label = "host, or hosts separated by commas"
+
+    def parse(self, text: str) -> str:
+        """Return the text, without blanks around each host."""
+        hosts = [host.strip() for host in text.split(",")]
+        return ",".join(super(Hosts, self).parse(host) for host in hosts)
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith(("/", "@")):
+        return True
+    if ":" in text:
+        address = text.removeprefix("[").removesuffix("]").partition("%")[0]
+        return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
+    return not any(one in "/?#@[]\\%" or one.isspace() for one in text)
+
+
 class Choice(Kind[str]):
     """One of a few words, spelt exactly."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.kinds import Choice
+from understack_nautobot_settings.environment.kinds import Hosts
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Ports
@@ -36,7 +38,7 @@ DB_NAME: Variable[str | None] = Variable(
 )
 DB_HOST: Variable[str | None] = Variable(
     "NAUTOBOT_DB_HOST",
-    Text(),
+    Hosts(codes.DB_HOST_INVALID),
     None,
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",

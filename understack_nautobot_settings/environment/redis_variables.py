@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
+from understack_nautobot_settings.environment.kinds import Host
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Text
@@ -110,7 +112,7 @@ REDIS_SSL: Variable[bool] = Variable(
 )
 REDIS_HOST: Variable[str] = Variable(
     "NAUTOBOT_REDIS_HOST",
-    Text(),
+    Host(codes.REDIS_HOST_INVALID),
     "localhost",
     "Host name of Redis, or of the gateway in front of it.",
     concern="redis_tls",

@@ -133,12 +133,6 @@ REDIS_URL_SSL_OPTION = Code(
     "ones.",
     "Remove them from the URL and use the `NAUTOBOT_REDIS_SSL_*` variables.",
 )
-REDIS_HOST_INVALID = Code(
-    "redis-host-invalid",
-    ERROR,
-    "The host of Redis holds more than a host: a port, a scheme, a path or a password.",
-    "Set `NAUTOBOT_REDIS_HOST` to the host alone.",
-)
 REDIS_URL_MALFORMED = Code(
     "redis-url-malformed",
     ERROR,

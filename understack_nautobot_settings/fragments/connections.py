@@ -283,7 +283,7 @@ def _connection_class(secured: bool) -> Any:
 def _names_own_classes(options: Mapping[str, Any]) -> bool:
     """Tell whether a cache decides on its connections elsewhere, as Sentinel does."""
     return (
-        "Sentinel" in options.get("CLIENT_CLASS", "")
+        "Sentinel" in str(options.get("CLIENT_CLASS"))
         or "CONNECTION_FACTORY" in options
         or "CONNECTION_POOL_CLASS" in options
     )

@@ -106,6 +106,7 @@ def postgresql_tls_settings(
             decided = _tls_options(read, said, check_files, libpq)
             extra = _extra_options(read, extra, decided)
             _refuse_socket(read, default, decided)
+            _refuse_ports(read, default)
             base |= _replicas(base, {**extra, **decided})
         if decided or extra:
             default["OPTIONS"] = {**said, **extra, **decided}
@@ -187,6 +188,19 @@ def _refuse_socket(
                 variables.DB_SSLMODE.name,
                 f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
                 f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
+            )
+        )
+
+
+def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
+    ports = str(default.get("PORT") or "").count(",") + 1
+    hosts = str(default.get("HOST") or "").count(",") + 1
+    if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
+        read.problems.append(
+            environment_codes.VALUE_INVALID.problem(
+                variables.DB_PORT.name,
+                f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
+                "Set one port for all hosts, or one for each.",
             )
         )
 

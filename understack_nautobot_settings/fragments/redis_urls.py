@@ -13,7 +13,6 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.fragments import codes
 
 CACHE_DATABASE = 1
 BROKER_DATABASE = 0
@@ -83,14 +82,12 @@ def redis_address(read: Reader) -> RedisAddress:
     if scheme is None:
         scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
     host = read(variables.REDIS_HOST)
-    if scheme != "unix" and not _is_host(host):
-        # Not repeated: whoever writes a whole URL there writes a password as well.
+    if scheme != "unix" and host.startswith(("/", "@")):
         read.problems.append(
-            codes.REDIS_HOST_INVALID.problem(
+            environment_codes.REDIS_HOST_INVALID.problem(
                 variables.REDIS_HOST.name,
-                "the value is no host name.",
-                "Set it to the host alone; scheme, port, user and password have "
-                "variables of their own.",
+                f"it names a Unix socket, and the scheme is {scheme}.",
+                f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
             )
         )
         host = variables.REDIS_HOST.default
@@ -101,14 +98,6 @@ def redis_address(read: Reader) -> RedisAddress:
         username=username,
         password=password,
     )
-
-
-def _is_host(text: str) -> bool:
-    """Tell whether a text is a host and nothing else in a URL."""
-    if ":" in text:
-        address = text.removeprefix("[").removesuffix("]").partition("%")[0]
-        return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
-    return not any(one in "/?#@[]\\%" or one.isspace() for one in text)
 
 
 def _decoded(password: str, read: Reader) -> str:

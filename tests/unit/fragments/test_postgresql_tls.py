@@ -405,6 +405,28 @@ def test_what_the_settings_file_wrote_itself_is_left_alone():
 
 
 @pytest.mark.parametrize(
+    "host", ["a,b", "::1", "fe80::1%eth0", "/run/postgresql", "@a"]
+)
+def test_names_addresses_and_sockets_are_hosts(host):
+    base = {"default": {"ENGINE": ENGINE, "HOST": host}}
+
+    assert settings({"NAUTOBOT_DB_HOST": host}, base) == {"DATABASES": base}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"), [("a", "1 host"), ("a,b", "2 hosts"), ("", "1 host")]
+)
+def test_number_of_ports_that_fits_no_list_of_hosts_is_refused(hosts, said):
+    """Libpq stops there."""
+    base = {"default": {"ENGINE": ENGINE, "HOST": hosts, "PORT": "1,2,3"}}
+
+    assert refusal({}, base) == (
+        f"NAUTOBOT_DB_PORT: there are 3 ports for {said}. Set one port for all "
+        "hosts, or one for each."
+    )
+
+
+@pytest.mark.parametrize(
     ("key", "text", "sentence"),
     [
         (
@@ -412,6 +434,22 @@ def test_what_the_settings_file_wrote_itself_is_left_alone():
             "tcp://10.0.0.1:5432",
             "NAUTOBOT_DB_PORT: 'tcp://10.0.0.1:5432' is not a whole number. "
             "Use a whole number from 1 to 65535.",
+        ),
+        *(
+            (
+                "HOST",
+                host,
+                "NAUTOBOT_DB_HOST: the value is not a host name. Set it to the host "
+                "alone; scheme, port, user and password have variables of their own.",
+            )
+            for host in (
+                "postgresql://app:c4n4ry@db",
+                "https://db:5432/",
+                "db:5432",
+                "c4n4ry@db",
+                "a,b:5433",
+                "d b",
+            )
         ),
         (
             "HOST",

@@ -97,7 +97,7 @@ def test_a_host_is_a_host_and_nothing_else(host):
 
     assert found.host == "localhost"
     assert problems == [
-        "NAUTOBOT_REDIS_HOST: the value is no host name. Set it to the host alone; "
+        "NAUTOBOT_REDIS_HOST: the value is not a host name. Set it to the host alone; "
         "scheme, port, user and password have variables of their own."
     ]
 

@@ -11,6 +11,7 @@ from typing import Any
 from typing import NamedTuple
 
 import pytest
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -278,6 +279,7 @@ SHAPES = st.one_of(
     settings=st.dictionaries(st.sampled_from(NAMES_READ), SHAPES, max_size=4),
     switches=st.sets(st.integers(0, 3)),
 )
+@example({"CACHES": {"default": {"OPTIONS": {"CLIENT_CLASS": None}}}}, set())
 def test_nothing_but_a_settings_error_comes_out_whatever_the_file_holds(
     settings, switches
 ):
