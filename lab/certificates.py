@@ -255,6 +255,20 @@ class Authority:
             **options,  # type: ignore[arg-type]
         )
 
+    def revocation_list(
+        self, *leaves: Leaf, next_update: datetime.datetime | None = None
+    ) -> bytes:
+        """Return the list (CRL) of these leaves, good for a day unless told."""
+        last = (next_update or now()) - DAY
+        builder = x509.CertificateRevocationListBuilder(
+            self.certificate.subject, last, next_update or now() + DAY
+        )
+        for leaf in leaves:
+            one = x509.RevokedCertificateBuilder(leaf.serial, last)
+            builder = builder.add_revoked_certificate(one.build())
+        signed = builder.sign(self.key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
     def not_yet_valid(self, common_name: str = "app", **options: object) -> Leaf:
         """Return a leaf whose validity starts in a day and a half."""
         return self.issue(

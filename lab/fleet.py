@@ -53,9 +53,10 @@ from lab.processes import NotStarted
 from lab.processes import free_port
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
+from lab.servers.front import Front
+from lab.servers.listening import tls_context
 from lab.servers.neighbour import expiry_without_kubectl
 from lab.servers.neighbour import neighbours
-from lab.servers.tls_front import HttpsFront
 
 SITE = "site-b"
 JOB = "Logs Cleanup"
@@ -171,7 +172,8 @@ def demonstrate(say: Say) -> list[Row]:
         )
         _, port = stack.enter_context(web.web())
         url = f"http://127.0.0.1:{port}"
-        front = stack.enter_context(HttpsFront(authority.server("localhost"), port))
+        context = tls_context(authority.server("localhost"))
+        front = stack.enter_context(Front(port, context))
         token_file = directory / "bootstrap-token"
         token_file.write_text(keys[REMOTE_SITE])
         remote = ["--url", f"https://localhost:{front.port}", "--ca-file", mount.ca]

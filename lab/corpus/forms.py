@@ -14,10 +14,8 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from lab.certificates import DAY
 from lab.certificates import Leaf
 from lab.certificates import mount_files
-from lab.certificates import now
 from lab.corpus.situation import DIRECTORY
 from lab.corpus.situation import FILES
 from lab.corpus.situation import Pki
@@ -198,14 +196,7 @@ def _other_kinds(
         .sign(leaf.key, hashes.SHA256())
         .public_bytes(serialization.Encoding.PEM)
     )
-    revoked = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(pki.root.certificate.subject)
-        .last_update(now() - DAY)
-        .next_update(now() + DAY)
-        .sign(pki.root.key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
+    revoked = pki.root.revocation_list()
     bundle = pkcs7.serialize_certificates(
         [leaf.certificate], serialization.Encoding.PEM
     )

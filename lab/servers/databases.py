@@ -249,6 +249,12 @@ class PostgresServer(Server):
         self._write_hba()
         self.reload()
 
+    def revoke(self, revocation_list: bytes) -> None:
+        """Let nobody in whose certificate is in this list (CRL)."""
+        path = self._write("revoked.crl", revocation_list)
+        self.sql(f"alter system set ssl_crl_file = '{path}'")
+        self.reload()
+
     def sql(
         self,
         statement: str,

@@ -86,15 +86,22 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
 
 
 def tls_context(
-    server: Leaf, *, clients: bytes = b"", alpn: str = ""
+    server: Leaf, *, clients: bytes = b"", revoked: bytes = b"", alpn: str = ""
 ) -> ssl.SSLContext:
-    """Return the context of a server, which lets in what these CAs have signed."""
+    """Return the context of a server, which lets in what these CAs have signed.
+
+    `revoked` is a revocation list (CRL) of the CA.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory(prefix="understack-lab-") as directory:
         chain, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
         chain.write_bytes(server.chain_pem)
         key.write_bytes(server.key_pem)
         context.load_cert_chain(chain, key)
+        if revoked:
+            chain.write_bytes(revoked)
+            context.load_verify_locations(chain)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     if clients:
         context.load_verify_locations(cadata=clients.decode())
         context.verify_mode = ssl.CERT_REQUIRED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,10 +12,8 @@ from typing import Any
 import pytest
 import redis
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives import serialization
 
-from lab.certificates import DAY
+from lab.certificates import HOUR
 from lab.certificates import Authority
 from lab.certificates import Leaf
 from lab.certificates import Mount
@@ -140,14 +137,9 @@ def test_a_revoked_certificate_is_refused_and_the_others_are_not(
 def test_a_list_that_is_out_of_date_refuses_everybody(
     postgres: PostgresServer, authority: Authority, sites: dict[str, Mount]
 ) -> None:
-    builder = x509.CertificateRevocationListBuilder(
-        issuer_name=authority.certificate.subject,
-        last_update=now() - 2 * DAY,
-        next_update=now() - datetime.timedelta(hours=1),
-    )
-    old = builder.sign(authority.key, hashes.SHA256())
+    old = authority.revocation_list(next_update=now() - HOUR)
     path = postgres.directory / "old.pem"
-    path.write_bytes(old.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(old)
     path.chmod(0o644)
     configure(postgres, "ssl_crl_file", path)
 

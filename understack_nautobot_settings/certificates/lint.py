@@ -277,12 +277,11 @@ def _authority_warnings(
                 f"basicConstraints of the CA {one.subject} in {ca.path} is not "
                 "critical.",
             )
-        usages = one.extended_usages
-        if usages is not None and not {"server auth", "any"} & set(usages):
+        if not one.is_for("server auth"):
             yield codes.CA_NOT_FOR_SERVERS.problem(
                 ca.variable,
                 f"the CA {one.subject} in {ca.path} is not for server certificates: "
-                f"its usages are {', '.join(usages)}.",
+                f"its usages are {', '.join(one.extended_usages or ())}.",
             )
     for one in authorities:
         if one.is_ca is False:

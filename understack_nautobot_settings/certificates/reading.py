@@ -141,6 +141,11 @@ class Certificate(NamedTuple):
             return f"not valid before {self._moment(self.not_before)}"
         return f"valid until {utc(self.not_after)}"
 
+    def is_for(self, usage: str) -> bool:
+        """Tell whether the extended usages allow ``client auth``, ``server auth``."""
+        usages = self.extended_usages
+        return usages is None or not {usage, "any"}.isdisjoint(usages)
+
     def _moment(self, moment: datetime.datetime) -> str:
         return f"{utc(moment)}, {distance(moment - self.seen_at)}"
 

@@ -38,13 +38,14 @@ VERDICT_SECONDS = 2.0
 _HEADER = 5
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
+_REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
 _CLIENT_REFUSED = (
     "SSLV3_ALERT_BAD_CERTIFICATE",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
-    "SSLV3_ALERT_CERTIFICATE_REVOKED",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
     "TLSV1_ALERT_DECRYPT_ERROR",
     "TLSV1_ALERT_ACCESS_DENIED",
+    _REVOKED,
 )
 
 
@@ -136,6 +137,9 @@ def client_problem(error: OSError, server: Server) -> Problem | None:
         return codes.PROBE_CLIENT_REFUSED.problem(
             variable,
             f"{place} refuses the client certificate ({shown}): {alert_words(reason)}.",
+            "It is in the server's revocation list (CRL). Issue a new certificate."
+            if reason == _REVOKED
+            else None,
         )
     return None
 
@@ -190,6 +194,10 @@ def _closed_on_certificate(server: Server) -> Problem:
     if own is not None and own.is_early:
         return CERTIFICATE_NOT_YET_VALID.problem(
             variable, f"{fact}, which is {own.dates}."
+        )
+    if own is not None and not own.is_for("client auth"):
+        return codes.PROBE_CLIENT_REFUSED.problem(
+            variable, f"{fact}, which is not for clients."
         )
     return codes.PROBE_CLIENT_REFUSED.problem(
         variable,

@@ -203,10 +203,10 @@ def _purpose_problem(
     subject: str, seen: Seen | None, tls: Tls, endpoint: Endpoint
 ) -> Problem:
     """Blame a CA of ours that excludes servers, where the certificate does not."""
-    usages = (seen.certificate.extended_usages if seen else None) or ("any",)
+    leaf_is_fine = seen is None or seen.certificate.is_for("server auth")
     files = tls.files(endpoint.server)._replace(cert=None, key=None)
     for one in inspect_certificates(files):
-        if one.code == CA_NOT_FOR_SERVERS.id and {"server auth", "any"} & set(usages):
+        if one.code == CA_NOT_FOR_SERVERS.id and leaf_is_fine:
             return codes.PROBE_SERVER_PURPOSE.problem(
                 tls.ca.variable,
                 f"{one.message} Therefore the certificate of {endpoint.place}"
