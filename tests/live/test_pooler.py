@@ -7,6 +7,7 @@ from lab.servers.pooler import pooler
 from tests.live.deployment import configured
 from tests.live.deployment import database
 from tests.live.deployment import database_environment
+from understack_nautobot_settings.probes.targets import probe_targets
 
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
 TRANSACTION = {**WAN, "UNDERSTACK_DB_POOLER": "transaction"}
@@ -21,6 +22,61 @@ def port(postgres15):
 
 def settings(port, mount, env):
     return configured(database_environment(port, mount, "verify-full", **env))
+
+
+@pytest.mark.parametrize(
+    ("env", "parameter", "variable", "remedy"),
+    [
+        (
+            WAN,
+            "options",
+            "UNDERSTACK_DB_POOLER",
+            "Set UNDERSTACK_DB_POOLER=transaction for PgBouncer",
+        ),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"replication": "true"}'},
+            "replication",
+            "NAUTOBOT_DB_EXTRA_OPTIONS",
+            "Remove it",
+        ),
+    ],
+    ids=["wan", "another"],
+)
+def test_probe_names_the_parameter_that_the_pooler_refuses(
+    port, mount, env, parameter, variable, remedy
+):
+    env = database_environment(port, mount, "verify-full", **env)
+    (found,) = probe_targets(["database"], env)
+
+    assert found.problem.code == "probe-db-options"
+    assert found.server_said == f"unsupported startup parameter: {parameter}"
+    assert str(found.problem) == (
+        f"{variable}: localhost:{port} does not accept the libpq parameter {parameter} "
+        f"with which the session starts. {remedy}, or list it in the "
+        "ignore_startup_parameters of PgBouncer."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        (
+            {"NAUTOBOT_DB_USER": "other"},
+            "probe-db-certificate-user",
+            "certificate authentication failed",
+        ),
+        (
+            {"NAUTOBOT_DB_NAME": "nowhere"},
+            "probe-db-name",
+            'database "nowhere" does not exist',
+        ),
+    ],
+)
+def test_probe_names_what_else_the_pooler_refuses(port, mount, changed, code, said):
+    env = {**database_environment(port, mount, "verify-full"), **changed}
+    (found,) = probe_targets(["database"], env)
+
+    assert (found.problem.code, found.server_said) == (code, said)
 
 
 def test_pooler_refuses_what_wan_sends_to_a_server(port, mount):

@@ -255,10 +255,11 @@ PROBE_DB_SESSION = _failure(
 )
 PROBE_DB_OPTIONS = _failure(
     "probe-db-options",
-    "The server, or a pooler before it, does not accept the libpq parameter `options`: "
-    "PgBouncer refuses it, and PostgreSQL refuses a name that it does not know.",
-    "Correct `options` in `NAUTOBOT_DB_EXTRA_OPTIONS`. For PgBouncer make it empty, or "
-    "list it in `ignore_startup_parameters`.",
+    "PostgreSQL does not know what the libpq parameter `options` sets, or PgBouncer "
+    "before it does not accept a parameter with which the session starts.",
+    "Correct `options` in `NAUTOBOT_DB_EXTRA_OPTIONS`. For PgBouncer set "
+    "`UNDERSTACK_DB_POOLER=transaction`, or list the parameter in its "
+    "`ignore_startup_parameters`.",
 )
 PROBE_DB_PASSING = _failure(
     "probe-db-passing",

@@ -11,37 +11,11 @@ import ssl
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.probes import codes
-from understack_nautobot_settings.probes import startup
 from understack_nautobot_settings.problems import Problem
 
 _SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
 _ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert ([a-z ]+)")
 _TLSV1 = ("unknown ca", "decrypt error", "access denied")
-
-# What the server's English words stand for, where it was not asked by hand or asked
-# for a password there.
-_SQLSTATES = (
-    ("password authentication failed", startup.WRONG_PASSWORD),
-    ("no password supplied", startup.WRONG_PASSWORD),
-    ("pg_hba.conf", startup.NOT_AUTHORIZED),
-    ("certificate authentication failed", startup.NOT_AUTHORIZED),
-    ("requires a valid client certificate", startup.NOT_AUTHORIZED),
-    ("is not permitted to log in", startup.NOT_AUTHORIZED),
-    ("permission denied for database", startup.NO_PRIVILEGE),
-    ("too many connections", startup.TOO_MANY),
-    ("too many clients", startup.TOO_MANY),
-    ("connection slots are reserved", startup.TOO_MANY),
-    ("no more connections allowed", startup.TOO_MANY),
-    ("the database system is", startup.NOT_YET[0]),
-    ("unrecognized configuration parameter", startup.NO_PARAMETER),
-    ("unsupported startup parameter", startup.PROTOCOL_VIOLATION),
-    ("invalid value for parameter", "22023"),
-    ("cannot be changed", "55P02"),
-)
-_NOT_EXISTING = (
-    (re.compile(r"database .* does not exist"), startup.NO_DATABASE),
-    (re.compile(r"role .* does not exist"), startup.NOT_AUTHORIZED),
-)
 
 # The states of a server that target_session_attrs does not take.
 _SESSION_ATTRIBUTES = (
@@ -99,17 +73,6 @@ def alert_in(text: str) -> ssl.SSLError | None:
     error = ssl.SSLError(1, words)
     error.reason = f"{prefix}_ALERT_{words.replace(' ', '_').upper()}"
     return error
-
-
-def sqlstate_of(said: str) -> str:
-    """Return the SQLSTATE of the server's English words, empty where unknown."""
-    for words, sqlstate in _SQLSTATES:
-        if words in said:
-            return sqlstate
-    for pattern, sqlstate in _NOT_EXISTING:
-        if pattern.search(said):
-            return sqlstate
-    return ""
 
 
 def own_problem(text: str, place: str) -> Problem | None:

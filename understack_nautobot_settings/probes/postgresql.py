@@ -39,6 +39,7 @@ from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.startup import Database
 from understack_nautobot_settings.probes.startup import StartUpAnswer
 from understack_nautobot_settings.probes.startup import refusal_problem
+from understack_nautobot_settings.probes.startup import sqlstate_of
 from understack_nautobot_settings.probes.startup import start_up
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import POSTGRESQL
@@ -339,7 +340,7 @@ def _driver_problem(
         attempt.quote(answer.message)
         return refusal_problem(answer, database)
     attempt.quote(_without_password(said or text, database))
-    sqlstate = libpq_words.sqlstate_of(said)
+    sqlstate = sqlstate_of(said)
     if sqlstate and (answer is None or answer.wants_password):
         return refusal_problem(StartUpAnswer(sqlstate, said), database)
     problem = libpq_words.own_problem(text, database.place)

@@ -25,7 +25,12 @@ _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _MOST_MESSAGES = 64
 _AUTHENTICATED = b"\0\0\0\0"
-_SENT_AS = {"user": "user", "dbname": "database", "options": "options"}
+_SENT_AS = {
+    "user": "user",
+    "dbname": "database",
+    "options": "options",
+    "replication": "replication",
+}
 
 # SQLSTATE, appendix A of the PostgreSQL manual.
 WRONG_PASSWORD = "28P01"  # noqa: S105 - a code
@@ -36,9 +41,39 @@ NO_PARAMETER = "42704"
 PROTOCOL_VIOLATION = "08P01"
 TOO_MANY = "53300"
 NOT_YET = ("57P03", "57P01", "57P02")
-_OPTIONS_REFUSED = (NO_PARAMETER, PROTOCOL_VIOLATION, "22023", "55P02")
+_OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
 
-_NO_ROLE = re.compile(r"role .*(does not exist|is not permitted to log in)")
+# What English words of a server stand for, where its SQLSTATE is not seen, or says
+# nothing: PgBouncer has one for all its refusals.
+_WORDS = (
+    ("password authentication failed", WRONG_PASSWORD),
+    ("SASL authentication failed", WRONG_PASSWORD),
+    ("no password supplied", WRONG_PASSWORD),
+    ("pg_hba.conf", NOT_AUTHORIZED),
+    ("certificate authentication failed", NOT_AUTHORIZED),
+    ("requires a valid client certificate", NOT_AUTHORIZED),
+    ("is not permitted to log in", NOT_AUTHORIZED),
+    ("no such user", NOT_AUTHORIZED),
+    ("permission denied for database", NO_PRIVILEGE),
+    ("no such database", NO_DATABASE),
+    ("too many connections", TOO_MANY),
+    ("too many clients", TOO_MANY),
+    ("connection slots are reserved", TOO_MANY),
+    ("no more connections allowed", TOO_MANY),
+    ("the database system is", NOT_YET[0]),
+    ("unrecognized configuration parameter", NO_PARAMETER),
+    ("unsupported startup parameter", NO_PARAMETER),
+    ("invalid value for parameter", "22023"),
+    ("cannot be changed", "55P02"),
+)
+_NOT_EXISTING = (
+    (re.compile(r"database .* does not exist"), NO_DATABASE),
+    (re.compile(r"role .* does not exist"), NOT_AUTHORIZED),
+)
+_UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
+_NO_ROLE = re.compile(
+    r"role .*(does not exist|is not permitted to log in)|no such user"
+)
 
 
 class Database(NamedTuple):
@@ -133,9 +168,22 @@ def start_up(
     raise ConnectionAbortedError
 
 
+def sqlstate_of(said: str) -> str:
+    """Return the SQLSTATE of the server's English words, empty where unknown."""
+    for words, sqlstate in _WORDS:
+        if words in said:
+            return sqlstate
+    for pattern, sqlstate in _NOT_EXISTING:
+        if pattern.search(said):
+            return sqlstate
+    return ""
+
+
 def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
-    """Return what a refusal of PostgreSQL means."""
+    """Return what a refusal of PostgreSQL, or of a pooler before it, means."""
     place, user, sqlstate = database.place, database.user, refusal.sqlstate
+    if sqlstate == PROTOCOL_VIOLATION:
+        sqlstate = sqlstate_of(refusal.message) or sqlstate
     if sqlstate == WRONG_PASSWORD:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
@@ -150,6 +198,19 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"the user {user} may not connect to the database {database.name} at "
             f"{place}.",
             f"Grant CONNECT on database {database.name} to {user}.",
+        )
+    unsupported = _UNSUPPORTED.search(refusal.message)
+    if unsupported:
+        name, remedy = unsupported[1], "Remove it, or list"
+        variable = variables.DB_EXTRA_OPTIONS.name
+        if name == "options":
+            variable = variables.DB_POOLER.name
+            remedy = f"Set {variable}=transaction for PgBouncer, or list"
+        return codes.PROBE_DB_OPTIONS.problem(
+            variable,
+            f"{place} does not accept the libpq parameter {name} with which the "
+            "session starts.",
+            f"{remedy} it in the ignore_startup_parameters of PgBouncer.",
         )
     if sqlstate in _OPTIONS_REFUSED and database.parameters.get("options"):
         return codes.PROBE_DB_OPTIONS.problem(

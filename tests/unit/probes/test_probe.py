@@ -843,6 +843,42 @@ def test_without_a_client_certificate_its_refusal_is_no_explanation(mount):
         (error_response("57P03"), "probe-db-starting", "NAUTOBOT_DB_HOST"),
         (error_response("53300"), "probe-db-full", "NAUTOBOT_DB_HOST"),
         (error_response("XX000"), "probe-db-error", "NAUTOBOT_DB_HOST"),
+        # PgBouncer has one SQLSTATE for all that it refuses itself.
+        (
+            error_response("08P01", "unsupported startup parameter: replication"),
+            "probe-db-options",
+            "NAUTOBOT_DB_EXTRA_OPTIONS",
+        ),
+        (
+            error_response("08P01", "unsupported startup parameter: options"),
+            "probe-db-options",
+            "UNDERSTACK_DB_POOLER",
+        ),
+        (
+            error_response("08P01", "no such database: app"),
+            "probe-db-name",
+            "NAUTOBOT_DB_NAME",
+        ),
+        (
+            error_response("08P01", "no such user: app"),
+            "probe-db-role",
+            "NAUTOBOT_DB_USER",
+        ),
+        (
+            error_response("08P01", "certificate authentication failed"),
+            "probe-db-certificate-user",
+            "NAUTOBOT_DB_USER",
+        ),
+        (
+            error_response("08P01", "no more connections allowed (max_client_conn)"),
+            "probe-db-full",
+            "NAUTOBOT_DB_HOST",
+        ),
+        (
+            error_response("08P01", "SASL authentication failed"),
+            "probe-db-password",
+            "NAUTOBOT_DB_PASSWORD",
+        ),
         (
             b"R\0\0\0\x08\0\0\0\0" + error_response("3D000"),
             "probe-db-name",
