@@ -179,7 +179,7 @@ class Authority:
         self,
         common_name: str | None = "app",
         *,
-        san: Iterable[str] = (),
+        san: Iterable[str | x509.GeneralName] = (),
         usages: Iterable[str] = CLIENT,
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
@@ -197,7 +197,7 @@ class Authority:
 
         Args:
             common_name: CN of the subject; None for an empty subject.
-            san: Names and IP addresses of the server.
+            san: Names of the server; a text that is an IP address becomes one.
             usages: As cert-manager spells them, basic and extended mixed
                 (``client auth``, ``server auth``, ``digital signature`` …);
                 empty for neither extension.
@@ -410,7 +410,9 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def _general_name(name: str | x509.GeneralName) -> x509.GeneralName:
+    if isinstance(name, x509.GeneralName):
+        return name
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -428,7 +430,7 @@ def _certificate(
     is_ca: bool,
     path_length: int | None,
     usages: tuple[str, ...],
-    san: tuple[str, ...],
+    san: tuple[str | x509.GeneralName, ...],
     subject_key_id: bool,
     authority_key_id: bool,
     serial: int | None,

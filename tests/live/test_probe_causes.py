@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from cryptography.x509 import DNSName
+from redis.exceptions import RedisError
 
+from lab.certificates import SERVER
 from lab.certificates import Authority
 from lab.certificates import write_mount
-from lab.processes import free_port
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
 from lab.servers.front import Front
@@ -19,6 +22,8 @@ from lab.servers.gateway import Route
 from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
+from tests.live.deployment import cache
+from tests.live.deployment import configured
 from tests.live.deployment import database_environment
 from tests.live.deployment import redis_environment
 from understack_nautobot_settings.probes.attempt import Attempt
@@ -27,7 +32,6 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_broker
 from understack_nautobot_settings.probes.redis import probe_cache
-from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
@@ -136,34 +140,115 @@ def test_certificate_of_another_user_with_verify_full_names_both_causes(
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "host"),
-    [
-        (("127.0.0.1",), "127.0.0.1"),
-        (("*.example",), "db.example"),
-    ],
-    ids=["address", "wildcard"],
-)
-def test_database_name_that_libpq_accepts_is_accepted(authority, mount, names, host):
-    with PostgresServer(authority=authority, server=authority.server(*names)) as server:
-        env = database_environment(server.port, mount, "verify-full")
-        env |= {"NAUTOBOT_DB_HOST": host, **options(hostaddr="127.0.0.1")}
-
-        assert probe("database", env).ok
+NAMES = [
+    ("address", None, ["127.0.0.1"], "127.0.0.1", True),
+    ("address as DNS name", None, [DNSName("127.0.0.1")], "127.0.0.1", True),
+    ("IPv6 address as DNS name", None, [DNSName("::1")], "::1", True),
+    ("address in the CN", "127.0.0.1", [], "127.0.0.1", True),
+    ("IPv6 address in the CN", "::1", [], "::1", True),
+    ("name in the CN", "db.example", [], "db.example", True),
+    ("wildcard", None, ["*.example"], "db.example", True),
+    ("wildcard for two labels", None, ["*.example"], "a.db.example", False),
+    ("CN beside a DNS name", "db.example", ["other"], "db.example", False),
+]
 
 
-@pytest.mark.parametrize("ports", ["{dead},{dead}", "{dead},{live}"])
-def test_database_host_list_is_waited_for_or_reached(postgres18, mount, ports):
-    text = ports.format(dead=free_port(), live=postgres18.port)
-    env = database_environment(postgres18.port, mount, "verify-full")
-    env |= {"NAUTOBOT_DB_HOST": "localhost,localhost", "NAUTOBOT_DB_PORT": text}
+@pytest.mark.parametrize("row", NAMES, ids=[row[0] for row in NAMES])
+def test_database_name_is_accepted_where_libpq_accepts_it(server, mount, row):
+    _, common_name, names, host, accepted = row
+    leaf = server.authority.issue(common_name, san=names, usages=SERVER)
+    server.install_certificates(server=leaf)
+    server.reload()
+    env = database_environment(server.port, mount, "verify-full")
+    env |= {"NAUTOBOT_DB_HOST": host, **options(hostaddr="127.0.0.1")}
     found = probe("database", env)
 
-    if "live" in ports:
-        assert found.ok, found.problem
-    else:
-        assert (code(found), exit_status([found])) == ("probe-refused", 2)
-        assert found.is_transient
+    assert found.ok == accepted, found.problem
+    assert code(found) == (None if accepted else "probe-server-name")
+
+
+@pytest.fixture(scope="module")
+def server(authority):
+    """A PostgreSQL whose certificate changes."""
+    with PostgresServer(authority=authority) as running:
+        yield running
+
+
+def test_redis_that_names_its_address_in_words_is_refused_in_words(authority, mount):
+    """Python does not take what libpq takes, nor does redis-py."""
+    leaf = authority.issue(san=[DNSName("127.0.0.1")], usages=SERVER)
+    with RedisServer(authority=authority, server=leaf) as running:
+        env = redis_environment(running.port, mount, "")
+        found = probe("cache", {**env, "NAUTOBOT_REDIS_HOST": "127.0.0.1"})
+
+    assert code(found) == "probe-server-name"
+    assert found.problem.message == (
+        f"the certificate of 127.0.0.1:{running.port} has 127.0.0.1 as a DNS name and "
+        "not as an IP address."
+    )
+
+
+def test_verify_ca_shows_the_names_of_the_server_beside_the_host(server, mount):
+    names = ["db.example", "127.0.0.1"]
+    server.install_certificates(
+        server=server.authority.issue("db", san=names, usages=SERVER)
+    )
+    server.reload()
+    with Front(server.port) as counting:
+        env = database_environment(counting.port, mount, "verify-ca")
+        found = probe("database", env)
+
+    assert found.ok, found.problem
+    assert counting.connections == 2
+    assert found.stages[3].detail.startswith(
+        "configured host localhost, certificate for db.example, 127.0.0.1, issued by "
+        "CN=understack-mtls-ca, expires "
+    )
+    assert found.stages[3].detail.endswith(" days), verified without the name")
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "foreign"])
+def test_database_is_verified_with_the_cas_of_the_system(
+    postgres18, mount, monkeypatch, tmp_path, trusted
+):
+    system = tmp_path / "system.pem"
+    ca = Path(mount.ca).read_bytes() if trusted else Authority("foreign").ca_pem
+    system.write_bytes(ca)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", {**env, "NAUTOBOT_DB_SSLROOTCERT": "system"})
+
+    assert code(found) == (None if trusted else "probe-server-ca")
+
+
+# Only with SHA-1 in the suite: Python offers none of these, OpenSSL and libpq do.
+NARROW = "ECDHE-ECDSA-AES256-SHA"
+
+
+def test_database_with_tls_1_2_and_a_suite_of_its_own_is_reached(authority, mount):
+    settings = {"ssl_max_protocol_version": "TLSv1.2", "ssl_ciphers": NARROW}
+    with PostgresServer(15, authority=authority, settings=settings) as narrow:
+        env = database_environment(narrow.port, mount, "verify-full")
+        found = probe("database", env)
+        stranger = probe("database", {**env, "NAUTOBOT_DB_USER": "other"})
+
+    assert found.ok, found.problem
+    assert found.stages[2].detail == f"TLSv1.2, {NARROW}"
+    # Also where a second connection looks for the cause.
+    assert code(stranger) == "probe-db-certificate-user"
+
+
+def test_redis_with_tls_1_2_and_a_suite_of_its_own_is_judged_as_redis_py_does(
+    authority, mount
+):
+    lines = ['tls-protocols "TLSv1.2"', f"tls-ciphers {NARROW}"]
+    with RedisServer(authority=authority, settings=lines) as narrow:
+        env = redis_environment(narrow.port, mount, "")
+        with cache(configured(env)) as client, pytest.raises(RedisError):
+            client.get("x")
+        found = probe("cache", env)
+
+    assert code(found) == "probe-tls-handshake"
 
 
 # --- Redis that no worker can use --------------------------------------------------

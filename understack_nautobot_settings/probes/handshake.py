@@ -86,13 +86,13 @@ def secure(server: Server, connection: socket.socket) -> Secured:
     with attempt.stage("identity") as stage:
         if refusal is None:
             seen = seen_certificate(secured.getpeercert(binary_form=True) or b"")
-            stage.detail = described_server(seen, tls, endpoint, refused=False)
+            stage.detail = described_server(seen, tls, endpoint.name, refused=False)
             return Secured(secured, seen)
         refused = refusal
 
         def look() -> Problem:
-            seen = seen_certificate(_shown_certificate(server))
-            stage.detail = described_server(seen, tls, endpoint, refused=True)
+            seen = seen_certificate(shown_certificate(server))
+            stage.detail = described_server(seen, tls, endpoint.name, refused=True)
             return server_problem(refused, seen, tls, endpoint)
 
         raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
@@ -321,8 +321,8 @@ def _no_tls(error: OSError, server: Server) -> Problem:
     return client_problem(error, server) or _handshake_problem(error, server)
 
 
-def _shown_certificate(server: Server) -> bytes:
-    """Return the certificate of a server that is not trusted; nothing is told to it."""
+def shown_certificate(server: Server) -> bytes:
+    """Return the certificate of a server without telling it anything, or nothing."""
     context = server.tls.context(shows_itself=False)
     try:
         with (

@@ -32,6 +32,7 @@ from understack_nautobot_settings.probes.gateway import Server
 from understack_nautobot_settings.probes.handshake import client_problem
 from understack_nautobot_settings.probes.handshake import lost_problem
 from understack_nautobot_settings.probes.handshake import secure
+from understack_nautobot_settings.probes.handshake import shown_certificate
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import Route
@@ -43,9 +44,12 @@ from understack_nautobot_settings.probes.startup import sqlstate_of
 from understack_nautobot_settings.probes.startup import start_up
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import POSTGRESQL
+from understack_nautobot_settings.probes.tls import Seen
 from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.probes.tls import described_server
 from understack_nautobot_settings.probes.tls import name_problem
 from understack_nautobot_settings.probes.tls import named_files
+from understack_nautobot_settings.probes.tls import seen_certificate
 from understack_nautobot_settings.problems import Problem
 
 PORT = 5432
@@ -121,7 +125,9 @@ def probe_database(
     except TimeoutError:
         pass
     else:
-        _note_success(attempt, database, session, attempt.clock() - started)
+        seconds = attempt.clock() - started
+        seen = _seen_without_the_name(attempt, network, database, session)
+        _note_success(attempt, database, session, seconds, seen)
         return
     attempt.connections += max(1, text.count("connection to server at"))
     before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
@@ -194,8 +200,30 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return tuple(endpoints)
 
 
+def _seen_without_the_name(
+    attempt: Attempt, network: Network, database: Database, session: Session
+) -> Seen | None:
+    """Return the certificate of a server whose name libpq has not verified.
+
+    Whatever has a certificate of the CA can be that server, so its names are shown.
+    """
+    tls = database.tls
+    if tls is None or not tls.verify or tls.check_hostname:
+        return None
+    host, _, port = session.address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    address = (family, (host.strip("[]"), int(port)))
+    route = Route(attempt, network, database.endpoints[0], address)
+    server = PostgresqlServer(route, tls, database.direct)
+    return seen_certificate(shown_certificate(server))
+
+
 def _note_success(
-    attempt: Attempt, database: Database, session: Session, seconds: float
+    attempt: Attempt,
+    database: Database,
+    session: Session,
+    seconds: float,
+    seen_server: Seen | None,
 ) -> None:
     """Note the stages that the driver has passed; it took them in one step."""
     if not session.row:
@@ -212,7 +240,10 @@ def _note_success(
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
         hosts = ",".join(one.name for one in database.endpoints)
-        attempt.skip("identity", f"configured host {hosts}, {_VERIFIED[mode]}")
+        shown = f"configured host {hosts}, {_VERIFIED[mode]}"
+        if seen_server is not None:
+            shown = described_server(seen_server, database.tls, hosts, refused=False)
+        attempt.skip("identity", shown)
     attempt.over("login", True, seconds, f"accepted from {session.driver}")
     seen = protocol or "no TLS"
     if subject:

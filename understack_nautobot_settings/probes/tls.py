@@ -192,6 +192,12 @@ def server_problem(
 
 def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
     """Return the problem of a server certificate for other names."""
+    if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
+        return codes.PROBE_SERVER_NAME.problem(
+            endpoint.variable,
+            f"the certificate of {endpoint.place} has {endpoint.name} as a DNS name "
+            "and not as an IP address.",
+        )
     return codes.PROBE_SERVER_NAME.problem(
         endpoint.variable,
         f"the certificate of {endpoint.place} is for {_names(seen)}, not for "
@@ -288,12 +294,10 @@ def _names(seen: Seen | None) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def described_server(
-    seen: Seen | None, tls: Tls, endpoint: Endpoint, *, refused: bool
-) -> str:
+def described_server(seen: Seen | None, tls: Tls, host: str, *, refused: bool) -> str:
     """Return what the stage ``identity`` shows of a server certificate."""
     if seen is None:
-        return f"configured host {endpoint.name}, certificate not readable"
+        return f"configured host {host}, certificate not readable"
     leaf = seen.certificate
     checked = "verified" if tls.verify else "not verified"
     if tls.verify and not tls.check_hostname:
@@ -303,7 +307,7 @@ def described_server(
     end, days = utc(leaf.not_after), leaf.days_left
     until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"
     return (
-        f"configured host {endpoint.name}, certificate for {_names(seen)}, issued by "
+        f"configured host {host}, certificate for {_names(seen)}, issued by "
         f"{leaf.issuer or 'nobody'}, {until}, {checked}"
     )
 
