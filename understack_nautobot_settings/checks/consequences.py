@@ -72,13 +72,16 @@ def without_consequences(problems: Iterable[Problem]) -> list[Problem]:
     unique = list(dict.fromkeys(problems))
     stopped = {one.variable for one in unique if one.code in _NAUTOBOT_STOPS}
     unreadable = stopped | {one.variable for one in unique if one.code in _UNREADABLE}
+    # Of a list with one wrong name the other names are read.
+    name_invalid = fragments_codes.PLUGIN_NAME_INVALID.id
+    doubtful = unreadable | {one.variable for one in unique if one.code == name_invalid}
 
     def follows(problem: Problem) -> bool:
         if problem.code in _NAUTOBOT_STOPS:
             return False
         if problem.code in _UNREADABLE:
             return problem.variable in stopped
-        judged_by = {problem.variable, *_NAMES.get(problem.code, ())}
-        return not unreadable.isdisjoint(judged_by)
+        judged_by = _NAMES.get(problem.code, set())
+        return problem.variable in unreadable or not doubtful.isdisjoint(judged_by)
 
     return [problem for problem in unique if not follows(problem)]

@@ -178,6 +178,20 @@ def test_variable_that_cannot_be_read_is_told_where_it_matters(variable):
     assert told_in
 
 
+def test_wrong_name_in_a_list_leaves_its_configuration_untold():
+    env = {
+        **SOUND,
+        "NAUTOBOT_EXTRA_PLUGINS": "nautobot-ssot,nowhere",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"nautobot_ssot": {}}',
+        "NAUTOBOT_DB_SSLMODE": "disable",
+    }
+
+    assert {one.code for one in checked(env)} == {
+        "plugin-name-invalid",
+        "plugin-skipped",
+    }
+
+
 @pytest.mark.parametrize(
     "variable", [one for one in variables.VARIABLES if one.by_file], ids=str
 )
