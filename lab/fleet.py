@@ -183,17 +183,22 @@ def demonstrate(say: Say) -> list[Row]:
         expiry = Expiry(say, web, url, mount, authority)
         expiry.worker_url = f"http://127.0.0.1:{metrics_port}/metrics"
         expiry.web_at(90)
-        rows += accounts(say, web, postgres, directory / "secrets", url)
-        rows += queues(
-            say, web, worker, directory, url, key=keys[OPERATOR], stack=stack
-        )
-        rows += remote_queues(say, web, directory / "chart-queues.yaml", remote)
+        key = keys[OPERATOR]
+        of_queues = [
+            *queues(say, web, worker, directory, url, key=key, stack=stack),
+            *remote_queues(say, web, directory / "chart-queues.yaml", remote),
+        ]
         expiry.worker_at(90)
+        # A worker looks once a minute; meanwhile, something else is shown.
         expiry.web_at(29)
-        rows += remote_accounts(say, web, postgres, directory / "remote", url, remote)
+        rows += accounts(say, web, postgres, directory / "secrets", url)
         expiry.worker_at(29)
         expiry.web_at(0)
+        of_remote = [
+            *remote_accounts(say, web, postgres, directory / "remote", url, remote)
+        ]
         expiry.worker_at(0)
+        rows += of_queues + of_remote
         expiry.web_at(90)
         sections = list(dict.fromkeys(row.section for row in expiry.rows))
         rows += sorted(expiry.rows, key=lambda row: sections.index(row.section))
