@@ -568,8 +568,6 @@ import pyuwsgi
 
 pyuwsgi.run([
     "--master", "--processes", "2", "--need-app", "--http-socket", "127.0.0.1:0",
-    # How long a process may take to end.
-    "--reload-mercy", "1", "--worker-reload-mercy", "1",
     "--module", "nautobot.core.wsgi", *sys.argv[1:],
 ])
 """
@@ -586,15 +584,17 @@ def under_uwsgi(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     ) as server:
         assert server.stdout is not None
         log = ""
         for line in server.stdout:
             log += line
-            started = log.count("spawned uWSGI worker ") == WORKERS
-            loaded = log.count("WSGI app 0 ") == processes
+            started = log.count("spawned uWSGI worker ") >= WORKERS
+            loaded = log.count("WSGI app 0 ") >= processes
             if (started and loaded) or "no app loaded" in line:
-                server.send_signal(signal.SIGINT)
+                # A master that has just forked does not hear a gentler signal.
+                os.killpg(server.pid, signal.SIGKILL)
     return log
 
 
