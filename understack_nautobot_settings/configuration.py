@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.consequences import without_consequences
@@ -103,7 +105,7 @@ def configure(
     namespace: MutableMapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
-    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    check_files: Callable[[ClientFiles], list[Problem]] | None = None,
 ) -> None:
     """Configure Nautobot: the one call of a ``nautobot_config.py``.
 
@@ -120,31 +122,37 @@ def configure(
     Args:
         namespace: The settings module, ``globals()``; any mapping will do.
         env: The environment.
-        check_files: Judges the certificate files that the active modes use.
+        check_files: Judges the certificate files that the active modes use; None
+            for `check_certificates`.
 
     Raises:
         MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
         SettingsError: Anything else is wrong; a ``ValueError``.
     """
-    evaluation = evaluate(namespace, env, check_files=check_files)
+    read = ReadOnce()
+    evaluation = evaluate(
+        namespace,
+        env,
+        check_files=check_files or partial(check_certificates, read=read),
+    )
     refusal = settings_error(evaluation.problems)
     if refusal is not None:
         # Whoever reports the locals of a traceback would report its secrets.
-        del evaluation
+        del evaluation, read
         raise refusal
     decided = decided_settings(namespace, evaluation.settings)
     namespace.update(evaluation.settings)
-    warnings = [*evaluation.problems, *_name_warnings(namespace, env)]
-    look_again_later(namespace, decided, warnings)
+    warnings = [*evaluation.problems, *_name_warnings(namespace, env, read)]
+    look_again_later(namespace, decided, warnings, read)
 
 
 def _name_warnings(
-    settings: Mapping[str, Any], env: Mapping[str, str]
+    settings: Mapping[str, Any], env: Mapping[str, str], read: ReadOnce
 ) -> list[Problem]:
     """Warn of a certificate of another user; `check` makes an error of it."""
     # A value that is no flag is left to `check`, as nothing else depends on it.
     if Reader(env, [])(variables.DB_IDENTITY_MAP):
         return []
     user = entries(settings, "DATABASES").get("default", {}).get("USER") or None
-    found = (check_name(files, user) for files in client_files(settings))
+    found = (check_name(files, user, read=read) for files in client_files(settings))
     return [problem for problems in found for problem in problems]

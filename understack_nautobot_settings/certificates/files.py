@@ -59,18 +59,50 @@ class FileContent(NamedTuple):
     status: os.stat_result
 
 
+ReadFile = Callable[[CertificateFile], "FileContent | Problem"]
+
+
+class ReadOnce:
+    """Reads a file the first time only, as long as no other takes its place."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._contents: dict[str, FileContent] = {}
+
+    def __call__(self, file: CertificateFile) -> FileContent | Problem:
+        """Return a file with its status, or why it cannot be read."""
+        known = self._contents.get(file.path)
+        if known and _identity(known.status) == _identity(_status(file.path)):
+            return known
+        look = read_file(file)
+        if isinstance(look, FileContent):
+            self._contents[file.path] = look
+        return look
+
+    def forget(self) -> None:
+        """Keep no content, of which one is a private key."""
+        self._contents.clear()
+
+
 class Mount:
     """The files of one client at one moment: each is read once, and then judged."""
 
-    def __init__(self, files: ClientFiles, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        files: ClientFiles,
+        clock: Callable[[], float],
+        read: ReadFile | None = None,
+    ) -> None:
         """Read the files.
 
         Args:
             files: The files of one client.
             clock: Seconds since the epoch.
+            read: Reads a file, `read_file` for None.
         """
+        read = read or read_file
         self.files = files
-        self._looks = {file: read_file(file) for file in files.present()}
+        self._looks = {file: read(file) for file in files.present()}
         self.now = clock()
 
     @property
@@ -106,19 +138,23 @@ class Mount:
 
 
 def describe_certificates(
-    files: ClientFiles, *, clock: Callable[[], float] = time.time
+    files: ClientFiles,
+    *,
+    clock: Callable[[], float] = time.time,
+    read: ReadFile | None = None,
 ) -> list[Certificate]:
     """Return every certificate in the files that can be read.
 
     Args:
         files: The files of one client; the key is not looked at.
         clock: Seconds since the epoch.
+        read: Reads a file, `read_file` for None.
 
     Returns:
         The client certificate, its intermediates, then the CAs, each file in its
         own order.
     """
-    mount = Mount(files._replace(key=None), clock)
+    mount = Mount(files._replace(key=None), clock, read)
     places = dict.fromkeys((files.cert, files.ca))
     return [one for file in places for one in mount.certificates(file)]
 

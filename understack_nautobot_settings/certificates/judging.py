@@ -22,6 +22,7 @@ from understack_nautobot_settings.certificates.files import REDIS
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import check_files
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.files import mode
@@ -83,6 +84,7 @@ def check_certificates(
     key_password: str | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    read: ReadFile | None = None,
 ) -> list[Problem]:
     """Tell what a driver or a server would refuse about these files.
 
@@ -96,6 +98,7 @@ def check_certificates(
         key_password: Password of the key (libpq ``sslpassword``), None for none.
         clock: Seconds since the epoch.
         sleep: Waits a number of seconds.
+        read: Reads a file, `files.read_file` for None.
 
     Returns:
         Errors: what is refused for certain. Warnings: what this Python's OpenSSL
@@ -103,7 +106,7 @@ def check_certificates(
     """
     problems: list[Problem] = []
     for attempt in range(_ATTEMPTS):
-        mount = Mount(files, clock)
+        mount = Mount(files, clock, read)
         problems = _refusals(mount, key_password)
         if not problems:
             break

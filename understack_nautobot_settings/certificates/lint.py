@@ -18,6 +18,7 @@ from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.openssl import EXPIRED
 from understack_nautobot_settings.certificates.openssl import NO_ISSUER
 from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
@@ -89,6 +90,7 @@ def check_name(
     database_user: str | None,
     *,
     clock: Callable[[], float] = time.time,
+    read: ReadFile | None = None,
 ) -> list[Problem]:
     """Tell whether PostgreSQL's ``cert`` rule lets a certificate in as a user.
 
@@ -99,11 +101,12 @@ def check_name(
         files: The files of one client; others than PostgreSQL's have no user.
         database_user: The user that logs in, None to leave that out.
         clock: Seconds since the epoch.
+        read: Reads a file, `files.read_file` for None.
 
     Returns:
         At most one problem, a warning: an identity map makes other names work.
     """
-    mount = Mount(files._replace(key=None, ca=None), clock)
+    mount = Mount(files._replace(key=None, ca=None), clock, read)
     return list(_name_problems(files, mount.certificates(files.cert), database_user))
 
 

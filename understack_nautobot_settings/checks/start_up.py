@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.files import ReadFile
+from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import SettingsInForce
@@ -49,10 +51,12 @@ class _Start(NamedTuple):
     Attributes:
         decided: What it decided.
         warnings: What it warned of.
+        read: Reads certificates, and has read those of the call.
     """
 
     decided: Decided
     warnings: tuple[Problem, ...]
+    read: ReadOnce
 
 
 # At most one: a second call of `configure` takes the place of the first.
@@ -65,6 +69,7 @@ def look_again_later(
     namespace: MutableMapping[str, Any],
     decided: Decided,
     warnings: list[Problem],
+    read: ReadOnce,
 ) -> None:
     """Have the settings looked at, and the lines logged, when the file has run.
 
@@ -73,8 +78,9 @@ def look_again_later(
             where it has none and, where it is a module, ``__dir__``.
         decided: What `configure` decided.
         warnings: What it warned of.
+        read: Reads certificates, and has read those of the call.
     """
-    _waiting[:] = _last[:] = [_Start(decided, tuple(warnings))]
+    _waiting[:] = _last[:] = [_Start(decided, tuple(warnings), read)]
     _take_over_logging(namespace)
     if "__name__" in namespace:
         namespace["__dir__"] = lambda: _names(namespace)
@@ -141,19 +147,24 @@ def look_again(settings: Mapping[str, Any]) -> None:
         handler.setFormatter(logging.Formatter(_LINE))
         logger.addHandler(handler)
     hint_at_failed_connections()
-    logger.info("%s", startup_line(settings))
+    logger.info("%s", startup_line(settings, read=start.read))
+    start.read.forget()
     for problem in (*start.warnings, *found):
         logger.warning("%s", problem)
 
 
 def startup_line(
-    settings: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+    settings: Mapping[str, Any],
+    *,
+    clock: Callable[[], float] = time.time,
+    read: ReadFile | None = None,
 ) -> str:
     """Return one line that states the mode of every connection; no secret.
 
     Args:
         settings: Django settings by name.
         clock: Seconds since the epoch.
+        read: Reads a file, `certificates.files.read_file` for None.
 
     Returns:
         ``PostgreSQL sslmode=verify-full sslnegotiation=direct; cache: Redis mTLS on,
@@ -171,7 +182,7 @@ def startup_line(
             *redis,
             f"plugins {', '.join(settings.get('PLUGINS') or ()) or 'none'}",
             f"partition {settings.get('UNDERSTACK_PARTITION') or 'none'}",
-            _expiry(settings, clock),
+            _expiry(settings, clock, read),
         ]
     )
 
@@ -218,10 +229,12 @@ def _redis(tls: str, verify: str) -> str:
     return f"Redis mTLS {mode}, server certificate {verify}"
 
 
-def _expiry(settings: Mapping[str, Any], clock: Callable[[], float]) -> str:
+def _expiry(
+    settings: Mapping[str, Any], clock: Callable[[], float], read: ReadFile | None
+) -> str:
     days = {
         f"{certificate.path} {certificate.days_left} days"
         for files in client_files(settings)
-        for certificate in describe_certificates(files, clock=clock)
+        for certificate in describe_certificates(files, clock=clock, read=read)
     }
     return f"certificates expire: {', '.join(sorted(days)) or 'none in use'}"

@@ -3,6 +3,7 @@
 import datetime
 import logging
 import logging.config
+import os
 
 import pytest
 from cryptography import x509
@@ -261,3 +262,32 @@ def test_certificate_of_another_user_is_warned_of_once_and_an_error_of_check(
     assert len([one for one in caplog.messages if "database user" in one]) == bool(
         warned
     )
+
+
+def test_mount_that_all_connections_share_is_read_once(
+    tmp_path, quiet_logger, monkeypatch
+):
+    """By PostgreSQL's check, that of Redis, the CN and the days in the line."""
+    authority = Authority()
+    mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
+    files = {"CERT": mount.certificate, "KEY": mount.key, "ROOTCERT": mount.ca}
+    redis = {"CERTFILE": mount.certificate, "KEYFILE": mount.key, "CA_CERTS": mount.ca}
+    env = {
+        **ENV,
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        **{f"NAUTOBOT_DB_SSL{name}": str(path) for name, path in files.items()},
+        **{f"NAUTOBOT_REDIS_SSL_{name}": str(path) for name, path in redis.items()},
+    }
+    opened, really_open = [], os.open
+
+    def counting(path, *args, **options):
+        opened.append(str(path))
+        return really_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", counting)
+    namespace = configured(base_settings(env), env)
+    configure_logging(QUIET, settings=namespace)
+
+    seen = [path for path in opened if path.startswith(str(tmp_path))]
+    assert sorted(seen) == sorted(map(str, files.values()))
