@@ -6,6 +6,7 @@ its own; both are gone afterwards, whatever happened in between.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -235,6 +237,7 @@ class PostgresServer(Server):
         self.hba = tuple(hba if hba is not None else CERTIFICATE_ONLY if tls else ())
         self.password = password
         self.settings = dict(settings or {})
+        self._last_rule = OPERATOR_LAST_RULE
 
     def reload(self) -> None:
         """Read configuration and certificates again; connections stay."""
@@ -248,6 +251,35 @@ class PostgresServer(Server):
         self.hba = lines
         self._write_hba()
         self.reload()
+
+    @contextlib.contextmanager
+    def changed(
+        self,
+        *statements: str,
+        back: Sequence[str] = (),
+        hba: Sequence[str] | None = None,
+        last_rule: str = OPERATOR_LAST_RULE,
+    ) -> Iterator[None]:
+        """Change the server for a while.
+
+        Args:
+            *statements: Change it.
+            back: Statements that take that back.
+            hba: Rules of the Cluster meanwhile.
+            last_rule: What the operator writes after them.
+        """
+        before = self.hba
+        self._last_rule = last_rule
+        self.set_hba(*(before if hba is None else hba))
+        try:
+            for statement in statements:
+                self.sql(statement, database=SUPERUSER)
+            yield
+        finally:
+            for statement in back:
+                self.sql(statement, database=SUPERUSER)
+            self._last_rule = OPERATOR_LAST_RULE
+            self.set_hba(*before)
 
     def revoke(self, revocation_list: bytes) -> None:
         """Let nobody in whose certificate is in this list (CRL)."""
@@ -358,7 +390,7 @@ class PostgresServer(Server):
                 file.write(f"{name} = '{escaped}'\n")
 
     def _write_hba(self) -> None:
-        lines = ("local all all trust", *self.hba, OPERATOR_LAST_RULE, "")
+        lines = ("local all all trust", *self.hba, self._last_rule, "")
         self._write("pg_hba.conf", "\n".join(lines).encode())
 
     def _launch(self) -> Process:

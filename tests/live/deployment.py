@@ -67,6 +67,73 @@ def redis_environment(
     }
 
 
+def database_settings(
+    port: int, mount: Mount, mode: str = "verify-full", **changed: Any
+) -> dict[str, Any]:
+    """Return settings with any certificate: `configure` judges its own first.
+
+    Args:
+        port: Where PostgreSQL is.
+        mount: What is presented, and who is trusted.
+        mode: libpq's ``sslmode``.
+        **changed: Keys of the database in capitals, or libpq's parameters.
+    """
+    files = {"sslcert": mount.certificate, "sslkey": mount.key}
+    verified = mode.startswith("verify")
+    own = {name: value for name, value in changed.items() if name.isupper()}
+    return {
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "app",
+                "USER": "app",
+                "HOST": "localhost",
+                "PORT": str(port),
+                **own,
+                "OPTIONS": {
+                    "sslmode": mode,
+                    **({**files, "sslrootcert": mount.ca} if verified else {}),
+                    **{key: changed[key] for key in changed.keys() - own.keys()},
+                },
+            }
+        }
+    }
+
+
+def redis_settings(
+    port: int, mount: Mount | None, host: str = "localhost", **changed: Any
+) -> dict[str, Any]:
+    """Return settings of cache and broker; without a mount, in plain text.
+
+    Args:
+        port: Where Redis is.
+        mount: What is presented, and who is trusted.
+        host: Where Redis is.
+        **changed: Keyword arguments of redis-py's pool.
+    """
+    tls: dict[str, Any] = {}
+    if mount is not None:
+        tls = {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_ca_certs": mount.ca,
+            "ssl_certfile": mount.certificate,
+            "ssl_keyfile": mount.key,
+        }
+    url = f"{'rediss' if tls else 'redis'}://{host}:{port}"
+    return {
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": f"{url}/0",
+                "OPTIONS": {"CONNECTION_POOL_KWARGS": {**tls, **changed}},
+            }
+        },
+        "CELERY_BROKER_URL": f"{url}/0",
+        "CELERY_BROKER_USE_SSL": tls,
+    }
+
+
 @contextmanager
 def database(settings: dict[str, Any]) -> Iterator[Any]:
     """Connect as Django would."""

@@ -1,6 +1,5 @@
 """The cause that a probe names, against real servers that produce it."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -25,7 +24,9 @@ from lab.servers.scripted import goodbye
 from tests.live.deployment import cache
 from tests.live.deployment import configured
 from tests.live.deployment import database_environment
+from tests.live.deployment import database_settings
 from tests.live.deployment import redis_environment
+from tests.live.deployment import redis_settings
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Network
@@ -50,22 +51,6 @@ def code(found):
 
 def options(**parameters):
     return {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps(parameters)}
-
-
-@contextlib.contextmanager
-def changed(server, *statements, back=(), hba=None):
-    """Change PostgreSQL for a while."""
-    before = server.hba
-    if hba is not None:
-        server.set_hba(*hba)
-    try:
-        for statement in statements:
-            server.sql(statement, database="postgres")
-        yield
-    finally:
-        for statement in back:
-            server.sql(statement, database="postgres")
-        server.set_hba(*before)
 
 
 # --- PostgreSQL: the password was right --------------------------------------------
@@ -115,7 +100,7 @@ def test_database_cause_is_what_the_server_said(request, mount, version, row, au
         **env,
     }
     hba = PASSWORDS if auth == "password" else None
-    with changed(server, *statements, back=back, hba=hba):
+    with server.changed(*statements, back=back, hba=hba):
         found = probe("database", env)
 
     assert code(found) == expected, found
@@ -131,7 +116,7 @@ def test_certificate_of_another_user_with_verify_full_names_both_causes(
         **database_environment(postgres18.port, mount, "verify-full"),
         "NAUTOBOT_DB_PASSWORD": "right",
     }
-    with changed(postgres18, hba=(f"{PASSWORDS[0]} clientcert=verify-full",)):
+    with postgres18.changed(hba=(f"{PASSWORDS[0]} clientcert=verify-full",)):
         found = probe("database", env)
 
     assert code(found) == "probe-db-password"
@@ -341,45 +326,6 @@ ALERTS = [
 ]
 
 
-def presenting(gateway, mount, redis="redis"):
-    """Settings with any certificate: those that `configure` makes are judged first."""
-    tls = {
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
-        "ssl_ca_certs": mount.ca,
-        "ssl_certfile": mount.certificate,
-        "ssl_keyfile": mount.key,
-    }
-    redis = f"rediss://:p@localhost:{gateway.port(redis)}"
-    return {
-        "DATABASES": {
-            "default": {
-                "ENGINE": "django.db.backends.postgresql",
-                "NAME": "app",
-                "USER": "app",
-                "HOST": "localhost",
-                "PORT": str(gateway.port("postgres")),
-                "OPTIONS": {
-                    "sslmode": "verify-full",
-                    "sslnegotiation": "direct",
-                    "sslcert": mount.certificate,
-                    "sslkey": mount.key,
-                    "sslrootcert": mount.ca,
-                },
-            }
-        },
-        "CACHES": {
-            "default": {
-                "BACKEND": "django_redis.cache.RedisCache",
-                "LOCATION": f"{redis}/1",
-                "OPTIONS": {"CONNECTION_POOL_KWARGS": tls},
-            }
-        },
-        "CELERY_BROKER_URL": f"{redis}/0",
-        "CELERY_BROKER_USE_SSL": tls,
-    }
-
-
 @pytest.mark.parametrize(
     ("leaf", "expected", "alert"), ALERTS, ids=[row[2] for row in ALERTS]
 )
@@ -391,7 +337,10 @@ def test_alert_through_the_gateway_is_named_in_each_of_forty_runs(
     client = leaf(authority, revoked)
     mount = write_mount(tmp_path, client, authority.ca_pem)
     redis = "front" if client is revoked else "redis"
-    settings = presenting(servers, mount, redis)
+    settings = {
+        **database_settings(servers.port("postgres"), mount, sslnegotiation="direct"),
+        **redis_settings(servers.port(redis), mount),
+    }
     for _ in range(40):
         attempt = Attempt("target", 10.0)
         with pytest.raises(Failed) as failed:

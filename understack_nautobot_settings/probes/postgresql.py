@@ -366,7 +366,11 @@ def _driver_problem(
             variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
         )
     said = libpq_words.server_words(text)
-    # Where the server said nothing to libpq, this is what it says now.
+    problem = None if said else libpq_words.own_problem(text, database.place)
+    if problem is not None:
+        attempt.quote(_without_password(text, database))
+        return problem
+    # Where neither it nor libpq said anything, this is what the server says now.
     if answer is not None and answer.sqlstate and (answer.message in said or not said):
         attempt.quote(answer.message)
         return refusal_problem(answer, database)
@@ -374,9 +378,6 @@ def _driver_problem(
     sqlstate = sqlstate_of(said)
     if sqlstate and (answer is None or answer.wants_password):
         return refusal_problem(StartUpAnswer(sqlstate, said), database)
-    problem = libpq_words.own_problem(text, database.place)
-    if problem is not None:
-        return problem
     words = attempt.server_said or "no answer in time"
     return codes.PROBE_DB_PASSING.problem(
         variables.DB_HOST.name,
