@@ -29,7 +29,7 @@ SERVICE_LINK = Code(
     "Kubernetes writes variables for each Service of the namespace, and one of them "
     "has the name of a variable of Nautobot. `nautobot-server` itself says `invalid "
     "literal for int() with base 10: 'tcp://…'`, before it reads any settings file.",
-    "Set `enableServiceLinks: false` on the pod.",
+    "Set 'enableServiceLinks: false' on the pod, or set the variable to the port.",
 )
 NAUTOBOT_VALUE_INVALID = Code(
     "nautobot-value-invalid",

@@ -165,7 +165,6 @@ def _service_link(name: str, text: str) -> Problem:
     return codes.SERVICE_LINK.problem(
         name,
         f"{echo(text)} is what Kubernetes writes for a Service called {service}.",
-        "Set 'enableServiceLinks: false' on the pod, or set the variable to the port.",
     )
 
 

@@ -52,7 +52,7 @@ SITE_NAME_INVALID = Code(
     ERROR,
     "A partition or site name has a character that a Celery queue name or a device "
     "URN does not take.",
-    "Use letters, digits, `.`, `_` and `-` only.",
+    "Use letters, digits, '.', '_' and '-' only.",
 )
 
 # --- PostgreSQL TLS ---------------------------------------------------------
@@ -81,7 +81,7 @@ DB_LIBPQ_UNKNOWN = Code(
     "db-libpq-unknown",
     WARNING,
     "No PostgreSQL driver can be imported here, so its libpq cannot be asked.",
-    "Run the check inside the Nautobot image.",
+    "Run this inside the Nautobot image.",
 )
 DB_EXTRA_OPTION_CONFLICT = Code(
     "db-extra-option-conflict",
@@ -293,7 +293,7 @@ REDIS_RESULT_BACKEND_TRUST = Code(
     WARNING,
     "Celery's Redis result backend makes redis-py's own TLS connections, which trust "
     "the system's CAs beside the configured one.",
-    "Keep Nautobot's own result backend, the database.",
+    "Keep Nautobot's own result backend, which is the database.",
 )
 DB_POOLER_OPTIONS = Code(
     "db-pooler-options",
@@ -308,5 +308,5 @@ REDIS_BROKER_FAILOVER_TRUST = Code(
     WARNING,
     "The broker URL lists several brokers. When kombu switches to another one it takes "
     "its own transport, which trusts the system's CAs beside the configured one.",
-    "Use a single URL of a name that follows the active Redis.",
+    "Use one URL, of a name that follows the active Redis.",
 )

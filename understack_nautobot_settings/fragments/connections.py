@@ -155,7 +155,6 @@ def connection_settings(
                     "CELERY_RESULT_BACKEND",
                     "Celery's Redis result backend names its connection class itself, "
                     "so it trusts the system's CAs beside the configured one.",
-                    "Keep Nautobot's own result backend, which is the database.",
                 )
             )
         return decided | _results(settings, result_backend, read, wan)
@@ -321,7 +320,6 @@ def _broker(
                         "the URL lists several brokers, and kombu goes on with its "
                         "own transport after the first, which trusts the system's "
                         "CAs beside the configured one.",
-                        "Use one URL, of a name that follows the active Redis.",
                     )
                 )
     if options or transport_options is not None:

@@ -331,7 +331,6 @@ def _negotiation(
             codes.DB_LIBPQ_UNKNOWN.problem(
                 name,
                 "no PostgreSQL driver can be imported here to ask for its libpq.",
-                "Run this inside the Nautobot image.",
             )
         )
     elif version < DIRECT_SINCE:

@@ -571,7 +571,6 @@ def _refuse_mixture(read: Reader, place: str, urls: list[str]) -> None:
                 place,
                 f"the URLs mix {' and '.join(f'{one}://' for one in sorted(schemes))}, "
                 "and share one set of TLS options.",
-                "Use rediss:// for all of them.",
             )
         )
 

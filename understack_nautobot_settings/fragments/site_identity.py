@@ -67,10 +67,6 @@ def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) ->
         fact = "the value has characters that no name has."
         if close:
             fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
-        read.problems.append(
-            codes.SITE_NAME_INVALID.problem(
-                variable.name, fact, "Use letters, digits, '.', '_' and '-' only."
-            )
-        )
+        read.problems.append(codes.SITE_NAME_INVALID.problem(variable.name, fact))
         return ""
     return name

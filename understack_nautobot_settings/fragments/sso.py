@@ -185,7 +185,6 @@ def _check_complete(
             codes.SSO_ISSUER.problem(
                 name,
                 f"{fact} is not an https URL.",
-                "Use the provider's https:// issuer URL.",
             )
         )
 
