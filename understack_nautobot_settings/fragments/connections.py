@@ -193,7 +193,7 @@ def _databases(
     if wan:
         options.setdefault("application_name", _application_name(partition, read))
         if pooler is None:
-            zone = default.get("TIME_ZONE") or "UTC"
+            zone = str(default.get("TIME_ZONE") or "UTC")
             options |= _time_zone(options.get("options"), zone)
         default.setdefault("CONN_HEALTH_CHECKS", True)
     if pooler == "transaction":

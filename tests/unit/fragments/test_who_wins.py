@@ -280,6 +280,7 @@ SHAPES = st.one_of(
     switches=st.sets(st.integers(0, 3)),
 )
 @example({"CACHES": {"default": {"OPTIONS": {"CLIENT_CLASS": None}}}}, set())
+@example({"DATABASES": {"default": {"TIME_ZONE": True}}}, {0, 1})
 def test_nothing_but_a_settings_error_comes_out_whatever_the_file_holds(
     settings, switches
 ):
