@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 from typing import NamedTuple
@@ -75,9 +74,14 @@ class Problem(NamedTuple):
     message: str
     hint: str
 
+    @property
+    def fact(self) -> str:
+        """What is wrong with which variable."""
+        return f"{self.variable}: {self.message}"
+
     def __str__(self) -> str:
         """Return the problem as one line: variable, fact, remedy."""
-        return f"{self.variable}: {self.message} {self.hint}".strip()
+        return f"{self.fact} {self.hint}".strip()
 
 
 class MissingFile(Problem):
@@ -88,6 +92,11 @@ class MissingFile(Problem):
     """
 
     __slots__ = ()
+
+    @property
+    def fact(self) -> str:
+        """The documented sentence."""
+        return self.message
 
     def __str__(self) -> str:
         """Return the documented sentence alone."""
@@ -158,7 +167,7 @@ class SettingsError(ValueError):
         missing = [one for one in found if isinstance(one, MissingFile)]
         others = [one for one in found if not isinstance(one, MissingFile)]
         self.problems: tuple[Problem, ...] = (*missing, *others)
-        paragraphs = [*_missing(missing), *_each(others)]
+        paragraphs = _paragraphs(self.problems)
         if self.problems:
             paragraphs.append(f"More about a code: {EXPLAIN} {self.problems[0].code}")
         super().__init__("\n\n".join(paragraphs))
@@ -172,16 +181,18 @@ class SettingsError(ValueError):
         return str(self.args[0])
 
 
-def _missing(problems: list[MissingFile]) -> Iterator[str]:
-    """Yield one paragraph for each remedy: the files, then what to do."""
-    for hint in dict.fromkeys(problem.hint for problem in problems):
-        alike = [problem for problem in problems if problem.hint == hint]
-        yield "\n".join([*map(str, alike), f"{hint} [{alike[0].code}]".strip()])
-
-
-def _each(problems: list[Problem]) -> Iterator[str]:
+def _paragraphs(problems: Iterable[Problem]) -> list[str]:
+    """Return a paragraph for each remedy: what it is for, then what to do."""
+    alike: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        yield f"{problem} [{problem.code}]"
+        alike.setdefault((problem.code, problem.hint), []).append(problem)
+    paragraphs = []
+    for (code, hint), found in alike.items():
+        in_lines = len(found) > 1 or isinstance(found[0], MissingFile)
+        facts = "\n".join(problem.fact for problem in found)
+        end = "\n" if in_lines else " "
+        paragraphs.append(f"{facts}{end}{hint} [{code}]")
+    return paragraphs
 
 
 class MissingFileError(SettingsError, FileNotFoundError):

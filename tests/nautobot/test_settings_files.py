@@ -53,6 +53,11 @@ from logging.config import dictConfig
 
 from django.conf import settings
 
+class Router:
+    def db_for_read(self, model, **hints):
+        return "job_logs"
+
+
 def configure(logging):
     settings.DATABASES["default"]["OPTIONS"].clear()
     dictConfig(logging)
@@ -223,6 +228,15 @@ WAYS = {
     "options replaced": f"{OPTIONS} = {{}}",
     "options removed": f"del {OPTIONS}",
     "options cleared": f"{OPTIONS}.clear()",
+    "options updated": f'{OPTIONS}.update(sslmode="disable")',
+    "database updated": 'DATABASES["default"] |= {"OPTIONS": {}}',
+    "databases removed": "del DATABASES",
+    "one name imported again": "from nautobot.core.settings import DATABASES",
+    "all names taken again": (
+        "import nautobot.core.settings\nglobals().update(vars(nautobot.core.settings))"
+    ),
+    "Unix socket": 'DATABASES["default"]["HOST"] = "/run/postgresql"',
+    "other engine": ('DATABASES["default"]["ENGINE"] = "django.db.backends.sqlite3"'),
     "sslmode removed": f'{OPTIONS}.pop("sslmode")',
     "sslmode weakened": f'{OPTIONS}["sslmode"] = "prefer"',
     "certificate removed": f'del {OPTIONS}["sslcert"]',
@@ -232,11 +246,32 @@ WAYS = {
     "further database": (
         'DATABASES["reports"] = {**DATABASES["default"], "OPTIONS": {}}'
     ),
+    "further database by another name of the host": (
+        'DATABASES["reports"] = '
+        '{**DATABASES["default"], "HOST": "localhost", "OPTIONS": {}}'
+    ),
     "settings imported again": IMPORT,
     "logging off as well": "LOGGING_CONFIG = None\n" + IMPORT,
     "logging empty as well": "LOGGING = {}\n" + IMPORT,
     "while logging is configured": 'LOGGING_CONFIG = "site_app.logs.configure"',
+    "sslcertmode": "import os\nos.environ['PGSSLCERTMODE'] = 'disable'",
+    "variable of a service of libpq": (
+        "import os\nos.environ.update(PGSERVICEFILE='{service}', PGSERVICE='plain')"
+    ),
+    "service of libpq": (
+        "import os\nos.environ['PGSERVICEFILE'] = '{service}'\n"
+        f'{OPTIONS}["service"] = "plain"'
+    ),
     "cache URL": f"CACHES['default']['LOCATION'] = '{PLAIN}/1'",
+    "second cache URL": (
+        f"CACHES['default']['LOCATION'] = [CACHES['default']['LOCATION'], '{PLAIN}/1']"
+    ),
+    "option of the cache URL": (
+        "CACHES['default']['LOCATION'] += '?ssl_cert_reqs=none'"
+    ),
+    "cache of Django": (
+        "CACHES['default']['BACKEND'] = 'django.core.cache.backends.redis.RedisCache'"
+    ),
     "cache options": "CACHES['default']['OPTIONS'] = {}",
     "caches removed": "del CACHES",
     "pool cleared": f"{POOL}.clear()",
@@ -260,6 +295,9 @@ WAYS = {
     "broker URL": f"CELERY_BROKER_URL = '{PLAIN}/0'",
     "broker URL removed": "del CELERY_BROKER_URL",
     "further broker": f"CELERY_BROKER_URL = [CELERY_BROKER_URL, '{PLAIN}/0']",
+    "option of the broker URL": "CELERY_BROKER_URL += '?ssl_cert_reqs=none'",
+    "other broker": "CELERY_BROKER_URL = 'amqp://127.0.0.1:{port}'",
+    "Sentinel": "CELERY_BROKER_URL = 'sentinel://127.0.0.1:{port}'",
     "broker options": "CELERY_BROKER_USE_SSL = None",
     "broker options removed": "del CELERY_BROKER_USE_SSL",
     "broker not verified": 'CELERY_BROKER_USE_SSL["ssl_cert_reqs"] = "none"',
@@ -268,6 +306,9 @@ WAYS = {
     "variable of Celery": f"import os\nos.environ['CELERY_BROKER_URL'] = '{PLAIN}/0'",
     "result backend": (
         f"CELERY_RESULT_BACKEND = '{PLAIN}/2'\nCELERY_REDIS_BACKEND_USE_SSL = None"
+    ),
+    "variable of Celery for results": (
+        f"import os\nos.environ['CELERY_RESULT_BACKEND'] = '{PLAIN}/2'"
     ),
 }
 # Each looks as if it did, and takes nothing away.
@@ -278,17 +319,25 @@ HARMLESS = {
         "UNDERSTACK_REDIS_MTLS='off', NAUTOBOT_REDIS_SSL='false')"
     ),
     "variables of libpq": (
-        "import os\nos.environ.update(PGSSLMODE='disable', PGREQUIRESSL='0')"
+        "import os\nos.environ.update(PGSSLMODE='disable', PGREQUIRESSL='0', "
+        "PGHOSTADDR='127.0.0.1', PGSSLROOTCERT='/nowhere', PGSSLCERT='/nowhere', "
+        "PGSSLKEY='/nowhere', PGGSSENCMODE='disable', PGSSLSNI='0')"
     ),
-    "service of libpq": (
-        "import os\nos.environ['PGSERVICEFILE'] = '{service}'\n"
-        f'{OPTIONS}["service"] = "plain"'
-    ),
+    "router": 'DATABASE_ROUTERS = ["site_app.logs.Router"]',
     "address beside the host": f'{OPTIONS}["hostaddr"] = "127.0.0.1"',
     "file of passwords": f'{OPTIONS}["passfile"] = "/nowhere"',
     "names in lower case": "broker_use_ssl = celery_broker_use_ssl = None",
     "transport options": "CELERY_BROKER_TRANSPORT_OPTIONS = {}",
+    "TLS among the transport options": (
+        'CELERY_BROKER_TRANSPORT_OPTIONS["ssl"] = {"ssl_cert_reqs": None}'
+    ),
+    "host and port of the broker": (
+        "CELERY_BROKER_HOST = '127.0.0.1'\nCELERY_BROKER_PORT = {port}"
+    ),
     "result backend": f"CELERY_RESULT_BACKEND = '{PLAIN}/2'",
+    "arguments of the cache's client": (
+        "CACHES['default']['OPTIONS']['REDIS_CLIENT_KWARGS'] = {'ssl': False}"
+    ),
     "other name of the host": (
         "CACHES['default']['LOCATION'] = CACHES['default']['LOCATION'].replace("
         "'127.0.0.1', 'localhost')"
@@ -431,8 +480,8 @@ def outcomes(
 def said(outcome: dict[str, Any]) -> list[str]:
     """Return the warnings in the log, or the paragraphs of the refusal."""
     if outcome["refused"]:
-        text = outcome["refused"].partition(": ")[2]
-        return [one for one in text.split("\n\n") if not one.startswith("More about")]
+        lines = outcome["refused"].partition(": ")[2].splitlines()
+        return [line for line in lines if ": a line below the call" in line]
     lines = re.findall(
         r"^.*(?:WARNING|\[warning *\]|\"warning\").*$", outcome["log"], re.M
     )

@@ -306,3 +306,29 @@ def test_nothing_undeclared_is_read():
         read |= env.read
 
     assert read <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {
+            "NAUTOBOT_SECRET_KEY": KEY,
+            "NAUTOBOT_DB_SSLMODE": "verify-full",
+            "UNDERSTACK_REDIS_MTLS": "on",
+        },
+        {
+            f"NAUTOBOT_{name}_FILE": f"/nowhere/{name}"
+            for name in ("SECRET_KEY", "DB_PASSWORD", "REDIS_PASSWORD")
+        },
+    ],
+    ids=["certificates", "secrets"],
+)
+def test_volume_that_is_missing_is_one_paragraph(env):
+    with pytest.raises(SettingsError) as caught:
+        configure({}, env)
+
+    volume, more = str(caught.value).split("\n\n")
+    *files, remedy = volume.splitlines()
+    assert len(files) == len(caught.value.problems)
+    assert remedy.startswith("Mount the secret ")
+    assert more.startswith("More about a code: ")

@@ -38,9 +38,9 @@ def test_error_with_two_problems_has_paragraphs_with_codes_and_a_command():
     assert isinstance(error, SettingsError)
     assert not isinstance(error, FileNotFoundError)
     assert str(error) == (
-        f"SOME_NAME: it is wrong. Mend it. [{WRONG.code}]\n"
-        "\n"
-        f"THIRD_NAME: it is wrong. Mend it. [{WRONG.code}]\n"
+        "SOME_NAME: it is wrong.\n"
+        "THIRD_NAME: it is wrong.\n"
+        f"Mend it. [{WRONG.code}]\n"
         "\n"
         f"More about a code: understack-nautobot-settings explain {WRONG.code}"
     )

@@ -27,6 +27,7 @@ _UNREADABLE = {
         environment_codes.PATH_IS_PEM,
         environment_codes.PATH_IS_TOKEN,
         environment_codes.SECRET_FILE_UNREADABLE,
+        fragments_codes.DB_LIBPQ_VARIABLE,
         fragments_codes.SITE_NAME_INVALID,
     )
 }

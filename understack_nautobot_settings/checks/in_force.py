@@ -17,6 +17,7 @@ from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
@@ -37,6 +38,7 @@ _CACHE_CLASSES = (
     "CONNECTION_FACTORY",
     "CONNECTION_POOL_CLASS",
     "REDIS_CLIENT_CLASS",
+    "pool_class",
 )
 _BROKER_SETTINGS = (
     "CELERY_BROKER_USE_SSL",
@@ -46,6 +48,7 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_READ_URL",
     "CELERY_BROKER_WRITE_URL",
 )
+_DEFAULT = "DATABASES.default"
 _TLS_MODES = ("verify-full", "verify-ca", "require")
 # Facts that are no settings.
 _USES_TLS = "_uses_tls"
@@ -149,27 +152,33 @@ def check_in_force(
         for alias, database in entries(settings, "DATABASES").items()
         if f"DATABASES.{alias}" in decided.tls and not _is_plain(database)
     )
+    for connection, facts in now.items():
+        plain = facts.get(_PLAIN_HOSTS, frozenset())
+        if connection in decided.tls or not plain:
+            continue
+        if not reached.isdisjoint(plain):
+            what = "reaches without TLS the server that the others reach over TLS"
+        elif _DEFAULT in decided.tls and facts.get("OPTIONS.sslmode", "") is None:
+            # Above the call it would have got them.
+            what = "has no sslmode, while the default database has one"
+        else:
+            continue
+        fact = f"a line below the call of configure added it, and it {what}."
+        problems.append(_not_in_force(connection, fact))
     problems += [
         codes.TLS_NOT_IN_FORCE.problem(
-            connection,
-            "a line below the call of configure added it, and it reaches without TLS "
-            "the server that the others reach over TLS.",
+            name,
+            f"a line below the call of configure set this variable, and {client} "
+            "takes it in place of its settings.",
+            "Remove the line.",
         )
-        for connection, facts in now.items()
-        if connection not in decided.tls
-        and not reached.isdisjoint(facts.get(_PLAIN_HOSTS, ()))
+        for connection, client, names in (
+            ("CELERY_BROKER_URL", "Celery", _celery_variables(env)),
+            (_DEFAULT, "libpq", variables_against_tls(env)),
+        )
+        if connection in decided.tls
+        for name in names
     ]
-    if "CELERY_BROKER_URL" in decided.tls:
-        problems += [
-            codes.TLS_NOT_IN_FORCE.problem(
-                variable.name,
-                "a line below the call of configure set this variable, and Celery "
-                "takes it in place of its settings.",
-                "Remove the line.",
-            )
-            for variable in variables.CELERY_RIVALS
-            if env.get(variable.name)
-        ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
     replaced: dict[str, list[str]] = {}
     for path, digests_of_parts in decided.others.items():
@@ -260,6 +269,10 @@ class SettingsInForce(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
+def _celery_variables(env: Mapping[str, str]) -> list[str]:
+    return [one.name for one in variables.CELERY_RIVALS if env.get(one.name)]
+
+
 def _leaves(settings: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Any]]:
     """Yield every value below a setting that is no mapping, and where it stands."""
     if name not in settings:
@@ -317,8 +330,10 @@ def _database_facts(database: Mapping[str, Any]) -> dict[str, Any]:
         _PLAIN_HOSTS: frozenset(plain),
         # libpq uses no TLS on a Unix socket.
         "HOST": not host or host.startswith(("/", "@")),
-        # libpq takes 0 for 'sslmode=prefer'.
+        "OPTIONS.sslmode": options.get("sslmode"),
+        # libpq takes 0 for 'sslmode=prefer', and a service holds what nobody sees.
         "OPTIONS.requiressl": options.get("requiressl"),
+        "OPTIONS.service": options.get("service"),
         **{
             f"OPTIONS.{name}": value
             for name, value in options.items()
@@ -381,10 +396,17 @@ def _tls_lost(connection: str, names: list[str], *, added: bool) -> Problem:
         [name.rpartition(".")[2] for name in names if not name.startswith("_")]
     )
     what = f"added {lost} to" if added else f"replaced {lost}, and with it"
-    return codes.TLS_NOT_IN_FORCE.problem(
+    return _not_in_force(
         connection,
         f"a line below the call of configure {what} the TLS that {variable} decided.",
     )
+
+
+def _not_in_force(connection: str, fact: str) -> Problem:
+    remedy = codes.TLS_NOT_IN_FORCE.fix.replace("`", "")
+    if not connection.startswith("DATABASES"):
+        remedy += f" For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
+    return codes.TLS_NOT_IN_FORCE.problem(connection, fact, remedy)
 
 
 def _listed(names: list[str]) -> str:
@@ -400,7 +422,8 @@ def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMo
         return ConnectionMode(connection, "unset", "none")
     if sslmode == "disable":
         return ConnectionMode(connection, "off", "none")
-    tls = "mutual" if options.get("sslcert") else "server"
+    presented = options.get("sslcert") and options.get("sslcertmode") != "disable"
+    tls = "mutual" if presented else "server"
     verify = sslmode if sslmode.startswith("verify-") else "none"
     return ConnectionMode(connection, tls, verify)
 

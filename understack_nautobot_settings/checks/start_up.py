@@ -26,9 +26,9 @@ from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.environment.client_files import client_files
-from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
 from understack_nautobot_settings.runtime.connection_hints import LOGGER
@@ -171,6 +171,12 @@ def startup_line(
         server certificate required; broker: Redis …``
     """
     modes = {mode.connection: mode for mode in connection_modes(settings)}
+    databases = [
+        f"{f'{connection}: ' if ' ' in connection else ''}{_database(settings, alias)}"
+        for connection in modes
+        for kind, _, alias in [connection.partition(" ")]
+        if kind == "database"
+    ]
     redis = [
         f"{connection}: {_redis(mode.tls, mode.verify)}"
         for connection, mode in modes.items()
@@ -178,7 +184,7 @@ def startup_line(
     ]
     return "; ".join(
         [
-            _postgresql(settings),
+            *databases,
             *redis,
             f"plugins {', '.join(settings.get('PLUGINS') or ()) or 'none'}",
             f"partition {settings.get('UNDERSTACK_PARTITION') or 'none'}",
@@ -212,11 +218,11 @@ def _names(namespace: MutableMapping[str, Any]) -> list[str]:
     return sorted(namespace)
 
 
-def _postgresql(settings: Mapping[str, Any]) -> str:
-    default = entries(settings, "DATABASES").get("default", {})
-    if not is_postgresql(default):
-        return f"database {default['ENGINE']}"
-    options = postgresql_options(settings)
+def _database(settings: Mapping[str, Any], alias: str) -> str:
+    database = entries(settings, "DATABASES").get(alias or "default", {})
+    if not is_postgresql(database):
+        return f"database {database['ENGINE']}"
+    options = mapping(database.get("OPTIONS"))
     sslmode = options.get("sslmode", "unset")
     negotiation = options.get("sslnegotiation", "unset")
     return f"PostgreSQL sslmode={sslmode} sslnegotiation={negotiation}"

@@ -10,7 +10,9 @@ from django.core.checks import Error
 from django.core.checks import Warning as CheckWarning
 
 from understack_nautobot_settings.checks.in_force import SettingsInForce
+from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
@@ -19,12 +21,16 @@ ID_PREFIX = "understack."
 
 
 def check_environment(**options: Any) -> list[CheckMessage]:
-    """Return every problem of this process's environment as a check message."""
+    """Return every problem of this process's environment as a check message.
+
+    And what was undone since the start: a plugin may change settings when it is loaded.
+    """
     del options
-    return [
-        message(problem)
-        for problem in inspect_environment(namespace=SettingsInForce(settings)).problems
-    ]
+    in_force = SettingsInForce(settings)
+    start = last_start()
+    undone = [] if start is None else check_in_force(in_force, start.decided)
+    found = inspect_environment(namespace=in_force).problems
+    return [message(problem) for problem in (*undone, *found)]
 
 
 def message(problem: Problem) -> CheckMessage:

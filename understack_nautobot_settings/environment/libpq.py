@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.environment import variables
+
 DIRECT_SINCE = 170000
 """The libpq that knows ``sslnegotiation``."""
 
@@ -90,3 +92,10 @@ def libpq_version() -> int | None:
 def libpq_release(version: int) -> str:
     """Return a libpq version as people write it: ``17.5`` for 170005."""
     return f"{version // 10000}.{version % 10000}"
+
+
+def variables_against_tls(env: Mapping[str, str]) -> list[str]:
+    """Return the variables of libpq that may keep it from using TLS as decided."""
+    mode = variables.SSLCERTMODE.name
+    disabled = [mode] if env.get(mode) == "disable" else []
+    return disabled + [name for name in [variables.SERVICE.name] if env.get(name)]

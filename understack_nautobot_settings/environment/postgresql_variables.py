@@ -132,6 +132,22 @@ DB_EXTRA_OPTIONS: Variable[str | None] = Variable(
     concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS",),
 )
+SERVICE: Variable[str | None] = Variable(
+    "PGSERVICE",
+    Text(),
+    None,
+    "Refused where a client certificate is presented: libpq takes from the service "
+    "what the settings leave open, and no check can see that.",
+    concern="postgresql_tls",
+)
+SSLCERTMODE: Variable[str | None] = Variable(
+    "PGSSLCERTMODE",
+    Text(),
+    None,
+    "`disable` is refused where a client certificate is presented: libpq takes it from "
+    "here, and presents none.",
+    concern="postgresql_tls",
+)
 
 DB_FILES: dict[str, Variable[str]] = {
     "sslcert": DB_SSLCERT,

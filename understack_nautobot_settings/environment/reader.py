@@ -165,7 +165,7 @@ class Reader:
             codes.SECRET_FILE_UNREADABLE.problem(
                 variable.file_name,
                 fact,
-                f"Mount the secret there, or set {variable.name} instead.",
+                "Mount the secret there, or set the variable without _FILE instead.",
             )
         )
         return None

@@ -103,6 +103,14 @@ DB_EXTRA_OPTION_REFUSED = Code(
     "`service` and `servicefile` name parameters that no check can see.",
     "Remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
+DB_LIBPQ_VARIABLE = Code(
+    "db-libpq-variable",
+    ERROR,
+    "libpq reads variables of its own for what the settings leave open. With "
+    "`PGSSLCERTMODE=disable` it presents no client certificate; what the service of "
+    "`PGSERVICE` sets, no check can see.",
+    "Unset it.",
+)
 DB_SOCKET = Code(
     "db-socket",
     ERROR,

@@ -22,6 +22,7 @@ from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import mapping
@@ -260,6 +261,12 @@ def _client_certificate(
     if (options.get("sslrootcert") or said.get("sslrootcert")) == _SYSTEM:
         files["sslrootcert"] = None
         _check_system_trust(read, sslmode, libpq)
+    read.problems.extend(
+        codes.DB_LIBPQ_VARIABLE.problem(
+            name, "libpq reads this variable and may present no client certificate."
+        )
+        for name in variables_against_tls(read.mapping())
+    )
     if options:
         read.extend(
             check_files(

@@ -89,10 +89,15 @@ class _Tls:
         unread = read.refused(variables.REDIS_MTLS) or read.refused(
             variables.REDIS_SCHEME
         )
+        wanted = mode == "on" or any(map(read.is_set, files.values()))
         self.mutual = not (unread or mode == "off") and (
-            mode == "on"
-            or any(read.is_set(variable) for variable in files.values())
-            or exists(files["ssl_ca_certs"].default)
+            wanted or exists(files["ssl_ca_certs"].default)
+        )
+        # What nobody asked for can be switched off.
+        self._remedy = (
+            ""
+            if wanted
+            else f" For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
         )
 
     def options(
@@ -177,7 +182,10 @@ class _Tls:
         files = ClientFiles("Redis", cert, key, ca)
         if files not in self._judged:
             self._judged.add(files)
-            self._read.extend(self._check_files(files))
+            self._read.extend(
+                one._replace(hint=one.hint + self._remedy)
+                for one in self._check_files(files)
+            )
 
 
 def redis_tls_settings(

@@ -83,6 +83,20 @@ def test_a_sound_environment_has_no_errors():
     assert [one for one in check_environment() if one.is_serious(checks.ERROR)] == []
 
 
+def test_what_a_plugin_changes_when_it_is_loaded_is_an_error():
+    """Its code runs after the settings were looked at."""
+    default = django_settings.DATABASES["default"]
+    before = default["OPTIONS"]
+    default["OPTIONS"] = {}
+    try:
+        ids = [one.id for one in check_environment()]
+    finally:
+        default["OPTIONS"] = before
+
+    assert "understack.tls-not-in-force" in ids
+    assert "understack.tls-not-in-force" not in [one.id for one in check_environment()]
+
+
 def test_errors_and_warnings_have_stable_ids(monkeypatch):
     monkeypatch.setenv("NAUTOBOT_DB_SSLMODE", "verify_full")
     monkeypatch.setenv("UNDERSTACK_EXPIRY_WARNING", "36500")

@@ -22,6 +22,8 @@ ENV = {
     "NAUTOBOT_EXTRA_PLUGINS": "json",
 }
 CACHE = {"BACKEND": "django_redis.cache.RedisCache"}
+MOVE = "Move the call of configure to the end of the settings file."
+OFF = " For a Redis without TLS set UNDERSTACK_REDIS_MTLS=off."
 
 
 def configured(env=ENV):
@@ -173,9 +175,9 @@ def test_lost_tls_is_an_error_that_names_setting_and_remedy(change, setting):
     errors = [problem for problem in problems if problem.severity == "error"]
     assert setting in {problem.variable for problem in errors}
     assert {problem.code for problem in errors} == {"tls-not-in-force"}
-    assert {problem.hint for problem in errors} == {
-        "Move the call of configure to the end of the settings file."
-    }
+    for problem in errors:
+        redis = not problem.variable.startswith("DATABASES")
+        assert problem.hint == (MOVE + OFF if redis else MOVE)
     assert CANARY not in repr(problems)
 
 
@@ -188,37 +190,61 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         (
             lambda s: s["DATABASES"]["default"]["OPTIONS"].update(sslcertmode="allow"),
             "DATABASES.default: a line below the call of configure added sslcertmode "
-            "to the TLS that NAUTOBOT_DB_SSLMODE decided.",
+            f"to the TLS that NAUTOBOT_DB_SSLMODE decided. {MOVE}",
         ),
         (
             lambda s: pool(s).update(ssl_ciphers="ALL"),
             "CACHES.default: a line below the call of configure added ssl_ciphers to "
-            "the TLS that NAUTOBOT_REDIS_SSL_CA_CERTS decided.",
+            f"the TLS that NAUTOBOT_REDIS_SSL_CA_CERTS decided. {MOVE}{OFF}",
         ),
         (
             lambda s: s["DATABASES"].update(reports=DATABASE),
             "DATABASES.reports: a line below the call of configure added it, and it "
-            "reaches without TLS the server that the others reach over TLS.",
+            "reaches without TLS the server that the others reach over TLS. " + MOVE,
+        ),
+        (
+            lambda s: s["DATABASES"].update(reports={**DATABASE, "HOST": "elsewhere"}),
+            "DATABASES.reports: a line below the call of configure added it, and it "
+            "has no sslmode, while the default database has one. " + MOVE,
         ),
     ],
-    ids=["libpq parameter", "argument of redis-py", "database on the same server"],
+    ids=[
+        "libpq parameter",
+        "argument of redis-py",
+        "database on the same server",
+        "database elsewhere",
+    ],
 )
 def test_added_value_that_tls_depends_on_is_an_error(change, line):
     env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
 
     (problem,) = undone(change, env)
 
-    assert str(problem) == (
-        f"{line} Move the call of configure to the end of the settings file."
-    )
+    assert str(problem) == line
 
 
-def test_database_added_elsewhere_or_beside_a_plain_one_is_left_alone():
-    other = {**DATABASE, "HOST": "elsewhere"}
+def test_database_that_says_how_it_is_reached_or_beside_a_plain_one_is_left_alone():
+    other = {**DATABASE, "HOST": "elsewhere", "OPTIONS": {"sslmode": "disable"}}
     plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
 
     assert undone(lambda s: s["DATABASES"].update(reports=other)) == []
     assert undone(lambda s: s["DATABASES"].update(reports=DATABASE), plain) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGSSLCERTMODE", "disable"), ("PGSERVICE", "plain")]
+)
+def test_variable_of_libpq_against_tls_is_an_error_where_a_line_below_sets_it(
+    name, value
+):
+    settings, decided = configured()
+
+    (problem,) = check_in_force(settings, decided, {name: value})
+
+    assert str(problem) == (
+        f"{name}: a line below the call of configure set this variable, and libpq "
+        "takes it in place of its settings. Remove the line."
+    )
 
 
 def test_variable_that_celery_prefers_is_an_error_where_a_line_below_sets_it():
@@ -302,6 +328,13 @@ def test_modes_name_further_databases_and_caches_by_alias():
     settings, _ = configured()
     settings = copy.deepcopy(settings)
     settings["DATABASES"]["replica"] = {"OPTIONS": {"sslmode": "disable"}}
+    settings["DATABASES"]["reports"] = {
+        "OPTIONS": {
+            "sslmode": "verify-ca",
+            "sslcert": "/m/tls.crt",
+            "sslcertmode": "disable",
+        }
+    }
     settings["CACHES"]["other"] = {**CACHE, "LOCATION": "redis://elsewhere/0"}
     settings["CACHES"]["memory"] = {"BACKEND": "django.core.cache.backends.locmem"}
 
@@ -310,5 +343,6 @@ def test_modes_name_further_databases_and_caches_by_alias():
         ("cache", "mutual", "required"),
         ("broker", "mutual", "required"),
         ("database replica", "off", "none"),
+        ("database reports", "server", "verify-ca"),
         ("cache other", "off", "none"),
     ]

@@ -53,6 +53,11 @@ def cache(**pool):
         ),
         (database("django.db.backends.mysql"), "database django.db.backends.mysql"),
         (
+            {"DATABASES": {**database(sslmode="require")["DATABASES"], "more": {}}},
+            "PostgreSQL sslmode=require sslnegotiation=unset; "
+            "database more: PostgreSQL sslmode=unset sslnegotiation=unset; cache: no",
+        ),
+        (
             cache(**TLS),
             "cache: Redis mTLS off, server certificate required; broker: no",
         ),
@@ -70,6 +75,7 @@ def cache(**pool):
         "nothing",
         "database",
         "mysql",
+        "further database",
         "system store",
         "unverified",
         "plugins",

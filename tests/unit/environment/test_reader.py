@@ -267,7 +267,10 @@ def test_a_secret_file_that_holds_no_secret_is_an_error(tmp_path, content, fact)
 
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
-        [f"NAME_FILE: {file} {fact} Mount the secret there, or set NAME instead."],
+        [
+            f"NAME_FILE: {file} {fact} Mount the secret there, or set the variable "
+            "without _FILE instead."
+        ],
     )
 
 
@@ -279,7 +282,7 @@ def test_file_variable_that_names_a_pipe_is_refused_at_once(tmp_path):
         None,
         [
             f"NAME_FILE: {pipe} is a named pipe, not a file. "
-            "Mount the secret there, or set NAME instead."
+            "Mount the secret there, or set the variable without _FILE instead."
         ],
     )
 
@@ -289,7 +292,7 @@ def test_file_variable_that_names_an_endless_device_is_refused():
         None,
         [
             "NAME_FILE: /dev/zero is a device, not a file. "
-            "Mount the secret there, or set NAME instead."
+            "Mount the secret there, or set the variable without _FILE instead."
         ],
     )
 

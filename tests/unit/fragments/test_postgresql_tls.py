@@ -333,6 +333,26 @@ def test_refusal_is_one_sentence_without_a_secret(env, base, libpq, line):
     assert sentences(caught.value) == line
 
 
+@pytest.mark.parametrize(
+    ("sslmode", "refused"),
+    [("verify-full", True), ("verify-ca", True), ("require", False), ("", False)],
+)
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGSSLCERTMODE", "disable"), ("PGSERVICE", "any")]
+)
+def test_variable_of_libpq_that_keeps_the_certificate_back_is_refused(
+    sslmode, refused, name, value
+):
+    found = []
+
+    settings({"NAUTOBOT_DB_SSLMODE": sslmode, name: value}, problems=found)
+
+    assert [str(problem) for problem in found] == [
+        f"{name}: libpq reads this variable and may present no client certificate. "
+        "Unset it."
+    ] * refused
+
+
 def test_lists_of_hosts_and_ports_are_taken():
     env = {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_PORT": "5432,5433"}
 

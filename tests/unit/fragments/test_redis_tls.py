@@ -11,6 +11,7 @@ from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import redis_tls_settings
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.problems import Problem
 
 MUTUAL = {
     "ssl_cert_reqs": "required",
@@ -930,3 +931,27 @@ def test_a_second_run_changes_nothing_and_cache_and_broker_agree(
     assert cache_over_tls == (mode == "on" or (mode == "auto" and mounted))
     if scheme != "amqps":
         assert first["CELERY_BROKER_URL"].startswith("rediss://") == cache_over_tls
+
+
+@pytest.mark.parametrize(
+    ("env", "remedy"),
+    [
+        ({}, " For a Redis without TLS set UNDERSTACK_REDIS_MTLS=off."),
+        ({"UNDERSTACK_REDIS_MTLS": "on"}, ""),
+        ({"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}, ""),
+    ],
+    ids=["detected", "on", "by a path"],
+)
+def test_refused_file_of_tls_that_nobody_asked_for_names_the_way_out(env, remedy):
+    problem = Problem("any", "error", "NAME", "it is wrong.", "Mend it.")
+
+    found = []
+    redis_tls_settings(
+        {"CACHES": caches("redis://localhost:6379/1")},
+        env,
+        problems=found,
+        check_files=lambda files: [problem],
+        exists=lambda path: True,
+    )
+
+    assert [one.hint for one in found] == [f"Mend it.{remedy}"]

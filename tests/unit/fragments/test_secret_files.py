@@ -75,7 +75,7 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
 
     assert sentences(caught.value) == (
         f"NAUTOBOT_SECRET_KEY_FILE: {file} does not exist. "
-        "Mount the secret there, or set NAUTOBOT_SECRET_KEY instead."
+        "Mount the secret there, or set the variable without _FILE instead."
     )
 
 
