@@ -147,20 +147,21 @@ def check_in_force(
         added = [name for name in facts if name not in digests]
         if lost or added:
             problems.append(_tls_lost(connection, lost or added, added=not lost))
-    reached = decided.hosts.union(
+    databases = {
         _database_host(database)
         for alias, database in entries(settings, "DATABASES").items()
         if f"DATABASES.{alias}" in decided.tls and not _is_plain(database)
-    )
+    }
+    reached = decided.hosts | databases
     for connection, facts in now.items():
         plain = facts.get(_PLAIN_HOSTS, frozenset())
         if connection in decided.tls or not plain:
             continue
         if not reached.isdisjoint(plain):
             what = "reaches without TLS the server that the others reach over TLS"
-        elif _DEFAULT in decided.tls and facts.get("OPTIONS.sslmode", "") is None:
-            # Above the call it would have got them.
-            what = "has no sslmode, while the default database has one"
+        elif databases and facts.get("OPTIONS.sslmode", "") is None:
+            # Above the call it would have got one.
+            what = "has no sslmode, while others have one"
         else:
             continue
         fact = f"a line below the call of configure added it, and it {what}."

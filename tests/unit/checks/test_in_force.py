@@ -205,7 +205,7 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         (
             lambda s: s["DATABASES"].update(reports={**DATABASE, "HOST": "elsewhere"}),
             "DATABASES.reports: a line below the call of configure added it, and it "
-            "has no sslmode, while the default database has one. " + MOVE,
+            "has no sslmode, while others have one. " + MOVE,
         ),
     ],
     ids=[
