@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from lab.certificates import SERVER
 from lab.certificates import Authority
 from lab.certificates import write_mount
+from lab.processes import free_port
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
 from lab.servers.front import Front
@@ -33,6 +34,7 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_broker
 from understack_nautobot_settings.probes.redis import probe_cache
+from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
@@ -236,6 +238,20 @@ def test_redis_with_tls_1_2_and_a_suite_of_its_own_is_judged_as_redis_py_does(
     assert code(found) == "probe-tls-handshake"
 
 
+@pytest.mark.parametrize("ports", ["{dead},{dead}", "{dead},{live}"])
+def test_database_host_list_is_waited_for_or_reached(postgres18, mount, ports):
+    text = ports.format(dead=free_port(), live=postgres18.port)
+    env = database_environment(postgres18.port, mount, "verify-full")
+    env |= {"NAUTOBOT_DB_HOST": "localhost,localhost", "NAUTOBOT_DB_PORT": text}
+    found = probe("database", env)
+
+    if "live" in ports:
+        assert found.ok, found.problem
+    else:
+        assert (code(found), exit_status([found])) == ("probe-refused", 2)
+        assert found.is_transient
+
+
 # --- Redis that no worker can use --------------------------------------------------
 
 
@@ -369,22 +385,34 @@ def test_exchanged_ports_do_not_blame_the_certificate(servers, mount):
     ]
 
 
-@pytest.mark.parametrize("version", [15, 18])
+@pytest.fixture(scope="module")
+def strangers():
+    """Servers without TLS."""
+    with PostgresServer(tls=False) as database, RedisServer(tls=False) as redis:
+        yield database, redis
+
+
+@pytest.mark.parametrize("kind", ["postgres15", "postgres18", "plain"])
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS wanted", "plain text wanted"])
 def test_exchanged_ports_without_a_gateway_do_not_either(
-    request, redis_server, mount, version
+    request, redis_server, strangers, mount, kind, tls
 ):
-    server = request.getfixturevalue(f"postgres{version}")
+    if kind == "plain":
+        database, redis = strangers
+    else:
+        database, redis = request.getfixturevalue(kind), redis_server
     swapped = {
-        **database_environment(redis_server.port, mount, "verify-full"),
-        **redis_environment(server.port, mount, ""),
+        **database_environment(redis.port, mount, "verify-full" if tls else "disable"),
+        **redis_environment(database.port, mount if tls else None, ""),
     }
-    found = probe_targets(env=swapped)
+    found = probe_targets(env=swapped, timeout=3)
 
     assert [code(one) for one in found] == [
         "probe-not-postgresql",
         "probe-not-redis",
         "probe-not-redis",
     ]
+    assert exit_status(found) == 1
 
 
 # --- connections -------------------------------------------------------------------

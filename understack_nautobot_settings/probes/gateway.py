@@ -104,7 +104,7 @@ class Server:
         """Return why the connection is closed on the ClientHello."""
         if self.closes_unasked():
             return self.closed()
-        if self.said_to(SSL_REQUEST) in (b"S", b"N"):
+        if self.is_postgresql():
             return self.not_this_server()
         return self.gateway_problem(self.tls.protocol)
 
@@ -181,6 +181,14 @@ class Server:
                 return connection.recv(1)
         except OSError:
             return b""
+
+    def is_postgresql(self) -> bool:
+        """Tell whether the question of PostgreSQL for TLS is answered."""
+        return self.said_to(SSL_REQUEST) in (b"S", b"N")
+
+    def is_plain_redis(self) -> bool:
+        """Tell whether a command of Redis is answered in plain text."""
+        return self.said_to(b"PING\r\n") in (b"+", b"-")
 
     def closes_unasked(self) -> bool:
         """Tell whether a connection is closed before the client has said anything."""

@@ -337,12 +337,8 @@ def _login_problem(
         if libpq_words.is_of_server(text):
             return _driver_problem(attempt, database, text, None)
         if isinstance(error, TimeoutError):
-            return codes.PROBE_SILENT.problem(
-                variables.DB_HOST.name,
-                f"{server.endpoint.place} accepts the connection and does not answer "
-                "the login.",
-            )
-        return server.closed() if server.is_plain else lost_problem(error, server)
+            return server.silent()
+        return server.hung_up() if server.is_plain else lost_problem(error, server)
     return _driver_problem(attempt, database, text, answer)
 
 
@@ -420,6 +416,10 @@ class PostgresqlServer(Server):
             f"{self.endpoint.place} answers, but not as PostgreSQL does.",
         )
 
+    def silent(self) -> Problem:
+        """Return why nothing is answered."""
+        return self.not_tls() if self.is_plain_redis() else super().silent()
+
     def _tls_refused(self) -> Problem:
         return codes.PROBE_TLS_REFUSED.problem(
             variables.DB_SSLMODE.name,
@@ -439,7 +439,12 @@ class PostgresqlServer(Server):
                 )
             if said == b"N":
                 return self._tls_refused()
-        if self.closes_unasked() or self.is_plain:
+        if self.is_plain:
+            host = None if endpoint.is_ip else endpoint.host
+            if self.is_postgresql() or self.chosen(host, None) is None:
+                return self.closed()
+            return self.not_tls()
+        if self.closes_unasked():
             return self.closed()
         if self._direct:
             return self.gateway_problem(ALPN)

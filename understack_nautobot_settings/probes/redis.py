@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import named_files
 from understack_nautobot_settings.probes.tls import symptom_of
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import printable
 
 PORT = 6379
 OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}
@@ -376,6 +378,8 @@ class RedisServer(Server):
         """Return why the connection is closed on our first words."""
         if not self.is_plain:
             return super().hung_up()
+        if self.is_postgresql():
+            return self.not_this_server()
         endpoint = self.endpoint
         if self.chosen(None if endpoint.is_ip else endpoint.host, None) is None:
             return self.closed()
@@ -386,7 +390,7 @@ class RedisServer(Server):
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
-        if not self.is_plain and self.said_to(b"PING\r\n") in (b"+", b"-"):
+        if not self.is_plain and self.is_plain_redis():
             return self.not_tls()
         return super().silent()
 
@@ -408,9 +412,11 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
             "Redis has none.",
         )
     if word == "NOPERM":
+        lacks = re.search(r"permissions to (.{1,80})", said)
+        what = printable(lacks[1]) if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
-            f"the ACL of {place} does not let {who} do what is needed.",
+            f"the ACL of {place} does not let {who} {what}.",
         )
     if word in _WRITES_REFUSED:
         reason, remedy = _WRITES_REFUSED[word]

@@ -322,7 +322,7 @@ def test_a_broker_is_reached_with_the_credentials_of_its_url(mount):
     def script(connection):
         data = connection.recv(65536)
         said.append(data)
-        connection.sendall(b"-NOPERM no\r\n")
+        connection.sendall(b"-NOPERM no permissions to run the 'auth' command\r\n")
 
     with ScriptedServer(script) as server:
         settings = {"CELERY_BROKER_URL": f"redis://me:p%2Fw@localhost:{server.port}/0"}
@@ -330,7 +330,8 @@ def test_a_broker_is_reached_with_the_credentials_of_its_url(mount):
 
     assert said == [b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$3\r\np/w\r\n"]
     assert attempt.problem.message == (
-        f"the ACL of localhost:{server.port} does not let user me do what is needed."
+        f"the ACL of localhost:{server.port} does not let user me run the 'auth' "
+        "command."
     )
 
 
