@@ -49,9 +49,32 @@ def mismatched(pki: Pki) -> Iterator[Situation]:
             Said(
                 "certificate-key-swapped",
                 "cert",
-                "{cert} holds the private key, and {key} the certificate.",
-                "Swap {cert_variable} and {key_variable}, or the two keys of the "
-                "secret.",
+                "{cert} holds the private key, and {key} holds the client certificate.",
+            ),
+        ),
+    )
+    yield Situation(
+        "exchanged",
+        {"tls.crt": root.cert_pem, "tls.key": leaf.cert_pem, "ca.crt": leaf.key_pem},
+        refused=(
+            Said(
+                "certificate-key-swapped",
+                "cert",
+                "{cert} holds the CA certificate, {key} holds the client certificate, "
+                "and {ca} holds the private key.",
+            ),
+        ),
+        key_mode=0o644,
+    )
+    yield Situation(
+        "ca-and-certificate-exchanged",
+        {**good, "tls.crt": root.cert_pem, "ca.crt": leaf.cert_pem},
+        refused=(
+            Said(
+                "certificate-key-swapped",
+                "cert",
+                "{cert} holds the CA certificate, and {ca} holds the client "
+                "certificate.",
             ),
         ),
     )

@@ -166,8 +166,8 @@ PEM_BYTE_ORDER_MARK = Code(
 CERTIFICATE_KEY_SWAPPED = Code(
     "certificate-key-swapped",
     ERROR,
-    "The certificate file holds the key, and the key file holds the certificate.",
-    "Swap the two paths, or the two keys of the Secret.",
+    "Files of the mount hold what belongs into another of them.",
+    "Correct the keys of the Secret, or the paths.",
 )
 CERTIFICATE_KEY_MISMATCH = Code(
     "certificate-key-mismatch",

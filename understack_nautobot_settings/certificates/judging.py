@@ -70,6 +70,9 @@ _NO_SIGNATURE = ("UNSUPPORTED_PROTOCOL", "NO_SUITABLE_SIGNATURE_ALGORITHM")
 # None: an error of a decoder, for which Python has no name.
 _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 
+# What belongs into the files of a mount.
+_LEAF, _KEY, _CA = "client certificate", "private key", "CA certificate"
+
 _DER_KEY_LABELS = (
     "PRIVATE KEY",
     "EC PRIVATE KEY",
@@ -137,7 +140,7 @@ def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
     leaf: Certificate | None = None
     if cert is not None and key is not None and mount.read(cert):
         if mount.read(key):
-            if files.use == POSTGRESQL:
+            if files.use == POSTGRESQL and _holding(mount, key) in ("", _KEY):
                 problems += _key_mode_problems(mount, key)
             leaf, refused = _pair_problems(mount, cert, key, key_password)
             problems += refused
@@ -145,7 +148,37 @@ def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
             problems += _certificate_form_problems(mount, cert)
     if ca is not None and mount.read(ca):
         problems += _trust_problems(mount, ca, leaf)
-    return problems
+    exchanged = _exchanged(mount) if problems else None
+    return [exchanged] if exchanged else problems
+
+
+def _exchanged(mount: Mount) -> Problem | None:
+    """Return which files hold what belongs into another of them, None for none."""
+    wanted = zip(mount.files.present(), (_LEAF, _KEY, _CA), strict=False)
+    held = {file: (kind, _holding(mount, file)) for file, kind in wanted}
+    away = {file: found for file, (kind, found) in held.items() if kind != found}
+    if not away or sorted(away.values()) != sorted(held[file][0] for file in away):
+        return None
+    facts = [f"{file.path} holds the {found}" for file, found in away.items()]
+    return codes.CERTIFICATE_KEY_SWAPPED.problem(
+        next(iter(away)).variable, f"{', '.join(facts[:-1])}, and {facts[-1]}."
+    )
+
+
+def _holding(mount: Mount, file: CertificateFile) -> str:
+    """Return what a file holds, empty for nothing, several things or what is broken."""
+    if mount.read(file) is None:
+        return ""
+    content = mount.content(file)
+    has_key = pem.holds(content, pem.PRIVATE_KEY)
+    if has_key == pem.holds(content, pem.CERTIFICATE):
+        return ""
+    if has_key:
+        return _KEY
+    chain = mount.certificates(file)
+    if not chain or chain[0].is_ca is None:
+        return ""
+    return _CA if chain[0].is_ca else _LEAF
 
 
 def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
@@ -308,16 +341,7 @@ def _loading_problems(
     reason = getattr(presented.error, "reason", None)
     if reason in _MISMATCHED:
         return [_mismatch(mount, cert, key)]
-    cert_content, key_content = mount.content(cert), mount.content(key)
-    if _are_swapped(cert_content, key_content):
-        return [
-            codes.CERTIFICATE_KEY_SWAPPED.problem(
-                cert.variable,
-                f"{cert.path} holds the private key, and {key.path} the certificate.",
-                f"Swap {cert.variable} and {key.variable}, or the two keys of the "
-                "secret.",
-            )
-        ]
+    key_content = mount.content(key)
     problems = _certificate_form_problems(mount, cert)
     if presented.asked or pem.is_encrypted(key_content):
         return [*problems, _locked(key, key_content, key_password)]
@@ -380,15 +404,6 @@ def _mismatch(mount: Mount, cert: CertificateFile, key: CertificateFile) -> Prob
     subject = f" ({first.subject})" if first else ""
     return codes.CERTIFICATE_KEY_MISMATCH.problem(
         key.variable, f"{key.path} is not the key of {cert.path}{subject}."
-    )
-
-
-def _are_swapped(cert: bytes, key: bytes) -> bool:
-    return (
-        pem.holds(cert, pem.PRIVATE_KEY)
-        and not pem.holds(cert, pem.CERTIFICATE)
-        and pem.holds(key, pem.CERTIFICATE)
-        and not pem.holds(key, pem.PRIVATE_KEY)
     )
 
 

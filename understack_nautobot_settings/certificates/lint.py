@@ -266,7 +266,7 @@ def _authority_warnings(
     ca = mount.files.ca
     if ca is None:
         return
-    if pem.holds(mount.content(ca), pem.PRIVATE_KEY):
+    if authorities and pem.holds(mount.content(ca), pem.PRIVATE_KEY):
         fact = f"{ca.path} holds a private key."
         yield codes.CA_HOLDS_KEY.problem(ca.variable, fact)
     usable = [one for one in authorities if one.is_ca]

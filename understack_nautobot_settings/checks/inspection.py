@@ -51,6 +51,7 @@ _REMOVE_FROM_IT = (
 
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
+_EXCHANGED = certificates_codes.CERTIFICATE_KEY_SWAPPED.id
 # What a mount decides, where there is none.
 _ABOUT_FILES = (
     environment_codes.SECRET_FILE_UNREADABLE.id,
@@ -122,6 +123,8 @@ def inspect_environment(
         ordered = _ordered(one for one in problems if one.code not in _ABOUT_FILES)
         return Inspection(ordered, [])
     certificates: list[Certificate] = []
+    # What lies in the place of another file is not looked at any further.
+    exchanged = any(one.code == _EXCHANGED for one in problems)
     for files in client_files(settings):
         warnings = inspect_certificates(
             files,
@@ -136,7 +139,8 @@ def inspect_environment(
         problems += (
             one._replace(severity=ERROR) if one.code == _NAME_MISMATCH else one
             for one in warnings
-            if not (mapped and one.code == _NAME_MISMATCH)
+            if not exchanged
+            and not (mapped and one.code == _NAME_MISMATCH)
             and not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
         certificates += describe_certificates(files, clock=clock)

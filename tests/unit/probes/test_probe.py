@@ -1418,8 +1418,8 @@ def test_an_https_server_that_does_not_answer(mount, script, code):
         ),
         (
             {"X_CA": "{ca}", "X_CLIENT_CERT": "{key}", "X_CLIENT_KEY": "{cert}"},
-            "X_CLIENT_CERT: {key} holds the private key, and {cert} the certificate. "
-            "Swap X_CLIENT_CERT and X_CLIENT_KEY, or the two keys of the secret.",
+            "X_CLIENT_CERT: {key} holds the private key, and {cert} holds the client "
+            "certificate. Correct the keys of the Secret, or the paths.",
         ),
     ],
     ids=["no CA", "no certificate", "no such CA", "no key", "no such key", "swapped"],
