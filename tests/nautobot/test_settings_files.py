@@ -33,6 +33,7 @@ from lab.servers.databases import RedisServer
 IMPORT = "from nautobot.core.settings import *\n"
 CALL = "from understack_nautobot_settings import configure\nconfigure(globals())\n"
 PROGRAM = "tests.nautobot.loading"
+PAGE = Path(__file__).parents[2].joinpath("docs/explanation/start-up.md").read_text()
 KEY = "key-0123456789" * 4
 CACHE = "CACHES['{}']['OPTIONS']['CONNECTION_POOL_KWARGS']['{}']"
 APP = """
@@ -69,6 +70,7 @@ class Case(NamedTuple):
 
     Attributes:
         body: Its lines.
+        wins: Who does with the call at the end, in words.
         end: With the call at the end, expressions and their values.
         said: The beginnings of the warnings that are then logged.
         below: With the call above the body, the beginnings of what is said.
@@ -77,6 +79,7 @@ class Case(NamedTuple):
     """
 
     body: str
+    wins: str
     end: dict[str, Any]
     said: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
@@ -88,26 +91,31 @@ TLS_BY_HAND = """
 tls = {{"ssl_cert_reqs": {0}, "ssl_ca_certs": "{{ca}}", "ssl_check_hostname": False}}
 CACHES["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"] = dict(tls)
 CELERY_BROKER_USE_SSL = dict(tls)
+CELERY_REDIS_BACKEND_USE_SSL = dict(tls)
 """
 
 CASES = {
     "valkey": Case(
         'CACHES["v"] = {"BACKEND": "django_valkey.cache.ValkeyCache", '
         '"LOCATION": "valkey://v:6379/1"}',
+        "the file",
         {"CACHES['v']['LOCATION']": "valkey://v:6379/1"},
         ("CACHES.v: this cache uses Valkey's client",),
     ),
     "debug": Case(
         'DEBUG = True\nALLOWED_HOSTS = ["*"]',
+        "the file",
         {"DEBUG": True, "ALLOWED_HOSTS": ["*"]},
     ),
     "Nautobot's EXTRA_PLUGINS": Case(
-        'EXTRA_PLUGINS = ["site_app"]',
+        'EXTRA_PLUGINS = ["site_app"]\nPLUGINS_CONFIG["site_app"] = {"a": 1}',
+        "the file",
         {"PLUGINS[-1]": "site_app"},
     ),
     "LDAP beside the variables of OIDC": Case(
         'AUTHENTICATION_BACKENDS = ["django_auth_ldap.backend.LDAPBackend", '
         '"nautobot.core.authentication.ObjectPermissionBackend"]',
+        "the file",
         {"AUTHENTICATION_BACKENDS[0]": "django_auth_ldap.backend.LDAPBackend"},
         ("AUTHENTICATION_BACKENDS: the settings file lists backends without OpenID",),
         ("AUTHENTICATION_BACKENDS: a line below the call",),
@@ -118,16 +126,22 @@ CASES = {
     ),
     "handlers of LOGGING": Case(
         'LOGGING["loggers"]["nautobot"]["handlers"] = ["normal_console"]',
+        "the file",
         {"'normal_console' in LOGGING['handlers']": True},
         below=("LOGGING: a line below the call",),
         env={"UNDERSTACK_LOG_FORMAT": "json"},
     ),
-    "LOGGING emptied": Case("LOGGING = {}", {"bool(LOGGING)": True}),
-    "logging switched off": Case("LOGGING_CONFIG = None", {"LOGGING_CONFIG": None}),
+    "LOGGING emptied": Case("LOGGING = {}", "the file", {"bool(LOGGING)": True}),
+    "logging switched off": Case(
+        "LOGGING_CONFIG = None", "the file", {"LOGGING_CONFIG": None}
+    ),
     "sessions in Django's own backend": Case(
         "from nautobot.core.settings_funcs import parse_redis_connection\n"
         'CACHES["sessions"] = {"BACKEND": "django.core.cache.backends.redis.RedisCache"'
-        ', "LOCATION": parse_redis_connection(redis_database=2)}',
+        ', "LOCATION": parse_redis_connection(redis_database=2)}\n'
+        'SESSION_ENGINE = "django.contrib.sessions.backends.cache"\n'
+        'SESSION_CACHE_ALIAS = "sessions"',
+        "the file, with TLS added",
         {
             "CACHES['sessions']['LOCATION'].partition('://')[0]": "rediss",
             "CACHES['sessions']['OPTIONS']['ssl_cert_reqs']": "required",
@@ -137,6 +151,7 @@ CASES = {
     ),
     "apps listed, left to themselves": Case(
         'PLUGINS = ["nautobot_plugin_nornir", "nautobot_golden_config"]',
+        "the file",
         {
             "PLUGINS": ["nautobot_plugin_nornir", "nautobot_golden_config"],
             "'secrets' in str(PLUGINS_CONFIG['nautobot_plugin_nornir'])": False,
@@ -144,11 +159,13 @@ CASES = {
     ),
     "one app only": Case(
         'PLUGINS = ["site_app"]',
+        "the file, with the default apps added",
         {"PLUGINS[0]": "site_app"},
         below=("PLUGINS: a line below the call",),
     ),
     "apps with their configuration": Case(
         'PLUGINS = ["site_app"]\nPLUGINS_CONFIG = {"site_app": {"a": 1}}',
+        "the file, with the default apps added",
         {"PLUGINS_CONFIG['site_app']['a']": 1},
         below=(
             "PLUGINS: a line below the call",
@@ -157,6 +174,7 @@ CASES = {
     ),
     "configuration left over": Case(
         'PLUGINS_CONFIG = {"welcome_wizard": None}',
+        "the file",
         {"PLUGINS_CONFIG['welcome_wizard']": None},
         ("PLUGINS_CONFIG: 'welcome_wizard' is configured and not loaded.",),
         ("PLUGINS_CONFIG: a line below the call",),
@@ -164,17 +182,26 @@ CASES = {
     "another Redis in the same pod": Case(
         'CACHES["local"] = {"BACKEND": "django_redis.cache.RedisCache", '
         '"LOCATION": "redis://127.0.0.2:6380/0"}',
+        "the file",
         {"CACHES['local']['LOCATION']": "redis://127.0.0.2:6380/0"},
         ("CACHES.local: its host is not 127.0.0.1",),
     ),
     "secret key of the file": Case(
         'SECRET_KEY = "from-somewhere-else-" * 4',
+        "the variable",
         {"SECRET_KEY": KEY},
         ("NAUTOBOT_SECRET_KEY: the settings file assigns another secret key",),
         ("SECRET_KEY: a line below the call",),
     ),
+    "secret key as nautobot-server init writes it": Case(
+        "import os\n"
+        'SECRET_KEY = os.getenv("NAUTOBOT_SECRET_KEY", "generated-at-init-" * 4)',
+        "the variable",
+        {"SECRET_KEY": KEY},
+    ),
     "chain verified, name not": Case(
         "import ssl" + TLS_BY_HAND.format("ssl.CERT_REQUIRED"),
+        "the file, with the client certificate added",
         {
             CACHE.format("default", "ssl_check_hostname"): False,
             CACHE.format("default", "ssl_cert_reqs"): "required",
@@ -188,6 +215,7 @@ CASES = {
     ),
     "not verified": Case(
         TLS_BY_HAND.format("None"),
+        "the library: the server is verified",
         {
             CACHE.format("default", "ssl_cert_reqs"): "required",
             "CELERY_BROKER_USE_SSL['ssl_cert_reqs']": "required",
@@ -208,6 +236,7 @@ CASES = {
         '"ENGINE": "django.db.backends.postgresql"}}\n'
         'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", '
         '"LOCATION": parse_redis_connection(redis_database=1)}}',
+        "the file, with TLS added",
         {
             "DATABASES['default']['OPTIONS']['sslmode']": "verify-full",
             CACHE.format("default", "ssl_cert_reqs"): "required",
@@ -443,6 +472,23 @@ def environment(
         "NAUTOBOT_REDIS_SSL_KEYFILE": str(mount.key),
         "UNDERSTACK_DB_CONNECT_TIMEOUT": "2",
     }
+
+
+def rows() -> list[str]:
+    """Return the table of the page: file, who wins, what is said; the same above."""
+    return [
+        f"| {name} | {case.wins} | {'; '.join(case.said) or 'nothing'} "
+        f"| {'refused' if case.refused else 'goes on'} "
+        f"| {'; '.join(case.below) or 'nothing'} |"
+        for name, case in CASES.items()
+    ]
+
+
+def test_page_has_the_table_of_all_files():
+    section = PAGE.partition("## What became of real files")[2].partition("\n## ")[0]
+
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    assert lines[1:] == rows()
 
 
 def loaded(cases: list[dict[str, Any]], env: dict[str, str]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
 from understack_nautobot_settings.fragments.redis_urls import host_of
@@ -211,13 +212,13 @@ def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
 
     Returns:
         Database and cache of the alias ``default``, the broker, then the other
-        databases and the other caches in Redis.
+        databases and the other caches in Redis or Valkey.
     """
     databases = entries(settings, "DATABASES")
     caches = {
         alias: cache
         for alias, cache in entries(settings, "CACHES").items()
-        if alias == "default" or is_redis_cache(cache)
+        if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache)
     }
     further = [
         *(
@@ -431,7 +432,7 @@ def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMo
 
 def _redis_mode(connection: str, location: Any, options: Any) -> ConnectionMode:
     urls = urls_of(location, ";" if connection == "broker" else ",")
-    secured = {"rediss", "amqps"}
+    secured = {"rediss", "valkeys", "amqps"}
     if not urls or not all(scheme_of(url) in secured for url in urls):
         return ConnectionMode(connection, "off", "none")
     if isinstance(options, Mapping) and "ssl_cert_reqs" in options:

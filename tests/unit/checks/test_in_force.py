@@ -336,6 +336,10 @@ def test_modes_name_further_databases_and_caches_by_alias():
         }
     }
     settings["CACHES"]["other"] = {**CACHE, "LOCATION": "redis://elsewhere/0"}
+    settings["CACHES"]["valkey"] = {
+        "BACKEND": "django_valkey.cache.ValkeyCache",
+        "LOCATION": "valkey://elsewhere/0",
+    }
     settings["CACHES"]["memory"] = {"BACKEND": "django.core.cache.backends.locmem"}
 
     assert [tuple(mode) for mode in connection_modes(settings)] == [
@@ -345,4 +349,5 @@ def test_modes_name_further_databases_and_caches_by_alias():
         ("database replica", "off", "none"),
         ("database reports", "server", "verify-ca"),
         ("cache other", "off", "none"),
+        ("cache valkey", "off", "none"),
     ]
