@@ -1,4 +1,4 @@
-"""The programs of the lab: ``python -m lab demo|fleet|fuzz|reference|release|wire``."""
+"""The programs of the lab: ``python -m lab breakages``, ``demo`` and others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 PROGRAMS = {
+    "breakages": "lab.breakages",
     "demo": "lab.demo",
     "fleet": "lab.fleet",
     "fuzz": "lab.fuzz",

@@ -103,6 +103,6 @@ def own_problem(text: str, place: str) -> Problem | None:
     if any(words in text for words in _OWN):
         return codes.PROBE_LIBPQ.problem(
             variables.DB_HOST.name,
-            f"libpq does not connect to {place} with these parameters.",
+            f"libpq does not connect to {place}: {text.rpartition(' failed: ')[2]}.",
         )
     return None

@@ -361,16 +361,17 @@ def _driver_problem(
         return codes.PROBE_DRIVER.problem(
             variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
         )
+    text = _without_password(text, database)
     said = libpq_words.server_words(text)
     problem = None if said else libpq_words.own_problem(text, database.place)
     if problem is not None:
-        attempt.quote(_without_password(text, database))
+        attempt.quote(text)
         return problem
     # Where neither it nor libpq said anything, this is what the server says now.
     if answer is not None and answer.sqlstate and (answer.message in said or not said):
         attempt.quote(answer.message)
         return refusal_problem(answer, database)
-    attempt.quote(_without_password(said or text, database))
+    attempt.quote(said or text)
     sqlstate = sqlstate_of(said)
     if sqlstate and (answer is None or answer.wants_password):
         return refusal_problem(StartUpAnswer(sqlstate, said), database)

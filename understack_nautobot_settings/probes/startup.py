@@ -223,7 +223,10 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     if sqlstate in NOT_YET:
         kind, fact = codes.PROBE_DB_STARTING, "is starting, stopping or recovering"
     elif sqlstate[:2] == TOO_MANY[:2]:
-        kind, fact = codes.PROBE_DB_FULL, f"has no connection left for the user {user}"
+        kind, fact = (
+            codes.PROBE_DB_FULL,
+            f"has no connection left for {user} or {database.name}",
+        )
     return kind.problem(variables.DB_HOST.name, f"PostgreSQL at {place} {fact}.")
 
 
