@@ -7,6 +7,9 @@ the library, and a default comes last. The exceptions are those of `file-overrul
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
@@ -19,6 +22,8 @@ from tests.examples import examples
 from understack_nautobot_settings.configuration import FRAGMENTS
 from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.fragments.connections import NAUTOBOTS_RESULT_BACKEND
+from understack_nautobot_settings.fragments.plugins import DEFAULTS
+from understack_nautobot_settings.fragments.plugins import plugin_settings
 from understack_nautobot_settings.problems import Problem
 
 KEY = "key-0123456789" * 4
@@ -60,6 +65,21 @@ MOUNT = "/etc/nautobot/mtls/"
 RULES = [
     Rule("UNDERSTACK_PARTITION", "UNDERSTACK_PARTITION", NAMES, {}, ""),
     Rule("UNDERSTACK_SITE", "UNDERSTACK_SITE", NAMES, {}, ""),
+    Rule(
+        "SECRET_KEY",
+        "NAUTOBOT_SECRET_KEY",
+        st.from_regex(r"[a-z]{5}-[0-9]{50}", fullmatch=True),
+        {},
+        KEY,
+    ),
+    Rule(
+        f"{OPTIONS}sslmode",
+        "NAUTOBOT_DB_SSLMODE",
+        st.sampled_from(["verify-full", "verify-ca"]),
+        {},
+        None,
+    ),
+    Rule(f"{OPTIONS}tcp_user_timeout", "", NUMBERS, WAN, 30000),
     Rule(f"{OPTIONS}sslcert", "NAUTOBOT_DB_SSLCERT", PATHS, TLS, f"{MOUNT}tls.crt"),
     Rule(f"{OPTIONS}sslkey", "NAUTOBOT_DB_SSLKEY", PATHS, TLS, f"{MOUNT}tls.key"),
     Rule(
@@ -171,8 +191,8 @@ def at(settings: dict[str, Any], path: str) -> Any:
     """Return the value at a place."""
     value: Any = settings
     for name in path.split("."):
-        value = value[name]
-    return value
+        value = value.get(name, {})
+    return None if value == {} else value
 
 
 def text(value: Any) -> str:
@@ -214,6 +234,171 @@ def test_variable_wins_over_the_file_and_the_file_over_the_default(rule, data):
     found = evaluate(settings, env, check_files=lambda files: [], libpq=lambda: 170005)
 
     assert at(found.settings, rule.setting) == expected
+
+
+EVERYTHING = {**TLS, **WAN, **HARD, **OIDC, "UNDERSTACK_APP": "on"}
+# A variable of EVERYTHING decides these.
+BY_VARIABLE = {
+    ("DATABASES", "default", "OPTIONS", "sslmode"),
+    ("SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",),
+    ("SOCIAL_AUTH_OIDC_SECRET",),
+}
+# The file alone cannot make these less safe; one warning names each.
+EXCEPTIONS = {
+    "SESSION_COOKIE_SECURE",
+    "SESSION_COOKIE_HTTPONLY",
+    "CSRF_COOKIE_SECURE",
+    "SECURE_CONTENT_TYPE_NOSNIFF",
+}
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where each value stands that is no dict."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, (*path, name))
+    else:
+        yield path
+
+
+def another(value: Any) -> Any:
+    """Return another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    return value + ([*"x"] if isinstance(value, list) else type(value)("1"))
+
+
+def decided_by_default() -> dict[tuple[Any, ...], Any]:
+    """Return every default of every fragment, by where it stands."""
+    settings = evaluate(
+        base(), EVERYTHING, check_files=lambda files: [], libpq=lambda: 170005
+    ).settings
+    return {
+        path: value
+        for path in leaves(settings)
+        if path not in BY_VARIABLE and path not in set(leaves(base()))
+        for value in [within(settings, path)]
+        if value != {}
+    }
+
+
+def within(settings: Any, path: tuple[Any, ...]) -> Any:
+    """Return the value at a place."""
+    for name in path:
+        settings = settings[name]
+    return settings
+
+
+BY_DEFAULT = decided_by_default()
+
+
+@given(says=st.sets(st.sampled_from(sorted(BY_DEFAULT, key=str))))
+def test_file_wins_over_any_default_of_any_fragment_and_exceptions_are_warned_of(says):
+    settings = base()
+    for path in says:
+        value = another(BY_DEFAULT[path])
+        for name in reversed(path):
+            value = {name: value}
+        settings = merged(settings, value)
+
+    found = evaluate(
+        settings, EVERYTHING, check_files=lambda files: [], libpq=lambda: 170005
+    )
+
+    result = {**settings, **found.settings}
+    kept = {path for path in says if within(result, path) == within(settings, path)}
+    overruled = {name for (name,) in says - kept}
+    assert overruled == EXCEPTIONS & {path[0] for path in says}
+    warned = [one.variable for one in found.problems if one.code == "file-overruled"]
+    assert sorted(warned) == sorted(overruled)
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "start-up.md"
+
+
+@pytest.mark.parametrize(
+    ("said", "env", "variable", "used"),
+    [
+        (
+            nested(f"{POOL}ssl_cert_reqs", None),
+            TLS,
+            "NAUTOBOT_REDIS_SSL_CERT_REQS",
+            (f"{POOL}ssl_cert_reqs", "required"),
+        ),
+        *(
+            ({name: False}, HARD, "UNDERSTACK_HARDENING", (name, True))
+            for name in sorted(EXCEPTIONS)
+        ),
+        (
+            {"SECRET_KEY": "other-0123" * 6},
+            {"NAUTOBOT_SECRET_KEY": KEY},
+            "NAUTOBOT_SECRET_KEY",
+            ("SECRET_KEY", KEY),
+        ),
+    ],
+    ids=["ssl_cert_reqs", *sorted(EXCEPTIONS), "SECRET_KEY"],
+)
+def test_exception_is_one_warning_and_on_the_page_with_its_variable(
+    said, env, variable, used
+):
+    found = evaluate(merged(base(), said), env, check_files=lambda files: [])
+
+    (warning,) = [one for one in found.problems if one.code == "file-overruled"]
+    assert at(found.settings, used[0]) == used[1]
+    assert variable in str(warning)
+    page = PAGE.read_text(encoding="utf-8")
+    table = page.partition("How to get what the file wants")[2].partition("\n\n")[0]
+    assert variable in table
+
+
+PLUGINS = [*DEFAULTS, "mine"]
+CONFIGURATION = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["nornir_settings", "runner", "options", "enable_backup"]),
+        inner,
+        max_size=3,
+    ),
+    max_leaves=5,
+)
+CONFIGURATIONS = st.dictionaries(
+    st.sampled_from(PLUGINS),
+    st.dictionaries(
+        st.sampled_from(["nornir_settings", "enable_backup", "own"]), CONFIGURATION
+    ),
+)
+
+
+@given(
+    listed=st.lists(st.sampled_from(PLUGINS), unique=True),
+    extra=st.lists(st.sampled_from([*PLUGINS, "more"]), unique=True),
+    defaults=st.sampled_from(["on", "off"]),
+    says=CONFIGURATIONS,
+    sets=CONFIGURATIONS,
+)
+def test_plugins_are_added_and_configuration_wins_value_by_value(
+    listed, extra, defaults, says, sets
+):
+    env = {
+        "UNDERSTACK_DEFAULT_PLUGINS": defaults,
+        "NAUTOBOT_EXTRA_PLUGINS": ",".join(extra),
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": json.dumps(sets),
+    }
+    found: list[Problem] = []
+
+    result = plugin_settings(
+        {"PLUGINS": listed, "PLUGINS_CONFIG": says},
+        env,
+        problems=found,
+        find=lambda name: True,
+    )
+
+    wanted = [*(DEFAULTS if defaults == "on" else ()), *extra]
+    added = [name for name in dict.fromkeys(wanted) if name not in listed]
+    ours = {name: DEFAULTS[name] for name in added if name in DEFAULTS}
+    assert result["PLUGINS"] == [*listed, *added]
+    assert result["PLUGINS_CONFIG"] == merged(merged(ours, says), sets)
+    assert {one.code for one in found} <= {"plugin-config-unused"}
 
 
 ANY = st.recursive(
