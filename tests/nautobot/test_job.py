@@ -86,6 +86,8 @@ def test_worker_and_web_say_at_start_how_they_are_set(site):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/login/") as page:
             assert page.status == 200
         lines = {startup_line(web), startup_line(site.worker)}
+        logs = (web.output, site.worker.output)
+    assert [log.count("PostgreSQL sslmode=") for log in logs] == [1, 1]
     assert len(lines) == 1
     (line,) = lines
     names = ", ".join(PLUGINS)

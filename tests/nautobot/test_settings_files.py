@@ -10,9 +10,7 @@ and Redis over mutual TLS, as both say, and the start-up line says the same.
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -24,45 +22,14 @@ from typing import NamedTuple
 
 import pytest
 
-from lab.certificates import Authority
-from lab.certificates import write_mount
-from lab.processes import free_port
-from lab.servers.databases import PostgresServer
-from lab.servers.databases import RedisServer
+from tests.nautobot.conftest import CALL
+from tests.nautobot.conftest import IMPORT
+from tests.nautobot.conftest import KEY
+from tests.nautobot.conftest import Servers
 
-IMPORT = "from nautobot.core.settings import *\n"
-CALL = "from understack_nautobot_settings import configure\nconfigure(globals())\n"
 PROGRAM = "tests.nautobot.loading"
 PAGE = Path(__file__).parents[2].joinpath("docs/explanation/start-up.md").read_text()
-KEY = "key-0123456789" * 4
 CACHE = "CACHES['{}']['OPTIONS']['CONNECTION_POOL_KWARGS']['{}']"
-APP = """
-from nautobot.apps import NautobotAppConfig
-
-class Config(NautobotAppConfig):
-    name = "site_app"
-    verbose_name = "Site app"
-    version = "1.0"
-    base_url = "site-app"
-
-config = Config
-"""
-
-
-LOGS = """
-from logging.config import dictConfig
-
-from django.conf import settings
-
-class Router:
-    def db_for_read(self, model, **hints):
-        return "job_logs"
-
-
-def configure(logging):
-    settings.DATABASES["default"]["OPTIONS"].clear()
-    dictConfig(logging)
-"""
 
 
 class Case(NamedTuple):
@@ -410,70 +377,6 @@ def recorder() -> Iterator[Recorder]:
     server.close()
 
 
-class Servers(NamedTuple):
-    """What the files connect to."""
-
-    authority: Authority
-    postgres: PostgresServer
-    redis: RedisServer
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    """A PostgreSQL that asks for no TLS, and a Redis with a plain port beside its own.
-
-    Whoever comes without TLS is let in, and seen.
-    """
-    authority = Authority()
-    with (
-        PostgresServer(authority=authority, hba=["host all all all trust"]) as postgres,
-        RedisServer(
-            authority=authority,
-            password="c4n4ry",
-            settings=[f"port {free_port()}"],
-        ) as redis,
-    ):
-        yield Servers(authority, postgres, redis)
-
-
-@pytest.fixture(scope="module")
-def environment(
-    tmp_path_factory: pytest.TempPathFactory, servers: Servers
-) -> dict[str, str]:
-    """Mutual TLS to database and Redis."""
-    directory = tmp_path_factory.mktemp("files")
-    authority = servers.authority
-    mount = write_mount(directory / "mtls", authority.client(), authority.ca_pem)
-    app = directory / "apps" / "site_app"
-    app.mkdir(parents=True)
-    (app / "__init__.py").write_text(APP)
-    (app / "logs.py").write_text(LOGS)
-    repository = str(Path(__file__).parents[2])
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join([repository, str(app.parent)]),
-        "NAUTOBOT_ROOT": str(directory / "root"),
-        "NAUTOBOT_SECRET_KEY": KEY,
-        "NAUTOBOT_DB_HOST": "127.0.0.1",
-        "NAUTOBOT_DB_NAME": "app",
-        "NAUTOBOT_DB_PORT": str(servers.postgres.port),
-        "NAUTOBOT_DB_USER": "app",
-        "NAUTOBOT_DB_PASSWORD": "c4n4ry",
-        "NAUTOBOT_DB_SSLMODE": "verify-full",
-        "NAUTOBOT_DB_SSLCERT": str(mount.certificate),
-        "NAUTOBOT_DB_SSLKEY": str(mount.key),
-        "NAUTOBOT_DB_SSLROOTCERT": str(mount.ca),
-        "NAUTOBOT_REDIS_HOST": "127.0.0.1",
-        "NAUTOBOT_REDIS_PORT": str(servers.redis.port),
-        "NAUTOBOT_REDIS_PASSWORD": "c4n4ry",
-        "NAUTOBOT_REDIS_SSL": "false",
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": str(mount.ca),
-        "NAUTOBOT_REDIS_SSL_CERTFILE": str(mount.certificate),
-        "NAUTOBOT_REDIS_SSL_KEYFILE": str(mount.key),
-        "UNDERSTACK_DB_CONNECT_TIMEOUT": "2",
-    }
-
-
 def rows() -> list[str]:
     """Return the table of the page: file, who wins, what is said; the same above."""
     return [
@@ -654,67 +557,3 @@ def test_plain_server_that_the_files_name_receives_nothing(undone, recorder):
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
     assert recorder.received == [b"it does listen"]
-
-
-WORKERS = 2
-UWSGI = """
-import sys
-import pyuwsgi
-
-pyuwsgi.run([
-    "--master", "--processes", "2", "--need-app", "--http-socket", "127.0.0.1:0",
-    "--module", "nautobot.core.wsgi", *sys.argv[1:],
-])
-"""
-
-
-def under_uwsgi(
-    lines: str, env: dict[str, str], path: Path, *options: str, processes: int = 1
-) -> str:
-    """Return the log of uWSGI, which is ended when each process loaded the file."""
-    path.write_text(IMPORT + CALL + lines)
-    with subprocess.Popen(
-        [sys.executable, "-c", UWSGI, *options],
-        env={**env, "NAUTOBOT_CONFIG": str(path), "NAUTOBOT_DB_PORT": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as server:
-        assert server.stdout is not None
-        log = ""
-        for line in server.stdout:
-            log += line
-            started = log.count("spawned uWSGI worker ") >= WORKERS
-            loaded = log.count("WSGI app 0 ") >= processes
-            if (started and loaded) or "no app loaded" in line:
-                # A master that has just forked does not hear a gentler signal.
-                os.killpg(server.pid, signal.SIGKILL)
-    return log
-
-
-@pytest.mark.parametrize(
-    ("options", "processes"),
-    [((), 1), (("--lazy-apps",), 2)],
-    ids=["loaded before the fork", "loaded by each process"],
-)
-def test_process_of_the_web_server_that_loads_the_file_says_so_once(
-    options, processes, environment, tmp_path
-):
-    path = tmp_path / "config.py"
-    log = under_uwsgi("", environment, path, *options, processes=processes)
-
-    assert log.count("PostgreSQL sslmode=verify-full") == processes
-
-
-@pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["fork", "lazy"])
-def test_web_server_is_not_started_without_the_tls_that_was_decided(
-    options, environment, tmp_path
-):
-    lines = "LOGGING_CONFIG = None\nCELERY_BROKER_USE_SSL = None\n"
-
-    log = under_uwsgi(lines, environment, tmp_path / "config.py", *options)
-
-    assert "[tls-not-in-force]" in log
-    assert "PostgreSQL sslmode" not in log
-    assert "no app loaded" in log
