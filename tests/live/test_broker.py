@@ -119,6 +119,28 @@ def test_reply_that_does_not_come_ends_the_wait_for_a_message(server, mount):
             server.resume()
 
 
+def test_event_after_the_end_of_another_channel_takes_a_new_connection(server, mount):
+    """The other one was lost, so that this one may be lost as well."""
+    events = kombu.Exchange("celeryev", type="fanout")
+
+    def publisher(producer):
+        """Publish an event, and return which connection Redis saw it on."""
+        producer.publish("event", serializer="json")
+        with server.admin() as admin:
+            return [one["id"] for one in admin.client_list() if one["cmd"] == "publish"]
+
+    with broker(settings(server.port, mount)) as connection:
+        producer = connection.Producer(exchange=events)
+        with broker(settings(server.port, mount)) as other:
+            other.default_channel.client.ping()
+            first = publisher(producer)
+            again = publisher(producer)
+        after = publisher(producer)
+
+    assert len(first) == len(after) == 1
+    assert first == again != after
+
+
 def test_messages_of_a_closed_channel_go_back_at_once(server, mount):
     with broker(settings(server.port, mount)) as connection:
         publish(connection, "one")

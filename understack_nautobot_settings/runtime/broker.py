@@ -6,7 +6,9 @@ classes, bounds how long an answer is waited for, and closes what it opened.
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from typing import ClassVar
 
 from kombu.exceptions import OperationalError
 from kombu.transport import redis as kombu_redis
@@ -29,6 +31,9 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     connection_class_ssl = TlsConnection
     protocol: int | None = None
     client_info: bool = True
+    last_end: ClassVar[float] = 0.0
+    """When a channel of this process was last closed, by `time.monotonic`."""
+    _last_event: float = 0.0
 
     from_transport_options = (
         *kombu_redis.Channel.from_transport_options,
@@ -41,6 +46,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
         It may hold a message, but a silent server would hold up the end of a worker.
         """
+        Channel.last_end = time.monotonic()
         if self._in_poll:
             self._in_poll.socket_timeout = self.socket_connect_timeout
         try:
@@ -65,6 +71,17 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             if isinstance(connection, TcpConnection) and connection.overdue():
                 connection.disconnect()
                 raise NoReply("Redis does not answer any more; connecting anew.")
+
+    def _put_fanout(self, *arguments: Any, **options: Any) -> None:
+        """Publish an event, on a new connection if another channel has been closed.
+
+        A worker that lost its connection says goodbye on a second one, which is often
+        lost as well: it would wait for a reply before it connects anew.
+        """
+        if self._last_event < Channel.last_end:
+            self.pool.disconnect(inuse_connections=False)
+        super()._put_fanout(*arguments, **options)
+        self._last_event = time.monotonic()
 
     def _put(self, queue: str, message: Any, **options: Any) -> None:
         try:
