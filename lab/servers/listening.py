@@ -54,7 +54,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         self.server_bind()
         self.server_activate()
         self.port = self.server_address[1]
-        self._loop = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self._loop = threading.Thread(target=self.serve_forever, args=(0.005,))
         self._loop.start()
         return self
 

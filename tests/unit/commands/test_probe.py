@@ -1,5 +1,11 @@
 import pytest
 
+from lab.servers.scripted import ScriptedServer
+from tests.unit.probes.attempts import PASSWORD
+from tests.unit.probes.attempts import environment
+from tests.unit.probes.attempts import good_redis
+from tests.unit.probes.attempts import secured
+from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.commands.probe import probes_text
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.probes.attempt import Stage
@@ -37,3 +43,94 @@ def test_failed_stage_does_not_repeat_the_problem(terminal, text):
     found = probes_text([Probe("cache", False, (stage,), problem)], terminal)
 
     assert [line.rstrip() for line in found.splitlines()] == text.splitlines()
+
+
+class Output:
+    encoding = "utf-8"
+
+    def __init__(self, tty=False):
+        self.text = ""
+        self._tty = tty
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return self._tty
+
+
+def command(*words, env=None, tty=False):
+    stdout, stderr = Output(tty), Output(tty)
+    status = main(list(words), env or {}, stdout=stdout, stderr=stderr)
+    return status, stdout.text, stderr.text
+
+
+@pytest.mark.parametrize("tty", [False, True], ids=["pipe", "terminal"])
+def test_the_command_says_where_it_ends(mount, tty):
+    with ScriptedServer(secured(good_redis())) as server:
+        env = environment(mount, redis_port=server.port, NO_COLOR="1", COLUMNS="80")
+        status, out, err = command("probe", "cache", "database", env=env, tty=tty)
+
+    assert (status, err) == (2, "")
+    assert "probe-refused" in out
+    assert PASSWORD not in out
+    assert ("1 of 2 targets ok" in out) != tty
+    assert max(map(len, out.splitlines())) <= 80 or not tty
+
+
+def test_the_command_prints_json(mount):
+    import json
+
+    status, out, _ = command("probe", "--json", "cache", env=environment(mount))
+
+    assert status == 2
+    assert json.loads(out)["targets"][0]["problem"]["code"] == "probe-refused"
+
+
+def test_a_wrong_target_is_wrong_usage():
+    status, out, err = command("probe", "everything")
+
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        "understack-nautobot-settings probe: unknown target 'everything'. Use one of: "
+    )
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "9999999999"])
+def test_seconds_are_a_number(seconds):
+    status, _, err = command("probe", f"--timeout={seconds}")
+
+    assert status == 2
+    assert "is not a number of seconds" in err
+
+
+def test_waiting_ends_when_everything_is_up(mount):
+    with ScriptedServer(secured(good_redis())) as server:
+        env = environment(mount, redis_port=server.port)
+        status, out, err = command("wait", "cache", "broker", "--timeout", "5", env=env)
+
+    assert status == 0
+    assert "2 of 2 targets ok" in out
+    assert [line.split("  ")[-1] for line in err.splitlines()] == [
+        "cache: up",
+        "broker: up",
+    ]
+
+
+def test_waiting_ends_when_time_is_up(mount):
+    env = environment(mount)
+    status, _, err = command("wait", "cache", "--timeout", "0.5", env=env)
+
+    assert status == 2
+    assert "understack-nautobot-settings wait: gave up after " in err
+
+
+def test_waiting_ends_where_it_is_no_use(mount):
+    env = environment(mount, NAUTOBOT_REDIS_SSL_CERT_REQS="perhaps")
+    status, _, err = command("wait", "cache", env=env, tty=True)
+
+    assert status == 1
+    assert "s: this error does not go away by itself\n" in err.replace("\r\n", "\n")

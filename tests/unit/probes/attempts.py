@@ -1,0 +1,186 @@
+"""Attempts at servers that say what a test tells them to."""
+
+import contextlib
+import socket
+
+from lab.certificates import Authority
+from lab.servers.listening import tls_context
+from lab.servers.scripted import over_tls
+from lab.servers.scripted import redis_saying
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.driver_session import DriverError
+from understack_nautobot_settings.probes.driver_session import Session
+from understack_nautobot_settings.probes.network import Network
+
+CA = Authority()
+
+
+PASSWORD = "canary-of-the-password"
+
+
+SERIAL = "7"
+
+
+REVOKED = CA.client()
+
+
+class Names(Network):
+    """Every name leads to this machine, as an IPv4 address."""
+
+    def resolve(self, host, port):
+        return [(socket.AF_INET, ("127.0.0.1", port))]
+
+
+ROW = ("app", "18.4", "TLSv1.3", "TLS_AES_256_GCM_SHA384", "/CN=app", SERIAL)
+
+
+def answering(*row):
+    """A driver that is let in and gets this row."""
+
+    def driver(parameters, statement, seconds, *, libpq_since=0):
+        assert "pg_stat_ssl" in statement
+        return Session("a driver, libpq 17.5", "127.0.0.1:5432", row)
+
+    return driver
+
+
+def failing(error):
+    """A driver that fails."""
+
+    def driver(parameters, statement, seconds, *, libpq_since=0):
+        raise error
+
+    return driver
+
+
+accepting = answering(*ROW)
+
+
+refusing = failing(DriverError("one text for many causes"))
+
+
+def walk(probing, *arguments, seconds=5.0, **options):
+    """Walk one attempt, and return it with its problem."""
+    attempt = Attempt("target", seconds)
+    with contextlib.suppress(Failed):
+        probing(attempt, *arguments, **options)
+    return attempt
+
+
+def outcome(attempt):
+    """Return the stages by their names, and the code of the problem."""
+    stages = [stage.stage for stage in attempt.stages]
+    passed = [stage.ok for stage in attempt.stages]
+    assert passed == [True] * (len(passed) - 1) + [attempt.problem is None]
+    return stages, attempt.problem and attempt.problem.code
+
+
+def database(port, mount, host="localhost", mode="verify-full", **options):
+    certificates = {}
+    if mode in ("verify-full", "verify-ca"):
+        certificates = {
+            "sslcert": mount.certificate,
+            "sslkey": mount.key,
+            "sslrootcert": mount.ca,
+        }
+    parameters = {"sslmode": mode} if mode else {}
+    return {
+        "DATABASES": {
+            "default": {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "app",
+                "USER": "app",
+                "PASSWORD": PASSWORD,
+                "HOST": host,
+                "PORT": str(port),
+                "OPTIONS": {**parameters, **certificates, **options},
+            }
+        }
+    }
+
+
+def cache(port, mount, host="localhost", scheme="rediss", **pool):
+    tls = {}
+    if scheme == "rediss":
+        tls = {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_ca_certs": mount.ca,
+            "ssl_certfile": mount.certificate,
+            "ssl_keyfile": mount.key,
+        }
+    pool = {"password": PASSWORD, **tls, **pool}
+    return {
+        "CACHES": {
+            "default": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": f"{scheme}://{host}:{port}/1",
+                "OPTIONS": {"CONNECTION_POOL_KWARGS": pool},
+            }
+        }
+    }
+
+
+def good_redis(**answers):
+    return redis_saying(ping=b"+PONG\r\n", acl=b"$7\r\ndefault\r\n", **answers)
+
+
+def server_context(server=None, **options):
+    return tls_context(
+        server or CA.server(),
+        clients=CA.ca_pem,
+        revoked=CA.revocation_list(REVOKED),
+        **options,
+    )
+
+
+def secured(script, server=None, **options):
+    return over_tls(server_context(server, **options), script)
+
+
+ALL_STAGES = ["dns", "tcp", "tls", "identity", "login", "query"]
+
+
+class Failing(Network):
+    def __init__(self, error, resolve=False):
+        self._error = error
+        self._resolve = resolve
+
+    def resolve(self, host, port):
+        if self._resolve:
+            raise self._error
+        return [(socket.AF_INET, ("10.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
+
+    def connect(self, address, seconds):
+        raise self._error
+
+
+OTHER = Authority("another-ca")
+
+
+LIBPQ = 'connection to server at "localhost" (127.0.0.1), port 5432 failed: '
+
+
+def https_saying(answer):
+    def script(connection):
+        if connection.recv(65536):
+            connection.sendall(answer)
+
+    return script
+
+
+def environment(mount, db_port=1, redis_port=1, **more):
+    return {
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
+        "NAUTOBOT_DB_HOST": "127.0.0.1",
+        "NAUTOBOT_DB_PORT": str(db_port),
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_REDIS_HOST": "127.0.0.1",
+        "NAUTOBOT_REDIS_PORT": str(redis_port),
+        "NAUTOBOT_REDIS_PASSWORD": PASSWORD,
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
+        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
+        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **more,
+    }

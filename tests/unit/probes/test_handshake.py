@@ -1,0 +1,168 @@
+import pytest
+
+from lab.certificates import write_mount
+from lab.servers.listening import tls_context
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import after_ssl_request
+from lab.servers.scripted import authentication
+from lab.servers.scripted import over_tls
+from lab.servers.scripted import postgres_saying
+from lab.servers.scripted import silence
+from lab.servers.scripted import without_alert
+from tests.unit.probes.attempts import ALL_STAGES
+from tests.unit.probes.attempts import CA
+from tests.unit.probes.attempts import OTHER
+from tests.unit.probes.attempts import REVOKED
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import cache
+from tests.unit.probes.attempts import database
+from tests.unit.probes.attempts import good_redis
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import refusing
+from tests.unit.probes.attempts import secured
+from tests.unit.probes.attempts import server_context
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.redis import probe_cache
+
+
+@pytest.mark.parametrize(
+    ("client", "code", "words"),
+    [
+        (
+            OTHER.client(),
+            "probe-client-ca",
+            "does not trust the CA of the client certificate "
+            "(CN=app, issued by CN=another-ca).",
+        ),
+        (CA.expired(), "probe-client-expired", "it expired on"),
+        (CA.not_yet_valid(), "certificate-not-yet-valid", "it is not valid before"),
+        (
+            CA.client(usages=("server auth",)),
+            "probe-client-refused",
+            "alert unsupported certificate.",
+        ),
+        (
+            REVOKED,
+            "probe-client-refused",
+            "alert certificate revoked. It is in the server's revocation list (CRL). "
+            "Issue a new certificate.",
+        ),
+    ],
+    ids=["foreign", "expired", "early", "server only", "revoked"],
+)
+@pytest.mark.parametrize("kind", ["database", "cache"])
+def test_a_client_that_the_server_refuses(tmp_path, kind, client, code, words):
+    mount = write_mount(tmp_path, client, CA.ca_pem)
+    if kind == "database":
+        script = after_ssl_request(secured(postgres_saying(authentication(0))))
+    else:
+        script = secured(good_redis())
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            attempt = walk(
+                probe_database, database(server.port, mount), Names(), driver=refusing
+            )
+        else:
+            attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    stages, found = outcome(attempt)
+    assert (stages[-1], found) == ("login", code)
+    assert words in str(attempt.problem)
+
+
+def test_a_server_that_wants_a_certificate_says_so(mount):
+    with ScriptedServer(secured(good_redis())) as server:
+        settings = cache(server.port, mount, ssl_certfile=None, ssl_keyfile=None)
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt)[1] == "probe-client-certificate-required"
+
+
+@pytest.mark.parametrize(
+    ("client", "code", "words"),
+    [
+        (OTHER.client(), "probe-client-refused", "; it probably does not trust that"),
+        (CA.expired(), "probe-client-expired", ", which expired on 20"),
+        (CA.not_yet_valid(), "certificate-not-yet-valid", ", which is not valid befor"),
+        (
+            CA.client(usages=("server auth",)),
+            "probe-client-refused",
+            ", which is not for clients.",
+        ),
+    ],
+    ids=["foreign", "expired", "early", "server only"],
+)
+@pytest.mark.parametrize("kind", ["database", "cache"])
+def test_server_that_closes_on_the_certificate_gets_the_honest_fallback(
+    tmp_path, kind, client, code, words
+):
+    """The alert got lost on the way, as through a gateway."""
+    mount = write_mount(tmp_path, client, CA.ca_pem)
+    script = without_alert(server_context())
+    if kind == "database":
+        script = after_ssl_request(script)
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            attempt = walk(
+                probe_database, database(server.port, mount), Names(), driver=refusing
+            )
+        else:
+            attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert outcome(attempt) == (ALL_STAGES[:5], code)
+    issuer = client.certificate.issuer.rfc4514_string()
+    assert attempt.problem.message.startswith(
+        f"localhost:{server.port} closed the connection after it received the client "
+        f"certificate (CN=app, issued by {issuer}){words}"
+    )
+    assert server.connections <= 6
+
+
+def test_server_that_closes_after_the_handshake_does_not_blame_the_certificate(mount):
+    context = tls_context(CA.server(), clients=CA.ca_pem)
+
+    def script(connection):
+        context.wrap_socket(connection, server_side=True).close()
+
+    with ScriptedServer(script) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert outcome(attempt)[1] == "probe-closed"
+    assert attempt.problem.message == (
+        f"localhost:{server.port} accepts the connection and closes it after the TLS "
+        "handshake."
+    )
+
+
+def test_a_server_that_hangs_up_later_is_not(mount):
+    def script(connection):
+        connection.recv(100)
+
+    with ScriptedServer(secured(script)) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=8)
+
+    assert outcome(attempt)[1] == "probe-closed"
+
+
+def test_without_a_client_certificate_its_refusal_is_no_explanation(mount):
+    context = tls_context(CA.server())
+
+    def script(connection):
+        context.wrap_socket(connection, server_side=True).close()
+
+    with ScriptedServer(script) as server:
+        settings = cache(server.port, mount, ssl_certfile=None, ssl_keyfile=None)
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt)[1] == "probe-closed"
+
+
+def test_a_handshake_that_fails_for_another_reason(mount):
+    context = tls_context(CA.server(), clients=CA.ca_pem)
+    context.maximum_version = context.minimum_version = 0x0303
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    with ScriptedServer(over_tls(context, silence)) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-tls-handshake")

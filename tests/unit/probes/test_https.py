@@ -1,0 +1,142 @@
+import pytest
+
+from lab.servers.listening import tls_context
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import goodbye
+from lab.servers.scripted import over_tls
+from lab.servers.scripted import silence
+from tests.unit.probes.attempts import CA
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import https_saying
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import secured
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.https import probe_https
+from understack_nautobot_settings.probes.targets import probe_targets
+from understack_nautobot_settings.probes.targets import probes_as_json
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "detail"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", None, "GET /api/health: 200"),
+        (b"HTTP/1.1 403 No\r\n\r\n", "probe-http-status", "GET /api/health: 403"),
+        (
+            b"HTTP/1.1 503 Later\r\n\r\n",
+            "probe-http-unavailable",
+            "GET /api/health: 503",
+        ),
+        (b"SSH-2.0-x\r\n", "probe-http-status", "GET /api/health: no HTTP"),
+    ],
+)
+def test_an_https_server_is_asked_with_the_certificate_of_any_prefix(
+    mount, said, code, detail
+):
+    env = {
+        "NOETL_TLS_CLIENT_CERT": mount.certificate,
+        "NOETL_TLS_CLIENT_KEY": mount.key,
+        "NOETL_TLS_CA": mount.ca,
+    }
+    with ScriptedServer(secured(https_saying(said))) as server:
+        url = f"https://localhost:{server.port}/api/health?x=1"
+        attempt = walk(probe_https, url, env, Names(), prefix="NOETL_TLS_")
+
+    assert outcome(attempt) == (["dns", "tcp", "tls", "identity", "query"], code)
+    assert attempt.stages[-1].detail == detail
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (silence, "probe-silent"),
+        (over_tls(tls_context(CA.server()), silence), "probe-silent"),
+        (over_tls(tls_context(CA.server()), goodbye), "probe-closed"),
+        (secured(silence), "probe-client-certificate-required"),
+        (lambda connection: None, "probe-closed"),
+        (https_saying(b"HTTP/1.1 400\r\n\r\n"), "probe-not-tls"),
+    ],
+    ids=["silent", "silent in TLS", "closes", "certificate", "hangs up", "plain"],
+)
+def test_an_https_server_that_does_not_answer(mount, script, code):
+    env = {"X_CA": mount.ca}
+    with ScriptedServer(script) as server:
+        url = f"https://localhost:{server.port}"
+        seconds = 0.5 if code == "probe-silent" else 8
+        attempt = walk(probe_https, url, env, Names(), prefix="X_", seconds=seconds)
+
+    assert outcome(attempt)[1] == code
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        (
+            {},
+            "X_CA: no CA in the system store issued the certificate of {place} "
+            "(CN=localhost). It was issued by CN=understack-mtls-ca. Put the CA that "
+            "signed the certificate of the server into a file, and set X_CA, or find "
+            "out who answers there.",
+        ),
+        (
+            {"X_CA": "{ca}"},
+            "X_CLIENT_CERT: {place} requires a client certificate, and none is "
+            "configured. Set X_CLIENT_CERT, and the variable of its key.",
+        ),
+        (
+            {"X_CA": "/nowhere/ca.crt"},
+            "X_CA: /nowhere/ca.crt for the server cannot be loaded: no such file or "
+            "directory. Mount it, or correct the path.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{ca}"},
+            "X_CLIENT_KEY: it is unset, and {ca} holds no private key. Set it to the "
+            "path of the key.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{ca}", "X_CLIENT_KEY": "/nowhere/key"},
+            "X_CLIENT_KEY: /nowhere/key for the server cannot be loaded: no such file "
+            "or directory. Mount it, or correct the path.",
+        ),
+        (
+            {"X_CA": "{ca}", "X_CLIENT_CERT": "{key}", "X_CLIENT_KEY": "{cert}"},
+            "X_CLIENT_CERT: {key} holds the private key, and {cert} holds the client "
+            "certificate. Correct the keys of the Secret, or the paths.",
+        ),
+    ],
+    ids=["no CA", "no certificate", "no such CA", "no key", "no such key", "swapped"],
+)
+def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line):
+    files = {"ca": mount.ca, "cert": mount.certificate, "key": mount.key}
+    env = {name: value.format(**files) for name, value in env.items()}
+    with ScriptedServer(secured(silence)) as server:
+        place = f"localhost:{server.port}"
+        attempt = walk(probe_https, f"https://{place}", env, Names(), prefix="X_")
+
+    assert str(attempt.problem) == line.format(place=place, **files)
+
+
+def test_token_in_the_query_of_a_url_is_not_shown(mount):
+    with ScriptedServer(secured(https_saying(b"HTTP/1.1 403 No\r\n\r\n"))) as server:
+        url = f"https://localhost:{server.port}/health?token=canary"
+        env = {
+            "X_CLIENT_CERT": mount.certificate,
+            "X_CLIENT_KEY": mount.key,
+            "X_CA": mount.ca,
+        }
+        probes = probe_targets([url], env, tls_prefix="X_")
+
+    assert probes[0].problem.code == "probe-http-status"
+    assert probes[0].server_said == "HTTP/1.1 403 No"
+    assert "canary" not in str(probes_as_json(probes))
+
+
+def test_redirect_is_named_and_not_followed(mount):
+    said = b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\n\r\n"
+    with ScriptedServer(
+        over_tls(tls_context(CA.server()), https_saying(said))
+    ) as server:
+        url = f"https://localhost:{server.port}/"
+        attempt = walk(probe_https, url, {"X_CA": mount.ca}, Names(), prefix="X_")
+
+    assert attempt.stages[-1].detail == "GET /: 302, a redirect that is not followed"
+    assert server.connections == 1

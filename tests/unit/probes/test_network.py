@@ -1,0 +1,98 @@
+import socket
+
+import pytest
+
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import silence
+from tests.unit.probes.attempts import Failing
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import database
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import refusing
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.targets import exit_status
+
+
+@pytest.mark.parametrize(
+    ("network", "stages", "code", "message"),
+    [
+        (
+            Failing(socket.gaierror(-2, "Name or service not known"), resolve=True),
+            ["dns"],
+            "probe-dns",
+            "the name db.example does not resolve: name or service not known.",
+        ),
+        (
+            Failing(ConnectionRefusedError(111, "x")),
+            ["dns", "tcp"],
+            "probe-refused",
+            "db.example:5 refuses the TCP connection: nothing listens there.",
+        ),
+        (
+            Failing(TimeoutError()),
+            ["dns", "tcp"],
+            "probe-timeout",
+            "db.example:5 does not answer a TCP connection in time.",
+        ),
+        (
+            Failing(OSError(113, "x")),
+            ["dns", "tcp"],
+            "probe-network",
+            "db.example:5 cannot be reached: EHOSTUNREACH.",
+        ),
+    ],
+    ids=["name", "refused", "black hole", "no route"],
+)
+def test_what_cannot_be_reached_says_at_which_stage(
+    mount, network, stages, code, message
+):
+    settings = database(5, mount, host="db.example")
+    attempt = walk(probe_database, settings, network, driver=refusing)
+
+    assert outcome(attempt) == (stages, code)
+    assert attempt.problem.message == message
+    assert attempt.problem.variable == "NAUTOBOT_DB_HOST"
+    assert exit_status([Probe("database", False, (), attempt.problem)]) == 2
+
+
+def test_a_name_without_addresses_cannot_be_reached(mount):
+    class Nowhere(Network):
+        def resolve(self, host, port):
+            return []
+
+    attempt = walk(probe_database, database(5, mount), Nowhere(), driver=refusing)
+
+    assert attempt.problem.message == (
+        "localhost:5 cannot be reached: it has no address."
+    )
+
+
+def test_the_second_address_is_tried_after_the_first(mount):
+    class Two(Network):
+        def resolve(self, host, port):
+            return [
+                (socket.AF_INET6, ("::1", port, 0, 0)),
+                (socket.AF_INET, ("127.0.0.1", port)),
+            ]
+
+    with ScriptedServer(silence) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(probe_database, settings, Two(), driver=refusing, seconds=0.5)
+
+    assert attempt.stages[0].detail == (f"[::1]:{server.port}, 127.0.0.1:{server.port}")
+    assert attempt.stages[1].detail == f"127.0.0.1:{server.port}"
+
+
+def test_many_addresses_are_counted(mount):
+    class Many(Names):
+        def resolve(self, host, port):
+            return [(socket.AF_INET, ("127.0.0.1", port + one)) for one in range(5)]
+
+    attempt = walk(probe_database, database(1, mount), Many(), driver=refusing)
+
+    assert (
+        attempt.stages[0].detail == "127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:3 and 2 more"
+    )

@@ -1,0 +1,449 @@
+import pytest
+
+from lab.servers.listening import tls_context
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import after_ssl_request
+from lab.servers.scripted import authentication
+from lab.servers.scripted import error_response
+from lab.servers.scripted import goodbye
+from lab.servers.scripted import over_tls
+from lab.servers.scripted import postgres_saying
+from lab.servers.scripted import silence
+from tests.unit.probes.attempts import ALL_STAGES
+from tests.unit.probes.attempts import CA
+from tests.unit.probes.attempts import LIBPQ
+from tests.unit.probes.attempts import PASSWORD
+from tests.unit.probes.attempts import ROW
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import accepting
+from tests.unit.probes.attempts import answering
+from tests.unit.probes.attempts import database
+from tests.unit.probes.attempts import failing
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import refusing
+from tests.unit.probes.attempts import secured
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.driver_session import DriverError
+from understack_nautobot_settings.probes.driver_session import NoDriver
+from understack_nautobot_settings.probes.driver_session import Session
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.targets import exit_status
+
+
+def test_database_that_answers_is_reached_with_the_driver_alone(mount):
+    with ScriptedServer(silence) as server:
+        attempt = walk(
+            probe_database, database(server.port, mount), Names(), driver=accepting
+        )
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert server.connections == 0
+    assert {stage.stage: stage.detail for stage in attempt.stages} == {
+        "dns": "resolved by libpq",
+        "tcp": "127.0.0.1:5432",
+        "tls": "TLSv1.3, TLS_AES_256_GCM_SHA384",
+        "identity": "configured host localhost, certificate and name verified by libpq",
+        "login": "accepted from a driver, libpq 17.5",
+        "query": (
+            "as app on PostgreSQL 18.4; the server sees TLSv1.3, client certificate "
+            "/CN=app, serial 07"
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "row", "tls", "identity"),
+    [
+        (
+            "verify-ca",
+            ROW,
+            "TLSv1.3, TLS_AES_256_GCM_SHA384",
+            "configured host localhost, certificate verified by libpq without the name",
+        ),
+        (
+            "require",
+            ("app", "18.4", "TLSv1.3", "x", None, None),
+            "TLSv1.3, x",
+            "configured host localhost, certificate not verified",
+        ),
+        (
+            "require",
+            ("app", "18.4", None, None, None, None),
+            "TLS, because sslmode is require",
+            "configured host localhost, certificate not verified",
+        ),
+        (
+            None,
+            ("app", "18.4", "TLSv1.3", "x", None, None),
+            "TLSv1.3, x: sslmode is unset",
+            "not verified: sslmode does not ask for it",
+        ),
+        (
+            "disable",
+            ("app", "15.1", None, None, None, None),
+            "no TLS: sslmode is disable",
+            "not verified: sslmode does not ask for it",
+        ),
+    ],
+    ids=["verify-ca", "require", "pooler", "unset", "disable"],
+)
+def test_database_details_name_what_was_verified(mount, mode, row, tls, identity):
+    settings = database(1, mount, mode=mode)
+    attempt = walk(probe_database, settings, Names(), driver=answering(*row))
+
+    assert [stage.detail for stage in attempt.stages[2:4]] == [tls, identity]
+
+
+def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
+    """Redis behind the route of the database, say: TLS, and no answer ever after."""
+    with ScriptedServer(secured(silence)) as server:
+        settings = database(server.port, mount, sslnegotiation="direct")
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert outcome(attempt) == (ALL_STAGES[:5], "probe-not-postgresql")
+
+
+@pytest.mark.parametrize(
+    ("options", "since"),
+    [
+        ({}, 0),
+        ({"sslnegotiation": "direct"}, 170000),
+        ({"sslcertmode": "disable"}, 160000),
+    ],
+    ids=["nothing", "direct", "sslcertmode"],
+)
+def test_driver_is_given_what_django_gives_it(mount, options, since):
+    given = []
+
+    def driver(parameters, statement, seconds, *, libpq_since=0):
+        given.append((parameters, libpq_since))
+        return Session("d", "a", ROW)
+
+    settings = database(5, mount, mode="disable", isolation_level=1, connect_timeout=3)
+    settings["DATABASES"]["default"]["OPTIONS"].update(options)
+    walk(probe_database, settings, Names(), driver=driver)
+
+    expected = {
+        "sslmode": "disable",
+        "connect_timeout": 3,
+        "dbname": "app",
+        "user": "app",
+        "password": PASSWORD,
+        "host": "localhost",
+        "port": "5",
+        **options,
+    }
+    assert given == [(expected, since)]
+
+
+@pytest.mark.parametrize(
+    ("row", "detail"),
+    [
+        (
+            ("app", "18.4", "TLSv1.3", "x", None, None),
+            "as app on PostgreSQL 18.4; the server sees TLSv1.3, no client certificate",
+        ),
+        (
+            ("app", "18.4", None, None, None, None),
+            "as app on PostgreSQL 18.4; the server sees no TLS",
+        ),
+    ],
+    ids=["no certificate", "no TLS"],
+)
+def test_database_details_show_what_the_server_sees(mount, row, detail):
+    attempt = walk(probe_database, database(1, mount), Names(), driver=answering(*row))
+
+    assert attempt.stages[-1].detail == detail
+
+
+def test_database_without_an_answer_about_the_session_fails(mount):
+    attempt = walk(probe_database, database(1, mount), Names(), driver=answering())
+
+    assert outcome(attempt) == (["query"], "probe-db-error")
+
+
+def test_another_database_is_reached_and_no_more():
+    with ScriptedServer(silence) as server:
+        default = {"ENGINE": "mysql", "HOST": "localhost", "PORT": server.port}
+        settings = {"DATABASES": {"default": default}}
+        attempt = walk(probe_database, settings, Names())
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], None)
+
+
+def test_a_socket_of_postgresql_is_found_in_its_directory(mount, tmp_path):
+    settings = database(7, mount, host=str(tmp_path))
+    attempt = walk(probe_database, settings, Network(), driver=refusing)
+
+    assert outcome(attempt) == (["dns", "tcp"], "probe-network")
+    assert str(tmp_path / ".s.PGSQL.7") in attempt.problem.message
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "variable"),
+    [
+        (
+            error_response(
+                "28000", 'no entry in "pg_hba.conf"', "ClientAuthentication"
+            ),
+            "probe-db-hba",
+            "NAUTOBOT_DB_SSLMODE",
+        ),
+        (
+            error_response("28000", "Rolle fehlt", "InitializeSessionUserId"),
+            "probe-db-role",
+            "NAUTOBOT_DB_USER",
+        ),
+        (
+            error_response("28000", "certificate authentication failed for user"),
+            "probe-db-certificate-user",
+            "NAUTOBOT_DB_USER",
+        ),
+        (error_response("28P01"), "probe-db-password", "NAUTOBOT_DB_PASSWORD"),
+        (error_response("3D000"), "probe-db-name", "NAUTOBOT_DB_NAME"),
+        (error_response("42501"), "probe-db-role", "NAUTOBOT_DB_USER"),
+        (error_response("57P03"), "probe-db-starting", "NAUTOBOT_DB_HOST"),
+        (error_response("53300"), "probe-db-full", "NAUTOBOT_DB_HOST"),
+        (error_response("XX000"), "probe-db-error", "NAUTOBOT_DB_HOST"),
+        # PgBouncer has one SQLSTATE for all that it refuses itself.
+        (
+            error_response("08P01", "unsupported startup parameter: replication"),
+            "probe-db-options",
+            "NAUTOBOT_DB_EXTRA_OPTIONS",
+        ),
+        (
+            error_response("08P01", "unsupported startup parameter: options"),
+            "probe-db-options",
+            "UNDERSTACK_DB_POOLER",
+        ),
+        (
+            error_response("08P01", "no such database: app"),
+            "probe-db-name",
+            "NAUTOBOT_DB_NAME",
+        ),
+        (
+            error_response("08P01", "no such user: app"),
+            "probe-db-role",
+            "NAUTOBOT_DB_USER",
+        ),
+        (
+            error_response("08P01", "certificate authentication failed"),
+            "probe-db-certificate-user",
+            "NAUTOBOT_DB_USER",
+        ),
+        (
+            error_response("08P01", "no more connections allowed (max_client_conn)"),
+            "probe-db-full",
+            "NAUTOBOT_DB_HOST",
+        ),
+        (
+            error_response("08P01", "SASL authentication failed"),
+            "probe-db-password",
+            "NAUTOBOT_DB_PASSWORD",
+        ),
+        (
+            b"R\0\0\0\x08\0\0\0\0" + error_response("3D000"),
+            "probe-db-name",
+            "NAUTOBOT_DB_NAME",
+        ),
+        (authentication(10), "probe-db-passing", "NAUTOBOT_DB_HOST"),
+        (authentication(0), "probe-db-passing", "NAUTOBOT_DB_HOST"),
+        (b"R\0\0\0\1x", "probe-closed", "NAUTOBOT_DB_HOST"),
+    ],
+)
+def test_a_refused_login_is_told_by_the_code_of_the_server(mount, said, code, variable):
+    script = after_ssl_request(secured(postgres_saying(said)))
+    with ScriptedServer(script) as server:
+        attempt = walk(
+            probe_database, database(server.port, mount), Names(), driver=refusing
+        )
+
+    assert outcome(attempt) == (ALL_STAGES[:5], code)
+    assert attempt.problem.variable == variable
+    assert PASSWORD not in str(attempt.problem)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "code"),
+    [
+        ("disable", error_response("28000", "pg_hba.conf"), "probe-db-hba"),
+        ("require", error_response("28000", "x"), "probe-client-certificate-required"),
+        ("disable", b"", "probe-closed"),
+    ],
+)
+def test_what_is_missing_is_named_by_the_mode(mount, mode, said, code):
+    script = postgres_saying(said)
+    if mode == "require":
+        script = after_ssl_request(over_tls(tls_context(CA.server()), script))
+    with ScriptedServer(script if said else goodbye) as server:
+        settings = database(server.port, mount, mode=mode)
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert outcome(attempt)[1] == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (
+            f'{LIBPQ}FATAL:  password authentication failed for user "app"',
+            "probe-db-password",
+            'password authentication failed for user "app"',
+        ),
+        (
+            f'{LIBPQ}FATAL:  database "app" does not exist',
+            "probe-db-name",
+            'database "app" does not exist',
+        ),
+        (
+            f'{LIBPQ}FATAL:  permission denied for database "app"',
+            "probe-db-role",
+            'permission denied for database "app"',
+        ),
+        (
+            f'{LIBPQ}FATAL:  too many connections for role "app"',
+            "probe-db-full",
+            'too many connections for role "app"',
+        ),
+        (
+            f'{LIBPQ}FATAL:  unrecognized configuration parameter "x"',
+            "probe-db-options",
+            'unrecognized configuration parameter "x"',
+        ),
+        (f"{LIBPQ}fe_sendauth: no password supplied", "probe-db-password", None),
+        (f"{LIBPQ}session is read-only", "probe-db-session-attributes", None),
+        (f"{LIBPQ}server is in hot standby mode", "probe-db-session-attributes", None),
+        (
+            f'{LIBPQ}authentication method requirement "md5" failed: server requested '
+            "SCRAM-SHA-256 authentication",
+            "probe-libpq",
+            None,
+        ),
+        (
+            f"{LIBPQ}channel binding required, but SSL not in use",
+            "probe-libpq",
+            None,
+        ),
+        (
+            f"{LIBPQ}could not find digest for NID ED25519",
+            "probe-libpq",
+            None,
+        ),
+        (f'private key file "{PASSWORD}" has group access', "probe-libpq", None),
+        (f"{LIBPQ}server closed the connection unexpectedly", "probe-db-passing", None),
+        (f"{LIBPQ}FEHLER: ein anderes Wort", "probe-db-passing", None),
+        ("", "probe-db-passing", ""),
+    ],
+)
+def test_password_is_blamed_only_where_the_server_says_so(mount, text, code, said):
+    """The server asks for a password; what happens after it only libpq sees."""
+    with ScriptedServer(postgres_saying(authentication(10))) as server:
+        settings = database(server.port, mount, mode="disable", options="-c x=1")
+        error = DriverError(text) if text else TimeoutError()
+        attempt = walk(probe_database, settings, Names(), driver=failing(error))
+
+    assert outcome(attempt) == (ALL_STAGES[:5], code)
+    expected = text.replace(PASSWORD, "***") if said is None else said
+    assert attempt.server_said == expected
+    assert PASSWORD not in str(attempt.problem)
+
+
+def test_second_look_that_is_let_in_makes_the_fault_a_passing_one(mount):
+    """A connection slot became free between the driver and the look."""
+    text = f"{LIBPQ}FATAL:  sorry, too many clients already"
+    with ScriptedServer(postgres_saying(authentication(0))) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(
+            probe_database, settings, Names(), driver=failing(DriverError(text))
+        )
+
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_DB_HOST: the connection to localhost:{server.port} failed, and "
+        "another one a moment later met no such fault: sorry, too many clients "
+        "already. Try again, and read what the server said."
+    )
+    assert Probe("x", False, (), attempt.problem).is_transient
+
+
+def test_second_look_at_another_fault_makes_the_first_a_passing_one(mount):
+    text = f"{LIBPQ}FATAL:  the database system is starting up"
+    said = error_response("28000", 'no entry in "pg_hba.conf"')
+    with ScriptedServer(postgres_saying(said)) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(
+            probe_database, settings, Names(), driver=failing(DriverError(text))
+        )
+
+    assert attempt.problem.code == "probe-db-passing"
+
+
+def test_words_of_a_server_are_printable_and_bounded(mount):
+    said = error_response("28000", "pg_hba.conf \x1b[31m\n" + "x" * 999)
+    with ScriptedServer(postgres_saying(said)) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert attempt.server_said.startswith("pg_hba.conf \\x1b[31m\\nxxx")
+    assert len(attempt.server_said) < 310
+
+
+def test_no_driver_is_said_after_the_network_was_looked_at(mount):
+    with ScriptedServer(silence) as server:
+        attempt = walk(
+            probe_database,
+            database(server.port, mount, mode="disable"),
+            Names(),
+            driver=failing(NoDriver()),
+        )
+
+    assert outcome(attempt) == (ALL_STAGES[:5], "probe-driver-missing")
+    assert exit_status([Probe("database", False, (), attempt.problem)]) == 2
+
+
+@pytest.mark.parametrize("error", [NoDriver(), DriverError("x"), TimeoutError()])
+def test_database_without_a_host_is_left_to_libpq(mount, error):
+    settings = database(1, mount, host="")
+    attempt = walk(probe_database, settings, Names(), driver=failing(error))
+
+    assert [stage.stage for stage in attempt.stages] == ["dns", "login"]
+
+
+def test_query_that_fails_is_a_stage_of_its_own(mount):
+    error = DriverError("lost", on_query=True)
+    attempt = walk(probe_database, database(1, mount), Names(), driver=failing(error))
+
+    assert outcome(attempt) == (["query"], "probe-db-error")
+
+
+@pytest.mark.parametrize("hosts", ["localhost,127.0.0.1", "localhost"])
+def test_hosts_on_which_nobody_listens_are_waited_for(mount, hosts):
+    text = "\n".join(
+        f'connection to server at "{host}", port 1 failed: Connection refused'
+        for host in hosts.split(",")
+    )
+    attempt = walk(
+        probe_database,
+        database(1, mount, host=hosts),
+        Names(),
+        driver=failing(DriverError(text)),
+    )
+
+    probe = Probe("database", False, (), attempt.problem)
+    assert outcome(attempt) == (["dns", "tcp"], "probe-refused")
+    assert (exit_status([probe]), probe.is_transient) == (2, True)
+
+
+def test_a_login_without_an_answer_is_silence(mount):
+    script = after_ssl_request(secured(silence))
+    with ScriptedServer(script) as server:
+        attempt = walk(
+            probe_database,
+            database(server.port, mount),
+            Names(),
+            driver=refusing,
+            seconds=0.5,
+        )
+
+    assert outcome(attempt) == (ALL_STAGES[:5], "probe-silent")

@@ -1,0 +1,214 @@
+import socket
+import threading
+
+import pytest
+
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import goodbye
+from lab.servers.scripted import redis_saying
+from lab.servers.scripted import silence
+from tests.unit.probes.attempts import ALL_STAGES
+from tests.unit.probes.attempts import PASSWORD
+from tests.unit.probes.attempts import Failing
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import cache
+from tests.unit.probes.attempts import good_redis
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import secured
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.redis import probe_broker
+from understack_nautobot_settings.probes.redis import probe_cache
+
+
+def test_a_cache_is_reached_stage_by_stage(mount):
+    with ScriptedServer(secured(good_redis())) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert [stage.detail for stage in attempt.stages[-2:]] == [
+        "as default, database 1",
+        "PING: PONG, writes accepted",
+    ]
+
+
+def test_a_broker_is_reached_with_the_credentials_of_its_url(mount):
+    said = []
+
+    def script(connection):
+        data = connection.recv(65536)
+        said.append(data)
+        connection.sendall(b"-NOPERM no permissions to run the 'auth' command\r\n")
+
+    with ScriptedServer(script) as server:
+        settings = {"CELERY_BROKER_URL": f"redis://me:p%2Fw@localhost:{server.port}/0"}
+        attempt = walk(probe_broker, settings, Names())
+
+    assert said == [b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$3\r\np/w\r\n"]
+    assert attempt.problem.message == (
+        f"the ACL of localhost:{server.port} does not let user me run the 'auth' "
+        "command."
+    )
+
+
+def test_a_socket_has_no_name_and_no_tls(mount, tmp_path):
+    path = str(tmp_path / "redis.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            good_redis()(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    settings = {"CELERY_BROKER_URL": f"redis+socket://{path}?virtual_host=3"}
+    attempt = walk(probe_broker, settings, Network())
+    thread.join(5)
+    listener.close()
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert [stage.detail for stage in attempt.stages[:4]] == [
+        "a socket of this machine",
+        path,
+        "plain text, as configured",
+        "no TLS: the server's identity is not verified",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stages"),
+    [
+        (
+            {"CELERY_BROKER_URL": "amqps://localhost:{port}//"},
+            ["dns", "tcp", "tls"],
+        ),
+        (
+            {
+                "CACHES": {
+                    "default": {
+                        "LOCATION": "redis://mymaster/0",
+                        "OPTIONS": {
+                            "CLIENT_CLASS": "django_redis.client.SentinelClient",
+                            "SENTINELS": [("localhost", "{port}")],
+                        },
+                    }
+                }
+            },
+            ["dns", "tcp", "tls"],
+        ),
+        ({"CACHES": {"default": {"BACKEND": "a.LocMemCache"}}}, ["dns"]),
+        ({"CELERY_BROKER_URL": "sqs://"}, ["dns"]),
+        ({"CELERY_BROKER_URL": "sqs://key:sec/ret@"}, ["dns"]),
+    ],
+    ids=["another broker", "sentinel", "another cache", "no place", "no port"],
+)
+def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
+    with ScriptedServer(silence) as server:
+        if "CELERY_BROKER_URL" in settings:
+            url = settings["CELERY_BROKER_URL"].format(port=server.port)
+            attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, Names())
+        else:
+            options = settings["CACHES"]["default"].get("OPTIONS", {})
+            if "SENTINELS" in options:
+                options["SENTINELS"] = [("localhost", server.port)]
+            attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt) == (stages, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://b.example/0", "b.example:6379"),
+        ("amqps://b.example//", "b.example:5671"),
+        ("sentinel://b.example/0", "b.example:26379"),
+    ],
+)
+def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place):
+    gone = Failing(ConnectionRefusedError())
+    attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
+
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection: nothing "
+        f"listens there. Start the server or the gateway in front of it, or correct "
+        "host and port."
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "password", "code"),
+    [
+        ({"acl": b"-NOAUTH no\r\n"}, "", "probe-redis-auth"),
+        ({"auth": b"-WRONGPASS no\r\n"}, PASSWORD, "probe-redis-auth"),
+        ({"auth": b"-ERR invalid password\r\n"}, PASSWORD, "probe-redis-auth"),
+        ({"select": b"-LOADING no\r\n"}, PASSWORD, "probe-redis-busy"),
+        ({"ping": b"-OOM no\r\n"}, PASSWORD, "probe-redis-read-only"),
+        ({"ping": b"-NOPERM no\r\n"}, PASSWORD, "probe-redis-permission"),
+        ({"acl": b"-NOPERM no\r\n"}, PASSWORD, None),
+        ({"acl": b"-LOADING no\r\n"}, PASSWORD, "probe-redis-busy"),
+        ({"auth": b"HTTP/1.1 400\r\n"}, PASSWORD, "probe-not-redis"),
+        ({"acl": b"$nonsense\r\n"}, PASSWORD, "probe-not-redis"),
+        ({"acl": b"$999999\r\n"}, PASSWORD, "probe-not-redis"),
+        ({"acl": b"+" + b"x" * 70000}, PASSWORD, "probe-not-redis"),
+    ],
+)
+def test_what_redis_says_is_told_by_its_first_word(mount, answers, password, code):
+    said = {"ping": b"+PONG\r\n", "acl": b"+default\r\n", **answers}
+    with ScriptedServer(redis_saying(**said)) as server:
+        settings = cache(server.port, mount, scheme="redis", password=password)
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt)[1] == code
+    assert "canary" not in str(attempt.problem)
+
+
+def test_a_redis_that_says_nothing(mount):
+    with ScriptedServer(secured(silence)) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
+
+    assert outcome(attempt) == (ALL_STAGES[:5], "probe-silent")
+
+
+def test_tls_at_a_plain_port_that_waits_for_the_end_of_a_line(mount):
+    """A plain Redis reads a ClientHello as the beginning of a command."""
+
+    def script(connection):
+        while said := connection.recv(65536):
+            if b"PING" in said:
+                connection.sendall(b"-NOAUTH no\r\n")
+
+    with ScriptedServer(script) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-not-tls")
+
+
+def test_tls_at_a_port_that_answers_in_plain_text(mount):
+    def script(connection):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.recv(65536)
+
+    with ScriptedServer(script) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-not-tls")
+
+
+def test_plain_text_at_a_tls_port(mount):
+    with ScriptedServer(secured(good_redis())) as server:
+        settings = cache(server.port, mount, scheme="redis")
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt)[1] == "probe-tls-required"
+
+
+def test_plain_text_at_a_port_that_hangs_up(mount):
+    with ScriptedServer(goodbye) as server:
+        settings = cache(server.port, mount, scheme="redis")
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt)[1] == "probe-closed"

@@ -1,0 +1,276 @@
+import socket
+import threading
+
+import pytest
+
+from lab.servers.scripted import ScriptedServer
+from tests.unit.probes.attempts import environment
+from tests.unit.probes.attempts import good_redis
+from tests.unit.probes.attempts import secured
+from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
+from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Stage
+from understack_nautobot_settings.probes.targets import Ping
+from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.probes.targets import probe_targets
+from understack_nautobot_settings.probes.targets import probes_as_json
+
+
+def test_targets_are_reached_at_the_same_time(mount):
+    meeting = threading.Barrier(3, timeout=5)
+
+    def way(attempt):
+        with attempt.stage("query"):
+            meeting.wait()
+
+    probes = probe_targets(["a", "b", "c", "a"], {}, ways=dict.fromkeys("abc", way))
+
+    assert [(probe.target, probe.ok) for probe in probes] == [
+        ("a", True),
+        ("b", True),
+        ("c", True),
+    ]
+
+
+def test_cache_and_broker_are_reached_with_the_settings_of_the_environment(mount):
+    with ScriptedServer(secured(good_redis())) as server:
+        probes = probe_targets(
+            ["cache", "broker"], environment(mount, redis_port=server.port)
+        )
+
+    assert [(probe.target, probe.ok, len(probe.stages)) for probe in probes] == [
+        ("cache", True, 6),
+        ("broker", True, 6),
+    ]
+    assert exit_status(probes) == 0
+
+
+def test_settings_that_are_wrong_are_a_stage_of_their_own(mount):
+    env = environment(mount, NAUTOBOT_REDIS_SSL_CERT_REQS="perhaps")
+    probes = probe_targets(["cache", "database"], env, timeout=2)
+
+    assert [one.stage for one in probes[0].stages] == ["settings"]
+    assert probes[0].problem.variable == "NAUTOBOT_REDIS_SSL_CERT_REQS"
+    assert not probes[0].is_transient
+    # What is wrong with Redis is none of the database's business.
+    assert [one.stage for one in probes[1].stages] == ["dns", "tcp"]
+    assert exit_status(probes) == 1
+
+
+def test_a_setting_that_is_wrong_concerns_its_target_alone(mount):
+    url = "rediss://localhost/0?ssl_cert_reqs=none"
+    env = environment(mount)
+    base = {**env, "NAUTOBOT_CELERY_BROKER_URL": url}
+    cache_probe, broker_probe = probe_targets(["cache", "broker"], base, timeout=2)
+
+    assert broker_probe.problem.code == "redis-url-ssl-option"
+    assert broker_probe.stages[0].stage == "settings"
+    assert cache_probe.stages[0].stage == "settings"
+
+
+def test_a_port_that_kubernetes_wrote_is_told_as_such(mount):
+    env = environment(mount, NAUTOBOT_REDIS_PORT="tcp://10.0.0.1:6379")
+    (probe,) = probe_targets(["broker"], env, timeout=2)
+
+    assert (probe.problem.code, probe.problem.message) == (
+        "service-link",
+        "'tcp://10.0.0.1:6379' is what Kubernetes writes for a Service called "
+        "nautobot-redis.",
+    )
+
+
+def test_a_probe_that_breaks_is_not_well_and_tells_no_secret():
+    def way(attempt):
+        with attempt.stage("tcp"):
+            int("s3cret")
+
+    (probe,) = probe_targets(["a"], {}, ways={"a": way})
+
+    assert not probe.ok
+    assert [(one.stage, one.ok, one.detail) for one in probe.stages] == [
+        ("tcp", False, "")
+    ]
+    assert str(probe.problem) == (
+        "a: the probe itself failed with ValueError. Look at the settings of the "
+        "target in show, and report it."
+    )
+    assert exit_status([probe]) == 1
+
+
+def test_a_missing_secret_key_keeps_nothing_from_being_reached(mount):
+    env = environment(mount)
+    del env["NAUTOBOT_SECRET_KEY"]
+    (probe,) = probe_targets(["database"], env, timeout=2)
+
+    assert probe.problem.code == "probe-refused"
+
+
+def test_a_worker_is_looked_at(mount, tmp_path):
+    file = tmp_path / "heartbeat"
+    file.touch()
+    env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
+    (probe,) = probe_targets(["worker"], env, heartbeat_seconds=5)
+
+    assert [one.stage for one in probe.stages] == ["heartbeat", "certificate"]
+    assert probe.ok
+
+
+@pytest.mark.parametrize("destination", ["", f"second@{socket.gethostname()}"])
+def test_a_worker_can_be_asked_as_well(mount, tmp_path, destination):
+    file = tmp_path / "heartbeat"
+    file.touch()
+    env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
+    (probe,) = probe_targets(["worker"], env, ping=Ping(destination), timeout=3)
+
+    assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
+    assert probe.stages[0].detail == f"{file}, 0 s old"
+    assert probe.stages[1].detail == "CN=app for Redis 1094 days"
+    assert not probe.ok
+
+
+@pytest.mark.parametrize(
+    ("more", "seen"),
+    [
+        ({}, "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "require"}, "CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": ""}, "CN=app for Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "verify_full"}, "CN=app for Redis 1094 days"),
+        ({"UNDERSTACK_REDIS_MTLS": "off"}, "CN=app for PostgreSQL 1094 days"),
+        (
+            {
+                "UNDERSTACK_CONNECTION_PROFILE": "wan",
+                "NAUTOBOT_CELERY_BROKER_URL": "amqps://mq/",
+            },
+            "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days",
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "", "UNDERSTACK_REDIS_MTLS": "off"},
+            "none in use",
+        ),
+    ],
+)
+def test_worker_without_ping_looks_at_the_certificates_of_all_settings(
+    mount, tmp_path, more, seen
+):
+    file = tmp_path / "heartbeat"
+    file.touch()
+    env = {
+        **environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file)),
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_DB_SSLCERT": mount.certificate,
+        "NAUTOBOT_DB_SSLKEY": mount.key,
+        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **more,
+    }
+    (found,) = probe_targets(["worker"], env)
+
+    assert found.stages[1].detail == seen
+
+
+def test_a_worker_on_another_host_is_asked_without_its_heartbeat(mount, tmp_path):
+    file = tmp_path / "not-here"
+    env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
+    (probe,) = probe_targets(["worker"], env, ping=Ping("celery@there"), timeout=3)
+
+    assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
+    assert probe.stages[0].ok
+    assert probe.stages[0].detail == "not looked at: celery@there is on another host"
+
+
+def test_what_does_not_end_is_given_up(mount):
+    waiting = threading.Event()
+
+    def way(attempt):
+        attempt.skip("dns", "passed")
+        with attempt.stage("tcp"):
+            waiting.wait(10)
+
+    (probe,) = probe_targets(["a"], {}, ways={"a": way}, timeout=1)
+    waiting.set()
+
+    assert [(one.stage, one.ok) for one in probe.stages] == [
+        ("dns", True),
+        ("tcp", False),
+    ]
+    assert probe.problem.code == "probe-timeout"
+    assert probe.problem.message == "the stage tcp did not end in time."
+    assert probe.is_transient
+
+
+def test_a_target_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match=r"^unknown target 'everything'"):
+        probe_targets(["everything"], {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://", "https://:443/", "https://h:port/", "https://h:0/", "https://[::1"],
+)
+@pytest.mark.parametrize("user", ["", "me:canary@"])
+def test_a_url_that_leads_nowhere_is_refused(url, user):
+    """Without showing it."""
+    with pytest.raises(
+        ValueError,
+        match=r"^A URL is https://[^@]*, without a user and without blanks\.$",
+    ):
+        probe_targets([url.replace("//", f"//{user}")], {})
+
+
+def test_a_url_with_a_password_is_refused():
+    """No probe would send it, and the report would show it."""
+    with pytest.raises(ValueError, match=r"without a user"):
+        probe_targets(["https://me:canary@localhost/"], {})
+
+
+def test_the_json_has_the_documented_shape():
+    problem = codes.PROBE_DNS.problem("X", "fact.", "Remedy.")
+    probes = [
+        Probe("cache", True, (Stage("dns", True, 0.12345678, "here"),), None),
+        Probe("broker", False, (), problem, "no"),
+    ]
+
+    assert probes_as_json(probes) == {
+        "targets": [
+            {
+                "target": "cache",
+                "ok": True,
+                "stages": [
+                    {"stage": "dns", "ok": True, "seconds": 0.123457, "detail": "here"}
+                ],
+                "problem": None,
+                "server_said": None,
+            },
+            {
+                "target": "broker",
+                "ok": False,
+                "stages": [],
+                "problem": {
+                    "code": "probe-dns",
+                    "severity": "error",
+                    "variable": "X",
+                    "message": "fact.",
+                    "hint": "Remedy.",
+                },
+                "server_said": "no",
+            },
+        ]
+    }
+
+
+def test_what_is_wrong_counts_more_than_what_could_not_be_told():
+    def probe(code):
+        return Probe("x", False, (), code.problem("X", "x"))
+
+    unreachable = probe(codes.PROBE_REFUSED)
+    wrong = probe(codes.PROBE_DB_PASSWORD)
+
+    assert exit_status([]) == 0
+    assert exit_status([unreachable]) == 2
+    assert exit_status([unreachable, wrong]) == 1
+
+
+def test_certificate_that_becomes_valid_is_waited_for():
+    problem = CERTIFICATE_NOT_YET_VALID.problem("X", "it is early.")
+
+    assert Probe("cache", False, (), problem).is_transient

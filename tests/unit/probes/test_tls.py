@@ -1,0 +1,175 @@
+import pytest
+
+from lab.certificates import CLIENT
+from lab.certificates import DAY
+from lab.certificates import Authority
+from lab.certificates import now
+from lab.certificates import write_mount
+from lab.servers.listening import tls_context
+from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import after_ssl_request
+from lab.servers.scripted import over_tls
+from lab.servers.scripted import silence
+from tests.unit.probes.attempts import CA
+from tests.unit.probes.attempts import OTHER
+from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import accepting
+from tests.unit.probes.attempts import cache
+from tests.unit.probes.attempts import database
+from tests.unit.probes.attempts import failing
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import refusing
+from tests.unit.probes.attempts import secured
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.driver_session import DriverError
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.redis import probe_cache
+
+
+@pytest.mark.parametrize(
+    ("leaf", "code", "message"),
+    [
+        (
+            OTHER.server(),
+            "probe-server-ca",
+            "no CA in {ca} issued the certificate of {place} (CN=localhost). It was "
+            "issued by CN=another-ca.",
+        ),
+        (
+            CA.server("db.example", "db"),
+            "probe-server-name",
+            "the certificate of {place} is for db.example, db, not for localhost.",
+        ),
+        (
+            CA.server(*(f"{one}.example" for one in range(8))),
+            "probe-server-name",
+            "the certificate of {place} is for 0.example, 1.example, 2.example, "
+            "3.example, 4.example, 5.example and 2 more, not for localhost.",
+        ),
+        (
+            CA.server(not_before=now() - 2 * DAY, not_after=now() - DAY),
+            "probe-server-expired",
+            "the certificate of {place} expired on {after}.",
+        ),
+        (
+            CA.server(not_before=now() + DAY, not_after=now() + 2 * DAY),
+            "probe-server-not-yet-valid",
+            "the certificate of {place} is not valid before {before}.",
+        ),
+        (
+            CA.server(usages=CLIENT),
+            "probe-server-purpose",
+            "the certificate of {place} (CN=localhost) is not for servers.",
+        ),
+    ],
+    ids=["foreign", "name", "names", "expired", "early", "purpose"],
+)
+@pytest.mark.parametrize("kind", ["database", "cache"])
+def test_a_server_that_is_not_who_it_should_be(mount, kind, leaf, code, message):
+    context = tls_context(leaf)
+    script = over_tls(context, silence)
+    libpq = "certificate verify failed"
+    if code == "probe-server-name":
+        libpq = 'server certificate for "db.example" does not match host name'
+    if kind == "database":
+        script = after_ssl_request(script)
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            attempt = walk(
+                probe_database,
+                database(server.port, mount),
+                Names(),
+                driver=failing(DriverError(libpq)),
+            )
+        else:
+            attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    assert outcome(attempt) == (["dns", "tcp", "tls", "identity"], code)
+    assert attempt.problem.message == message.format(
+        ca=mount.ca,
+        place=f"localhost:{server.port}",
+        after=leaf.certificate.not_valid_after_utc.strftime(form),
+        before=leaf.certificate.not_valid_before_utc.strftime(form),
+    )
+    detail = attempt.stages[-1].detail
+    assert detail.startswith("configured host localhost, certif")
+    assert detail.endswith((", refused", ", verified"))
+    assert ("expired " in detail) == (code == "probe-server-expired")
+
+
+@pytest.mark.parametrize("host", ["db\x1b[2K\r\nok: all is well", "canary@db!example"])
+@pytest.mark.parametrize("succeeds", [True, False], ids=["accepted", "refused"])
+def test_host_that_is_no_host_name_is_shown_by_no_stage(mount, host, succeeds):
+    """Neither escape sequences nor what may be a password reach the terminal."""
+    driver = accepting
+    if not succeeds:
+        driver = failing(DriverError("does not match host name"))
+    with ScriptedServer(after_ssl_request(secured(silence))) as server:
+        settings = database(server.port, mount, host=host, hostaddr="127.0.0.1")
+        attempt = walk(probe_database, settings, Names(), driver=driver)
+
+    said = [stage.detail for stage in attempt.stages] + [str(attempt.problem or "")]
+    assert "configured host (not shown), " in " ".join(said)
+    assert all(text.isprintable() and "canary" not in text for text in said)
+
+
+def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
+    old = Authority(not_before=now() - 9 * DAY, not_after=now() - DAY)
+    mount = write_mount(tmp_path, CA.client(), old.ca_pem)
+    script = after_ssl_request(over_tls(tls_context(old.server()), silence))
+    with ScriptedServer(script) as server:
+        attempt = walk(
+            probe_database, database(server.port, mount), Names(), driver=refusing
+        )
+
+    assert attempt.problem.code == "probe-server-expired"
+    assert attempt.problem.message == (
+        f"a CA of the certificate of localhost:{server.port} is expired."
+    )
+
+
+@pytest.mark.parametrize("kind", ["database", "cache"])
+def test_ca_for_clients_only_is_blamed_rather_than_the_server(tmp_path, kind):
+    narrow = Authority("clients", usages=("cert sign", "client auth"))
+    mount = write_mount(tmp_path, narrow.client(), narrow.ca_pem)
+    script = over_tls(tls_context(narrow.server()), silence)
+    if kind == "database":
+        script = after_ssl_request(script)
+    with ScriptedServer(script) as server:
+        if kind == "database":
+            attempt = walk(
+                probe_database, database(server.port, mount), Names(), driver=refusing
+            )
+        else:
+            attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert attempt.problem.code == "probe-server-purpose"
+    assert attempt.problem.variable.endswith(("_SSLROOTCERT", "_SSL_CA_CERTS"))
+    assert attempt.problem.message == (
+        f"the CA CN=clients in {mount.ca} is not for server certificates: its usages "
+        f"are client auth. Therefore the certificate of localhost:{server.port} "
+        "(CN=localhost) is not accepted."
+    )
+
+
+def test_a_chain_without_its_intermediate_is_not_accepted(mount):
+    leaf = CA.intermediate().server()
+    bare = type(leaf)(leaf.certificate, leaf.key, leaf.key_pem)
+    script = after_ssl_request(over_tls(tls_context(bare), silence))
+    with ScriptedServer(script) as server:
+        attempt = walk(
+            probe_database, database(server.port, mount), Names(), driver=refusing
+        )
+
+    assert attempt.problem.code == "probe-server-ca"
+
+
+def test_files_that_cannot_be_loaded_are_named(mount):
+    settings = cache(1, mount, ssl_certfile=mount.key)
+    with ScriptedServer(silence) as server:
+        settings["CACHES"]["default"]["LOCATION"] = f"rediss://localhost:{server.port}"
+        attempt = walk(probe_cache, settings, Names())
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-client-files")
+    assert attempt.problem.variable == "NAUTOBOT_REDIS_SSL_CERTFILE"

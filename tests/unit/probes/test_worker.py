@@ -1,0 +1,92 @@
+import os
+
+import pytest
+
+from lab.certificates import write_mount
+from tests.unit.probes.attempts import CA
+from tests.unit.probes.attempts import cache
+from tests.unit.probes.attempts import database
+from tests.unit.probes.attempts import outcome
+from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.worker import probe_certificates
+from understack_nautobot_settings.probes.worker import probe_heartbeat
+from understack_nautobot_settings.probes.worker import probe_ping
+
+
+def heartbeat_env(path, **more):
+    return {"NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(path), **more}
+
+
+def test_a_heartbeat_is_told_by_the_age_of_its_file(tmp_path):
+    file = tmp_path / "heartbeat"
+    file.touch()
+    os.utime(file, (1000, 1000))
+
+    fresh = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 1030.0)
+    old = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 1031.0)
+
+    assert outcome(fresh) == (["heartbeat"], None)
+    assert fresh.stages[0].detail == f"{file}, 30 s old"
+    assert outcome(old) == (["heartbeat"], "probe-heartbeat")
+    assert old.problem.message == f"the last heartbeat in {file} is 31 s old."
+
+
+def test_a_missing_heartbeat_may_only_be_turned_off(tmp_path):
+    file = tmp_path / "heartbeat"
+    switch = "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES"
+
+    off = walk(probe_heartbeat, heartbeat_env(file))
+    on = walk(probe_heartbeat, heartbeat_env(file, **{switch: "true"}))
+
+    assert str(off.problem) == (
+        f"{switch}: the worker writes no heartbeat. Set {switch}=true on the worker."
+    )
+    assert on.problem.message == f"there is no heartbeat in {file}."
+
+
+def test_the_certificate_of_a_connected_worker_is_looked_at(mount, tmp_path):
+    settings = {**database(1, mount), **cache(1, mount)}
+    fine = walk(probe_certificates, settings)
+    old = write_mount(tmp_path, CA.expired(), CA.ca_pem)
+    expired = walk(probe_certificates, database(1, old))
+    none = walk(probe_certificates, {})
+
+    assert outcome(fine) == (["certificate"], None)
+    assert fine.stages[0].detail == (
+        "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days"
+    )
+    assert outcome(expired) == (["certificate"], "probe-worker-certificate")
+    assert outcome(none) == (["certificate"], None)
+    assert none.stages[0].detail == "none in use"
+
+
+@pytest.mark.parametrize(
+    ("ask", "code"),
+    [
+        (lambda settings, name, seconds: [{"celery@a": {"ok": "pong"}}], None),
+        (lambda settings, name, seconds: [], "probe-worker-silent"),
+        (
+            lambda settings, name, seconds: [{"celery@b": {"ok": "pong"}}],
+            "probe-worker-silent",
+        ),
+        (
+            lambda settings, name, seconds: (_ for _ in ()).throw(ValueError("canary")),
+            "probe-worker-silent",
+        ),
+    ],
+    ids=["answers", "silent", "another", "broken"],
+)
+def test_a_worker_answers_for_itself(ask, code):
+    attempt = walk(probe_ping, {}, "celery@a", ask=ask)
+
+    assert outcome(attempt) == (["ping"], code)
+    assert "canary" not in str(attempt.problem)
+
+
+def test_without_kombu_nobody_can_be_asked():
+    def ask(settings, name, seconds):
+        raise ImportError
+
+    assert outcome(walk(probe_ping, {}, "celery@a", ask=ask))[1] == (
+        "probe-driver-missing"
+    )
