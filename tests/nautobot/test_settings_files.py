@@ -194,6 +194,13 @@ CASES = {
         ),
         refused=True,
     ),
+    "replica": Case(
+        'DATABASES["replica"] = {**DATABASES["default"], "OPTIONS": {}}',
+        "the file, with TLS added",
+        {"DATABASES['replica']['OPTIONS']['sslmode']": "verify-full"},
+        below=("DATABASES.replica: a line below the call of configure added it",),
+        refused=True,
+    ),
     "databases and caches assigned whole": Case(
         "import os\n"
         "from nautobot.core.settings_funcs import parse_redis_connection\n"
@@ -318,6 +325,9 @@ HARMLESS = {
         "import os\nos.environ.update(PGSSLMODE='disable', PGREQUIRESSL='0', "
         "PGHOSTADDR='127.0.0.1', PGSSLROOTCERT='/nowhere', PGSSLCERT='/nowhere', "
         "PGSSLKEY='/nowhere', PGGSSENCMODE='disable', PGSSLSNI='0')"
+    ),
+    "replica with the options of the other": (
+        'DATABASES["replica"] = dict(DATABASES["default"])'
     ),
     "router": 'DATABASE_ROUTERS = ["site_app.logs.Router"]',
     "address beside the host": f'{OPTIONS}["hostaddr"] = "127.0.0.1"',
@@ -447,7 +457,7 @@ def test_file_with_the_call_at_its_end_keeps_what_it_says(name, outcomes):
     assert len(warnings) == len(case.said), warnings
     for text in case.said:
         assert [text in line for line in warnings].count(True) == 1
-    assert outcome["log"].count("PostgreSQL sslmode=verify-full") == 1
+    assert outcome["log"].count("; certificates expire: ") == 1
     assert "cache: Redis mTLS on" in outcome["log"]
     assert "c4n4ry" not in outcome["log"]
 
@@ -464,22 +474,20 @@ def test_file_with_the_call_above_its_lines_is_refused_or_what_it_lost_is_said(
     for text in case.below:
         assert [text in line for line in lines].count(True) == 1
     if not case.refused:
-        assert outcome["log"].count("PostgreSQL sslmode=verify-full") == 1
+        assert outcome["log"].count("; certificates expire: ") == 1
     assert "c4n4ry" not in outcome["refused"] + outcome["log"]
 
 
 ANNOUNCED = r'PostgreSQL sslmode=[^"\n]*'
-CACHE_OR_BROKER = r"((?:cache|broker)[^:;]*): ([^;]*)"
+FURTHER = r"((?:database|cache|broker)[^:;]*): ([^;]*)"
+ON = re.compile("Redis mTLS on|PostgreSQL sslmode=verify-full")
 
 
 def announced(outcome: dict[str, Any]) -> dict[str, bool]:
     """Return of which connections the start-up line says that mutual TLS is on."""
     (line,) = re.findall(ANNOUNCED, outcome["log"])
-    redis = re.findall(CACHE_OR_BROKER, line)
-    return {
-        "database": "PostgreSQL sslmode=verify-full" in line,
-        **{name: "Redis mTLS on" in words for name, words in redis},
-    }
+    found = re.findall(FURTHER, f"database: {line}")
+    return {name: bool(ON.match(words)) for name, words in found}
 
 
 def assert_in_force(outcome: dict[str, Any], servers: Servers) -> None:
@@ -492,6 +500,8 @@ def assert_in_force(outcome: dict[str, Any], servers: Servers) -> None:
     assert set(over_tls.values()) == {True}
     said = announced(outcome)
     assert said.keys() >= {"database", "cache", "broker"}
+    # These are the broker's and the cache's server, which it names.
+    assert over_tls.keys() - {"broker for reading", "results"} <= said.keys()
     for name, on in said.items():
         assert on is over_tls.get(name, False), name
 

@@ -92,6 +92,22 @@ def test_tutorial_followed_word_by_word_shows_what_the_migration_changes(run):
     assert probe == "understack-nautobot-settings probe"
 
 
+def test_part_of_it_changes_what_it_names_and_nothing_else(run):
+    part = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+    _, _, keep, compare, _ = COMMANDS
+    run(keep, "from nautobot.core.settings import *\n")
+
+    _, stdout, _ = run(compare, part)
+
+    changed = set(re.findall(r"^(\w\S*)", stdout, re.MULTILINE))
+    options = "DATABASES.{}.OPTIONS.{}"
+    assert changed - {"fingerprint"} == {
+        options.format(alias, name)
+        for alias in ("default", "job_logs")
+        for name in ("sslmode", "sslcert", "sslkey", "sslrootcert")
+    }
+
+
 def test_new_file_shows_no_difference_to_itself(run):
     config = EXAMPLE.read_text()
     _, _, keep, compare, _ = COMMANDS

@@ -4,6 +4,8 @@ import datetime
 import logging
 import logging.config
 import os
+import re
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -297,3 +299,30 @@ def test_mount_that_all_connections_share_is_read_once(
 
     seen = [path for path in opened if path.startswith(str(tmp_path))]
     assert sorted(seen) == sorted(map(str, files.values()))
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "tutorial.md"
+
+
+def test_line_of_the_tutorial_is_the_one_that_is_logged(tmp_path):
+    authority = Authority()
+    mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
+    tls = {
+        **TLS,
+        "ssl_ca_certs": str(mount.ca),
+        "ssl_certfile": str(mount.certificate),
+        "ssl_keyfile": str(mount.key),
+    }
+    settings = {
+        **database(sslmode="verify-full", sslnegotiation="direct"),
+        **cache(**tls),
+        "CELERY_BROKER_URL": "rediss://redis:6379/0",
+        "CELERY_BROKER_USE_SSL": tls,
+        "PLUGINS": ["nautobot_plugin_nornir", "nautobot_golden_config"],
+        "UNDERSTACK_PARTITION": "rxdb-lab",
+    }
+
+    line = startup_line(settings).replace(str(tmp_path), "/etc/nautobot/mtls")
+
+    (shown,) = re.findall(r"```text\n(PostgreSQL .*?)```", PAGE.read_text(), re.DOTALL)
+    assert " ".join(shown.split()) == line
