@@ -1,8 +1,9 @@
 """The one reader of small mounted files: secrets, certificates, configuration.
 
 A mounted path can be anything: a directory, a named pipe that nobody writes to, a
-device without an end. Reading here never blocks, never reads more than a bound, and
-says in words why it refuses.
+device without an end, a text that no file can have for its name. Reading here never
+blocks, never reads more than a bound, and says in words why it refuses. Nothing else
+of the package opens, lists or looks at a path that somebody wrote.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ CONFIGURATION_BYTES = 16 * MEBIBYTE
 """The most that a plugin configuration may hold."""
 
 BYTE_ORDER_MARK = "\ufeff"
+_LONGEST_PATH = 4095
 _LINE_ENDS = ("\r\n", "\n")
 _CHUNK = 2**16
 _LOOKS_LIKE_A_PATH = (
@@ -56,6 +58,14 @@ class FileRefused(Exception):
         self.words = words
 
 
+def is_path(text: str) -> bool:
+    """Tell whether a file can have a path: the system knows no other."""
+    try:
+        return "\0" not in text and len(os.fsencode(text)) <= _LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
+
+
 def looks_like_a_path(text: str) -> bool:
     """Tell whether a text may be shown as a path.
 
@@ -66,7 +76,8 @@ def looks_like_a_path(text: str) -> bool:
 
 def shown_path(path: str) -> str:
     """Return a path that cannot be read, as a message names it."""
-    return path if looks_like_a_path(path) else "the file that it names"
+    shown = is_path(path) and looks_like_a_path(path)
+    return path if shown else "the file that it names"
 
 
 def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
@@ -79,26 +90,18 @@ def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
     Raises:
         FileRefused: It is missing, unreadable, not a regular file or too large.
     """
+    _check_path(path)
     try:
         # A pipe without a writer would block here for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise FileRefused(Reason.MISSING, "does not exist") from None
-    except NotADirectoryError:
-        words = "does not exist: a part of the path is a file"
-        raise FileRefused(Reason.MISSING, words) from None
     except OSError as error:
         if error.errno == errno.ENXIO and _is_socket(path):
             raise _not_regular(stat.S_IFSOCK) from None
-        raise _unreadable(error) from None
-    except ValueError:
-        # A NUL, or characters that no path has.
-        words = "is no path that a file can have"
-        raise FileRefused(Reason.NO_PATH, words) from None
+        raise _refusal(error) from None
     try:
         return _content(descriptor, most)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _refusal(error) from None
     finally:
         os.close(descriptor)
 
@@ -132,6 +135,29 @@ def read_text(path: str, most: int = SECRET_BYTES) -> str:
     return text
 
 
+def names_in(path: str) -> list[str]:
+    """Return the names in a directory, sorted.
+
+    Raises:
+        FileRefused: It is missing, unreadable, or no directory.
+    """
+    _check_path(path)
+    try:
+        return sorted(os.listdir(path))
+    except NotADirectoryError:
+        raise FileRefused(Reason.NOT_REGULAR, "is not a directory") from None
+    except OSError as error:
+        raise _refusal(error) from None
+
+
+def status_of(path: str) -> os.stat_result | None:
+    """Return what the system says of a path, None where it says nothing."""
+    try:
+        return os.stat(path) if is_path(path) else None
+    except OSError:
+        return None
+
+
 def _content(descriptor: int, most: int) -> bytes:
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode):
@@ -152,10 +178,8 @@ def _not_regular(mode: int) -> FileRefused:
 
 def _is_socket(path: str) -> bool:
     """Tell what a socket is without opening it, which nobody can."""
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False
+    status = status_of(path)
+    return status is not None and stat.S_ISSOCK(status.st_mode)
 
 
 def _kind(mode: int) -> str:
@@ -166,6 +190,17 @@ def _kind(mode: int) -> str:
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _unreadable(error: OSError) -> FileRefused:
+def _check_path(path: str) -> None:
+    if not is_path(path):
+        raise FileRefused(Reason.NO_PATH, "is no path that a file can have")
+
+
+def _refusal(error: OSError) -> FileRefused:
+    """Return why the system did not let us at a path."""
+    if isinstance(error, FileNotFoundError):
+        return FileRefused(Reason.MISSING, "does not exist")
+    if isinstance(error, NotADirectoryError):
+        words = "does not exist: a part of the path is a file"
+        return FileRefused(Reason.MISSING, words)
     words = os.strerror(error.errno or 0)
     return FileRefused(Reason.UNREADABLE, f"cannot be read: {words}")

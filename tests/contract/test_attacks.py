@@ -1,13 +1,16 @@
 """What attackers found: every case holds its whole kind."""
 
 import ast
+import importlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import socket
 import threading
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,13 @@ import pytest
 import understack_nautobot_settings
 from lab.certificates import Authority
 from lab.certificates import write_mount
+from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.commands import explain
+from understack_nautobot_settings.commands import masking
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.configuration import configure
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.problems import SettingsError
 
@@ -54,7 +61,8 @@ def said(argv, env):
 @pytest.mark.parametrize("tls", [{}, {"NAUTOBOT_DB_SSLMODE": "verify-full"}], ids=len)
 def test_secret_in_any_variable_is_never_shown(tls, secret):
     shown = set()
-    for name in NAMES:
+    # What the sslmode has no part in is tried without one.
+    for name in [one for one in NAMES if not tls or "DB" in one or one[:2] == "PG"]:
         env = {**KEY, **tls, name: secret}
         texts = [said(argv, env) for argv in (["check"], ["show", "--json"])]
         try:
@@ -181,6 +189,14 @@ def bound_socket(place):
         server.bind(str(place))
 
 
+# What no file can have for its name, or nobody expects there.
+NAMES_OF_NONE = {
+    "no path": "/a\0b",
+    "no characters": "/\ud800\udcff",
+    "no UTF-8": "/\udcff.crt",
+    "two lines": "/a\nb.crt",
+    "longer than any": "redis://" * 2**14,
+}
 HOSTILE = {
     "pipe": os.mkfifo,
     "endless device": lambda place: place.symlink_to("/dev/zero"),
@@ -191,13 +207,13 @@ HOSTILE = {
     "socket": bound_socket,
     "2 GiB of nothing": lambda place: sparse(place, 2 << 30),
     "16 MiB of NUL": lambda place: sparse(place, 16 * MEBIBYTE - 1),
+    "1 MiB of NUL": lambda place: sparse(place, MEBIBYTE - 1),
     "16 MiB of lines": lambda place: filled(place, b"\n" * (16 * MEBIBYTE - 1)),
+    "1 MiB of lines": lambda place: filled(place, b"\n" * (MEBIBYTE - 1)),
     "deep": lambda place: filled(place, b"[" * (MEBIBYTE - 1)),
     "blocks without end": lambda place: filled(
         place, b"-----BEGIN CERTIFICATE-----\n" * 2**15
     ),
-    "no path": None,
-    "no name": None,
 }
 
 
@@ -243,10 +259,19 @@ def pod(tmp_path):
 
 
 def place_of(kind, tmp_path):
-    if HOSTILE[kind] is not None:
-        HOSTILE[kind](tmp_path / "hostile")
-        return str(tmp_path / "hostile")
-    return {"no path": "/a\0b", "no name": "/\ud800\udcff"}[kind]
+    if kind in NAMES_OF_NONE:
+        return NAMES_OF_NONE[kind]
+    HOSTILE[kind](tmp_path / "hostile")
+    return str(tmp_path / "hostile")
+
+
+def judging(pod, name):
+    """Return the environment with only those certificates on that a path is of."""
+    if not name.startswith("NAUTOBOT_REDIS_SSL"):
+        pod = {**pod, "UNDERSTACK_REDIS_MTLS": "off"}
+    if not name.startswith("NAUTOBOT_DB_SSL"):
+        pod = {**pod, "NAUTOBOT_DB_SSLMODE": "disable"}
+    return pod
 
 
 def answered(argv, env):
@@ -260,11 +285,11 @@ def answered(argv, env):
 
 
 @pytest.mark.usefixtures("bounded")
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", [*HOSTILE, *NAMES_OF_NONE])
 def test_variable_that_names_no_small_file_is_answered(kind, pod, tmp_path):
     path = place_of(kind, tmp_path)
     for name in PATHS:
-        env = {**pod, name: path}
+        env = {**judging(pod, name), name: path}
         if name.endswith("_FILE"):
             env.pop(name.removesuffix("_FILE"), None)
         if not name.startswith("X_"):
@@ -276,24 +301,69 @@ def test_variable_that_names_no_small_file_is_answered(kind, pod, tmp_path):
 
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("part", ["issuer", "client-id", "client-secret"])
-@pytest.mark.parametrize("kind", [one for one in HOSTILE if HOSTILE[one]])
-def test_sign_on_file_that_is_none_is_answered(kind, part, pod, tmp_path):
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_sign_on_file_that_is_none_is_answered(kind, part, tmp_path):
     for one in {"issuer", "client-id", "client-secret"} - {part}:
         (tmp_path / one).write_text("https://sso.example.com")
     os.rename(place_of(kind, tmp_path), tmp_path / part)
 
-    answered(["check"], {**pod, "UNDERSTACK_SSO_DIR": str(tmp_path)})
+    answered(["check"], {**KEY, "UNDERSTACK_SSO_DIR": str(tmp_path)})
 
 
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("argv", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", [*HOSTILE, *NAMES_OF_NONE])
 def test_argument_that_names_no_small_file_is_answered(kind, argv, pod, tmp_path):
     path = place_of(kind, tmp_path)
     token = str(tmp_path / "token")
     argv = [one.replace("PATH", path).replace("TOKEN", token) for one in argv]
 
-    assert answered(argv, pod)
+    assert answered(argv, judging(pod, ""))
+
+
+# What a settings file may write where the path of a certificate belongs.
+WRITTEN = {
+    **NAMES_OF_NONE,
+    "bytes": b"/nowhere.crt",
+    "number": 7,
+    "list": ["/nowhere.crt"],
+    "path": Path("/nowhere.crt"),
+}
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize(
+    ("switch", "write"),
+    [
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full"},
+            lambda base, options: base["DATABASES"]["default"].update(OPTIONS=options),
+        ),
+        (
+            {"UNDERSTACK_REDIS_MTLS": "on"},
+            lambda base, options: base["CACHES"]["default"].update(
+                OPTIONS={"CONNECTION_POOL_KWARGS": options}
+            ),
+        ),
+        (
+            {"UNDERSTACK_REDIS_MTLS": "on"},
+            lambda base, options: base.update(CELERY_BROKER_USE_SSL=options),
+        ),
+    ],
+    ids=["database", "cache", "broker"],
+)
+def test_path_of_the_settings_file_is_refused_in_words(switch, write, kind):
+    env = {**KEY, **switch}
+    base = nautobot_settings(env)
+    files = [*variables.DB_FILES, *variables.REDIS_FILES]
+    write(base, dict.fromkeys(files, WRITTEN[kind]))
+
+    with pytest.raises(SettingsError) as raised:
+        configure(base, env)
+
+    assert str(raised.value).replace("\n", "").isprintable()
+    assert len(str(raised.value)) < MEBIBYTE / 64
 
 
 @pytest.mark.usefixtures("bounded")
@@ -302,7 +372,7 @@ def test_files_that_change_their_kind_are_answered(pod, tmp_path):
     path, stop = tmp_path / "racing", threading.Event()
 
     def change():
-        makers = [one for name, one in HOSTILE.items() if "MiB" not in name and one]
+        makers = [one for name, one in HOSTILE.items() if "MiB" not in name]
         while not stop.is_set():
             for make in makers:
                 make(tmp_path / "next")
@@ -313,7 +383,7 @@ def test_files_that_change_their_kind_are_answered(pod, tmp_path):
     changing.start()
     try:
         for name in PATHS:
-            env = {**pod, name: str(path)}
+            env = {**judging(pod, name), name: str(path)}
             env.pop(name.removesuffix("_FILE"), None)
             answered(["check"], env | {name: str(path)})
             answered(["show"], env | {name: str(path)})
@@ -321,6 +391,71 @@ def test_files_that_change_their_kind_are_answered(pod, tmp_path):
         stop.set()
         changing.join()
 
+
+# --- patterns ---------------------------------------------------------------------
+
+PACKAGE = Path(understack_nautobot_settings.__file__).parent
+# Names inside a function that stand for one of these patterns.
+LOCAL = {
+    "_LABELS[wanted]": list(pem._LABELS.values()),
+    "pattern": [pattern for pattern, _ in pem._KINDS],
+    "kind": [kind for kind, _ in explain._COMMANDS],
+    "_FORMS[key]": list(masking._FORMS.values()),
+}
+CHARACTERS = 'aA0 \t\n\r_-./:@,$|"\\[]{}<>=%'
+
+
+def used_patterns():
+    """Yield every pattern of the package with the function that it is used by."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        place = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for node in ast.walk(tree):
+            used = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if not used or node.func.attr not in SEARCHES:
+                continue
+            owner, what = ast.unparse(node.func.value), node.func.attr
+            by_name = owner == "re"
+            if not by_name and not (owner.startswith("_") and owner.isupper()):
+                continue
+            name = ast.unparse(node.args[0]) if by_name else owner
+            module = vars(importlib.import_module(place))
+            for one in LOCAL.get(name) or [eval(name, module)]:
+                yield f"{place}: {name} {what}", re.compile(one), what
+
+
+SEARCHES = ("search", "match", "fullmatch", "finditer", "findall", "sub", "split")
+
+
+def inputs_against(pattern):
+    """Yield what makes a pattern try again and again: its own words, without end."""
+    text = pattern.pattern
+    text = text if isinstance(text, str) else text.decode()
+    words = [*CHARACTERS, *re.findall(r"[A-Za-z0-9 :/@\"_-]{2,}", text)]
+    for word in dict.fromkeys([*words, *(f"{one}a" for one in words)]):
+        for start, end in (("", "\x01"), ("${a:-" if "$" in text else "a", "")):
+            content = f"{start}{word * (2**17 // len(word))}{end}"
+            yield content if isinstance(pattern.pattern, str) else content.encode()
+
+
+PATTERNS = list(used_patterns())
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize(
+    ("pattern", "function"),
+    [one[1:] for one in PATTERNS],
+    ids=[one[0] for one in PATTERNS],
+)
+def test_pattern_takes_linear_time(pattern, function):
+    extra = [""] if function == "sub" else []
+    for content in inputs_against(pattern):
+        used = getattr(pattern, function)(*extra, content)
+        if function == "finditer":
+            deque(used, 0)
+
+
+# --- who opens files --------------------------------------------------------------
 
 # The tables of the kernel, which are regular and small, and the null device.
 OPENED_ELSEWHERE = {
@@ -331,15 +466,14 @@ OPENED_ELSEWHERE = {
 
 
 def test_files_are_opened_by_the_one_reader_alone():
-    package = Path(understack_nautobot_settings.__file__).parent
     opened = set()
-    for file in package.rglob("*.py"):
+    for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             called = isinstance(node, ast.Call) and node.args
             name = ast.unparse(node.func) if called else ""
             if name in {"open", "io.open", "os.open"} or name.endswith(
                 (".read_text", ".read_bytes", ".open", "linecache.getline")
             ):
-                opened.add((str(file.relative_to(package)), ast.unparse(node.args[0])))
+                opened.add((str(file.relative_to(PACKAGE)), ast.unparse(node.args[0])))
 
     assert {one for one in opened if one[0] != "text_files.py"} == OPENED_ELSEWHERE

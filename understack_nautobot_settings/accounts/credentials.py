@@ -21,6 +21,7 @@ from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import names_in
 from understack_nautobot_settings.text_files import read_text
 
 Found = TypeVar("Found")
@@ -205,10 +206,9 @@ def _secrets(path: str) -> list[str]:
 def _names(path: str) -> list[str]:
     try:
         # Kubernetes keeps the files of a volume behind names that start with a dot.
-        return sorted(name for name in os.listdir(path) if name[0] != ".")
-    except OSError as error:
-        fact = f"cannot be read: {os.strerror(error.errno or 0)}."
-        raise _unreadable(path, fact) from None
+        return [name for name in names_in(path) if name[0] != "."]
+    except FileRefused as refused:
+        raise _unreadable(path, f"{refused.words}.") from None
 
 
 def _meaning(name: str) -> str:

@@ -17,6 +17,7 @@ from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_bytes
 from understack_nautobot_settings.text_files import shown_path
+from understack_nautobot_settings.text_files import status_of
 
 POSTGRESQL = "PostgreSQL"
 REDIS = "Redis"
@@ -131,7 +132,7 @@ class Mount:
     def is_current(self) -> bool:
         """Tell whether the files are still those that were read."""
         return all(
-            _identity(_status(file.path)) == _identity(look.status)
+            _identity(status_of(file.path)) == _identity(look.status)
             for file, look in self._looks.items()
             if isinstance(look, FileContent)
         )
@@ -175,7 +176,7 @@ def read_file(file: CertificateFile) -> FileContent | Problem:
     """Return a file with its status, or why it cannot be read; nothing here waits."""
     path, variable = file
     # Before the content: a file that is replaced in between counts as changed.
-    status = _status(path)
+    status = status_of(path)
     try:
         content = read_bytes(path)
     except FileRefused as refusal:
@@ -217,9 +218,8 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
     """Say who may read the file, who asks, and what changes that in a manifest."""
     path, variable = file
     place = _closed_directory(path) or path
-    try:
-        status = os.stat(place)
-    except OSError:
+    status = status_of(place)
+    if status is None:
         return codes.FILE_UNREADABLE.problem(variable, fact)
     group = os.getegid() or os.geteuid()
     groups = sorted({os.getegid(), *os.getgroups()})
@@ -261,10 +261,3 @@ def _identity(status: os.stat_result | None) -> tuple[int, ...] | None:
     if status is None:
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except (OSError, ValueError):
-        return None

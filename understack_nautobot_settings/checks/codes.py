@@ -51,6 +51,13 @@ LIBPQ_VARIABLE = Code(
     "variables, `PGHOSTADDR`, `PGSERVICE` and `PGSSLSNI` among them.",
     "Unset it; use `NAUTOBOT_DB_EXTRA_OPTIONS` for a parameter that is wanted.",
 )
+TLS_VARIABLE = Code(
+    "tls-variable",
+    WARNING,
+    "A variable of Python or OpenSSL changes every TLS connection of the process, and "
+    "no setting shows it.",
+    "Unset it, unless you are looking for a fault and know who can read the file.",
+)
 DB_VERIFY_CA = Code(
     "db-verify-ca",
     WARNING,

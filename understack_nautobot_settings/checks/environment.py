@@ -87,7 +87,7 @@ _DJANGO_KEYS = {
 
 # As text: compiled on first use, and many environments use none of them.
 _SERVICE_LINK = (
-    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$"
+    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]{1,63})?$"
     r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
 )
 _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
@@ -115,6 +115,7 @@ def check_environment(
         *check_nautobot_values(env),
         *check_spelling(env),
         *check_libpq_variables(settings, env),
+        *check_tls_variables(env),
         *check_database_identity(settings),
         *check_unused_paths(env),
         *check_unused_values(env),
@@ -275,6 +276,27 @@ def check_libpq_variables(
             codes.LIBPQ_VARIABLE.problem(name, f"{fact} from this variable.", hint)
         )
     return problems
+
+
+def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which variables reach into TLS behind the settings."""
+    facts = (
+        (
+            variables.SSLKEYLOGFILE,
+            "Python writes the keys of every TLS session to this file, and whoever has "
+            "them can read the passwords in what was recorded.",
+        ),
+        (
+            variables.OPENSSL_CONF,
+            "OpenSSL reads this file in place of its own configuration: it can load "
+            "code, and lower what TLS asks of a server.",
+        ),
+    )
+    return [
+        codes.TLS_VARIABLE.problem(variable.name, fact)
+        for variable, fact in facts
+        if raw(variable, env) is not None
+    ]
 
 
 def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:

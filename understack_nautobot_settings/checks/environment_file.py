@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
 
@@ -30,7 +29,7 @@ def read_environment(path: str) -> dict[str, str]:
         EnvironmentFileError: It cannot be read, or a line is something else.
     """
     try:
-        text = read_text(path, CONFIGURATION_BYTES)
+        text = read_text(path)
     except FileRefused as refused:
         raise EnvironmentFileError(
             f"{refused.words}. Write it by 'kubectl exec POD -- env'"

@@ -135,7 +135,7 @@ class Masking:
         )
         if hidden:
             return MASK
-        return self._masked_url(text) if re.search(_SCHEME, text) else text
+        return self._masked_url(text) if "://" in text else text
 
     def _shown(self, trail: Trail, value: Any) -> Any:
         if value is None or isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -69,9 +70,11 @@ def _files(
     declared: Mapping[str, Variable[str]],
     options: Mapping[str, Any],
 ) -> ClientFiles | None:
-    if not all(options.get(name) for name in names):
+    paths = [options.get(name) for name in names]
+    if not all(path and isinstance(path, str | os.PathLike) for path in paths):
         return None
     cert, key, ca = (
-        CertificateFile(options[name], declared[name].name) for name in names
+        CertificateFile(str(path), declared[name].name)
+        for name, path in zip(names, paths, strict=True)
     )
     return ClientFiles(use, cert, key, ca)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.text_files import is_path
 
 T = TypeVar("T")
 
@@ -127,13 +127,9 @@ class Path(Kind[str]):
                 "Mount the file and set the variable to its path.",
                 codes.PATH_IS_PEM,
             )
-        try:
-            named = "\0" not in text and bool(text.isascii() or os.fsencode(text))
-        except UnicodeEncodeError:
-            named = False
-        if not named:
+        if not is_path(text):
             raise Invalid(
-                "the value has characters that no path has.",
+                "the value is no path that a file can have.",
                 "Set it to the path of the file.",
             )
         return text

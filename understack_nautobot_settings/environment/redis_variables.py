@@ -181,6 +181,10 @@ CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
         "CELERY_BROKER_WRITE_URL",
         "CELERY_RESULT_BACKEND",
         "CELERY_LOADER",
+        # What the worker's command line makes these of.
+        "BROKER_URL",
+        "RESULT_BACKEND",
+        "LOADER",
     )
 )
 CACHES_BACKEND: Variable[str] = Variable(

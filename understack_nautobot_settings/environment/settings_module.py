@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -60,17 +61,18 @@ def _wrong(name: str, value: object) -> tuple[str, str] | None:
     expected, fits = _TYPES[name]
     if not fits(value):
         return name, expected
-    if name not in _PARTS or not isinstance(value, Mapping):
-        return None
-    for alias, entry in value.items():
-        if not (isinstance(alias, str) and isinstance(entry, Mapping)):
+    inside = {name: value}
+    if name in _BY_ALIAS and isinstance(value, Mapping):
+        inside = {f"{name}.{alias}": entry for alias, entry in value.items()}
+        if not all(isinstance(one, Mapping) for one in inside.values()):
             return name, "a dict of dicts by alias"
-        for part, (right, fits_part) in _PARTS[name].items():
+    for place, entry in inside.items():
+        for part, (right, fits_part) in _PARTS.get(name, {}).items():
             inner: object = entry
             for key in part.split("."):
                 inner = mapping(inner).get(key)
             if inner is not None and not fits_part(inner):
-                return f"{name}.{alias}.{part}", right
+                return f"{place}.{part}", right
     return None
 
 
@@ -98,6 +100,10 @@ def _is_text(value: object) -> bool:
 
 def _is_port(value: object) -> bool:
     return isinstance(value, str | int)
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike)
 
 
 _Type = tuple[str, Callable[[object], bool]]
@@ -132,6 +138,9 @@ _TYPES: dict[str, _Type] = {
     },
     variables.OIDC_SCOPE.name: _TEXTS,
 }
+_BY_ALIAS = ("DATABASES", "CACHES")
+_PATH: _Type = ("a str or a Path", _is_path)
+_REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
 _PARTS: dict[str, dict[str, _Type]] = {
     "DATABASES": {
         "OPTIONS": _MAPPING,
@@ -140,6 +149,7 @@ _PARTS: dict[str, dict[str, _Type]] = {
         "PORT": ("a str or an int", _is_port),
         "USER": _TEXT,
         "OPTIONS.sslmode": _TEXT,
+        **{f"OPTIONS.{parameter}": _PATH for parameter in variables.DB_FILES},
     },
     "CACHES": {
         "BACKEND": _TEXT,
@@ -147,5 +157,12 @@ _PARTS: dict[str, dict[str, _Type]] = {
         "OPTIONS": _MAPPING,
         "OPTIONS.CONNECTION_POOL_KWARGS": _MAPPING,
         "OPTIONS.CLIENT_CLASS": _TEXT,
+        **{
+            f"OPTIONS.{level}{option}": _PATH
+            for level in ("", "CONNECTION_POOL_KWARGS.")
+            for option in _REDIS_PATHS
+        },
     },
+    "CELERY_BROKER_USE_SSL": _REDIS_PATHS,
+    "CELERY_REDIS_BACKEND_USE_SSL": _REDIS_PATHS,
 }

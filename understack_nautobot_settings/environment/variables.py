@@ -305,6 +305,22 @@ REQUESTS_CA_BUNDLE: Variable[str | None] = Variable(
     "The same for Python's requests library.",
     concern="checks",
 )
+SSLKEYLOGFILE: Variable[str | None] = Variable(
+    "SSLKEYLOGFILE",
+    Path(),
+    None,
+    "File to which Python writes the keys of every TLS session. `check` alone reads "
+    "it, and warns.",
+    concern="checks",
+)
+OPENSSL_CONF: Variable[str | None] = Variable(
+    "OPENSSL_CONF",
+    Path(),
+    None,
+    "Configuration that OpenSSL reads in place of the system's. `check` alone reads "
+    "it, and warns.",
+    concern="checks",
+)
 
 # --- probing -------------------------------------------------------------------
 

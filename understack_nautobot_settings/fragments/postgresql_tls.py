@@ -267,7 +267,7 @@ def _client_certificate(
         )
         for name in variables_against_tls(read.mapping())
     )
-    if options:
+    if options or by_variable:
         read.extend(
             check_files(
                 ClientFiles(
@@ -282,8 +282,9 @@ def _client_certificate(
 
 
 def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile | None:
-    if not path or not isinstance(path, str):
+    if not path or not isinstance(path, str | os.PathLike):
         return None
+    path = str(path)
     if path.lower().startswith(PKCS11):
         # From the file, as the reader refuses it of a variable.
         read.problems.append(

@@ -16,6 +16,7 @@ from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import names_in
 from understack_nautobot_settings.text_files import read_text
 from understack_nautobot_settings.text_files import shown_path
 
@@ -130,14 +131,10 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     parts = {}
     named = shown_path(directory)
     try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        if read.is_set(variables.SSO_DIR):
-            read.problems.append(_unreadable(f"{named} does not exist"))
-        return {}
-    except OSError as error:
-        words = os.strerror(error.errno or 0)
-        read.problems.append(_unreadable(f"{named} cannot be read: {words}"))
+        names = names_in(directory)
+    except FileRefused as refused:
+        if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
+            read.problems.append(_unreadable(f"{named} {refused.words}"))
         return {}
     for part in PARTS:
         if part not in names:

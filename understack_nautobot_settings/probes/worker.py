@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.text_files import status_of
 
 HEARTBEAT_SECONDS = 30.0
 """Age at which a heartbeat is too old; a worker touches its file every second."""
@@ -49,21 +49,18 @@ def probe_heartbeat(
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
     switch = variables.CELERY_HEALTH_PROBES_AS_FILES
     with attempt.stage("heartbeat") as stage:
-        try:
-            age = clock() - os.stat(path).st_mtime
-        except OSError:
-            if not read(switch):
-                raise Failed(
-                    codes.PROBE_HEARTBEAT_OFF.problem(
-                        switch.name, "the worker writes no heartbeat."
-                    )
-                ) from None
+        status = status_of(path)
+        if status is None and not read(switch):
+            fact = "the worker writes no heartbeat."
+            raise Failed(codes.PROBE_HEARTBEAT_OFF.problem(switch.name, fact))
+        if status is None:
             raise Failed(
                 codes.PROBE_HEARTBEAT.problem(
                     variables.CELERY_WORKER_HEARTBEAT_FILE.name,
                     f"there is no heartbeat in {path}.",
                 )
-            ) from None
+            )
+        age = clock() - status.st_mtime
         stage.detail = f"{path}, {max(age, 0):.0f} s old"
         if age > oldest:
             raise Failed(

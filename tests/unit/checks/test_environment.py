@@ -14,6 +14,7 @@ from understack_nautobot_settings.checks.environment import check_libpq_variable
 from understack_nautobot_settings.checks.environment import check_metrics
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import check_spelling
+from understack_nautobot_settings.checks.environment import check_tls_variables
 from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
 from understack_nautobot_settings.checks.roles import check_role
@@ -527,6 +528,28 @@ def test_a_bundle_without_public_cas_is_warned_about(bundles, variable, name, se
     assert lines(problems) == (
         [f"{variable}: {bundles}/{name} {sentence}"] if sentence else []
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "fact"),
+    [
+        (
+            "SSLKEYLOGFILE",
+            "Python writes the keys of every TLS session to this file, and whoever has "
+            "them can read the passwords in what was recorded.",
+        ),
+        (
+            "OPENSSL_CONF",
+            "OpenSSL reads this file in place of its own configuration: it can load "
+            "code, and lower what TLS asks of a server.",
+        ),
+    ],
+)
+def test_variable_that_reaches_into_every_tls_connection_is_named(variable, fact):
+    assert lines(check_tls_variables({variable: "/tmp/x", "PGHOST": "h"})) == [
+        f"{variable}: {fact} Unset it, unless you are looking for a fault and know who "
+        "can read the file."
+    ]
 
 
 def test_requests_takes_a_directory_of_hashed_certificates(bundles):

@@ -880,7 +880,7 @@ def test_a_path_that_is_none_is_an_error():
         )
 
     assert sentences(caught.value) == (
-        f"{VARIABLE}_FILE: the value has characters that no path has. "
+        f"{VARIABLE}_FILE: the value is no path that a file can have. "
         "Set it to the path of the file."
     )
 

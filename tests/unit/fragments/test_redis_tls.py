@@ -762,6 +762,9 @@ RIVAL = (
         "CELERY_BROKER_WRITE_URL",
         "CELERY_RESULT_BACKEND",
         "CELERY_LOADER",
+        "BROKER_URL",
+        "RESULT_BACKEND",
+        "LOADER",
     ],
 )
 def test_variable_that_celery_prefers_to_its_settings_is_refused(name):

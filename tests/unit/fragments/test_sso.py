@@ -160,7 +160,7 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     path.write_text("")
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(path)}) == (
-        f"UNDERSTACK_SSO_DIR: {path} cannot be read: Not a directory. "
+        f"UNDERSTACK_SSO_DIR: {path} is not a directory. "
         "Check the mount of the single sign-on secret."
     )
 
