@@ -67,8 +67,8 @@ _WORDS = (
     ("cannot be changed", "55P02"),
 )
 _NOT_EXISTING = (
-    (re.compile(r"database .* does not exist"), NO_DATABASE),
-    (re.compile(r"role .* does not exist"), NOT_AUTHORIZED),
+    ("database ", NO_DATABASE),
+    ("role ", NOT_AUTHORIZED),
 )
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
 _NO_ROLE = re.compile(
@@ -173,8 +173,8 @@ def sqlstate_of(said: str) -> str:
     for words, sqlstate in _WORDS:
         if words in said:
             return sqlstate
-    for pattern, sqlstate in _NOT_EXISTING:
-        if pattern.search(said):
+    for kind, sqlstate in _NOT_EXISTING:
+        if " does not exist" in said.partition(kind)[2]:
             return sqlstate
     return ""
 
