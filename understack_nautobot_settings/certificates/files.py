@@ -73,7 +73,7 @@ class ReadOnce:
     def __call__(self, file: CertificateFile) -> FileContent | Problem:
         """Return a file with its status, or why it cannot be read."""
         known = self._contents.get(file.path)
-        if known and _identity(known.status) == _identity(_status(file.path)):
+        if known and _identity(known.status) == _identity(status_of(file.path)):
             return known
         look = read_file(file)
         if isinstance(look, FileContent):
