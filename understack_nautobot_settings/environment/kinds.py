@@ -135,7 +135,7 @@ class Path(Kind[str]):
         return text
 
 
-class Host(Kind[str]):
+class Host(Text):
     """A host name, an address or the path of a Unix socket."""
 
     label = "host"
@@ -146,6 +146,7 @@ class Host(Kind[str]):
 
     def parse(self, text: str) -> str:
         """Return the host; refuse what holds more than a host, as a URL does."""
+        text = super().parse(text)
         if not _is_host(text):
             # Not repeated: whoever writes a whole URL there writes a password as well.
             raise Invalid(
