@@ -134,6 +134,16 @@ def test_check_of_a_file_without_a_mount(run):
     assert {one["code"] for one in found["problems"]} == {"site-name-invalid"}
 
 
+def test_variable_that_the_file_sets_below_the_call_is_reported(run):
+    file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL
+    below = "os.environ['CELERY_BROKER_URL'] = 'c4n4ry'\n"
+    argv = ("check", file + below, "--json")
+    _, stdout, _, _ = run(*argv, NAUTOBOT_REDIS_SSL="true")
+
+    found = {one["variable"]: one["code"] for one in json.loads(stdout)["problems"]}
+    assert found == {"CELERY_BROKER_URL": "tls-not-in-force"}
+
+
 def test_environment_of_another_pod_is_the_one_the_file_reads(run, tmp_path):
     other = tmp_path / "pod.env"
     other.write_text(

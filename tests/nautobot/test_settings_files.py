@@ -152,6 +152,7 @@ CASES = {
         "the file",
         {"CACHES['local']['LOCATION']": "redis://127.0.0.2:6380/0"},
         ("CACHES.local: its host is not 127.0.0.1",),
+        ("CACHES.local: a line below the call of configure added it",),
     ),
     "secret key of the file": Case(
         'SECRET_KEY = "from-somewhere-else-" * 4',

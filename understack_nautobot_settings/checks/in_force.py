@@ -20,6 +20,7 @@ from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
@@ -50,6 +51,7 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_WRITE_URL",
 )
 _DEFAULT = "DATABASES.default"
+_CERTIFICATE = "OPTIONS.sslcert"
 _TLS_MODES = ("verify-full", "verify-ca", "require")
 # Facts that are no settings.
 _USES_TLS = "_uses_tls"
@@ -81,12 +83,14 @@ class Decided(NamedTuple):
     Attributes:
         key: What the digests are made with.
         tls: For each connection that uses TLS the digest of what makes it do so.
+        plain: The connections that do not, as the file said above the call.
         others: The digests of all other values; of a list, one for each element.
         hosts: The hosts of Redis that are reached over TLS.
     """
 
     key: bytes
     tls: dict[str, dict[str, bytes]]
+    plain: frozenset[str]
     others: dict[Path, frozenset[bytes]]
     hosts: frozenset[str]
 
@@ -101,9 +105,10 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     key = os.urandom(16)
     whole = {**before, **settings}
     base = {path: value for name in settings for path, value in _leaves(before, name)}
+    connections = _tls_facts(whole)
     tls = {
         connection: {name: _digest(value, key) for name, value in facts.items()}
-        for connection, facts in _tls_facts(whole).items()
+        for connection, facts in connections.items()
         if facts[_USES_TLS]
     }
     others = {
@@ -115,7 +120,8 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
         or path not in base
         or not (base[path] is value or base[path] == value)
     }
-    return Decided(key, tls, others, _tls_hosts(whole))
+    plain = frozenset(connections.keys() - tls.keys())
+    return Decided(key, tls, plain, others, _tls_hosts(whole))
 
 
 def check_in_force(
@@ -128,12 +134,12 @@ def check_in_force(
     Args:
         settings: The settings that Django runs with, or will.
         decided: What `configure` decided.
-        env: The environment, which Celery asks once more when it connects.
+        env: The environment, which Celery and libpq ask once more when they connect.
 
     Returns:
-        An error for each connection that lost its TLS settings, and for each database
-        or cache that reaches the same server without TLS; a warning for each other
-        setting of which something decided is gone.
+        An error for each connection that lost its TLS settings, for each that was
+        added and should have some, and for each variable that a client prefers to
+        them; a warning for each other setting of which something decided is gone.
     """
     problems = []
     now = _tls_facts(settings)
@@ -156,13 +162,22 @@ def check_in_force(
     reached = decided.hosts | databases
     for connection, facts in now.items():
         plain = facts.get(_PLAIN_HOSTS, frozenset())
-        if connection in decided.tls or not plain:
+        if connection in decided.tls or connection in decided.plain or not plain:
             continue
         if not reached.isdisjoint(plain):
             what = "reaches without TLS the server that the others reach over TLS"
         elif databases and facts.get("OPTIONS.sslmode", "") is None:
             # Above the call it would have got one.
             what = "has no sslmode, while others have one"
+        elif decided.hosts and connection.startswith("CACHES"):
+            problems.append(
+                fragments_codes.REDIS_LEFT_ALONE.problem(
+                    connection,
+                    "a line below the call of configure added it, so it keeps its "
+                    "scheme and gets no client certificate.",
+                )
+            )
+            continue
         else:
             continue
         fact = f"a line below the call of configure added it, and it {what}."
@@ -178,7 +193,8 @@ def check_in_force(
             ("CELERY_BROKER_URL", "Celery", _celery_variables(env)),
             (_DEFAULT, "libpq", variables_against_tls(env)),
         )
-        if connection in decided.tls
+        # Where a certificate is presented, or Celery has TLS at all.
+        if decided.tls.get(connection, {}).keys() & {_CERTIFICATE, connection}
         for name in names
     ]
     refused = {problem.variable.partition(".")[0] for problem in problems}

@@ -90,13 +90,13 @@ def load_settings_file(
             raise SettingsFileError(_place_of(error, path)) from None
         settings = _settings_of(vars(sys.modules[_MODULE]))
         start = last_start()
-        if start is None and refusal is not None:
+        if start is not None:
+            # Here, where the environment is as the file left it.
+            problems = [*start.warnings, *check_in_force(settings, start.decided)]
+            return SettingsFile(path, settings, base, start.decided, problems)
+        if refusal is not None:
             return _refused(path, base, settings, env, with_files)
-    decided = None if start is None else start.decided
-    problems = [] if start is None else list(start.warnings)
-    if decided is not None:
-        problems += check_in_force(settings, decided)
-    return SettingsFile(path, settings, base, decided, problems)
+    return SettingsFile(path, settings, base, None, [])
 
 
 def _refused(

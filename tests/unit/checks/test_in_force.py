@@ -26,9 +26,10 @@ MOVE = "Move the call of configure to the end of the settings file."
 OFF = " For a Redis without TLS set UNDERSTACK_REDIS_MTLS=off."
 
 
-def configured(env=ENV):
+def configured(env=ENV, above=lambda settings: None):
     """Return the settings as `configure` leaves them, and what it decided."""
     base = nautobot_settings(env)
+    above(base)
     found = evaluate(base, env, check_files=lambda files: []).settings
     return {**base, **found}, decided_settings(base, found)
 
@@ -223,6 +224,22 @@ def test_added_value_that_tls_depends_on_is_an_error(change, line):
     assert str(problem) == line
 
 
+def test_plain_connection_that_stood_above_the_call_was_added_by_nobody():
+    """To the same servers, as the file says itself."""
+
+    def above(settings):
+        plain = {**settings["DATABASES"]["default"], "OPTIONS": {"sslmode": "disable"}}
+        settings["DATABASES"]["reports"] = plain
+        settings["CACHES"]["more"] = {**CACHE, "LOCATION": "redis://redis:6380/2"}
+
+    env = {**ENV, "UNDERSTACK_REDIS_MTLS": "off", "NAUTOBOT_REDIS_SSL": "true"}
+    settings, decided = configured(env, above)
+
+    assert settings["CACHES"]["default"]["LOCATION"].startswith("rediss://redis:")
+    assert settings["CACHES"]["more"]["LOCATION"].startswith("redis://redis:")
+    assert check_in_force(settings, decided, {}) == []
+
+
 def test_database_that_says_how_it_is_reached_or_beside_a_plain_one_is_left_alone():
     other = {**DATABASE, "HOST": "elsewhere", "OPTIONS": {"sslmode": "disable"}}
     plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
@@ -293,19 +310,20 @@ def test_lost_tls_of_the_database_is_one_sentence():
             lambda s: s["CACHES"].update(
                 other={**CACHE, "LOCATION": "redis://elsewhere:6379/2"}
             ),
-            [],
+            [
+                "CACHES.other: a line below the call of configure added it, so it "
+                "keeps its scheme and gets no client certificate."
+            ],
         ),
     ],
     ids=["partition", "plugins", "timeouts", "cache elsewhere"],
 )
 def test_other_replaced_value_is_one_warning(change, lines):
-    remedy = "Move the call of configure to the end of the settings file."
-
     problems = undone(change)
 
-    assert [str(problem) for problem in problems] == [
-        f"{line} {remedy}" for line in lines
-    ]
+    facts = [f"{one.variable}: {one.message}" for one in problems]
+    assert facts == lines
+    assert all(one.hint for one in problems)
     assert {problem.severity for problem in problems} <= {"warning"}
 
 
