@@ -142,7 +142,9 @@ def configure(
         raise refusal
     decided = decided_settings(namespace, evaluation.settings)
     namespace.update(evaluation.settings)
-    warnings = [*evaluation.problems, *_name_warnings(namespace, env, read)]
+    warnings = evaluation.problems
+    if check_files is None:
+        warnings += _name_warnings(namespace, env, read)
     look_again_later(namespace, decided, warnings, read)
 
 

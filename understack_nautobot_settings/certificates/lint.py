@@ -106,6 +106,8 @@ def check_name(
     Returns:
         At most one problem, a warning: an identity map makes other names work.
     """
+    if files.use != POSTGRESQL or database_user is None:
+        return []
     mount = Mount(files._replace(key=None, ca=None), clock, read)
     return list(_name_problems(files, mount.certificates(files.cert), database_user))
 

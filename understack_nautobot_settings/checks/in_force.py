@@ -56,6 +56,7 @@ _TLS_MODES = ("verify-full", "verify-ca", "require")
 # Facts that are no settings.
 _USES_TLS = "_uses_tls"
 _PLAIN_HOSTS = "_plain_hosts"
+_NOTHING = object()
 # Nautobot makes this one of the default database after the settings file.
 _NAUTOBOTS_DATABASE = "job_logs"
 
@@ -104,7 +105,6 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     """
     key = os.urandom(16)
     whole = {**before, **settings}
-    base = {path: value for name in settings for path, value in _leaves(before, name)}
     connections = _tls_facts(whole)
     tls = {
         connection: {name: _digest(value, key) for name, value in facts.items()}
@@ -112,13 +112,7 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
         if facts[_USES_TLS]
     }
     others = {
-        path: _digests(value, key)
-        for name in settings
-        for path, value in _leaves(settings, name)
-        # Nautobot has read the variable of the secret key as well.
-        if path == ("SECRET_KEY",)
-        or path not in base
-        or not (base[path] is value or base[path] == value)
+        path: _digests(value, key) for path, value in _differing(before, settings)
     }
     plain = frozenset(connections.keys() - tls.keys())
     return Decided(key, tls, plain, others, _tls_hosts(whole))
@@ -200,8 +194,8 @@ def check_in_force(
     refused = {problem.variable.partition(".")[0] for problem in problems}
     replaced: dict[str, list[str]] = {}
     for path, digests_of_parts in decided.others.items():
-        found = [value for at, value in _leaves(settings, path[0]) if at == path]
-        if not found or not digests_of_parts <= _digests(found[0], decided.key):
+        found = _at(settings, path)
+        if found is _NOTHING or not digests_of_parts <= _digests(found, decided.key):
             replaced.setdefault(path[0], []).append(".".join(path[1:]))
     problems += [
         codes.SETTING_REPLACED.problem(
@@ -291,17 +285,27 @@ def _celery_variables(env: Mapping[str, str]) -> list[str]:
     return [one.name for one in variables.CELERY_RIVALS if env.get(one.name)]
 
 
-def _leaves(settings: Mapping[str, Any], name: str) -> Iterator[tuple[Path, Any]]:
-    """Yield every value below a setting that is no mapping, and where it stands."""
-    if name not in settings:
-        return
-    value = settings[name]
-    if not isinstance(value, Mapping):
-        yield (name,), value
-        return
-    for below in value:
-        for path, leaf in _leaves(value, below):
-            yield (name, *path), leaf
+def _differing(
+    before: Mapping[str, Any], settings: Mapping[str, Any], above: Path = ()
+) -> Iterator[tuple[Path, Any]]:
+    """Yield every value that is no mapping and differs, and where it stands."""
+    for name, value in settings.items():
+        path = (*above, name)
+        base = before.get(name, _NOTHING)
+        if isinstance(value, Mapping):
+            if base is not value:
+                yield from _differing(mapping(base), value, path)
+        # Nautobot has read the variable of the secret key as well.
+        elif path == ("SECRET_KEY",) or not (base is value or base == value):
+            yield path, value
+
+
+def _at(settings: Mapping[str, Any], path: Path) -> Any:
+    """Return the value that stands there and is no mapping, else `_NOTHING`."""
+    value: Any = settings
+    for name in path:
+        value = mapping(value).get(name, _NOTHING)
+    return _NOTHING if isinstance(value, Mapping) else value
 
 
 def _digest(value: Any, key: bytes) -> bytes:
