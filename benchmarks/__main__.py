@@ -19,6 +19,8 @@ GROUPS = {
     "settings": "a configuration, inside a Nautobot process",
     "probes": "probes and checks, as processes",
     "connections": "new connections",
+    "workers": "workers",
+    "verdicts": "verdicts on certificates",
     "growth": "growth",
 }
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.deployment import mounted
 from benchmarks.deployment import site_worker
-from benchmarks.environments import python_with
 from benchmarks.measuring import Failed
 from benchmarks.measuring import medians
 from benchmarks.measuring import progress
@@ -38,13 +37,16 @@ FIRST = 1 / 100
 class Stand:
     """A process of `benchmarks.stand`."""
 
-    def __init__(
-        self, module: str, python: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         """Start it."""
         self.module = module
         self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.stand", f"benchmarks.contestants.{module}"],
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.stand",
+                f"benchmarks.contestants.{module}",
+            ],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,21 +75,17 @@ class Stand:
 
 def rows() -> Iterator[Row]:
     """Measure and compare."""
-    here = Path(sys.executable)
     with mounted() as mount, ExitStack() as stack:
         environment = python_environment(
             **site_worker(mount), NAUTOBOT_ROOT=str(Path(mount.ca).parent)
         )
         stands = {
-            name: stack.enter_context(Stand(module, python, environment))
-            for name, module, python in (
-                (OURS, "ours", here),
-                *((peer, module, python_with(peer)) for peer, module in PEERS.items()),
-            )
+            name: stack.enter_context(Stand(module, environment))
+            for name, module in ((OURS, "ours"), *PEERS.items())
         }
         _prove_contained(stands)
         yield from _warm(stands)
-        yield from _first(here, environment)
+        yield from _first(environment)
 
 
 def _prove_contained(stands: Mapping[str, Stand]) -> None:
@@ -132,11 +130,11 @@ def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
         )
 
 
-def _first(python: Path, environment: Mapping[str, str]) -> Iterator[Row]:
+def _first(environment: Mapping[str, str]) -> Iterator[Row]:
     """Measure what happens once, each time in a Nautobot process of its own."""
     answers = []
     for _ in range(FRESH_PROCESSES):
-        with Stand("ours", python, environment) as fresh:
+        with Stand("ours", environment) as fresh:
             answers.append(fresh.ask("once", "configure"))
     ours, process = (
         Figure(statistics.median(one[part] for one in answers), "s")

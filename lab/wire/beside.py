@@ -309,12 +309,12 @@ def delivery_options(bench: Bench) -> dict[str, Seen]:
         return judged(workers, sent)
 
 
-def speed(bench: Bench) -> dict[str, Seen]:
+def speed(bench: Bench, *, turns: int = SPEED_TURNS) -> dict[str, Seen]:
     """Run the same number of jobs in turns: the best time, and memory that stays."""
     best: dict[str, float] = {}
     grown: dict[str, float] = {}
     with bench.workers("prefork", "1", who=("plain", "wan")) as workers:
-        for turn in range(SPEED_TURNS):
+        for turn in range(turns):
             for worker in workers:
                 done = len(worker.runs())
                 before = worker.kilobytes()

@@ -11,9 +11,6 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from lab.certificates import write_mount
 from lab.corpus import POSTGRESQL
@@ -22,18 +19,17 @@ from lab.corpus import Pki
 from lab.corpus import Situation
 from lab.corpus import client_files
 from lab.corpus import situations
-from lab.servers.databases import HOST
+from lab.corpus.connecting import postgresql_refusal
+from lab.corpus.connecting import redis_refusal
+from lab.corpus.connecting import refuses
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
-from lab.servers.databases import driver
 from lab.users import NOBODY
 from lab.users import as_user
 from lab.users import clients
 from understack_nautobot_settings.certificates.judging import CertificateFile
 from understack_nautobot_settings.certificates.judging import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.runtime.redis_connections import TlsConnection
 
 OTHER = 4711
 MODE_BITS = ((0, 4, 6), range(8), range(8))
@@ -49,8 +45,8 @@ def pki() -> Pki:
 def ways(postgres: PostgresServer, server: RedisServer) -> dict[str, Connect]:
     """How to connect: returns the reason why not, nothing when it worked."""
     found: dict[str, Connect] = {
-        POSTGRESQL: lambda files: _libpq(files, postgres.port),
-        REDIS: lambda files: _redis(files, server.port),
+        POSTGRESQL: lambda files: postgresql_refusal(files, postgres.port),
+        REDIS: lambda files: redis_refusal(files, server.port),
     }
     for use, way in found.items():
         # Imports what it needs, while modules below a home can be read.
@@ -86,58 +82,6 @@ def place() -> Iterator[Path]:
     directory.chmod(0o755)
     yield directory
     shutil.rmtree(directory)
-
-
-def _libpq(files: ClientFiles, port: int) -> str:
-    cert, key, ca = (file.path for file in files.present())
-    psycopg = driver()
-    try:
-        psycopg.connect(
-            host="localhost",
-            hostaddr=HOST,
-            port=port,
-            user="app",
-            dbname="app",
-            sslmode="verify-full",
-            sslcert=cert,
-            sslkey=key,
-            sslrootcert=ca,
-            connect_timeout=10,
-        ).close()
-    except (psycopg.Error, UnicodeDecodeError) as error:
-        # psycopg2 has no message for an unreadable key, and may print what it finds
-        # in its place.
-        return repr(error)
-    return ""
-
-
-def _redis(files: ClientFiles, port: int) -> str:
-    cert, key, ca = (file.path for file in files.present())
-    pool = redis.ConnectionPool(
-        connection_class=TlsConnection,
-        host="localhost",
-        port=port,
-        ssl_certfile=cert,
-        ssl_keyfile=key,
-        ssl_ca_certs=ca,
-        ssl_check_hostname=True,
-        socket_timeout=10,
-        retry=Retry(NoBackoff(), 0),
-    )
-    try:
-        with redis.Redis(connection_pool=pool) as client:
-            client.ping()
-    except (redis.RedisError, OSError) as error:
-        return repr(error)
-    finally:
-        pool.disconnect()
-    return ""
-
-
-def refuses(files: ClientFiles) -> bool:
-    """Tell whether start-up refuses files; a warning is no refusal."""
-    found = check_certificates(files, sleep=lambda _: None)
-    return any(problem.severity == ERROR for problem in found)
 
 
 def _own(directory: Path, uid: int) -> None:

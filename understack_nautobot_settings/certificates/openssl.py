@@ -6,14 +6,18 @@ from paths alone, so it gets paths of memory.
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
+from functools import wraps
 from typing import IO
 from typing import TYPE_CHECKING
 from typing import NamedTuple
+from typing import ParamSpec
 
 from understack_nautobot_settings.certificates import pem
 
@@ -26,6 +30,9 @@ EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)
 PURPOSE = 26
 NAME_MISMATCH = (62, 64)
+
+_P = ParamSpec("_P")
+_REMEMBERED = 8
 
 
 class Presented(NamedTuple):
@@ -42,6 +49,31 @@ class Presented(NamedTuple):
     asked: bool = False
 
 
+# By a digest of what was presented: PostgreSQL and Redis mostly present the same.
+_verdicts: dict[bytes, Presented] = {}
+
+
+def _once(judge: Callable[_P, Presented]) -> Callable[_P, Presented]:
+    """Return a judge that remembers its last verdicts, without the keys."""
+
+    @wraps(judge)
+    def remembering(*what: _P.args, **options: _P.kwargs) -> Presented:
+        digest = hashlib.sha256(repr((what, options)).encode()).digest()
+        verdict = _verdicts.get(digest)
+        if verdict is None:
+            verdict = judge(*what, **options)
+            if verdict.error is not None:
+                # Its frames hold the key.
+                verdict.error.__traceback__ = None
+            if len(_verdicts) >= _REMEMBERED:
+                _verdicts.clear()
+            _verdicts[digest] = verdict
+        return verdict
+
+    return remembering
+
+
+@_once
 def present(
     cert: bytes,
     key: bytes,
@@ -54,7 +86,8 @@ def present(
     """Present a certificate to a server in memory, which demands one.
 
     In TLS 1.3 the client is through before the server looks at its certificate:
-    time enough to tell the server which certificate to trust.
+    time enough to tell the server which certificate to trust. What was presented
+    before is not presented again; dates are for the caller to compare with a clock.
 
     Args:
         cert: Content of the certificate file.
