@@ -24,6 +24,7 @@ from lab.certificates import Authority
 from lab.nautobot.deployment import nautobot_for
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
+from lab.wire.deployment import psycopg2_path
 
 # What an installed console script does.
 COMMAND = (
@@ -71,6 +72,8 @@ def rows() -> Iterator[Row]:
             role="site-worker",
             extra={
                 "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+                # The driver that Nautobot brings.
+                "PYTHONPATH": f"{psycopg2_path(directory)}:{Path(__file__).parents[1]}",
                 "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
                 "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(directory / "heartbeat"),
             },

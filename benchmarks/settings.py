@@ -40,13 +40,9 @@ class Stand:
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         """Start it."""
         self.module = module
+        contestant = f"benchmarks.contestants.{module}"
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.stand",
-                f"benchmarks.contestants.{module}",
-            ],
+            [sys.executable, "-m", "benchmarks.stand", contestant],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
