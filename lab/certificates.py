@@ -266,7 +266,7 @@ class Authority:
         for leaf in leaves:
             one = x509.RevokedCertificateBuilder(leaf.serial, last)
             builder = builder.add_revoked_certificate(one.build())
-        signed = builder.sign(self.key, hashes.SHA256())
+        signed = builder.sign(self.key, _digest(self.key))
         return signed.public_bytes(serialization.Encoding.PEM)
 
     def not_yet_valid(self, common_name: str = "app", **options: object) -> Leaf:
@@ -393,6 +393,11 @@ def _private_key(choice: KeyChoice) -> PrivateKey:
     return choice
 
 
+def _digest(key: PrivateKey) -> hashes.SHA256 | None:
+    own = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    return None if own else hashes.SHA256()
+
+
 def _key_pem(key: PrivateKey, key_format: str, password: str | None) -> bytes:
     formats = {
         "traditional": serialization.PrivateFormat.TraditionalOpenSSL,
@@ -476,4 +481,4 @@ def _certificate(
             x509.SubjectAlternativeName([_general_name(name) for name in san]),
             not list(subject),
         )
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(signer, _digest(signer))

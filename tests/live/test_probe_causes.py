@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import DNSName
 from redis.exceptions import RedisError
 
@@ -36,6 +38,7 @@ from understack_nautobot_settings.probes.redis import probe_broker
 from understack_nautobot_settings.probes.redis import probe_cache
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
+from understack_nautobot_settings.probes.wait import wait_until_up
 
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
 PASSWORDS = ("hostssl all all 0.0.0.0/0 scram-sha-256",)
@@ -125,6 +128,57 @@ def test_certificate_of_another_user_with_verify_full_names_both_causes(
     assert "or not with a client certificate of another user (CN=other)" in str(
         found.problem
     )
+
+
+def test_channel_binding_that_a_certificate_does_not_give_is_named(postgres18, mount):
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", {**env, **options(channel_binding="require")})
+
+    assert code(found) == "probe-libpq"
+    assert "channel binding required" in found.problem.message
+
+
+def test_signature_that_libpq_cannot_bind_to_is_no_wrong_password(mount, tmp_path):
+    """A CA with an Ed25519 key, and a password by SCRAM."""
+    authority = Authority(key=Ed25519PrivateKey.generate())
+    mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
+    with PostgresServer(authority=authority, hba=PASSWORDS, password="right") as server:
+        env = database_environment(server.port, mount, "verify-full")
+        found = probe("database", {**env, "NAUTOBOT_DB_PASSWORD": "right"})
+
+    assert code(found) == "probe-libpq"
+    assert "could not find digest for NID" in found.problem.message
+
+
+def test_wait_goes_on_until_a_connection_is_free(authority, mount):
+    """However often the slot becomes free between libpq's attempt and the look."""
+    settings = {"max_connections": "4", "superuser_reserved_connections": "3"}
+    with PostgresServer(authority=authority, settings=settings) as server:
+        env = database_environment(server.port, mount, "verify-full")
+        held = psycopg2.connect(
+            host="localhost",
+            port=server.port,
+            user="app",
+            dbname="app",
+            sslmode="verify-full",
+            sslcert=mount.certificate,
+            sslkey=mount.key,
+            sslrootcert=mount.ca,
+        )
+        seen = []
+
+        def attempt(seconds, before):
+            found = probe_targets(["database"], env, timeout=seconds, before=before)
+            seen.append(code(found[0]))
+            if len(seen) == 2:
+                held.close()
+            return found
+
+        result = wait_until_up(attempt, timeout=20)
+
+    assert result.ok
+    assert set(seen[:-1]) <= {"probe-db-full", "probe-db-passing"}
+    assert len(seen) >= 3
 
 
 NAMES = [
