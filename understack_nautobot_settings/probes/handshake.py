@@ -38,13 +38,16 @@ VERDICT_SECONDS = 2.0
 _HEADER = 5
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
+_EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
+_NEW_ONE = "It is in the server's revocation list (CRL). Issue a new certificate."
 _CLIENT_REFUSED = (
     "SSLV3_ALERT_BAD_CERTIFICATE",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
     "TLSV1_ALERT_DECRYPT_ERROR",
     "TLSV1_ALERT_ACCESS_DENIED",
+    _EXPIRED,
     _REVOKED,
 )
 
@@ -105,19 +108,14 @@ def client_problem(error: OSError, server: Server) -> Problem | None:
         server.attempt.quote(spaced(reason))
     endpoint, tls = server.endpoint, server.tls
     place, variable, own = endpoint.place, tls.cert.variable, tls.own_certificate
-    shown = _shown(own)
+    fact = f"{place} refuses the client certificate ({_shown(own)})"
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
         where = CLIENT_CA.get(endpoint.server, "")
         return codes.PROBE_CLIENT_CA.problem(
             variable,
-            f"{place} does not trust the CA of the client certificate ({shown}).",
+            f"{place} does not trust the CA of the client certificate ({_shown(own)}).",
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
             "certificate of the CA that it trusts.",
-        )
-    if reason == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
-        since = own.dates if own is not None and own.is_expired else "is expired for it"
-        return codes.PROBE_CLIENT_EXPIRED.problem(
-            variable, f"{place} refuses the client certificate ({shown}): it {since}."
         )
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
         reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
@@ -129,19 +127,30 @@ def client_problem(error: OSError, server: Server) -> Problem | None:
             if endpoint.server in CLIENT_CA
             else f"Set {variable}, and the variable of its key.",
         )
-    if reason in _CLIENT_REFUSED:
-        if own is not None and own.is_early:
-            return CERTIFICATE_NOT_YET_VALID.problem(
-                variable, f"{place} refuses the client certificate: it is {own.dates}."
-            )
-        return codes.PROBE_CLIENT_REFUSED.problem(
-            variable,
-            f"{place} refuses the client certificate ({shown}): {alert_words(reason)}.",
-            "It is in the server's revocation list (CRL). Issue a new certificate."
-            if reason == _REVOKED
-            else None,
+    if reason == _EXPIRED and not (own is not None and own.is_expired):
+        return codes.PROBE_CLIENT_EXPIRED.problem(
+            variable, f"{fact}, which is expired by its clock."
         )
+    if reason in _CLIENT_REFUSED:
+        remedy = _NEW_ONE if reason == _REVOKED else None
+        return _certificate_problem(server, fact, f": {alert_words(reason)}", remedy)
     return None
+
+
+def _certificate_problem(
+    server: Server, fact: str, otherwise: str, remedy: str | None = None
+) -> Problem:
+    """Blame the dates of our certificate, or say `otherwise` where they are right."""
+    own, variable = server.tls.own_certificate, server.tls.cert.variable
+    if own is not None and own.is_expired:
+        return codes.PROBE_CLIENT_EXPIRED.problem(
+            variable, f"{fact}, which {own.dates}."
+        )
+    if own is not None and own.is_early:
+        return CERTIFICATE_NOT_YET_VALID.problem(
+            variable, f"{fact}, which is {own.dates}."
+        )
+    return codes.PROBE_CLIENT_REFUSED.problem(variable, f"{fact}{otherwise}.", remedy)
 
 
 def _shown(own: Certificate | None) -> str:
@@ -182,26 +191,16 @@ def lost_problem(error: OSError, server: Server) -> Problem:
 def _closed_on_certificate(server: Server) -> Problem:
     """Name the likeliest cause where a server closes and no alert arrives."""
     own, endpoint = server.tls.own_certificate, server.endpoint
-    variable = server.tls.cert.variable
     fact = (
         f"{endpoint.place} closed the connection after it received the client "
         f"certificate ({_shown(own)})"
     )
-    if own is not None and own.is_expired:
-        return codes.PROBE_CLIENT_EXPIRED.problem(
-            variable, f"{fact}, which {own.dates}."
-        )
-    if own is not None and own.is_early:
-        return CERTIFICATE_NOT_YET_VALID.problem(
-            variable, f"{fact}, which is {own.dates}."
-        )
     if own is not None and not own.is_for("client auth"):
-        return codes.PROBE_CLIENT_REFUSED.problem(
-            variable, f"{fact}, which is not for clients."
-        )
-    return codes.PROBE_CLIENT_REFUSED.problem(
-        variable,
-        f"{fact}; it probably does not trust that CA.",
+        return _certificate_problem(server, fact, ", which is not for clients")
+    return _certificate_problem(
+        server,
+        fact,
+        "; it probably does not trust that CA",
         f"Compare that issuer with the CA that {endpoint.server} trusts for "
         f"clients{CLIENT_CA.get(endpoint.server, '')}. Its log names the reason.",
     )

@@ -290,7 +290,6 @@ def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
-    """Return all settings as they stand."""
     from understack_nautobot_settings.configuration import evaluate
 
     base = nautobot_settings(env)

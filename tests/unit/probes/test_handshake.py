@@ -35,8 +35,12 @@ from understack_nautobot_settings.probes.redis import probe_cache
             "does not trust the CA of the client certificate "
             "(CN=app, issued by CN=another-ca).",
         ),
-        (CA.expired(), "probe-client-expired", "it expired on"),
-        (CA.not_yet_valid(), "certificate-not-yet-valid", "it is not valid before"),
+        (CA.expired(), "probe-client-expired", ", which expired on"),
+        (
+            CA.not_yet_valid(),
+            "certificate-not-yet-valid",
+            ", which is not valid before",
+        ),
         (
             CA.client(usages=("server auth",)),
             "probe-client-refused",
