@@ -224,35 +224,29 @@ def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
         Database and cache of the alias ``default``, the broker, then the other
         databases and the other caches in Redis or Valkey.
     """
-    databases = entries(settings, "DATABASES")
-    caches = {
-        alias: cache
-        for alias, cache in entries(settings, "CACHES").items()
-        if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache)
-    }
-    further = [
+    databases = {"default": {}, **entries(settings, "DATABASES")}
+    databases.pop(_NAUTOBOTS_DATABASE, None)
+    caches = {"default": {}, **entries(settings, "CACHES")}
+    broker = settings.get("CELERY_BROKER_URL"), settings.get("CELERY_BROKER_USE_SSL")
+    modes = [
         *(
-            _database_mode(f"database {alias}", database)
+            _database_mode(_named("database", alias), database)
             for alias, database in databases.items()
-            if alias not in {"default", _NAUTOBOTS_DATABASE}
         ),
         *(
-            _redis_mode(f"cache {alias}", cache.get("LOCATION"), pool_arguments(cache))
+            _redis_mode(
+                _named("cache", alias), cache.get("LOCATION"), pool_arguments(cache)
+            )
             for alias, cache in caches.items()
-            if alias != "default"
+            if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache)
         ),
+        _redis_mode("broker", *broker),
     ]
-    cache = caches.get("default", {})
-    return [
-        _database_mode("database", databases.get("default", {})),
-        _redis_mode("cache", cache.get("LOCATION"), pool_arguments(cache)),
-        _redis_mode(
-            "broker",
-            settings.get("CELERY_BROKER_URL"),
-            settings.get("CELERY_BROKER_USE_SSL"),
-        ),
-        *further,
-    ]
+    return sorted(modes, key=lambda mode: " " in mode.connection)
+
+
+def _named(kind: str, alias: str) -> str:
+    return kind if alias == "default" else f"{kind} {alias}"
 
 
 class SettingsInForce(Mapping[str, Any]):

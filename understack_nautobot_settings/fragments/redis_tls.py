@@ -30,14 +30,14 @@ from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
+from understack_nautobot_settings.fragments.redis_urls import check_mixture
+from understack_nautobot_settings.fragments.redis_urls import check_urls
 from understack_nautobot_settings.fragments.redis_urls import host_of
-from understack_nautobot_settings.fragments.redis_urls import is_whole
 from understack_nautobot_settings.fragments.redis_urls import nautobot_database
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url_start
 from understack_nautobot_settings.fragments.redis_urls import over_tls
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.fragments.redis_urls import ssl_options
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
@@ -455,13 +455,19 @@ def _cache(
             found["LOCATION"] = reached.url(database, credentials=False)
     else:
         urls = urls_of(location, ",")
-        for url in urls:
-            _refuse_ssl_options(read, place, url)
-            _refuse_malformed(read, place, url)
+        read.problems += check_urls(place, urls)
         ours = not urls or host_of(urls[0]) == server.host
         schemes = {scheme_of(url) for url in urls}
         if tls.mutual and not ours and schemes & TCP_SCHEMES:
-            _name_left_alone(read, alias, pool, server.host)
+            # Unless the file says itself how this one is reached.
+            if not any(name.startswith("ssl") for name in pool):
+                read.problems.append(
+                    codes.REDIS_LEFT_ALONE.problem(
+                        f"CACHES.{alias}",
+                        f"its host is not {server.host}, so it keeps its scheme and "
+                        "gets no client certificate.",
+                    )
+                )
         elif tls.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
             read.problems.append(
                 codes.REDIS_LEFT_ALONE.problem(
@@ -471,14 +477,13 @@ def _cache(
         elif tls.mutual:
             urls = [over_tls(url) for url in urls]
             schemes = {scheme_of(url) for url in urls}
-        _refuse_mixture(read, place, urls)
+        read.problems += check_mixture(place, urls)
         if urls:
             found["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
     arguments = f"CACHES.{alias}.OPTIONS"
     if takes_pool_arguments(cache):
         arguments += ".CONNECTION_POOL_KWARGS"
-    options = tls.options(schemes, pool, arguments, ours=ours)
-    pool |= options
+    pool |= tls.options(schemes, pool, arguments, ours=ours)
     if not pool or pool == pool_arguments(cache):
         return found
     if not takes_pool_arguments(cache) and "CLIENT_CLASS" in pool:
@@ -492,21 +497,6 @@ def _cache(
         )
         return found
     return with_pool_arguments(found, pool)
-
-
-def _name_left_alone(
-    read: Reader, alias: str, pool: Mapping[str, Any], home: str
-) -> None:
-    if any(name.startswith("ssl") for name in pool):
-        # The file says itself how this one is reached.
-        return
-    read.problems.append(
-        codes.REDIS_LEFT_ALONE.problem(
-            f"CACHES.{alias}",
-            f"its host is not {home}, so it keeps its scheme and gets no client "
-            "certificate.",
-        )
-    )
 
 
 def _over(address: RedisAddress, tls: _Tls) -> RedisAddress:
@@ -533,19 +523,15 @@ def _broker_url(
     if database is not None:
         return _over(server.address, tls).broker_url(database)
     place = _broker_place(read)
-    for url in urls:
-        if _is_redis(url):
-            _refuse_ssl_options(read, place, url)
-            _refuse_malformed(read, place, url)
-        if scheme_of(url) == "unix":
-            read.problems.append(
-                codes.REDIS_BROKER_SOCKET.problem(
-                    place, "Celery knows no unix:// transport."
-                )
-            )
+    read.problems += check_urls(place, filter(_is_redis, urls))
+    read.problems.extend(
+        codes.REDIS_BROKER_SOCKET.problem(place, "Celery knows no unix:// transport.")
+        for url in urls
+        if scheme_of(url) == "unix"
+    )
     if tls.mutual:
         urls = [over_tls(url) for url in urls]
-    _refuse_mixture(read, place, urls)
+    read.problems += check_mixture(place, urls)
     return ";".join(urls) if isinstance(broker, str) else urls
 
 
@@ -553,43 +539,3 @@ def _broker_place(read: Reader) -> str:
     if read.is_set(variables.CELERY_BROKER_URL):
         return variables.CELERY_BROKER_URL.name
     return "CELERY_BROKER_URL"
-
-
-def _refuse_ssl_options(read: Reader, place: str, url: str) -> None:
-    read.problems.extend(
-        codes.REDIS_URL_SSL_OPTION.problem(
-            place,
-            f"the URL sets {option}, which beats or drops the configured TLS.",
-            f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
-            "neighbours.",
-        )
-        for option in ssl_options(url)
-    )
-
-
-def _refuse_mixture(read: Reader, place: str, urls: list[str]) -> None:
-    """Refuse servers that share options, and would need different ones.
-
-    After a failover from ``redis://`` to ``rediss://``, kombu verifies nothing.
-    """
-    schemes = {scheme_of(url) for url in urls}
-    if "rediss" in schemes and len(schemes) > 1:
-        read.problems.append(
-            codes.REDIS_URLS_MIXED.problem(
-                place,
-                f"the URLs mix {' and '.join(f'{one}://' for one in sorted(schemes))}, "
-                "and share one set of TLS options.",
-            )
-        )
-
-
-def _refuse_malformed(read: Reader, place: str, url: str) -> None:
-    """Refuse what a client would stop at, with a part of a password in its message."""
-    if not is_whole(url):
-        read.problems.append(
-            codes.REDIS_URL_MALFORMED.problem(
-                place,
-                "the URL cannot be taken apart into host, port and password.",
-                "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
-            )
-        )

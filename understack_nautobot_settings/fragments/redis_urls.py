@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -13,6 +15,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.fragments import codes
+from understack_nautobot_settings.problems import Problem
 
 CACHE_DATABASE = 1
 BROKER_DATABASE = 0
@@ -218,3 +222,38 @@ def ssl_options(url: str) -> list[str]:
         query = url.partition("?")[2]
     names = (name for name, _ in parse_qsl(query, keep_blank_values=True))
     return [name for name in names if name == "ssl" or name.startswith("ssl_")]
+
+
+def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
+    """Yield what beats the configured TLS in a URL, and what a client would stop at.
+
+    A client would show a part of the password in its message.
+    """
+    for url in urls:
+        for option in ssl_options(url):
+            yield codes.REDIS_URL_SSL_OPTION.problem(
+                place,
+                f"the URL sets {option}, which beats or drops the configured TLS.",
+                f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
+                "neighbours.",
+            )
+        if not is_whole(url):
+            yield codes.REDIS_URL_MALFORMED.problem(
+                place,
+                "the URL cannot be taken apart into host, port and password.",
+                "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
+            )
+
+
+def check_mixture(place: str, urls: list[str]) -> Iterator[Problem]:
+    """Yield whether servers share options, and would need different ones.
+
+    After a failover from ``redis://`` to ``rediss://``, kombu verifies nothing.
+    """
+    schemes = {scheme_of(url) for url in urls}
+    if "rediss" in schemes and len(schemes) > 1:
+        yield codes.REDIS_URLS_MIXED.problem(
+            place,
+            f"the URLs mix {' and '.join(f'{one}://' for one in sorted(schemes))}, "
+            "and share one set of TLS options.",
+        )
