@@ -46,7 +46,7 @@ DB_CONNECT_TIMEOUT: Variable[int] = Variable(
 DB_TCP_USER_TIMEOUT: Variable[int] = Variable(
     "UNDERSTACK_DB_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
-    30000,
+    20000,
     "How long sent data may stay unacknowledged before the connection is given up "
     "(`tcp_user_timeout`); profile `wan`.",
     concern="connections",
@@ -55,7 +55,7 @@ DB_TCP_USER_TIMEOUT: Variable[int] = Variable(
 DB_KEEPALIVES_IDLE: Variable[int] = Variable(
     "UNDERSTACK_DB_KEEPALIVES_IDLE",
     Number(int, unit="seconds", least=1),
-    20,
+    10,
     "Idle time before the first TCP keepalive, shorter than the idle timeout of "
     "gateways and NAT tables (`keepalives_idle`); profile `wan`.",
     concern="connections",
@@ -64,7 +64,7 @@ DB_KEEPALIVES_IDLE: Variable[int] = Variable(
 DB_KEEPALIVES_INTERVAL: Variable[int] = Variable(
     "UNDERSTACK_DB_KEEPALIVES_INTERVAL",
     Number(int, unit="seconds", least=1),
-    5,
+    3,
     "Time between keepalives that go unanswered (`keepalives_interval`); profile "
     "`wan`.",
     concern="connections",
@@ -73,12 +73,15 @@ DB_KEEPALIVES_INTERVAL: Variable[int] = Variable(
 DB_KEEPALIVES_COUNT: Variable[int] = Variable(
     "UNDERSTACK_DB_KEEPALIVES_COUNT",
     Number(int, least=1),
-    3,
+    4,
     "Unanswered keepalives after which the connection is given up "
     "(`keepalives_count`); profile `wan`.",
     concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_count",),
 )
+# Linux gives up an idle connection at the first keepalive after TCP_USER_TIMEOUT (22 s),
+# and data sent just before that as much later: 42 s for a process that uses two
+# connections one after the other, the worst case of a worker whose flows were lost.
 _KEEPALIVE_SETTINGS = (
     "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_keepalive_options",
     "CELERY_BROKER_TRANSPORT_OPTIONS.socket_keepalive_options",
@@ -117,7 +120,7 @@ BROKER_SOCKET_TIMEOUT: Variable[float] = Variable(
 REDIS_TCP_USER_TIMEOUT: Variable[int] = Variable(
     "UNDERSTACK_REDIS_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
-    30000,
+    20000,
     "How long data sent to Redis may stay unacknowledged before the connection is "
     "given up (`TCP_USER_TIMEOUT`); profile `wan`.",
     concern="connections",
@@ -126,7 +129,7 @@ REDIS_TCP_USER_TIMEOUT: Variable[int] = Variable(
 REDIS_KEEPALIVES_IDLE: Variable[int] = Variable(
     "UNDERSTACK_REDIS_KEEPALIVES_IDLE",
     Number(int, unit="seconds", least=1),
-    20,
+    10,
     "Idle time before the first TCP keepalive on a connection to Redis, shorter than "
     "the idle timeout of gateways and NAT tables (`TCP_KEEPIDLE`); profile `wan`.",
     concern="connections",
@@ -135,7 +138,7 @@ REDIS_KEEPALIVES_IDLE: Variable[int] = Variable(
 REDIS_KEEPALIVES_INTERVAL: Variable[int] = Variable(
     "UNDERSTACK_REDIS_KEEPALIVES_INTERVAL",
     Number(int, unit="seconds", least=1),
-    5,
+    3,
     "Time between keepalives to Redis that go unanswered (`TCP_KEEPINTVL`); profile "
     "`wan`.",
     concern="connections",
@@ -144,7 +147,7 @@ REDIS_KEEPALIVES_INTERVAL: Variable[int] = Variable(
 REDIS_KEEPALIVES_COUNT: Variable[int] = Variable(
     "UNDERSTACK_REDIS_KEEPALIVES_COUNT",
     Number(int, least=1),
-    3,
+    4,
     "Unanswered keepalives after which a connection to Redis is given up "
     "(`TCP_KEEPCNT`); profile `wan`.",
     concern="connections",

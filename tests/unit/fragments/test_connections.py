@@ -30,10 +30,10 @@ KEEPALIVE = {
     "health_check_interval": 30,
     "socket_keepalive": True,
     "socket_keepalive_options": {
-        socket.TCP_KEEPIDLE: 20,
-        socket.TCP_KEEPINTVL: 5,
-        socket.TCP_KEEPCNT: 3,
-        socket.TCP_USER_TIMEOUT: 30000,
+        socket.TCP_KEEPIDLE: 10,
+        socket.TCP_KEEPINTVL: 3,
+        socket.TCP_KEEPCNT: 4,
+        socket.TCP_USER_TIMEOUT: 20000,
     },
 }
 KEPT_ALIVE = {**TIMEOUTS, **KEEPALIVE}
@@ -42,10 +42,10 @@ QUIET = {"protocol": 2, "client_info": False}
 WAN_OPTIONS = {
     "connect_timeout": 10,
     "keepalives": 1,
-    "keepalives_idle": 20,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 20000,
     "application_name": "nautobot",
     "options": "-c TimeZone=UTC",
 }
@@ -278,6 +278,20 @@ def test_socket_timeout_of_django_redis_is_kept_unless_the_variable_is_set(
     } == expected
 
 
+def test_two_lost_connections_one_after_the_other_are_noticed_within_45_seconds():
+    """Linux ends an idle one at the first keepalive after TCP_USER_TIMEOUT, see tcp(7).
+
+    Until then a process may use it, and waits for as long again.
+    """
+    options = settings(WAN)["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    tcp = options["socket_keepalive_options"]
+    sent = tcp[socket.TCP_USER_TIMEOUT] / 1000
+    probes = range(tcp[socket.TCP_KEEPIDLE], 60, tcp[socket.TCP_KEEPINTVL])
+    idle = next(probe for probe in probes if probe > sent)
+
+    assert idle + sent <= 45
+
+
 def test_keepalive_of_the_file_is_kept_and_completed():
     given = {socket.TCP_KEEPIDLE: 7}
     env = {**WAN, "UNDERSTACK_REDIS_KEEPALIVES_COUNT": "9"}
@@ -287,9 +301,9 @@ def test_keepalive_of_the_file_is_kept_and_completed():
     options = result["CELERY_BROKER_TRANSPORT_OPTIONS"]
     assert options["socket_keepalive_options"] == {
         socket.TCP_KEEPIDLE: 7,
-        socket.TCP_KEEPINTVL: 5,
+        socket.TCP_KEEPINTVL: 3,
         socket.TCP_KEEPCNT: 9,
-        socket.TCP_USER_TIMEOUT: 30000,
+        socket.TCP_USER_TIMEOUT: 20000,
     }
 
 
