@@ -79,9 +79,9 @@ DB_KEEPALIVES_COUNT: Variable[int] = Variable(
     concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_count",),
 )
-# Linux gives up an idle connection at the first keepalive after TCP_USER_TIMEOUT (22 s),
-# and data sent just before that as much later: 42 s for a process that uses two
-# connections one after the other, the worst case of a worker whose flows were lost.
+# Linux gives up an idle connection at the first keepalive after TCP_USER_TIMEOUT, here
+# 22 s, and data sent just before that after 20 s more. So a process that uses two
+# connections one after the other is back after 42 s at most.
 _KEEPALIVE_SETTINGS = (
     "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_keepalive_options",
     "CELERY_BROKER_TRANSPORT_OPTIONS.socket_keepalive_options",
