@@ -57,10 +57,11 @@ def without_library(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def celery_app() -> Celery:
     """Return an application on the settings of this process' environment."""
-    namespace = nautobot_settings(os.environ)
+    further = json.loads(os.environ.get(FURTHER, "{}"))
+    namespace = nautobot_settings(os.environ) | further
     configure(namespace, os.environ)
     if os.environ.get(BY_HAND):
-        namespace = without_library(namespace)
+        namespace = without_library(namespace) | further
     register(
         "nautobot_json", json.dumps, json.loads, "application/x-nautobot-json", "utf-8"
     )
@@ -76,7 +77,6 @@ def celery_app() -> Celery:
             "CELERY_TASK_SERIALIZER": "nautobot_json",
             "CELERY_RESULT_SERIALIZER": "nautobot_json",
             "CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP": True,
-            **json.loads(os.environ.get(FURTHER, "{}")),
         },
         namespace="CELERY",
     )

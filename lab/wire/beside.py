@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
 from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -38,14 +39,14 @@ WHO: Mapping[str, Mapping[str, str]] = {
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},
     "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
 }
-SPEED_JOBS = 1000
+SPEED_JOBS = 2500
 SPEED_TURNS = 4
 LEAST_SPEED = 0.95
 BROKER_SECONDS = 30
 """How long a submission waits for Redis; after that it is an error."""
 AFTER_TIMEOUT = "errors after the time-out"
 SILENT_FOR_LONG = "Redis silent for 40 s during a submission"
-TRADED = {SILENT_FOR_LONG: "an error after 30 s, where plain waits; none twice"}
+TRADED = {SILENT_FOR_LONG: "behind on purpose: an error after 30 s, and none twice"}
 """What is promised in a row where ours is behind plain on purpose."""
 
 
@@ -81,15 +82,22 @@ class Worker:
             "PYTHONPATH": str(REPOSITORY),
             FURTHER: json.dumps(celery),
         }
-        log = directory / f"{queue}.log"
+        self.transport = celery.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})
+        self.log = directory / f"{queue}.log"
+        self.command = [
+            *(sys.executable, "-m", "lab.nautobot.celery_worker"),
+            *(f"{queue}@site", queue, *pool),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Start, again if it was ended, and return when it takes jobs."""
+        before = self.log.read_bytes().count(b" ready.") if self.log.exists() else 0
         self.process = Process(
-            queue,
-            [
-                *(sys.executable, "-m", "lab.nautobot.celery_worker"),
-                *(f"{queue}@site", queue, *pool),
-            ],
-            log=log,
-            ready=lambda: b" ready." in log.read_bytes(),
+            self.queue,
+            self.command,
+            log=self.log,
+            ready=lambda: self.log.read_bytes().count(b" ready.") > before,
             environment=self.environment,
             directory=REPOSITORY,
         )
@@ -130,12 +138,13 @@ class Bench:
             for one in who:
                 queue = f"beside-{self.number}-{one}"
                 worker = Worker(self.directory, self.behind, one, queue, pool, celery)
-                stack.callback(worker.process.end, signal.SIGQUIT)
+                stack.callback(lambda one=worker: one.process.end(signal.SIGQUIT))
                 started.append(worker)
             yield started
 
-    def send(self, worker: Worker, count: int = 1, **options: Any) -> list[str]:
-        """Send jobs to a worker, and return their ids."""
+    @contextmanager
+    def sender(self, worker: Worker) -> Iterator[Any]:
+        """Return an application that sends to a worker through Redis' own socket."""
         from celery import Celery
         from kombu.serialization import register
 
@@ -145,9 +154,16 @@ class Bench:
         )
         redis = self.behind.redis
         url = f"redis+socket://lab:{redis._admin_password}@{redis.directory}/redis.sock"
-        seconds = options.pop("seconds", 0.0)
         with Celery("sender", set_as_current=False, broker=url) as app:
             app.conf.task_serializer = "nautobot_json"
+            app.conf.accept_content = ["nautobot_json"]
+            app.conf.broker_transport_options = worker.transport
+            yield app
+
+    def send(self, worker: Worker, count: int = 1, **options: Any) -> list[str]:
+        """Send jobs to a worker, and return their ids."""
+        seconds = options.pop("seconds", 0.0)
+        with self.sender(worker) as app:
             return [
                 str(
                     app.send_task(
@@ -295,17 +311,103 @@ def warm_shutdown(bench: Bench) -> dict[str, Seen]:
 
 
 def delivery_options(bench: Bench) -> dict[str, Seen]:
-    """Send two priorities to a worker with a prefetch of four, and count."""
+    """Send two priorities to a worker with a prefetch of four and a key prefix."""
     with bench.workers(
         "solo",
         CELERY_WORKER_PREFETCH_MULTIPLIER=4,
         CELERY_TASK_QUEUE_MAX_PRIORITY=10,
+        CELERY_BROKER_TRANSPORT_OPTIONS={"global_keyprefix": "site:"},
     ) as workers:
         sent = {
             one.who: bench.send(one, 4, priority=3) + bench.send(one, 4, priority=9)
             for one in workers
         }
         wait_for(lambda: all(len(one.runs()) >= 8 for one in workers), 30)
+        return judged(workers, sent)
+
+
+def remote_control(bench: Bench) -> dict[str, Seen]:
+    """Revoke three of four jobs, inspect the worker, and listen to its events."""
+    seen = {}
+    with bench.workers("prefork", "1") as workers:
+        for worker in workers:
+            with bench.sender(worker) as app:
+                events: list[str] = []
+                name = f"{worker.queue}@site"
+                inspect = app.control.inspect(destination=[name], timeout=5)
+                app.control.enable_events(destination=[name], reply=True, timeout=5)
+                receiver = app.events.Receiver(
+                    app.connection_for_read(),
+                    {"*": lambda one, all_=events: all_.append(one["type"])},
+                    accept=["nautobot_json", "json"],
+                )
+                with receiver.consumer_context() as (connection, *_):
+                    first, *revoked = bench.send(worker, 4, seconds=3.0)
+                    app.control.revoke(revoked, destination=[name])
+                    wait_for(lambda one=worker, id_=first: id_ in one.runs(), 20)
+                    answers = [inspect.ping(), inspect.active()]
+                    (last,) = bench.send(worker)
+                    wait_for(lambda one=worker, id_=last: id_ in one.runs(), 20)
+                    end = time.monotonic() + 5
+                    while "task-succeeded" not in events and time.monotonic() < end:
+                        with suppress(TimeoutError):
+                            connection.drain_events(timeout=1)
+            runs = worker.runs()
+            seen[worker.who] = Seen(
+                {
+                    "ran though revoked": sum(runs[id_] for id_ in revoked),
+                    "not run": sum(not runs[id_] for id_ in (first, last)),
+                    "no answer": sum(not answer for answer in answers),
+                    "no event": int("task-succeeded" not in events),
+                }
+            )
+    return seen
+
+
+def killed(bench: Bench) -> dict[str, Seen]:
+    """Kill workers in a late acknowledged job; the next has to run it again."""
+    with bench.workers(
+        "solo",
+        CELERY_TASK_ACKS_LATE=True,
+        CELERY_BROKER_TRANSPORT_OPTIONS={"visibility_timeout": 5},
+    ) as workers:
+        sent = {one.who: bench.send(one, seconds=2.0) for one in workers}
+        wait_for(lambda: all(one.runs() for one in workers), 20)
+        for one in workers:
+            one.process.end(signal.SIGKILL)
+        for one in workers:
+            one.start()
+        wait_for(lambda: all(max(one.runs().values()) > 1 for one in workers), 40)
+        return {
+            one.who: Seen({"not run again": int(one.runs()[sent[one.who][0]] < 2)})
+            for one in workers
+        }
+
+
+def visibility_timeout(bench: Bench) -> dict[str, Seen]:
+    """Let the visibility timeout end during a late acknowledged job."""
+    with bench.workers(
+        *("prefork", "1"),
+        CELERY_TASK_ACKS_LATE=True,
+        CELERY_BROKER_TRANSPORT_OPTIONS={"visibility_timeout": 3},
+    ) as workers:
+        sent = {one.who: bench.send(one, seconds=12.0) for one in workers}
+        time.sleep(30)
+        return judged(workers, sent)
+
+
+def redis_full(bench: Bench) -> dict[str, Seen]:
+    """Let workers connect anew to a Redis whose memory is full, for 8 s."""
+    with bench.workers("prefork", "1") as workers:
+        with bench.behind.redis.admin() as admin:
+            admin.config_set("maxmemory", 1)
+            try:
+                bench.behind.gateway.restart()
+                time.sleep(8)
+            finally:
+                admin.config_set("maxmemory", 0)
+        sent = {one.who: bench.send(one, 2) for one in workers}
+        wait_for(lambda: all(len(one.runs()) > 1 for one in workers), 20)
         return judged(workers, sent)
 
 
@@ -359,7 +461,14 @@ def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
         ("Redis silent for 20 s during a submission", lambda: redis_silent(bench, 20)),
         (SILENT_FOR_LONG, lambda: redis_silent(bench, 40)),
         ("warm shutdown while Redis is silent", lambda: warm_shutdown(bench)),
-        ("priorities and a prefetch of four", lambda: delivery_options(bench)),
+        ("priorities, prefetch of four, key prefix", lambda: delivery_options(bench)),
+        ("revoked jobs, inspect and events", lambda: remote_control(bench)),
+        ("worker killed in a late acknowledged job", lambda: killed(bench)),
+        (
+            "visibility timeout of 3 s, late job of 12 s",
+            lambda: visibility_timeout(bench),
+        ),
+        ("Redis full as the gateway restarts", lambda: redis_full(bench)),
         (
             f"{SPEED_TURNS} times {SPEED_JOBS} jobs in turns, prefork",
             lambda: speed(bench),

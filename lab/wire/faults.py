@@ -118,14 +118,15 @@ class Stream:
         sent, self.refusals = stream.journal_entries(self._journal)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if not stream.unfinished(self._behind.postgres, sent) and not self._left():
+            left = stream.unfinished(self._behind.postgres, sent)
+            if not left and self._left().isdisjoint(sent):
                 break
             time.sleep(0.2)
         return stream.outcome(
             self._behind.postgres, sent, len(self.refusals), self._diary, self._left()
         )
 
-    def _left(self) -> int:
+    def _left(self) -> set[str]:
         with self._behind.redis.admin() as admin:
             return stream.left_on_broker(admin, self._queue)
 
@@ -187,7 +188,7 @@ def show(
                 f"{fault.name} killed twice in a stream of jobs",
                 "none twice; what has not ended is on the broker, but for the wire",
                 str(outcome),
-                not outcome.repeated and outcome.lost <= outcome.pending + ON_THE_WIRE,
+                not outcome.repeated and outcome.lost <= ON_THE_WIRE,
                 {**outcome._asdict(), "finished": outcome.finished},
             )
         )

@@ -53,6 +53,13 @@ SEND_EVERY = 2.0
 ERROR_SECONDS = 6.0
 """How long a request on a forgotten cache connection may hang: redis-py's 5 s."""
 DATABASE_SECONDS = 45.0
+HELD_SECONDS = 3.0
+HOLD_RESULTS = f"""
+do $$ begin
+    lock table extras_jobresult in share mode; perform pg_sleep({HELD_SECONDS});
+end $$
+"""
+"""Every result that a job writes in the meantime is on its way, without an answer."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 BY_HAND_CONFIG = REPOSITORY / "lab" / "nautobot" / "by_hand.py"
 PROFILES: Mapping[str, Mapping[str, str]] = {
@@ -148,11 +155,7 @@ class _Worker:
 
     def judge(self, admin: Any) -> Ran:
         runs = Counter(admin.lrange(f"ran-{self.queue}", 0, -1))
-        left = {
-            json.loads(raw)["headers"]["id"] for raw in admin.lrange(self.queue, 0, -1)
-        }
-        held = {json.loads(raw)[0]["headers"]["id"] for raw in admin.hvals("unacked")}
-        waiting = left | held
+        waiting = stream.left_on_broker(admin, self.queue)
         return Ran(
             sent=len(self.sent),
             finished=sum(id_ in runs for id_ in self.sent),
@@ -312,18 +315,19 @@ def _promise(worker: _Worker, ran: Ran) -> Promise:
 def _nautobot(site: network.Site, directory: Path, behind: Servers) -> list[Promise]:
     """Forget the flows of whole Nautobot workers in the middle of a stream of jobs.
 
-    Behind the gateway, while jobs run and results are written, in both directions.
+    While jobs run, results are written and the certificate is renewed.
     """
     web = prepared_nautobot(directory, behind, stream.SOURCE)
     stream.record_ends(behind.postgres)
-    workers = {
-        "wan": Nautobot(directory, web.deployment, python=site.python),
-        "by hand": Nautobot(
+    workers: dict[tuple[str, network.Direction], Nautobot] = {
+        ("wan", "both"): Nautobot(directory, web.deployment, python=site.python),
+        ("wan", "out"): Nautobot(directory, web.deployment, python=site.python),
+        ("by hand", "both"): Nautobot(
             directory, web.deployment, python=site.python, config=BY_HAND_CONFIG
         ),
     }
-    queues = {who: f"site-{who.replace(' ', '-')}" for who in workers}
-    with ExitStack() as stack, ThreadPoolExecutor(2) as at_once:
+    queues = {who: f"site-{'-'.join(who).replace(' ', '-')}" for who in workers}
+    with ExitStack() as stack, ThreadPoolExecutor(4) as at_once:
         streams = {}
         running = {}
         for who, nautobot in workers.items():
@@ -342,10 +346,12 @@ def _nautobot(site: network.Site, directory: Path, behind: Servers) -> list[Prom
             )
         list(at_once.map(Stream.start, streams.values()))
         _renew(behind)
-        for worker in running.values():
-            site.forget(worker.tcp_ports)
+        at_once.submit(behind.postgres.sql, HOLD_RESULTS)
+        time.sleep(HELD_SECONDS - 0.5)
+        for (_, direction), worker in running.items():
+            site.forget(worker.tcp_ports, direction)
         lost = time.time()
-        back: dict[str, float | None] = dict.fromkeys(streams)
+        back: dict[Any, float | None] = dict.fromkeys(streams)
         while time.time() - lost < WATCHED_SECONDS and None in back.values():
             for who, jobs in streams.items():
                 if back[who] is None and jobs.ran_since(lost):
@@ -358,11 +364,12 @@ def _nautobot(site: network.Site, directory: Path, behind: Servers) -> list[Prom
     for who, outcome in outcomes.items():
         next_job = back[who]
         took = "no job" if next_job is None else f"next job {next_job:.0f} s"
-        wan = who == "wan"
+        profile, direction = who
+        wan = profile == "wan"
         promises.append(
             Promise(
                 SECTION,
-                f"Nautobot worker, {who}: jobs run, direction both",
+                f"Nautobot worker, {profile}: results written, direction {direction}",
                 f"next job within {BACK_SECONDS:.0f} s" if wan else "control",
                 f"{took}; {outcome}",
                 not wan or (next_job is not None and next_job <= BACK_SECONDS),

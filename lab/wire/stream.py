@@ -6,6 +6,7 @@ ran before it does anything else: the database may be away just then.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import Counter
@@ -68,9 +69,9 @@ class Outcome(NamedTuple):
         refused: Submissions that raised; a user would see it and try again.
         succeeded: Jobs whose result is SUCCESS.
         failed: Jobs that ended otherwise, once.
-        lost: Jobs that never ended.
+        lost: Jobs that neither ended nor have a message on the broker.
         repeated: Jobs that ran, or ended, more than once.
-        pending: Messages left on the broker, which would run some day.
+        pending: Messages of these jobs left on the broker, which would run some day.
     """
 
     sent: int
@@ -185,7 +186,7 @@ def unfinished(postgres: PostgresServer, sent: Iterable[str]) -> list[str]:
 
 
 def outcome(
-    postgres: PostgresServer, sent: list[str], refused: int, diary: Path, pending: int
+    postgres: PostgresServer, sent: list[str], refused: int, diary: Path, left: set[str]
 ) -> Outcome:
     """Judge each job by the database, by the diary and by the broker."""
     statuses: Mapping[str, str] = dict(
@@ -202,15 +203,15 @@ def outcome(
         refused=refused,
         succeeded=sum(status == "SUCCESS" for status in final.values()),
         failed=sum(status != "SUCCESS" for status in final.values()),
-        lost=len(sent) - len(final),
+        lost=len({*sent} - {*final} - left),
         repeated=sum(runs.get(id_, 0) > 1 or ends.get(id_, 0) > 1 for id_ in everyone),
-        pending=pending,
+        pending=len(left & everyone),
     )
 
 
-def left_on_broker(admin: Any, queue: str) -> int:
-    """Return how many messages wait in the queue or for an acknowledgement."""
-    priorities = sum(
-        admin.llen(key) for key in admin.scan_iter(f"{queue}*", _type="list")
-    )
-    return int(priorities + admin.hlen("unacked"))
+def left_on_broker(admin: Any, queue: str) -> set[str]:
+    """Return the jobs whose message is in the queue or waits to be acknowledged."""
+    keys = admin.scan_iter(f"{queue}*", _type="list")
+    messages = [json.loads(raw) for key in keys for raw in admin.lrange(key, 0, -1)]
+    messages += [json.loads(raw)[0] for raw in admin.hvals("unacked")]
+    return {message["headers"]["id"] for message in messages}
