@@ -10,6 +10,7 @@ import time
 from typing import Any
 from typing import ClassVar
 
+import redis
 from kombu.exceptions import OperationalError
 from kombu.transport import redis as kombu_redis
 
@@ -106,6 +107,12 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]
     """kombu's Redis transport with our channel."""
 
     Channel = Channel
+    # A Redis that takes no writes for a moment would otherwise end the worker.
+    connection_errors = (
+        *kombu_redis.Transport.connection_errors,
+        redis.OutOfMemoryError,
+        redis.ReadOnlyError,
+    )
     _timer: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
