@@ -151,8 +151,6 @@ class InMemory:
             user.groups.add(policy.adopted_group)
         elif step.verb == plan.RELEASE_USER:
             user.groups.discard(step.detail)
-        elif step.verb == plan.ACTIVATE_USER:
-            user.active = True
         elif step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
             user.superuser = step.verb == plan.MAKE_SUPERUSER
         elif step.verb == plan.JOIN_GROUP:

@@ -28,6 +28,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.problems import SettingsError
 
+HERE = "tests/contract/test_attacks.py"
+ROOT = Path(__file__).parents[2]
 CANARY = "hunter2-C4naRy"
 COMMANDS = [
     [one] for one in ["check", "show", "probe", "wait", "explain", "reference"]
@@ -209,7 +211,7 @@ HOSTILE = {
     "16 MiB of NUL": lambda place: sparse(place, 16 * MEBIBYTE - 1),
     "1 MiB of NUL": lambda place: sparse(place, MEBIBYTE - 1),
     "16 MiB of lines": lambda place: filled(place, b"\n" * (16 * MEBIBYTE - 1)),
-    "1 MiB of lines": lambda place: filled(place, b"\n" * (MEBIBYTE - 1)),
+    "256 KiB of lines": lambda place: filled(place, b"\n" * (MEBIBYTE // 4)),
     "deep": lambda place: filled(place, b"[" * (MEBIBYTE - 1)),
     "blocks without end": lambda place: filled(
         place, b"-----BEGIN CERTIFICATE-----\n" * 2**15
@@ -321,6 +323,40 @@ def test_argument_that_names_no_small_file_is_answered(kind, argv, pod, tmp_path
     assert answered(argv, judging(pod, ""))
 
 
+@pytest.mark.usefixtures("bounded")
+def test_directory_that_disappears_is_answered(pod, tmp_path):
+    mount, gone, stop = tmp_path / "mtls", tmp_path / "gone", threading.Event()
+    argv = ["reconcile-accounts", "--owner=a", f"--token-file={mount}", str(mount)]
+
+    def change():
+        while not stop.is_set():
+            mount.rename(gone)
+            mount.write_text("")
+            mount.unlink()
+            mount.symlink_to(mount)
+            mount.unlink()
+            gone.rename(mount)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(20):
+            answered(["check"], pod)
+            answered(["show"], {**KEY, "UNDERSTACK_SSO_DIR": str(mount)})
+            answered(argv, pod)
+    finally:
+        stop.set()
+        changing.join()
+
+
+@pytest.mark.parametrize("name", [b"\xff.json", b"a\nb.json", b"\x1b[31m.json"])
+def test_names_of_secrets_are_made_printable(name, tmp_path):
+    os.mkfifo(os.fsencode(tmp_path) + b"/" + name)
+    argv = ["reconcile-accounts", "--owner=a", "--token-file=/nowhere", str(tmp_path)]
+
+    assert "is a named pipe, not a file" in answered(argv, KEY)
+
+
 # What a settings file may write where the path of a certificate belongs.
 WRITTEN = {
     **NAMES_OF_NONE,
@@ -372,7 +408,7 @@ def test_files_that_change_their_kind_are_answered(pod, tmp_path):
     path, stop = tmp_path / "racing", threading.Event()
 
     def change():
-        makers = [one for name, one in HOSTILE.items() if "MiB" not in name]
+        makers = [one for name, one in HOSTILE.items() if "iB" not in name]
         while not stop.is_set():
             for make in makers:
                 make(tmp_path / "next")
@@ -436,7 +472,7 @@ def inputs_against(pattern):
     words = [*CHARACTERS, *re.findall(r"[A-Za-z0-9 :/@\"_-]{2,}", text)]
     for word in dict.fromkeys([*words, *(f"{one}a" for one in words)]):
         for start, end in (("", "\x01"), ("${a:-" if "$" in text else "a", "")):
-            content = f"{start}{word * (2**17 // len(word))}{end}"
+            content = f"{start}{word * (2**16 // len(word))}{end}"
             yield content if isinstance(pattern.pattern, str) else content.encode()
 
 
@@ -450,6 +486,8 @@ PATTERNS = list(used_patterns())
     ids=[one[0] for one in PATTERNS],
 )
 def test_pattern_takes_linear_time(pattern, function):
+    # What is quadratic takes minutes.
+    signal.alarm(20)
     extra = [""] if function == "sub" else []
     for content in inputs_against(pattern):
         used = getattr(pattern, function)(*extra, content)
@@ -479,3 +517,31 @@ def test_files_are_opened_by_the_one_reader_alone():
                 opened.add((str(file.relative_to(PACKAGE)), ast.unparse(node.args[0])))
 
     assert {one for one in opened if one[0] != "text_files.py"} == OPENED_ELSEWHERE
+
+
+# --- the table of attacks ----------------------------------------------------------
+
+
+def names_of_tests(path):
+    """Return the names of the tests in a file."""
+    tree = ast.parse((ROOT / path).read_text())
+    functions = (one for one in tree.body if isinstance(one, ast.FunctionDef))
+    return {one.name for one in functions if one.name.startswith("test_")}
+
+
+def test_every_test_in_the_table_of_attacks_exists():
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    _, _, rest = page.partition("## What was attacked")
+    table = [line for line in rest.split("\n## ")[0].splitlines() if line[:1] == "|"]
+    named = set()
+    for line in table[2:]:
+        attack, outcome, tests = (one.strip() for one in line.strip("|").split("|"))
+        found = re.findall(r"`(?:(tests/[\w/]+\.py)::)?(test_\w+)`", tests)
+        assert found or attack.startswith("**"), line
+        assert not found or outcome.startswith(("held", "gave way", "there was")), line
+        named |= {(path or HERE, name) for path, name in found}
+
+    assert {one for one in named if one[1] not in names_of_tests(one[0])} == set()
+    ours = {name for path, name in named if path == HERE}
+    about_itself = test_every_test_in_the_table_of_attacks_exists.__name__
+    assert names_of_tests(HERE) - ours == {about_itself}

@@ -482,23 +482,67 @@ def test_no_role_reads_secrets_that_it_does_not_name():
                 assert not {"list", "watch", "*"} & {*rule["verbs"]}, name
 
 
+def pods(content):
+    """Yield each description of a pod in a manifest, with its containers."""
+    if isinstance(content, dict):
+        containers = content.get("containers") or [content.get("container")]
+        if isinstance(containers[0], dict):
+            yield content, containers + content.get("initContainers", [])
+        content = [*content.values()]
+    for inner in content if isinstance(content, list) else ():
+        yield from pods(inner)
+
+
+def test_every_pod_runs_with_least_privilege():
+    found = [
+        (name, *pod)
+        for name, manifest in manifests()
+        if manifest.get("kind") != "HelmRelease"
+        for pod in pods(manifest)
+    ]
+    assert len(found) >= 5
+    for name, pod, containers in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        for container in containers:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+
+
+def test_every_job_has_an_end():
+    jobs = [one for _, one in manifests() if one.get("kind") in {"Job", "CronJob"}]
+    for job in [*jobs, *(job for _, job in account_jobs())]:
+        spec = job["spec"].get("jobTemplate", job)["spec"]
+        assert 0 < spec["activeDeadlineSeconds"] <= 3600
+
+
+def test_worker_reaches_no_more_than_it_must():
+    policy = one("NetworkPolicy", "nautobot-worker")["spec"]
+    assert {*policy["policyTypes"]} == {"Ingress", "Egress"}
+    assert all(rule.get("ports") for rule in policy["ingress"] + policy["egress"])
+    assert all(rule.get("from") for rule in policy["ingress"])
+    dns, gateway, _ = policy["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert gateway == {
+        "to": [{"ipBlock": {"cidr": "192.0.2.10/32"}}],
+        "ports": [
+            {"protocol": "TCP", "port": 5432},
+            {"protocol": "TCP", "port": 6379},
+        ],
+    }
+
+
 @pytest.mark.parametrize(("name", "job"), [*account_jobs()])
 def test_job_that_reconciles_may_do_nothing_else(name, job):
-    spec = job["spec"]
-    pod = spec["template"]["spec"]
+    pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert spec["activeDeadlineSeconds"] == 3600
-    assert pod["automountServiceAccountToken"] is False
-    assert (pod["securityContext"]["runAsNonRoot"], pod["restartPolicy"]) == (
-        True,
+    assert (pod["automountServiceAccountToken"], pod["restartPolicy"]) == (
+        False,
         "Never",
     )
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
     assert "--url=https://nautobot.example.com" in container["command"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["bootstrap"]["secret"]["items"] == [

@@ -24,6 +24,7 @@ from lab.servers.gateway import Route
 from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
+from lab.servers.scripted import over_tls
 from tests.live.deployment import cache
 from tests.live.deployment import configured
 from tests.live.deployment import database_environment
@@ -505,6 +506,33 @@ def test_six_connections_are_opened_to_a_gateway_that_hangs_up(mount, target, mo
     assert first <= 6
     assert again.problem == found.problem
     assert server.connections == first + 1
+
+
+@pytest.mark.parametrize(
+    ("target", "count", "expected"),
+    [
+        ("cache", 3_000, "probe-server-name"),
+        # libpq judges the certificate, once a PostgreSQL has answered.
+        ("database", 3_000, "probe-not-postgresql"),
+        # More than OpenSSL takes.
+        ("cache", 40_000, "probe-tls-handshake"),
+        ("database", 40_000, "probe-tls-handshake"),
+    ],
+)
+def test_certificate_of_many_names_fills_no_line(
+    authority, mount, target, count, expected
+):
+    leaf = authority.server(*(f"{one}.example" for one in range(count)))
+    with ScriptedServer(over_tls(tls_context(leaf), goodbye)) as server:
+        env = {
+            **database_environment(server.port, mount, "verify-full"),
+            **redis_environment(server.port, mount, ""),
+            **DIRECT,
+        }
+        found = probe(target, env)
+
+    assert code(found) == expected
+    assert len(str(found)) < 4096
 
 
 def test_memory_is_bounded_where_a_server_never_stops(mount):

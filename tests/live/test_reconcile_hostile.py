@@ -118,6 +118,44 @@ def test_redirect_takes_no_credential_elsewhere(served, reconcile, status):
     assert (heard, thief.connections) == ([], 0)
 
 
+@pytest.fixture
+def proxied(monkeypatch, tmp_path):
+    """Return a server that every variable and file of the machine points to."""
+    heard = []
+    with ScriptedServer(answering(lambda _: response({}), heard)) as thief:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{thief.port}")
+            monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{thief.port}")
+        (tmp_path / ".netrc").write_text("default login thief password c4n4ry\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        yield thief
+    assert (heard, thief.connections) == ([], 0)
+
+
+@pytest.mark.usefixtures("proxied")
+def test_proxies_and_netrc_get_no_credential(served, reconcile):
+    heard = []
+    with served(answering(lambda _: response(page([])), heard)) as server:
+        reconcile(server.port, "--timeout=5")
+
+    sent = b"".join(heard)
+    assert BOOTSTRAP.encode() in sent
+    assert b"c4n4ry" not in sent
+
+
+@pytest.mark.usefixtures("proxied")
+def test_probe_of_a_url_asks_no_proxy(served, mount, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    files = {"X_CA": mount.ca, "X_CLIENT_CERT": mount.certificate}
+    files["X_CLIENT_KEY"] = mount.key
+    with served(answering(lambda _: response({}))) as server:
+        url = f"https://localhost:{server.port}/"
+        out = io.StringIO()
+        status = main(["probe", url, "--tls-prefix=X_"], files, stdout=out)
+
+    assert status == 0, out.getvalue()
+
+
 @pytest.mark.parametrize(
     "form",
     [

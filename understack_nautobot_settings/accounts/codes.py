@@ -44,6 +44,13 @@ ACCOUNT_FOREIGN = Code(
     "The user exists and carries no mark, or the mark of another owner.",
     "Take it over once with `--adopt`, or choose another username.",
 )
+ACCOUNT_DISABLED = Code(
+    "account-disabled",
+    ERROR,
+    "Somebody disabled the user in Nautobot. No secret takes that back, so nothing of "
+    "the user is changed.",
+    "Enable the user in Nautobot, or take its secret away.",
+)
 ACCOUNT_GROUP_MISSING = Code(
     "account-group-missing",
     ERROR,

@@ -14,7 +14,6 @@ from understack_nautobot_settings.problems import Problem
 
 CREATE_USER = "create user"
 ADOPT_USER = "adopt user"
-ACTIVATE_USER = "activate user"
 SET_EMAIL = "set email"
 MAKE_SUPERUSER = "make superuser"
 END_SUPERUSER = "make no superuser any more"
@@ -166,14 +165,18 @@ def refusal(
             f"the user {account.username!r} belongs to {others[0]!r}.",
             f"Remove the secret from {others[0]!r} or from {policy.owner!r}.",
         )
-    if policy.adopt or account.groups & {*policy.own_groups}:
-        return None
-    return codes.ACCOUNT_FOREIGN.problem(
-        credential.source,
-        f"the user {account.username!r} exists and was not created by "
-        f"{policy.owner!r}.",
-        "Run once with --adopt to take it over, or choose another username.",
-    )
+    if not (policy.adopt or account.groups & {*policy.own_groups}):
+        return codes.ACCOUNT_FOREIGN.problem(
+            credential.source,
+            f"the user {account.username!r} exists and was not created by "
+            f"{policy.owner!r}.",
+            "Run once with --adopt to take it over, or choose another username.",
+        )
+    if not account.is_active:
+        return codes.ACCOUNT_DISABLED.problem(
+            credential.source, f"the user {account.username!r} is disabled."
+        )
+    return None
 
 
 def account_steps(
@@ -203,8 +206,6 @@ def account_steps(
         if not account.groups & {*policy.own_groups}:
             steps.append(Step(ADOPT_USER, name))
             joined = {*joined, policy.adopted_group}
-        if not account.is_active:
-            steps.append(Step(ACTIVATE_USER, name))
         if not account.password_matches:
             without = credential.password is None
             steps.append(Step(TAKE_PASSWORD if without else SET_PASSWORD, name))

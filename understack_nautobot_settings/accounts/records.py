@@ -137,9 +137,6 @@ def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
         user.groups.add(_group(policy.adopted_group))
     elif step.verb == plan.JOIN_GROUP:
         user.groups.add(_group(step.detail))
-    elif step.verb == plan.ACTIVATE_USER:
-        user.is_active = True
-        user.save(update_fields=["is_active"])
     elif step.verb == plan.SET_EMAIL:
         user.email = credential.email
         user.save(update_fields=["email"])

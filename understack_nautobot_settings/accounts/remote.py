@@ -155,8 +155,6 @@ class RemoteAccounts:
             return {"password": self._password(credential).reveal()}
         if step.verb == plan.SET_EMAIL:
             return {"email": credential.email}
-        if step.verb == plan.ACTIVATE_USER:
-            return {"is_active": True}
         if step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
             wanted = step.verb == plan.MAKE_SUPERUSER
             return {"is_superuser": wanted, "is_staff": wanted}

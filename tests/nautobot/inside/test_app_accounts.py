@@ -153,7 +153,6 @@ def test_everything_that_differs_is_made_right(secrets):
     Group.objects.create(name="readers")
     user = User.objects.get(username="svc-a")
     user.set_password("other")
-    user.is_active = False
     user.save()
     token = Token.objects.get(user=user)
     token.key = KEYS["svc-a"]
@@ -162,14 +161,13 @@ def test_everything_that_differs_is_made_right(secrets):
     status, printed, _ = run(secrets, "--superuser", "--group", "readers")
     assert status == 0
     assert [line for line in printed if line.startswith("svc-a")] == [
-        "svc-a: activate user",
         "svc-a: set password",
         "svc-a: make superuser",
         "svc-a: join group 'readers'",
         "svc-a: renew token",
     ]
     user.refresh_from_db()
-    assert (user.is_active, user.is_superuser, user.is_staff) == (True, True, True)
+    assert (user.is_superuser, user.is_staff) == (True, True)
     assert user.check_password(PASSWORD)
     assert {group.name for group in user.groups.all()} == {
         "accounts created by understack",
@@ -297,9 +295,9 @@ def test_no_exception_holds_what_the_database_repeats(secrets):
 
     with connection.execute_wrapper(refuse), pytest.raises(Refused) as raised:
         DatabaseAccounts().apply(
-            Step(plan.ACTIVATE_USER, "svc-a"), credential(), Policy("understack")
+            Step(plan.SET_EMAIL, "svc-a"), credential(), Policy("understack")
         )
-    assert str(raised.value) == "activate user: IntegrityError"
+    assert str(raised.value) == "set email: IntegrityError"
     assert raised.value.__context__ is None
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
 

@@ -153,8 +153,6 @@ def test_everything_that_differs_is_made_right(run, secrets):
     run()
     Group.objects.create(name="readers")
     user = User.objects.get(username="svc-a")
-    user.is_active = False
-    user.save()
     token = Token.objects.get(user=user)
     token.key = KEYS["svc-a"]
     token.write_enabled = False
@@ -164,7 +162,6 @@ def test_everything_that_differs_is_made_right(run, secrets):
     status, printed, _ = run("--superuser", "--group", "readers", "--prune")
     assert status == 0
     assert [line for line in printed if line.startswith("svc-a")] == [
-        "svc-a: activate user",
         "svc-a: set password",
         "svc-a: make superuser",
         "svc-a: join group 'readers'",
@@ -175,6 +172,17 @@ def test_everything_that_differs_is_made_right(run, secrets):
     assert user.check_password("another password")
     assert {group.name for group in user.groups.all()} == {CREATED, "readers"}
     assert len(run("--superuser", "--group", "readers", "--prune")[1]) == 1
+
+
+def test_user_that_was_disabled_stays_so_and_is_named(run, secrets):
+    run()
+    User.objects.filter(username="svc-a").update(is_active=False)
+    write_secret(secrets / "a", "svc-a", password="another password")
+    status, printed, complaints = run("--superuser")
+    assert (status, [line for line in printed if line.startswith("svc-a")]) == (1, [])
+    assert "the user 'svc-a' is disabled" in complaints[0]
+    user = User.objects.get(username="svc-a")
+    assert (user.is_active, user.check_password(PASSWORD)) == (False, True)
 
 
 def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(run, secrets):

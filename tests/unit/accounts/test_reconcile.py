@@ -101,7 +101,6 @@ def test_rotated_token_changes_exactly_that_token(remote):
     ("user", "policy", "lines"),
     [
         (managed("old"), {}, ["set password"]),
-        (managed(active=False), {}, ["activate user"]),
         (managed(), {"superuser": True}, ["make superuser"]),
         (managed(superuser=True), {"superuser": True}, []),
         (managed(superuser=True), {}, []),
@@ -112,11 +111,10 @@ def test_rotated_token_changes_exactly_that_token(remote):
         (User("pw", [KEY_B], [CREATED]), {}, ["create token"]),
         (User("pw", [KEY_A]), {"adopt": True}, ["adopt user", "adopt token"]),
         (
-            User("old", [KEY_B], active=False),
+            User("old", [KEY_B]),
             {"adopt": True, "groups": ("readers",)},
             [
                 "adopt user",
-                "activate user",
                 "set password",
                 "join group 'readers'",
                 "create token",
@@ -125,7 +123,6 @@ def test_rotated_token_changes_exactly_that_token(remote):
     ],
     ids=[
         "password",
-        "inactive",
         "superuser wanted",
         "superuser already",
         "superuser stays one",
@@ -150,6 +147,26 @@ def test_account_that_differs_is_corrected_and_nothing_else(
     assert summary.problems == []
     again, _ = reconcile(nautobot, credential(), **policy)
     assert again == []
+
+
+@pytest.mark.parametrize("user", [managed, User], ids=["own", "adopted"])
+@pytest.mark.parametrize("superuser", [False, True])
+@both
+def test_user_that_was_disabled_stays_so_and_is_named(remote, superuser, user):
+    """An administrator who disables a user is not overruled by its secret."""
+    disabled = user("old", [KEY_B], active=False)
+    nautobot = ready({"svc": disabled, "other": managed("old")}, remote=remote)
+    before = nautobot.state()
+    policy = {"adopt": True, "prune": True, "superuser": superuser}
+    lines, summary = reconcile(
+        nautobot, credential(), credential("other", token=KEY_A), **policy
+    )
+    assert all(line.startswith("other: ") for line in lines)
+    assert [str(problem) for problem in summary.problems] == [
+        "/secrets/svc: the user 'svc' is disabled. Enable the user in Nautobot, or "
+        "take its secret away."
+    ]
+    assert nautobot.state()["svc"] == before["svc"]
 
 
 @pytest.mark.parametrize("key", [KEY_A, KEY_B], ids=["right key", "old key"])
