@@ -93,6 +93,17 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=8,
 )
+# What a file writes where options of TLS belong, in settings and in their entries.
+OPTIONS = st.dictionaries(
+    st.sampled_from(
+        [
+            *("sslmode", "sslcert", "sslkey", "sslrootcert", "service", "options"),
+            *("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"),
+            *("CONNECTION_POOL_KWARGS", "CLIENT_CLASS", "PASSWORD", "url"),
+        ]
+    ),
+    VALUES | st.dictionaries(st.sampled_from(["ssl_ca_certs", "password"]), VALUES),
+)
 BASES = st.dictionaries(
     st.sampled_from(
         [
@@ -105,6 +116,7 @@ BASES = st.dictionaries(
         ]
     ),
     VALUES
+    | OPTIONS
     | st.dictionaries(
         st.sampled_from(["default", "replica", "other"]),
         VALUES
@@ -112,7 +124,7 @@ BASES = st.dictionaries(
             st.sampled_from(
                 ["ENGINE", "BACKEND", "LOCATION", "OPTIONS", "HOST", "PORT", "USER"]
             ),
-            VALUES,
+            VALUES | OPTIONS,
         ),
     ),
     max_size=4,
@@ -126,6 +138,7 @@ ARGUMENTS = st.lists(
             *("0.1", "database", "cache", "broker", "https://127.0.0.1:1/?t=x"),
             *("--ping", "variables", "problems", "--format", "env", "--tls-prefix"),
             *("--config", "--env-file", "--without-files", "--url", "--token-file"),
+            *("/\udcff", "/\ud800", "/a\nb", "/" * 5000, "x" * 70000),
         ]
     )
     | TEXTS,

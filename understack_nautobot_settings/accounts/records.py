@@ -87,35 +87,32 @@ class DatabaseAccounts:
     @contextmanager
     def one_at_a_time(self, policy: Policy) -> Iterator[None]:
         """Hold a transaction, and the owner's group: another run waits for it."""
-        reason = ""
-        try:
-            with transaction.atomic():
-                marks = Group.objects.filter(name=policy.created_group)
-                list(marks.select_for_update())
-                yield
-        except OperationalError as error:
-            reason = _first_line(error)
-        if reason:
-            raise Unreachable(f"the database does not answer: {reason}")
+        with answering(OperationalError), transaction.atomic():
+            marks = Group.objects.filter(name=policy.created_group)
+            list(marks.select_for_update())
+            yield
 
 
-def reachable() -> None:
-    """Make sure that the database answers.
+@contextmanager
+def answering(kind: type[DatabaseError] = DatabaseError) -> Iterator[None]:
+    """Do what needs a database that answers.
 
     Raises:
-        Unreachable: It does not.
+        Unreachable: It does not, and Django raised an error of this kind.
     """
     reason = ""
     try:
-        Group.objects.exists()
-    except DatabaseError as error:
-        reason = _first_line(error)
+        yield
+    except kind as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if reason:
         raise Unreachable(f"the database does not answer: {reason}")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def reachable() -> None:
+    """Make sure that the database answers; raise `Unreachable` otherwise."""
+    with answering():
+        Group.objects.exists()
 
 
 def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:

@@ -12,7 +12,7 @@ from nautobot.extras.models import Job as JobRecord
 from nautobot.extras.models import JobQueue as QueueRecord
 
 from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
+from understack_nautobot_settings.accounts.records import answering
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
@@ -28,28 +28,21 @@ class DatabaseQueues:
         Raises:
             Unreachable: The database does not answer.
         """
-        reason = ""
-        try:
-            return self._jobs()
-        except DatabaseError as error:
-            reason = str(error).strip().partition("\n")[0]
-        raise Unreachable(f"the database does not answer: {reason}")
-
-    def _jobs(self) -> list[Job]:
         records = JobRecord.objects.select_related("default_job_queue")
-        return [
-            Job(
-                record.name,
-                record.grouping,
-                record.class_path,
-                record.installed,
-                record.enabled,
-                frozenset(queue.name for queue in record.job_queues.all()),
-                record.default_job_queue.name,
-                record.job_queues_override,
-            )
-            for record in records.prefetch_related("job_queues")
-        ]
+        with answering():
+            return [
+                Job(
+                    record.name,
+                    record.grouping,
+                    record.class_path,
+                    record.installed,
+                    record.enabled,
+                    frozenset(queue.name for queue in record.job_queues.all()),
+                    record.default_job_queue.name,
+                    record.job_queues_override,
+                )
+                for record in records.prefetch_related("job_queues")
+            ]
 
     def queues(self) -> list[Queue]:
         """Return every queue that Nautobot has."""

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from understack_nautobot_settings.environment.kinds import echo
-from understack_nautobot_settings.queues.failures import Malformed
+from understack_nautobot_settings.queues.wishes import Malformed
 
 
 class Loader(yaml.SafeLoader):

@@ -14,7 +14,6 @@ from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
-from understack_nautobot_settings.queues.failures import Malformed
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_text
@@ -32,6 +31,10 @@ _FORM = (
     "write the values of UnderStack's chart: queues: [<site>], jobs: {enable, "
     "queueAssignments, failOnMissing, waitFor}."
 )
+
+
+class Malformed(Exception):
+    """The file does not have the form; says where and why."""
 
 
 class JobChoice(NamedTuple):
