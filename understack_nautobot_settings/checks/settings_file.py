@@ -124,7 +124,9 @@ def _nautobot() -> tuple[dict[str, Any], Any]:
         core = import_module("nautobot.core.settings")
         load = import_module("nautobot.core.cli").load_settings
     except ImportError:
-        raise SettingsFileError("Nautobot cannot be imported here") from None
+        raise SettingsFileError(
+            "Nautobot cannot be imported here. Run this in the Nautobot image"
+        ) from None
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise SettingsFileError(
             f"Nautobot's own settings raise {type(error).__name__}; 'check' without "

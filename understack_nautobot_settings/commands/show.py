@@ -128,7 +128,9 @@ def _nautobot_namespace() -> dict[str, Any]:
     try:
         from nautobot.core import settings
     except ImportError:
-        raise CouldNotCheck("Nautobot cannot be imported here") from None
+        raise CouldNotCheck(
+            "Nautobot cannot be imported here. Run this in the Nautobot image"
+        ) from None
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise CouldNotCheck(
             f"Nautobot's own settings raise {type(error).__name__}; 'check' tells why"

@@ -320,7 +320,8 @@ def test_show_with_nautobot_ends_2_without_it(monkeypatch):
     assert run("show", "--with-nautobot") == (
         2,
         "",
-        "understack-nautobot-settings show: Nautobot cannot be imported here\n",
+        "understack-nautobot-settings show: Nautobot cannot be imported here. Run this "
+        "in the Nautobot image\n",
     )
 
 
