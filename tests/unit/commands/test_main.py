@@ -148,7 +148,7 @@ def test_config_without_nautobot_ends_2(tmp_path, monkeypatch, command):
         2,
         "",
         f"understack-nautobot-settings {command}: --config: Nautobot cannot be "
-        "imported here\n",
+        "imported here. Run this in the Nautobot image\n",
     )
     assert run(command, "--config", f"{tmp_path}/missing.py") == (
         2,
