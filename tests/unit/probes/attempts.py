@@ -35,12 +35,12 @@ class Names(Network):
 ROW = ("app", "18.4", "TLSv1.3", "TLS_AES_256_GCM_SHA384", "/CN=app", SERIAL)
 
 
-def answering(*row):
+def answering(*row, port=1):
     """A driver that is let in and gets this row."""
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
         assert "pg_stat_ssl" in statement
-        return Session("a driver, libpq 17.5", "127.0.0.1:5432", row)
+        return Session("a driver, libpq 17.5", f"127.0.0.1:{port}", row)
 
     return driver
 

@@ -42,7 +42,7 @@ def test_database_that_answers_is_reached_with_the_driver_alone(mount):
     assert server.connections == 0
     assert {stage.stage: stage.detail for stage in attempt.stages} == {
         "dns": "resolved by libpq",
-        "tcp": "127.0.0.1:5432",
+        "tcp": "127.0.0.1:1",
         "tls": "TLSv1.3, TLS_AES_256_GCM_SHA384",
         "identity": "configured host localhost, certificate and name verified by libpq",
         "login": "accepted from a driver, libpq 17.5",
@@ -94,6 +94,20 @@ def test_database_details_name_what_was_verified(mount, mode, row, tls, identity
     attempt = walk(probe_database, settings, Names(), driver=answering(*row))
 
     assert [stage.detail for stage in attempt.stages[2:4]] == [tls, identity]
+
+
+def test_database_whose_name_is_not_verified_shows_its_names(mount):
+    script = over_tls(tls_context(CA.server("db.example")), silence)
+    with ScriptedServer(after_ssl_request(script)) as server:
+        settings = database(server.port, mount, mode="verify-ca")
+        driver = answering(*ROW, port=server.port)
+        attempt = walk(probe_database, settings, Names(), driver=driver)
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert server.connections == 1
+    assert attempt.stages[3].detail.startswith(
+        "configured host localhost, certificate for db.example, issued by "
+    )
 
 
 def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
