@@ -15,7 +15,7 @@ from lab.wire import flows
 from lab.wire.deployment import servers
 
 PLAIN = "Celery's own transport"
-TURNS = 11
+TURNS = 5
 """The first one warms up; the others are ten thousand jobs."""
 
 
