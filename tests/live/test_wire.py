@@ -46,12 +46,13 @@ def test_worker_is_back_within_a_minute_of_lost_flows(tmp_path):
         pytest.param({"again": 0}, {"again": 1}, ["wan: again"], id="behind"),
         pytest.param({"seconds": 10}, {"seconds": 12}, [], id="within the slack"),
         pytest.param({"seconds": 10}, {"seconds": 13}, ["wan: seconds"], id="later"),
+        pytest.param({"traded": 0}, {"traded": 1}, [], id="behind on purpose"),
     ],
 )
 def test_row_is_behind_if_a_figure_is_larger_than_plain(plain, ours, expected):
     seen = {"plain": beside.Seen(plain), "wan": beside.Seen(ours)}
 
-    assert beside.behind_plain(seen) == expected
+    assert beside.behind_plain(seen, "traded") == expected
 
 
 def promise(held, section="section"):
