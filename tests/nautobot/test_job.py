@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 
 import pytest
@@ -50,6 +51,12 @@ def test_the_database_server_saw_the_certificate_of_the_worker(site, result):
         "/CN=understack-mtls-ca",
         site.leaf.serial,
     )
+
+
+def test_banner_of_the_worker_shows_the_broker_and_no_class_of_ours(site):
+    (shown,) = re.findall(r"transport:\s+(\S+)", site.worker.output)
+
+    assert re.fullmatch(r"rediss://(:\*\*@)?localhost:\d+/\d+", shown)
 
 
 def test_redis_has_the_worker_on_its_tls_port(site):
