@@ -20,7 +20,7 @@ SCRAPED = {"pod", "namespace", "job", "instance"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule_names_a_metric_and_its_labels(rule):
+def test_alert_rule_names_an_existing_metric_and_its_labels(rule):
     names = re.findall(r"understack_\w+", rule["expr"])
     assert len(names) == 1
     labels = LABELS[names[0]]

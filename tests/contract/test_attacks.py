@@ -85,7 +85,7 @@ def test_secret_in_any_variable_is_never_shown(tls, secret):
     "name",
     [one.name for one in VARIABLES if one.kind.label == "path"],
 )
-def test_secret_in_the_place_of_a_path_is_never_shown(name, secret):
+def test_secret_in_path_variable_is_never_shown(name, secret):
     env = {**KEY, "NAUTOBOT_DB_SSLMODE": "verify-full", name: secret}
 
     assert CANARY not in said(["check"], env) + said(["show"], env)
@@ -93,7 +93,7 @@ def test_secret_in_the_place_of_a_path_is_never_shown(name, secret):
 
 @pytest.mark.parametrize("mark", ["?token=", "#", ";token="])
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "JSON"])
-def test_secret_in_a_probed_url_is_never_shown(mark, form):
+def test_secret_in_probed_url_is_never_shown(mark, form):
     url = f"https://127.0.0.1:1/path{mark}{CANARY}"
 
     text = said(["probe", url, "--timeout", "2", *form], KEY)
@@ -122,7 +122,7 @@ def test_secret_in_a_probed_url_is_never_shown(mark, form):
     "command",
     [["check"], ["show"], ["probe"], ["wait"], ["explain"], ["reference"], []],
 )
-def test_secret_in_an_argument_is_never_shown(command, argument):
+def test_secret_in_argument_is_never_shown(command, argument):
     assert CANARY not in said([*command, argument], KEY)
 
 
@@ -140,7 +140,7 @@ def test_argument_is_made_printable(command, option, word):
 
 
 @pytest.mark.parametrize("secret", MISPLACED.values(), ids=MISPLACED)
-def test_probe_of_a_secret_in_the_place_of_a_host_never_shows_it(secret):
+def test_secret_in_host_variable_is_never_shown_by_probe(secret):
     env = {**KEY, "NAUTOBOT_DB_SSLMODE": "disable", "NAUTOBOT_DB_HOST": secret}
 
     text = said(["probe", "database", "--timeout", "2"], env)
@@ -288,7 +288,7 @@ def answered(argv, env):
 
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("kind", [*HOSTILE, *NAMES_OF_NONE])
-def test_variable_that_names_no_small_file_is_answered(kind, pod, tmp_path):
+def test_variable_naming_an_unusual_file_gets_an_answer(kind, pod, tmp_path):
     path = place_of(kind, tmp_path)
     for name in PATHS:
         env = {**judging(pod, name), name: path}
@@ -304,7 +304,7 @@ def test_variable_that_names_no_small_file_is_answered(kind, pod, tmp_path):
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("part", ["issuer", "client-id", "client-secret"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_sign_on_file_that_is_none_is_answered(kind, part, tmp_path):
+def test_sso_part_that_is_an_unusual_file_gets_an_answer(kind, part, tmp_path):
     for one in {"issuer", "client-id", "client-secret"} - {part}:
         (tmp_path / one).write_text("https://sso.example.com")
     os.rename(place_of(kind, tmp_path), tmp_path / part)
@@ -315,7 +315,7 @@ def test_sign_on_file_that_is_none_is_answered(kind, part, tmp_path):
 @pytest.mark.usefixtures("bounded")
 @pytest.mark.parametrize("argv", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("kind", [*HOSTILE, *NAMES_OF_NONE])
-def test_argument_that_names_no_small_file_is_answered(kind, argv, pod, tmp_path):
+def test_argument_naming_an_unusual_file_gets_an_answer(kind, argv, pod, tmp_path):
     path = place_of(kind, tmp_path)
     token = str(tmp_path / "token")
     argv = [one.replace("PATH", path).replace("TOKEN", token) for one in argv]
@@ -389,7 +389,7 @@ WRITTEN = {
     ],
     ids=["database", "cache", "broker"],
 )
-def test_path_of_the_settings_file_is_refused_in_words(switch, write, kind):
+def test_unusual_path_in_settings_file_is_refused_in_words(switch, write, kind):
     env = {**KEY, **switch}
     base = nautobot_settings(env)
     files = [*variables.DB_FILES, *variables.REDIS_FILES]
@@ -403,7 +403,7 @@ def test_path_of_the_settings_file_is_refused_in_words(switch, write, kind):
 
 
 @pytest.mark.usefixtures("bounded")
-def test_files_that_change_their_kind_are_answered(pod, tmp_path):
+def test_file_that_changes_its_kind_while_read_gets_an_answer(pod, tmp_path):
     """A race between looking at a file and reading it leaves no gap."""
     path, stop = tmp_path / "racing", threading.Event()
 
@@ -505,7 +505,7 @@ OPENED_ELSEWHERE = {
 }
 
 
-def test_files_are_opened_by_the_one_reader_alone():
+def test_package_opens_files_only_in_the_text_file_reader():
     opened = set()
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

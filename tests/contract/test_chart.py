@@ -45,12 +45,12 @@ def containers(scenario, *, init=False):
                 yield pod["labels"]["app.kubernetes.io/component"], container
 
 
-def test_facts_are_those_of_the_values():
+def test_stored_chart_facts_match_the_values():
     """After a change of values: tox run -e chart -- --chart PATH --write."""
     assert FACTS["digest"] == digest()
 
 
-def test_stored_facts_are_those_of_the_chart():
+def test_stored_chart_facts_match_the_chart():
     assert json.loads(STORED.read_text()) == FACTS
 
 
@@ -59,7 +59,7 @@ def test_manifests_hold_no_key_twice(scenario):
     assert SCENARIOS[scenario]["repeated"] == []
 
 
-def test_deployments_are_those_of_the_layers():
+def test_layers_of_values_give_the_expected_deployments():
     assert {name: sorted(SCENARIOS[name]["pods"]) for name in EXAMPLES} == {
         "site alone": ["nautobot-worker-celery-default"],
         "site over base": ["nautobot-worker-celery-default"],
@@ -97,7 +97,7 @@ def files(tmp_path):
 
 
 @EACH_CONTAINER
-def test_check_finds_nothing_in_the_environment(name, files):
+def test_check_of_chart_environment_finds_no_problem(name, files):
     _, _, container = CONTAINERS[name]
     problems = inspect_environment({**container["env"], **files}).problems
     # Where these tests run there may be no driver to ask.
@@ -105,9 +105,7 @@ def test_check_finds_nothing_in_the_environment(name, files):
 
 
 @EACH_CONTAINER
-def test_init_container_of_a_site_worker_wants_no_queue_and_its_worker_does(
-    name, files
-):
+def test_site_worker_needs_a_queue_and_its_init_container_does_not(name, files):
     """The base values of some sites give the role to every container of the pod."""
     _, _, container = CONTAINERS[name]
     env = {**container["env"], **files, "UNDERSTACK_PARTITION": "dfw3"}
@@ -120,7 +118,7 @@ def test_init_container_of_a_site_worker_wants_no_queue_and_its_worker_does(
 
 
 @EACH_CONTAINER
-def test_configure_accepts_the_environment(name, files):
+def test_configure_accepts_the_chart_environment(name, files):
     _, _, container = CONTAINERS[name]
     env = {**container["env"], **files}
     namespace = nautobot_settings(env)
@@ -132,7 +130,7 @@ def test_configure_accepts_the_environment(name, files):
 
 @pytest.mark.parametrize("place", ["site", "global"])
 @pytest.mark.parametrize("layers", ["over base", "under Argo CD"])
-def test_example_loses_nothing_of_the_base_values(place, layers):
+def test_example_values_keep_everything_of_the_base_values(place, layers):
     """Helm replaces lists: what the base lists bring must still be there."""
     base = SCENARIOS[f"{place} base"]
     ours = SCENARIOS[f"{place} {layers}"]
@@ -161,18 +159,18 @@ def test_plugin_credentials_reach_every_pod(scenario):
 
 
 @EACH_SCENARIO
-def test_every_pod_has_the_same_partition(scenario):
+def test_pods_all_have_the_same_partition(scenario):
     assert {
         one["env"].get("UNDERSTACK_PARTITION") for _, one in containers(scenario)
     } == {"example-partition"}
 
 
 @EACH_SCENARIO
-def test_jobs_that_read_the_config_map_connect_as_the_user(scenario):
+def test_config_map_names_the_database_user(scenario):
     assert SCENARIOS[scenario]["variables"]["NAUTOBOT_DB_USER"] == "app"
 
 
-def test_bootstrap_account_is_made_on_the_global_cluster_only():
+def test_bootstrap_account_is_created_on_global_cluster_only():
     made = {
         name: SCENARIOS[name]["variables"]["NAUTOBOT_CREATE_SUPERUSER"]
         for name in EXAMPLES
@@ -182,7 +180,7 @@ def test_bootstrap_account_is_made_on_the_global_cluster_only():
     }
 
 
-def test_queue_of_a_site_is_its_partition_or_the_site():
+def test_site_queue_is_its_partition_or_site():
     queues = {
         name: [one["env"]["CELERY_TASK_QUEUES"] for _, one in containers(name)]
         for name in EXAMPLES
@@ -209,7 +207,7 @@ def test_pods_accept_no_other_host_name(name):
 
 
 @EACH_SCENARIO
-def test_workers_are_asked_by_the_library(scenario):
+def test_worker_probes_use_the_library(scenario):
     found = {
         component: {
             probe: said.get("exec", {}).get("command")
@@ -230,7 +228,7 @@ def test_workers_are_asked_by_the_library(scenario):
 
 
 @pytest.mark.parametrize("scenario", [one for one in EXAMPLES if "global" in one])
-def test_beat_keeps_the_probe_of_the_chart(scenario):
+def test_beat_keeps_the_heartbeat_probe_of_the_chart(scenario):
     ((_, beat),) = [one for one in containers(scenario) if one[0].endswith("beat")]
     assert [*beat["probes"]] == ["livenessProbe"]
     assert beat["probes"]["livenessProbe"]["exec"] == {
@@ -239,7 +237,7 @@ def test_beat_keeps_the_probe_of_the_chart(scenario):
 
 
 @pytest.mark.parametrize("scenario", [one for one in EXAMPLES if "global" in one])
-def test_web_is_asked_by_a_host_name_that_it_accepts(scenario):
+def test_web_probe_uses_an_allowed_host_name(scenario):
     ((_, web),) = [one for one in containers(scenario) if one[0] == "nautobot-default"]
     for probe in web["probes"].values():
         (header,) = probe["httpGet"]["httpHeaders"]
@@ -247,7 +245,7 @@ def test_web_is_asked_by_a_host_name_that_it_accepts(scenario):
 
 
 @EACH_SCENARIO
-def test_workers_wait_for_their_servers(scenario):
+def test_workers_have_an_init_container_that_waits(scenario):
     waiting = [one for _, one in containers(scenario, init=True) if not one["ports"]]
     programs = [one["program"] for one in waiting]
     assert programs.count("understack-nautobot-settings") == len(
@@ -260,7 +258,7 @@ def test_workers_wait_for_their_servers(scenario):
 
 
 @EACH_CONTAINER
-def test_mounts_are_complete_and_nothing_is_listed_twice(name):
+def test_mounts_are_complete_and_without_duplicates(name):
     _, pod, container = CONTAINERS[name]
     paths = [path.rstrip("/") for path, _ in container["mounts"]]
     assert len(paths) == len({*paths})
@@ -271,7 +269,7 @@ def test_mounts_are_complete_and_nothing_is_listed_twice(name):
 
 
 @EACH_CONTAINER
-def test_containers_have_no_more_rights_than_they_need(name):
+def test_containers_have_the_least_privileges(name):
     _, pod, container = CONTAINERS[name]
     rights = {**pod["securityContext"], **container["securityContext"]}
     wanted = {

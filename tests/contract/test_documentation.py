@@ -57,13 +57,13 @@ pages = pytest.mark.parametrize(
 
 
 @pages
-def test_every_variable_is_one_that_somebody_reads(path):
+def test_named_variables_are_all_known(path):
     named = {*re.findall(r"\b(?:NAUTOBOT|UNDERSTACK)_[A-Z_]+[A-Z]\b", text_of(path))}
     assert named - MISTAKES <= NAMES
 
 
 @pages
-def test_every_problem_is_declared(path):
+def test_problem_codes_on_pages_are_declared(path):
     text = text_of(path)
     linked = {*re.findall(r"`([a-z-]+)`\]\([./]*reference/problems\.md\)", text)}
     probed = {*re.findall(r"`((?:probe|gateway)-[a-z-]+)`", text)}
@@ -71,7 +71,7 @@ def test_every_problem_is_declared(path):
 
 
 @pages
-def test_every_command_line_is_taken(path):
+def test_command_lines_on_pages_are_accepted(path):
     for block in blocks(path, "console"):
         joined = block.replace("\\\n", " ")
         for line in joined.splitlines():
@@ -87,7 +87,7 @@ def test_every_command_line_is_taken(path):
 
 
 @pages
-def test_manifests_are_yaml_and_their_commands_are_taken(path):
+def test_manifests_on_pages_are_yaml_with_accepted_commands(path):
     for block in blocks(path, "yaml"):
         for words in commands(yaml.safe_load(block)):
             name, *arguments = words
@@ -95,7 +95,7 @@ def test_manifests_are_yaml_and_their_commands_are_taken(path):
                 assert_taken(arguments[0], arguments[1:])
 
 
-def test_the_queues_of_the_guides_are_read():
+def test_queue_files_in_guides_are_read():
     found = [
         block
         for path in WRITTEN
@@ -123,7 +123,7 @@ def mount():
         yield directory
 
 
-def test_the_expiring_certificate_is_shown_as_check_shows_it(mount):
+def test_expiring_certificate_in_guide_equals_the_check_output(mount):
     """Whatever the paths, dates and serials are, which also decide on line ends."""
     authority = Authority("understack-mtls-ca")
     end = now() + datetime.timedelta(days=29, hours=1)
@@ -178,7 +178,7 @@ def assert_taken(name, arguments):
 
 
 @pages
-def test_every_example_is_there(path):
+def test_examples_named_on_pages_exist(path):
     for named in re.findall(r"\bexamples/[\w./-]+[\w-]", text_of(path)):
         assert (ROOT / named).exists(), named
 

@@ -77,7 +77,7 @@ ROWS = list(itertools.product(SSLMODES, *[(False, True)] * 3))
         for sslmode, redis, plugins, extra in ROWS
     ],
 )
-def test_the_documented_environment_has_the_documented_settings(
+def test_documented_environment_gives_the_documented_settings(
     mounted, installed, tmp_path, sslmode, redis_mounted, plugins, extra_config
 ):
     paths = {

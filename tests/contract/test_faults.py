@@ -278,7 +278,7 @@ def everything(error):
 
 
 @pytest.mark.parametrize(("env", "lines"), REFUSED)
-def test_it_is_refused_in_words_without_a_secret(env, lines):
+def test_fault_is_refused_in_words_without_secret(env, lines):
     env = {**SECRETS, **env}
     namespace = nautobot_settings(env)
 
@@ -315,7 +315,7 @@ WARNED = [
 
 
 @pytest.mark.parametrize(("env", "sentences"), WARNED)
-def test_it_is_warned_about_without_a_secret(env, sentences, caplog):
+def test_fault_is_warned_about_without_secret(env, sentences, caplog):
     env = {**SECRETS, **env}
     namespace = nautobot_settings(env)
 
@@ -336,7 +336,7 @@ def settings_of(**env):
     return evaluation.settings
 
 
-def test_2_rediss_is_verified_where_no_private_ca_is_mounted():
+def test_2_rediss_without_private_ca_is_verified():
     settings = settings_of(NAUTOBOT_REDIS_SSL="true")
 
     pool = settings["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
@@ -345,7 +345,7 @@ def test_2_rediss_is_verified_where_no_private_ca_is_mounted():
         assert tls["ssl_check_hostname"] is True
 
 
-def test_2_a_path_that_names_no_file_is_no_downgrade(tmp_path):
+def test_2_missing_ca_file_is_an_error_and_not_a_downgrade(tmp_path):
     env = {
         **SECRETS,
         "UNDERSTACK_REDIS_MTLS": "",
@@ -375,7 +375,7 @@ def mounted(tmp_path):
     }
 
 
-def test_12_a_literal_reference_and_hashes_pass_through():
+def test_12_escaped_reference_and_hashes_are_kept():
     text = '{"nautobot_golden_config": {"t": "$${X} $2b$12$canary $NAME $$ $$<Y>"}}'
     env = {**SECRETS, CONFIG: text}
 
@@ -386,7 +386,7 @@ def test_12_a_literal_reference_and_hashes_pass_through():
     )
 
 
-def test_17_options_that_were_there_are_merged():
+def test_17_existing_options_are_merged():
     env = {**SECRETS, "NAUTOBOT_DB_SSLMODE": "disable"}
     namespace = nautobot_settings(env)
     namespace["DATABASES"]["default"]["OPTIONS"] = {"pool": True}
@@ -419,7 +419,9 @@ def test_28_timeouts_are_on_by_default():
 
 
 @pytest.mark.parametrize("lacking", ["CERTFILE", "KEYFILE"])
-def test_29_one_of_certificate_and_key_is_not_enough(mounted, tmp_path, lacking):
+def test_29_certificate_without_key_or_key_without_certificate_is_an_error(
+    mounted, tmp_path, lacking
+):
     name = f"NAUTOBOT_REDIS_SSL_{lacking}"
     env = {**SECRETS, **mounted, name: f"{tmp_path}/missing"}
 
@@ -432,14 +434,14 @@ def test_29_one_of_certificate_and_key_is_not_enough(mounted, tmp_path, lacking)
     )
 
 
-def test_30_another_broker_gets_no_redis_keys(mounted):
+def test_30_broker_that_is_not_redis_gets_no_redis_keys(mounted):
     settings = settings_of(**mounted, NAUTOBOT_CELERY_BROKER_URL="amqps://broker")
 
     assert "CELERY_BROKER_USE_SSL" not in settings
     assert "CELERY_REDIS_BACKEND_USE_SSL" not in settings
 
 
-def test_31_a_password_is_encoded_for_the_broker_and_whole_for_the_cache():
+def test_31_password_is_encoded_for_broker_and_unchanged_for_cache():
     settings = settings_of()
 
     pool = settings["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]

@@ -53,13 +53,13 @@ def certificate(name):
 
 
 @pytest.mark.parametrize(("place", "component"), PODS)
-def test_every_variable_is_one_that_somebody_reads(place, component):
+def test_named_variables_are_all_known(place, component):
     declared = {name for one in variables.VARIABLES for name in one.names}
     assert {*environment(place, component)} <= declared | NAUTOBOT_NAMES
 
 
 @pytest.mark.parametrize(("place", "component"), PODS)
-def test_every_value_is_one_that_its_variable_takes(place, component):
+def test_variable_values_in_manifests_are_valid(place, component):
     env = environment(place, component)
     problems = []
     for variable in variables.VARIABLES:
@@ -68,7 +68,7 @@ def test_every_value_is_one_that_its_variable_takes(place, component):
     assert all(isinstance(value, str) for value in env.values())
 
 
-def test_the_paths_of_a_site_are_the_defaults():
+def test_certificate_paths_of_site_are_the_defaults():
     env = environment("site", "worker")
     paths = {
         variable.name: env[variable.name]
@@ -86,19 +86,19 @@ def test_the_paths_of_a_site_are_the_defaults():
     assert {variable.default for variable in variables.VARIABLES} > {*paths.values()}
 
 
-def test_a_site_takes_tasks_from_the_queue_of_its_partition():
+def test_site_takes_tasks_from_queue_of_its_partition():
     partition = environment("site", "worker")["UNDERSTACK_PARTITION"]
     assert values("site")["workers"]["default"]["taskQueues"] == partition
 
 
-def test_no_private_bundle_replaces_the_public_authorities():
+def test_manifests_set_no_private_ca_bundle():
     for place, component in PODS:
         assert not {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"} & {
             *environment(place, component)
         }
 
 
-def test_the_gateway_gets_the_negotiation_and_the_names_that_it_routes_by():
+def test_gateway_routes_match_the_hosts_and_direct_negotiation():
     chart = values("site")["nautobot"]
     routes = {
         route: one("TLSRoute", route)["spec"]["hostnames"]
@@ -111,7 +111,7 @@ def test_the_gateway_gets_the_negotiation_and_the_names_that_it_routes_by():
     assert environment("site", "worker")["NAUTOBOT_DB_SSLNEGOTIATION"] == "direct"
 
 
-def test_hardened_pods_are_asked_by_a_name_that_they_allow():
+def test_hardened_pod_is_probed_with_an_allowed_host_name():
     chart = values("global")["nautobot"]
     assert environment("global", "web")["UNDERSTACK_HARDENING"] == "on"
     for probe in ("livenessProbe", "readinessProbe"):
@@ -123,7 +123,7 @@ def test_hardened_pods_are_asked_by_a_name_that_they_allow():
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_certificates_are_mounted_where_the_defaults_look(name):
+def test_certificates_are_mounted_at_the_default_path(name):
     pod = DEPLOYMENTS[name]["spec"]["template"]["spec"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["mtls-certs"]["secret"] == {
@@ -145,7 +145,7 @@ def test_no_secret_is_mounted_by_sub_path():
         assert "subPath:" not in path.read_text()
 
 
-def test_modes_are_written_in_decimal():
+def test_file_modes_in_manifests_are_decimal():
     text = (SITE / "nautobot-worker" / "values.yaml").read_text()
     assert "defaultMode: 256\n" in text
     for path in EXAMPLES.rglob("*.yaml"):
@@ -168,7 +168,7 @@ def commands():
 
 
 @pytest.mark.parametrize("words", [pytest.param(c, id=n) for n, c in commands()])
-def test_every_command_is_one_that_the_command_line_takes(words):
+def test_commands_in_manifests_are_accepted(words):
     program, name, *arguments = words
     assert program == "understack-nautobot-settings"
     parser = argument_parser()
@@ -183,7 +183,7 @@ def argument_parser():
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_kubelet_waits_longer_than_a_probe_takes(name):
+def test_kubelet_timeout_is_longer_than_probe_timeout(name):
     (container,) = DEPLOYMENTS[name]["spec"]["template"]["spec"]["containers"]
     for probe in ("livenessProbe", "readinessProbe"):
         words = container.get(probe, {}).get("exec", {}).get("command")
@@ -225,14 +225,14 @@ def test_kubelet_waits_longer_than_a_probe_takes(name):
         ),
     ],
 )
-def test_the_certificates_are_those_of_the_documents(name, expected):
+def test_certificates_match_the_documents(name, expected):
     spec = certificate(name)
     assert {key: spec[key] for key in expected} == expected
     assert spec["privateKey"]["algorithm"] == "ECDSA"
     assert spec["privateKey"]["size"] == 256
 
 
-def test_every_certificate_but_the_authority_is_issued_by_the_authority():
+def test_certificates_are_all_issued_by_the_ca():
     issuers = {
         manifest["metadata"]["name"]: manifest["spec"]["issuerRef"]["name"]
         for _, manifest in manifests()
@@ -246,11 +246,11 @@ def test_every_certificate_but_the_authority_is_issued_by_the_authority():
     }
 
 
-def test_a_renewed_authority_keeps_its_key():
+def test_ca_after_renewal_keeps_its_key():
     assert certificate("mtls-ca")["privateKey"]["rotationPolicy"] == "Never"
 
 
-def test_cnpg_reloads_when_a_secret_changes():
+def test_cnpg_secrets_have_the_reload_label():
     label = {"cnpg.io/reload": "true"}
     assert one("Certificate", "mtls-ca-cert")["metadata"]["labels"] == label
     secrets = one("Cluster", "nautobot-cluster")["spec"]["certificates"]
@@ -276,7 +276,7 @@ def test_cluster_has_four_certificate_fields_and_refuses_passwords():
     )
 
 
-def test_redis_asks_every_client_for_a_certificate():
+def test_redis_values_require_client_certificates():
     assert values("global")["redis"]["tls"] == {
         "enabled": True,
         "authClients": True,
@@ -289,7 +289,7 @@ def test_redis_asks_every_client_for_a_certificate():
     assert "usages" not in certificate("nautobot-redis-server-tls")
 
 
-def test_servers_carry_the_names_that_clients_compare():
+def test_server_certificates_have_the_names_that_clients_verify():
     database = certificate("nautobot-cluster-server-tls")["dnsNames"]
     redis = certificate("nautobot-redis-server-tls")["dnsNames"]
     for place in ("global", "site"):
@@ -325,7 +325,7 @@ def test_site_has_the_secrets_that_its_values_name():
     }
 
 
-def test_the_site_secret_takes_certificate_key_and_authority_apart():
+def test_site_secret_splits_certificate_key_and_ca():
     template = external_secret("nautobot-mtls-client")["target"]["template"]
     assert template["type"] == "kubernetes.io/tls"
     assert template["data"] == {
@@ -335,7 +335,7 @@ def test_the_site_secret_takes_certificate_key_and_authority_apart():
     }
 
 
-def test_what_is_pushed_is_what_is_pulled():
+def test_pushed_secrets_match_the_pulled_secrets():
     pushed = {}
     for name in ("mtls-ca-cert", "nautobot-mtls-client-example-site"):
         spec = one("PushSecret", name)["spec"]
@@ -351,7 +351,7 @@ def test_what_is_pushed_is_what_is_pulled():
     assert {*pushed.values()} == {"password"}
 
 
-def test_the_key_of_the_authority_is_pushed_nowhere():
+def test_ca_key_is_never_pushed():
     for path in manifest_files():
         for manifest in documents(path):
             if manifest["kind"] == "PushSecret":
@@ -360,7 +360,7 @@ def test_the_key_of_the_authority_is_pushed_nowhere():
     assert entry["match"]["secretKey"] == "ca.crt"
 
 
-def test_every_mounted_or_named_secret_of_a_site_exists():
+def test_secrets_used_by_site_all_exist():
     text = (SITE / "nautobot-worker" / "values.yaml").read_text()
     targets = {
         manifest["spec"]["target"]["name"]
@@ -409,20 +409,20 @@ def test_event_source_watches_the_labelled_external_secret():
     assert event["eventTypes"] == ["ADD", "UPDATE"]
 
 
-def test_the_bootstrap_secret_starts_no_job():
+def test_bootstrap_secret_starts_no_job():
     template = external_secret("nautobot-superuser")["target"]["template"]
     assert "metadata" not in template
     assert [*template["data"]] == ["token"]
 
 
-def test_the_secret_has_the_fields_that_the_job_reads():
+def test_account_secret_has_the_fields_that_the_job_reads():
     from understack_nautobot_settings.accounts.credentials import FIELDS
 
     template = external_secret("nautobot-token")["target"]["template"]
     assert [*template["data"]] == [*FIELDS]
 
 
-def test_the_job_mounts_the_secret_that_the_event_is_about():
+def test_job_mounts_the_secret_named_by_the_event():
     (trigger,) = one("Sensor", "nautobot-token")["spec"]["triggers"]
     template = trigger["template"]["k8s"]
     (parameter,) = template["parameters"]
@@ -434,7 +434,7 @@ def test_the_job_mounts_the_secret_that_the_event_is_about():
     assert place == secret["metadata"]["name"] == secret["spec"]["target"]["name"]
 
 
-def test_the_sensor_hears_what_the_event_source_says():
+def test_sensor_listens_to_the_event_source():
     sensor = one("Sensor", "nautobot-token")["spec"]
     source = one("EventSource", "nautobot-token")
     (dependency,) = sensor["dependencies"]
@@ -451,7 +451,7 @@ def account_jobs():
     yield "queues", one("Job", "reconcile-queues")
 
 
-def test_every_purpose_has_a_service_account_of_its_own():
+def test_event_source_sensor_and_job_have_separate_service_accounts():
     watch, start = (
         one(kind, "nautobot-token")["spec"]["template"]["serviceAccountName"]
         for kind in ("EventSource", "Sensor")
@@ -474,7 +474,7 @@ def test_every_purpose_has_a_service_account_of_its_own():
     }
 
 
-def test_no_role_reads_secrets_that_it_does_not_name():
+def test_roles_read_only_secrets_that_they_name():
     for name, manifest in manifests():
         for rule in manifest.get("rules", ()) if "Role" in manifest["kind"] else ():
             if {"secrets", "*"} & {*rule["resources"]}:
@@ -536,7 +536,7 @@ def test_worker_reaches_no_more_than_it_must():
 
 
 @pytest.mark.parametrize(("name", "job"), [*account_jobs()])
-def test_job_that_reconciles_may_do_nothing_else(name, job):
+def test_reconcile_job_has_the_least_privileges(name, job):
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert (pod["automountServiceAccountToken"], pod["restartPolicy"]) == (
@@ -551,7 +551,7 @@ def test_job_that_reconciles_may_do_nothing_else(name, job):
     assert (name == "accounts") == ("--owner=example-cluster" in container["command"])
 
 
-def test_job_reads_the_queues_of_the_config_map():
+def test_queue_job_reads_the_file_of_the_config_map():
     job = one("Job", "reconcile-queues")["spec"]["template"]["spec"]
     (kustomization,) = documents(EXAMPLES / "accounts" / "kustomization.yaml")
     (generated,) = kustomization["configMapGenerator"]
@@ -569,7 +569,7 @@ def test_job_reads_the_queues_of_the_config_map():
 # --- kustomizations ------------------------------------------------------------
 
 
-def test_every_manifest_is_in_one_kustomization():
+def test_manifests_are_each_in_one_kustomization():
     listed = [
         directory / resource
         for directory in KUSTOMIZATIONS
@@ -655,7 +655,7 @@ def push(vault, directory, scheme="https"):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_cronjob_sends_its_identity_nowhere_else(vault, tmp_path, scheme):
+def test_cronjob_with_http_or_redirect_sends_no_identity(vault, tmp_path, scheme):
     """Neither over plain HTTP, nor to where a redirect points."""
     for name in ("token", "tls.crt", "tls.key"):
         (tmp_path / name).write_text("identity")
@@ -670,7 +670,7 @@ def test_cronjob_sends_its_identity_nowhere_else(vault, tmp_path, scheme):
     assert vault.stored == []
 
 
-def test_the_cronjob_stores_a_certificate_when_it_changes(vault, tmp_path):
+def test_cronjob_stores_certificate_only_after_a_change(vault, tmp_path):
     (tmp_path / "token").write_text("identity\n")
     (tmp_path / "tls.crt").write_text("certificate\n")
     (tmp_path / "tls.key").write_text("key\n")
@@ -685,7 +685,7 @@ def test_the_cronjob_stores_a_certificate_when_it_changes(vault, tmp_path):
     ]
 
 
-def test_the_cronjob_runs_the_script_that_is_there():
+def test_cronjob_runs_the_script_of_its_config_map():
     directory = EXAMPLES / "renewal-cronjob"
     (kustomization,) = documents(directory / "kustomization.yaml")
     (generated,) = kustomization["configMapGenerator"]

@@ -40,7 +40,7 @@ def shape(value):
 TEMPLATE = written(SITE)
 
 
-def test_new_site_has_its_names_everywhere(tmp_path):
+def test_new_site_files_have_the_site_names_everywhere(tmp_path):
     done = new_site("rxdb-lab", "rxdb.lab", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     files = written(tmp_path / "rxdb-lab")
@@ -81,7 +81,7 @@ def test_new_site_options_replace_every_other_placeholder(tmp_path):
     assert gateway == {"ipBlock": {"cidr": "10.1.2.3/32"}}
 
 
-def test_new_site_names_the_placeholders_that_are_left(tmp_path):
+def test_new_site_with_placeholders_left_names_their_options(tmp_path):
     done = new_site("dfw3", "dfw3", "--domain=example.net", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == (
         "Placeholders are left. See --organization, --secret-store, --gateway in "
@@ -91,7 +91,7 @@ def test_new_site_names_the_placeholders_that_are_left(tmp_path):
 
 @pytest.mark.parametrize("partition", ["1.10", "0x1f", "1e3", "1_0", "010", "."])
 @pytest.mark.parametrize("site", ["s3", "1", "1e3", "true", "null", "no", "2026-01-01"])
-def test_new_site_strings_stay_strings(tmp_path, site, partition):
+def test_new_site_values_that_look_like_numbers_stay_strings(tmp_path, site, partition):
     done = new_site(
         *(site, partition, "site", f"--secret-store={site}", f"--domain={site}"),
         cwd=tmp_path,
@@ -120,14 +120,14 @@ def test_new_site_strings_stay_strings(tmp_path, site, partition):
     ],
     ids=["site", "partition", "queue", "domain", "gateway", "exists"],
 )
-def test_new_site_is_refused_in_words(tmp_path, arguments, said):
+def test_new_site_with_invalid_arguments_is_refused_in_words(tmp_path, arguments, said):
     (tmp_path / "taken").mkdir()
     done = new_site(*arguments, cwd=tmp_path)
     assert (done.stderr, done.returncode, done.stdout) == (said, 1, "")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_new_site_without_a_partition_shows_its_usage(tmp_path):
+def test_new_site_without_partition_shows_usage(tmp_path):
     done = new_site("rxdb-lab", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.endswith(

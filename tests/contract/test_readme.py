@@ -18,24 +18,24 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def test_it_opens_with_the_config_of_the_examples():
+def test_readme_opens_with_the_example_config():
     (config,) = blocks("python")
     assert config == (ROOT / "examples" / "nautobot_config.py").read_text()
     assert README.index(config) < README.index("## ")
 
 
-def test_check_finds_the_mistakes_that_are_shown():
+def test_check_output_in_readme_is_current():
     assert with_session(README) == README
 
 
-def test_every_command_is_listed():
+def test_readme_lists_every_command():
     table = README[README.index("## Command line") :]
     names = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
     assert names[0] == cli.PROGRAM
     assert sorted(names[1:]) == sorted(cli.COMMANDS)
 
 
-def test_every_variable_is_declared():
+def test_main_variables_in_readme_are_declared():
     table = README[README.index("## The main variables") :]
     rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", table, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
@@ -44,10 +44,10 @@ def test_every_variable_is_declared():
 
 
 @pytest.mark.parametrize("target", sorted({*re.findall(r"\]\(([^)]+)\)", README)}))
-def test_every_link_leads_somewhere(target):
+def test_links_in_readme_have_a_target(target):
     assert target == UNDERSTACK or (ROOT / target).exists()
 
 
 @pytest.mark.parametrize("environment", sorted({*re.findall(r"-e (\w+)", README)}))
-def test_every_tox_environment_exists(environment):
+def test_tox_environments_in_readme_exist(environment):
     assert f"[testenv:{environment}]" in (ROOT / "tox.ini").read_text()

@@ -43,7 +43,7 @@ DECLARED = [one.name for one in variables.VARIABLES]
         ("problems.md", reference.problems_markdown()),
     ],
 )
-def test_the_documentation_is_what_the_command_prints(name, text):
+def test_reference_page_equals_the_command_output(name, text):
     """`understack-nautobot-settings reference [problems] > docs/reference/…`."""
     assert (DOCS / name).read_text(encoding="utf-8") == text
 
@@ -54,7 +54,7 @@ def test_every_variable_is_in_the_reference_once():
     assert sorted(rows) == sorted(DECLARED)
 
 
-def test_every_row_is_one_row():
+def test_reference_rows_have_the_right_number_of_columns():
     tables = reference.variables_markdown() + reference.problems_markdown()
 
     for line in tables.splitlines():
@@ -81,18 +81,18 @@ def test_every_concern_has_a_heading():
     assert {one.concern for one in variables.VARIABLES} == set(reference.CONCERNS)
 
 
-def test_every_concern_is_a_fragment_or_a_room():
+def test_every_concern_is_a_fragment_or_a_package_folder():
     for concern in reference.CONCERNS:
         fragment = PACKAGE / "fragments" / f"{concern}.py"
         assert fragment.is_file() or (PACKAGE / concern).is_dir()
 
 
-def test_no_help_is_left_out():
+def test_every_variable_has_a_help_sentence():
     for one in variables.VARIABLES:
         assert one.help.endswith("."), one
 
 
-def test_a_default_is_a_value_that_is_taken():
+def test_default_of_variable_is_a_valid_value():
     for one in variables.VARIABLES:
         text = reference.default_text(one)
         if text:
@@ -152,7 +152,7 @@ def asked(env):
 
 
 @pytest.mark.parametrize("filled", [False, True], ids=["nothing set", "everything set"])
-def test_nothing_undeclared_is_read(tmp_path, filled):
+def test_only_known_variables_are_read(tmp_path, filled):
     """But for the variables of Nautobot and libpq, which are known to be theirs."""
     env = everything_set(tmp_path) if filled else {}
 
@@ -180,7 +180,7 @@ def test_every_declared_variable_is_read(tmp_path):
     assert names - asked(env) - asked(plain) == set()
 
 
-def test_no_name_is_written_down_twice():
+def test_variable_names_are_written_in_declarations_only():
     """Names of variables stand in the declarations, and nowhere else in the code."""
     elsewhere = {}
     for path in PACKAGE.rglob("*.py"):
@@ -202,7 +202,7 @@ def test_no_name_is_written_down_twice():
 # --- forms of the reference ----------------------------------------------------
 
 
-def test_the_schema_describes_every_variable():
+def test_schema_describes_every_variable():
     schema = json.loads(reference.variables_schema())
 
     names = {name for one in variables.VARIABLES for name in one.names}
@@ -227,13 +227,13 @@ def test_the_schema_describes_every_variable():
         ("UNDERSTACK_REDIS_CONNECT_TIMEOUT", "0.5", True),
     ],
 )
-def test_patterns_of_the_schema_take_what_is_taken(name, value, taken):
+def test_schema_pattern_accepts_exactly_the_valid_values(name, value, taken):
     schema = json.loads(reference.variables_schema())["properties"][name]
 
     assert bool(re.search(schema["pattern"], value)) is taken
 
 
-def test_the_schema_is_a_schema_that_takes_the_defaults_and_refuses_typos():
+def test_schema_accepts_defaults_and_refuses_typos():
     schema = json.loads(reference.variables_schema())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
@@ -244,7 +244,7 @@ def test_the_schema_is_a_schema_that_takes_the_defaults_and_refuses_typos():
     assert list(validator.iter_errors({"NAUTOBOT_DB_SSLMODE": "verify_full"}))
 
 
-def test_the_env_file_sets_nothing_and_names_everything():
+def test_env_file_names_every_variable_and_sets_none():
     lines = reference.variables_env_file().splitlines()
 
     assert all(line.startswith("#") or not line for line in lines)
@@ -302,7 +302,7 @@ TROUBLESHOOTING = {
 }
 
 
-def test_every_row_of_the_troubleshooting_tables_is_replaced():
+def test_troubleshooting_rows_are_all_replaced_by_codes():
     replaced = {
         row
         for code in reference.codes()
@@ -313,7 +313,7 @@ def test_every_row_of_the_troubleshooting_tables_is_replaced():
     assert replaced == TROUBLESHOOTING
 
 
-def test_environments_are_read_by_name_only():
+def test_package_never_reads_os_environ_directly():
     """Outside the tests, nothing reads `os.environ` but as a default."""
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -12,13 +12,13 @@ ROWS = [
 ]
 
 
-def test_every_named_file_exists():
+def test_files_named_on_the_page_exist():
     paths = re.findall(r"`((?:tests|examples|docs|lab)/[\w./-]+)`", PAGE)
     assert len(paths) > 40
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_every_statement_has_a_place_and_a_proof_or_a_reason():
+def test_statements_have_a_place_and_a_proof_or_a_reason():
     assert len(ROWS) > 60
     for row in ROWS:
         assert len(row) == 3, row

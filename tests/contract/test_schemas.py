@@ -123,11 +123,11 @@ def type_errors(node: Any, tmp_path: Path, found: dict[str, Any]) -> list[str]:
     return errors
 
 
-def test_every_field_is_one_that_its_reader_knows(node: Any, tmp_path: Path) -> None:
+def test_manifest_fields_exist_in_their_types(node: Any, tmp_path: Path) -> None:
     assert type_errors(node, tmp_path, TYPED) == []
 
 
-def test_a_misspelt_field_would_show(node: Any, tmp_path: Path) -> None:
+def test_misspelt_manifest_field_is_reported(node: Any, tmp_path: Path) -> None:
     (name,) = (one for one in TYPED if one.endswith("Cluster/nautobot-cluster"))
     cluster = json.loads(json.dumps(TYPED[name]))
     cluster["spec"]["certificates"]["clientCaSecret"] = "mtls-ca-cert"
@@ -135,9 +135,7 @@ def test_a_misspelt_field_would_show(node: Any, tmp_path: Path) -> None:
     assert '"clientCaSecret"\' does not exist in type' in error
 
 
-def test_every_manifest_has_the_types_that_its_schema_asks_for(
-    node: Any, tmp_path: Path
-) -> None:
+def test_manifests_match_their_schemas(node: Any, tmp_path: Path) -> None:
     directory, run = node
     (tmp_path / "node_modules").symlink_to(directory / "node_modules")
     (tmp_path / "validate.mjs").write_text("""
@@ -175,7 +173,7 @@ for (const [name, module, manifest] of JSON.parse(readFileSync(process.argv[2]))
         if MANIFESTS[name]["kind"] in ("EventSource", "Sensor")
     ],
 )
-def test_argo_events_knows_every_field(name: str) -> None:
+def test_argo_events_models_know_every_field(name: str) -> None:
     content = {key: deepcopy(MANIFESTS[name][key]) for key in ("metadata", "spec")}
     for event in content["spec"].get("resource", {}).values():
         # Inline in the manifest, which the published schema does not say.
@@ -194,7 +192,7 @@ def test_argo_events_knows_every_field(name: str) -> None:
 @pytest.mark.parametrize(
     "directory", KUSTOMIZATIONS, ids=lambda path: str(path.relative_to(EXAMPLES))
 )
-def test_kustomize_builds_what_the_files_say(directory: Path) -> None:
+def test_kustomize_build_matches_the_files(directory: Path) -> None:
     done = subprocess.run(
         [kubectl(), "kustomize", str(directory)],
         capture_output=True,
@@ -217,7 +215,7 @@ def test_kustomize_builds_what_the_files_say(directory: Path) -> None:
     assert len(namespaces) == 1
 
 
-def test_yamllint_has_nothing_to_say() -> None:
+def test_yamllint_reports_nothing() -> None:
     done = subprocess.run(
         ["yamllint", "--strict", "--config-file", str(CONFIG), str(EXAMPLES)],
         capture_output=True,

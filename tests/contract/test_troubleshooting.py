@@ -60,13 +60,13 @@ SYMPTOMS = [
 
 
 @pytest.mark.parametrize("symptom", SYMPTOMS)
-def test_symptom_is_in_a_heading(symptom):
+def test_symptom_stands_in_a_heading(symptom):
     """The search ranks headings first."""
     headings = re.findall(r"^### (.+)$", PAGE, re.MULTILINE)
     assert any(symptom.lower() in heading.lower() for heading in headings)
 
 
-def test_every_symptom_has_a_cause_and_says_where_to_look():
+def test_symptoms_on_the_page_have_cause_and_link():
     sections = re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
     symptoms = [one for one in sections if "**See:**" in one]
     assert len(symptoms) == len(re.findall(r"^### ", PAGE, re.MULTILINE)) > 40

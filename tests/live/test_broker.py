@@ -68,7 +68,7 @@ def drain(connection):
 
 @pytest.mark.parametrize("mtls", [True, False], ids=["rediss", "redis"])
 @pytest.mark.parametrize("profile", ["lan", "wan"])
-def test_broker_url_is_shown_with_the_scheme_of_redis(mount, mtls, profile):
+def test_broker_url_shows_the_scheme_of_redis(mount, mtls, profile):
     """Flower looks the scheme up, and Celery's banner shows it."""
     env = redis_environment(6399, mount if mtls else None, "p@ss")
     env["UNDERSTACK_CONNECTION_PROFILE"] = profile
@@ -94,7 +94,7 @@ def test_message_without_confirmation_is_not_sent_again(server, mount):
             assert admin.llen(NAME) == 2
 
 
-def test_message_is_sent_again_after_a_lost_connection(server, mount):
+def test_message_after_lost_connection_is_sent_again(server, mount):
     with Gateway(redis=Route(server.port)) as gateway:
         with broker(settings(gateway.port("redis"), mount)) as connection:
             publish(connection, "before")
@@ -104,7 +104,7 @@ def test_message_is_sent_again_after_a_lost_connection(server, mount):
             assert admin.llen(NAME) == 2
 
 
-def test_reply_that_does_not_come_ends_the_wait_for_a_message(server, mount):
+def test_missing_reply_of_redis_ends_the_wait_for_a_message(server, mount):
     with broker(settings(server.port, mount)) as connection:
         publish(connection, "before")
         received(connection, 1)
@@ -119,7 +119,7 @@ def test_reply_that_does_not_come_ends_the_wait_for_a_message(server, mount):
             server.resume()
 
 
-def test_event_after_the_end_of_another_channel_takes_a_new_connection(server, mount):
+def test_event_after_close_of_another_channel_uses_a_new_connection(server, mount):
     """The other one was lost, so that this one may be lost as well."""
     events = kombu.Exchange("celeryev", type="fanout")
 
@@ -141,7 +141,7 @@ def test_event_after_the_end_of_another_channel_takes_a_new_connection(server, m
     assert first == again != after
 
 
-def test_messages_of_a_closed_channel_go_back_at_once(server, mount):
+def test_messages_of_closed_channel_return_to_the_queue(server, mount):
     with broker(settings(server.port, mount)) as connection:
         publish(connection, "one")
         received(connection, 1)
@@ -149,7 +149,7 @@ def test_messages_of_a_closed_channel_go_back_at_once(server, mount):
         assert (admin.llen(NAME), admin.hlen("unacked")) == (1, 0)
 
 
-def test_late_acknowledgement_comes_through_after_a_lost_gateway(server, mount):
+def test_late_acknowledgement_after_gateway_restart_succeeds(server, mount):
     """A job that is acknowledged when it ends may have lost its connection by then."""
     with (
         Gateway(redis=Route(server.port)) as gateway,
@@ -167,7 +167,7 @@ def test_late_acknowledgement_comes_through_after_a_lost_gateway(server, mount):
             assert (admin.llen(NAME), admin.hlen("unacked")) == (0, 0)
 
 
-def test_channel_closes_in_time_while_redis_is_silent(server, mount):
+def test_channel_with_silent_redis_closes_in_time(server, mount):
     # Waiting for ever would end in the timeout of the thread below.
     with broker(
         settings(server.port, mount, UNDERSTACK_REDIS_CONNECT_TIMEOUT="1")

@@ -91,7 +91,7 @@ def _own(directory: Path, uid: int) -> None:
 
 @pytest.mark.parametrize("use", [POSTGRESQL, REDIS])
 @pytest.mark.parametrize("uid", clients(), ids="uid{}".format)
-def test_nothing_is_refused_that_works_and_nothing_accepted_that_fails(
+def test_certificate_verdict_equals_the_result_of_a_real_connection(
     pki: Pki, connect: dict[str, Connect], place: Path, use: str, uid: int
 ) -> None:
     corpus = situations(pki)
@@ -129,7 +129,7 @@ def test_nothing_is_refused_that_works_and_nothing_accepted_that_fails(
 
 
 @pytest.mark.parametrize("use", [POSTGRESQL, REDIS])
-def test_nothing_is_refused_that_works_with_tls_1_2(
+def test_certificate_that_works_with_tls_1_2_is_accepted(
     pki: Pki, connect_tls12: dict[str, Connect], place: Path, use: str
 ) -> None:
     refused_in_vain, works = [], {}
@@ -148,7 +148,7 @@ def test_nothing_is_refused_that_works_with_tls_1_2(
 
 
 @pytest.mark.parametrize("uid", clients(), ids="uid{}".format)
-def test_key_permissions_are_those_of_libpq(
+def test_key_permission_verdict_equals_that_of_libpq(
     pki: Pki, connect: dict[str, Connect], place: Path, uid: int
 ) -> None:
     mount = write_mount(place / "mtls", pki.root.client(), pki.root.ca_pem)

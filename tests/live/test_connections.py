@@ -34,7 +34,7 @@ def raw_client(settings):
 
 @pytest.mark.parametrize("profile", [LAN, WAN], ids=["lan", "wan"])
 @pytest.mark.parametrize("mode", SILENT)
-def test_a_silent_redis_is_given_up_in_time(mount, profile, mode):
+def test_silent_redis_times_out(mount, profile, mode):
     with RecordingServer(mode) as server:
         env = redis_environment(
             server.port,
@@ -58,7 +58,7 @@ def test_a_silent_redis_is_given_up_in_time(mount, profile, mode):
 
 
 @pytest.mark.parametrize("mode", ["silent"])
-def test_a_silent_database_is_given_up_in_time(mount, mode):
+def test_silent_database_times_out(mount, mode):
     with RecordingServer(mode) as server:
         env = database_environment(
             server.port, mount, "verify-full", UNDERSTACK_DB_CONNECT_TIMEOUT="2"
@@ -74,9 +74,7 @@ def test_a_silent_database_is_given_up_in_time(mount, mode):
 
 
 @pytest.mark.parametrize("profile", [LAN, WAN], ids=["lan", "wan"])
-def test_a_blocking_pop_may_take_longer_than_the_socket_timeout(
-    redis_server, mount, profile
-):
+def test_blocking_pop_may_last_longer_than_socket_timeout(redis_server, mount, profile):
     env = redis_environment(
         redis_server.port,
         mount,
@@ -93,7 +91,7 @@ def test_a_blocking_pop_may_take_longer_than_the_socket_timeout(
         assert client.connection_pool.make_connection().socket_timeout == 0.5
 
 
-def test_a_redis_that_stops_answering_a_blocking_pop_is_given_up(authority, mount):
+def test_blocking_pop_with_silent_redis_times_out(authority, mount):
     from lab.servers.databases import RedisServer
 
     with RedisServer(authority=authority, password="p") as server:
@@ -127,11 +125,11 @@ def test_a_redis_that_stops_answering_a_blocking_pop_is_given_up(authority, moun
         (("BLPOP", "a", "soon"), 0.0),
     ],
 )
-def test_how_long_a_command_may_block(words, seconds):
+def test_blocking_time_of_command_is_read_from_its_arguments(words, seconds):
     assert blocking_seconds(words) == seconds
 
 
-def test_a_celery_consumer_waits_longer_than_the_socket_timeout(redis_server, mount):
+def test_celery_consumer_may_wait_longer_than_socket_timeout(redis_server, mount):
     env = redis_environment(
         redis_server.port,
         mount,
@@ -173,9 +171,7 @@ def database_answered(settings):
         yield
 
 
-def test_a_new_database_connection_takes_four_round_trips_instead_of_six(
-    postgres18, mount
-):
+def test_database_connection_under_wan_takes_four_round_trips(postgres18, mount):
     def trips(**env):
         return round_trips(
             database_answered,
@@ -201,7 +197,7 @@ def broker_answered(settings):
 
 
 @pytest.mark.parametrize("answered", [cache_answered, broker_answered])
-def test_a_new_redis_connection_takes_five_round_trips_at_most(
+def test_redis_connection_under_wan_takes_at_most_five_round_trips(
     redis_server, mount, answered
 ):
     trips = round_trips(
@@ -213,7 +209,7 @@ def test_a_new_redis_connection_takes_five_round_trips_at_most(
     assert trips <= 5
 
 
-def test_the_server_sees_who_is_connected(postgres18, mount):
+def test_application_name_is_seen_by_the_server(postgres18, mount):
     env = database_environment(
         postgres18.port,
         mount,
@@ -229,7 +225,7 @@ def test_the_server_sees_who_is_connected(postgres18, mount):
     assert "nautobot-site-worker@dfw3" in names
 
 
-def test_the_session_is_in_utc_before_django_asks(postgres18, mount):
+def test_database_session_starts_in_utc(postgres18, mount):
     settings = configured(
         database_environment(postgres18.port, mount, "verify-full", **WAN)
     )
@@ -238,7 +234,7 @@ def test_the_session_is_in_utc_before_django_asks(postgres18, mount):
         assert cursor.fetchone() == ("UTC",)
 
 
-def test_a_lost_connection_costs_a_request_nothing_under_wan(authority, mount):
+def test_cache_request_after_lost_connection_under_wan_succeeds(authority, mount):
     from lab.servers.databases import RedisServer
 
     with RedisServer(authority=authority, password="p") as server:
@@ -250,7 +246,7 @@ def test_a_lost_connection_costs_a_request_nothing_under_wan(authority, mount):
             assert client.get("key") == "again"
 
 
-def test_a_refused_connection_is_tried_again_with_backoff(authority):
+def test_refused_redis_connection_is_tried_again_with_backoff(authority):
     with RecordingServer("hangs up") as server:
         port = server.port
         connection = TlsConnection(host="localhost", port=port, retries=2)
@@ -262,7 +258,7 @@ def test_a_refused_connection_is_tried_again_with_backoff(authority):
         assert time.monotonic() - started < 5
 
 
-def test_an_own_retry_is_not_replaced():
+def test_retry_of_the_caller_is_not_replaced():
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 

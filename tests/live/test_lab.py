@@ -58,7 +58,9 @@ def redis_client(
     )
 
 
-def test_postgres_sees_who_comes_in(postgres, authority, tmp_path):
+def test_postgres_reports_user_and_serial_of_the_certificate(
+    postgres, authority, tmp_path
+):
     """The server reports TLS, the user of the certificate and its serial number."""
     leaf = authority.client()
     mount = write_mount(tmp_path, leaf, authority.ca_pem)
@@ -70,7 +72,7 @@ def test_postgres_sees_who_comes_in(postgres, authority, tmp_path):
     ] == [("app", "TLSv1.3", "/CN=app", leaf.serial)]
 
 
-def test_postgres_refuses_whoever_has_no_certificate(postgres, mount):
+def test_postgres_client_without_certificate_is_refused(postgres, mount):
     """Encryption alone opens nothing."""
     with pytest.raises(OperationalError, match="client certificate"):
         driver().connect(
@@ -84,7 +86,7 @@ def test_postgres_refuses_whoever_has_no_certificate(postgres, mount):
         )
 
 
-def test_postgres_uses_a_new_certificate_after_reload(authority, mount):
+def test_postgres_after_reload_uses_the_new_certificate(authority, mount):
     """A renewed server certificate of another CA is presented, and refused here."""
     with PostgresServer(authority=authority) as server:
         connect(server, mount).close()
@@ -94,7 +96,7 @@ def test_postgres_uses_a_new_certificate_after_reload(authority, mount):
             connect(server, mount)
 
 
-def test_postgres_comes_back_after_a_crash(authority, mount):
+def test_postgres_after_crash_starts_on_the_same_port(authority, mount):
     """Killed and started, it listens on the same port; others keep their data."""
     with PostgresServer(authority=authority) as server:
         server.sql("create table kept as select 1 as one")
@@ -107,7 +109,7 @@ def test_postgres_comes_back_after_a_crash(authority, mount):
         connect(server, mount).close()
 
 
-def test_redis_demands_a_client_certificate(redis_server, mount):
+def test_redis_client_without_certificate_is_refused(redis_server, mount):
     """TLS with the right password but without a certificate is refused."""
     with (
         redis_client(redis_server, mount, certificate=False) as anonymous,
@@ -119,7 +121,7 @@ def test_redis_demands_a_client_certificate(redis_server, mount):
         assert len(redis_server.sessions()) == 1
 
 
-def test_redis_takes_any_password(mount, authority):
+def test_redis_accepts_any_password(mount, authority):
     """Passwords are written into redis.conf so that every character survives."""
     with (
         RedisServer(authority=authority, password="a\n'\"\\ é%41") as server,
@@ -129,7 +131,7 @@ def test_redis_takes_any_password(mount, authority):
 
 
 @pytest.mark.parametrize("kind", [PostgresServer, RedisServer])
-def test_nothing_is_left_behind(kind):
+def test_server_after_an_error_leaves_no_port_and_no_files(kind):
     """After an error the port is closed and the files are gone."""
     with pytest.raises(ZeroDivisionError), kind() as server:
         1 / 0  # noqa: B018 - the error
@@ -138,13 +140,13 @@ def test_nothing_is_left_behind(kind):
         socket.create_connection(("127.0.0.1", server.port))
 
 
-def test_a_server_that_does_not_start_says_why():
+def test_server_that_does_not_start_reports_its_log():
     """The log of the program ends the error."""
     with pytest.raises(NotStarted, match="no_such_setting"):
         PostgresServer(settings={"no_such_setting": "1"}).__enter__()
 
 
-def test_nothing_of_a_killed_server_is_left(authority, mount):
+def test_killed_server_leaves_no_child_process(authority, mount):
     """Its children have sessions of their own, and hold what the next one needs."""
     with PostgresServer(authority=authority) as server, contextlib.ExitStack() as open_:
         for _ in range(5):
@@ -158,7 +160,7 @@ def test_nothing_of_a_killed_server_is_left(authority, mount):
         server.start()
 
 
-def test_servers_die_with_whoever_started_them():
+def test_server_ends_if_its_starter_is_killed():
     """Killed without a chance to clean up, the starter takes its server along."""
     script = (
         "import sys, time; from lab.servers.databases import RedisServer\n"
@@ -199,7 +201,7 @@ def _runs(pid: int) -> bool:
         ("postgresql", {"sslmode": "verify-ca", "sslrootcert": "ca.crt"}, False),
     ],
 )
-def test_a_hostile_postgres_gets_what_it_is_given(
+def test_hostile_postgres_records_a_password_only_if_it_is_sent(
     tmp_path, monkeypatch, mode, arguments, given_away
 ):
     """The recorder sees a password exactly where the client gives it away."""
@@ -218,7 +220,7 @@ def test_a_hostile_postgres_gets_what_it_is_given(
     assert (b"sesame" in server.received) is given_away
 
 
-def test_a_hostile_redis_gets_what_it_is_given():
+def test_hostile_redis_without_verification_records_the_password():
     """Without verification the password goes to whoever answers."""
     with (
         RecordingServer("tls redis") as server,
@@ -236,7 +238,7 @@ def test_a_hostile_redis_gets_what_it_is_given():
     assert server.handshakes == ["completed"]
 
 
-def test_a_round_trip_is_a_turn_of_the_conversation():
+def test_round_trips_count_the_turns_of_the_conversation():
     """What is said at once is one turn, and so is what is answered in pieces."""
 
     def converse(connection: socket.socket) -> None:
@@ -262,7 +264,7 @@ def test_a_round_trip_is_a_turn_of_the_conversation():
         assert time.monotonic() - started > 2
 
 
-def test_a_kubernetes_mount_is_swapped_in_one_step(tmp_path, authority):
+def test_kubernetes_mount_is_swapped_in_one_step(tmp_path, authority):
     """The paths stay, the content changes, and one old directory is gone."""
     mount = KubernetesMount(tmp_path / "mtls")
     first, second = authority.client(), authority.client()
@@ -288,7 +290,7 @@ def test_a_kubernetes_mount_is_swapped_in_one_step(tmp_path, authority):
         pytest.param(lambda _: Authority().client(), id="unknown CA"),
     ],
 )
-def test_both_servers_refuse_a_broken_certificate(
+def test_broken_certificate_is_refused_by_both_servers(
     tmp_path, authority, postgres18, redis_server, broken
 ):
     """What the certificates module breaks is broken for OpenSSL as well."""
@@ -302,7 +304,7 @@ def test_both_servers_refuse_a_broken_certificate(
         client.ping()
 
 
-def test_a_paused_server_is_silent_until_it_goes_on(redis_server, mount):
+def test_paused_server_is_silent_until_resumed(redis_server, mount):
     """A pause neither closes connections nor loses them."""
     with redis_client(redis_server, mount, socket_timeout=0.3) as client:
         client.ping()

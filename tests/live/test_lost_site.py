@@ -99,7 +99,7 @@ def configure(server: PostgresServer, name: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["ssl_crl_file", "ssl_crl_dir"])
-def test_a_revoked_certificate_is_refused_and_the_others_are_not(
+def test_revoked_certificate_is_refused_and_others_are_accepted(
     option: str,
     postgres: PostgresServer,
     authority: Authority,
@@ -134,7 +134,7 @@ def test_a_revoked_certificate_is_refused_and_the_others_are_not(
     assert ended == [(True,)]
 
 
-def test_a_list_that_is_out_of_date_refuses_everybody(
+def test_outdated_revocation_list_refuses_every_client(
     postgres: PostgresServer, authority: Authority, sites: dict[str, Mount]
 ) -> None:
     old = authority.revocation_list(next_update=now() - HOUR)
@@ -166,7 +166,7 @@ def answers(leaf: Leaf, ca_pem: bytes, server: RedisServer, place: Path) -> bool
         pool.disconnect()
 
 
-def test_redis_has_no_revocation_list_and_a_new_ca_shuts_a_site_out(
+def test_redis_after_ca_change_refuses_the_lost_site_only(
     authority: Authority, sites: dict[str, Mount], tmp_path: Path
 ) -> None:
     """Through both steps of the change, the other sites always get in."""

@@ -37,7 +37,7 @@ def sessions_after_login(server, mount, address, sslmode):
 
 
 @ADDRESSES
-def test_rules_certificate_is_let_in(server, mount, address):
+def test_rules_accept_a_certificate(server, mount, address):
     assert sessions_after_login(server, mount, address, "verify-ca") == [
         (True, "/CN=app")
     ]
@@ -51,7 +51,7 @@ def test_rules_certificate_is_let_in(server, mount, address):
         ("require", "connection requires a valid client certificate"),
     ],
 )
-def test_rules_password_without_certificate_is_refused(
+def test_rules_refuse_password_without_certificate(
     server, mount, address, sslmode, refusal
 ):
     with pytest.raises(OperationalError, match=refusal):
@@ -68,7 +68,7 @@ def test_rules_password_without_certificate_is_refused(
     ],
     ids=["plain-ipv4", "tls-ipv6", "no-reject"],
 )
-def test_rules_shorter_than_the_example_let_a_password_in(
+def test_rules_shorter_than_the_example_accept_a_password(
     server, mount, rules, address, sslmode, ssl
 ):
     """What the reject rule and the word all are for."""

@@ -72,14 +72,14 @@ def test_probe_names_the_parameter_that_the_pooler_refuses(
         ),
     ],
 )
-def test_probe_names_what_else_the_pooler_refuses(port, mount, changed, code, said):
+def test_probe_reports_other_refusals_of_the_pooler(port, mount, changed, code, said):
     env = {**database_environment(port, mount, "verify-full"), **changed}
     (found,) = probe_targets(["database"], env)
 
     assert (found.problem.code, found.server_said) == (code, said)
 
 
-def test_pooler_refuses_what_wan_sends_to_a_server(port, mount):
+def test_pooler_refuses_the_wan_parameters_for_a_server(port, mount):
     with (
         database(settings(port, mount, WAN)) as connection,
         pytest.raises(OperationalError, match="unsupported startup parameter"),

@@ -47,7 +47,9 @@ def details(found):
 # --- all is well ---------------------------------------------------------------
 
 
-def test_a_database_is_reached_and_says_who_came_in(postgres, mount, authority):
+def test_database_probe_passes_and_reports_user_and_certificate(
+    postgres, mount, authority
+):
     found = probe("database", database_environment(postgres.port, mount, "verify-full"))
 
     assert [stage.stage for stage in found.stages] == STAGES
@@ -66,7 +68,7 @@ def without(monkeypatch, directory, *drivers):
 
 
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
-def test_probe_uses_the_driver_that_is_there(
+def test_probe_uses_the_installed_driver(
     postgres18, mount, driver, monkeypatch, tmp_path
 ):
     if find_spec(driver) is None:
@@ -83,7 +85,7 @@ def test_probe_uses_the_driver_that_is_there(
     assert details(found)["login"].startswith(f"accepted from {driver}, libpq ")
 
 
-def test_an_encrypted_key_is_opened_as_libpq_opens_it(postgres18, authority, tmp_path):
+def test_database_probe_with_encrypted_key_passes(postgres18, authority, tmp_path):
     leaf = authority.client(password="open sesame")
     mount = write_mount(tmp_path, leaf, authority.ca_pem)
     options = {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslpassword": "open sesame"}'}
@@ -95,7 +97,7 @@ def test_an_encrypted_key_is_opened_as_libpq_opens_it(postgres18, authority, tmp
     assert found.ok, found.problem
 
 
-def test_probe_without_driver_says_so(postgres18, mount, monkeypatch, tmp_path):
+def test_probe_without_driver_reports_it(postgres18, mount, monkeypatch, tmp_path):
     without(monkeypatch, tmp_path, "psycopg", "psycopg2")
     found = probe(
         "database", database_environment(postgres18.port, mount, "verify-full")
@@ -106,7 +108,7 @@ def test_probe_without_driver_says_so(postgres18, mount, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["cache", "broker"])
-def test_redis_is_reached_and_says_who_came_in(redis_server, mount, target):
+def test_redis_probe_passes_and_reports_user_and_database(redis_server, mount, target):
     env = redis_environment(redis_server.port, mount, redis_server.password)
     found = probe(target, env)
 
@@ -116,7 +118,7 @@ def test_redis_is_reached_and_says_who_came_in(redis_server, mount, target):
     assert details(found)["login"] == f"as default, database {number}"
 
 
-def test_a_plain_redis_is_reached_in_plain_text(authority):
+def test_plain_redis_probe_passes(authority):
     with RedisServer(tls=False, password="p") as server:
         found = probe("cache", redis_environment(server.port, None, "p"))
 
@@ -130,7 +132,7 @@ def database_env(server, mount, mode="verify-full", **more):
     return database_environment(server.port, mount, mode, **more)
 
 
-def test_an_unknown_ca_at_postgresql(authority, mount):
+def test_client_ca_unknown_to_postgresql_is_reported(authority, mount):
     """CloudNativePG without clientCASecret trusts its own CA for clients."""
     own = Authority("nautobot-cluster")
     with PostgresServer(18, authority=authority, client_ca=own.ca_pem) as server:
@@ -165,7 +167,7 @@ def test_an_unknown_ca_at_postgresql(authority, mount):
     ],
 )
 @pytest.mark.parametrize("version", [15, 18])
-def test_what_pg_hba_refuses(request, mount, version, mode, hba, expected):
+def test_refusal_by_pg_hba_is_reported(request, mount, version, mode, hba, expected):
     server = request.getfixturevalue(f"postgres{version}")
     before = server.hba
     if hba is not None:
@@ -186,13 +188,13 @@ def test_what_pg_hba_refuses(request, mount, version, mode, hba, expected):
         ({"NAUTOBOT_DB_NAME": "nowhere"}, "probe-db-name"),
     ],
 )
-def test_who_may_come_in_and_where(postgres, mount, changed, expected):
+def test_wrong_database_user_or_name_is_reported(postgres, mount, changed, expected):
     env = {**database_env(postgres, mount), **changed}
 
     assert code(probe("database", env)) == expected
 
 
-def test_a_role_that_there_is_not(postgres18, authority, tmp_path):
+def test_missing_database_role_is_reported(postgres18, authority, tmp_path):
     mount = write_mount(tmp_path, authority.client("ghost"), authority.ca_pem)
     env = {**database_env(postgres18, mount), "NAUTOBOT_DB_USER": "ghost"}
 
@@ -210,7 +212,7 @@ def test_a_role_that_there_is_not(postgres18, authority, tmp_path):
     ],
     ids=["server only", "good", "another CN", "foreign", "expired"],
 )
-def test_a_client_certificate_of_every_kind(
+def test_client_certificate_of_each_kind_gets_its_code(
     postgres, authority, tmp_path, leaf, expected
 ):
     mount = write_mount(tmp_path, leaf(authority), authority.ca_pem)
@@ -223,7 +225,7 @@ def test_a_client_certificate_of_every_kind(
         assert code(found) == expected
 
 
-def test_a_server_of_another_name(authority, mount):
+def test_server_certificate_for_other_name_is_reported(authority, mount):
     elsewhere = authority.server("db.example")
     with PostgresServer(18, authority=authority, server=elsewhere) as server:
         found = probe("database", database_env(server, mount))
@@ -240,27 +242,29 @@ def test_a_server_of_another_name(authority, mount):
     )
 
 
-def test_a_foreign_server(mount):
+def test_server_certificate_from_foreign_ca_is_reported(mount):
     with PostgresServer(18, authority=Authority("foreign")) as server:
         found = probe("database", database_env(server, mount))
 
     assert code(found) == "probe-server-ca"
 
 
-def test_a_server_without_tls(mount):
+def test_server_without_tls_is_reported(mount):
     with PostgresServer(18, tls=False, password="p") as server:
         found = probe("database", database_env(server, mount))
 
     assert code(found) == "probe-tls-refused"
 
 
-def test_direct_negotiation_with_postgresql_15(postgres15, mount):
+def test_direct_negotiation_with_postgresql_15_is_reported_unsupported(
+    postgres15, mount
+):
     found = probe("database", database_env(postgres15, mount, **DIRECT))
 
     assert code(found) == "probe-direct-unsupported"
 
 
-def test_a_server_with_no_connection_left(authority, mount):
+def test_server_without_free_connection_is_reported_as_transient(authority, mount):
     settings = {"max_connections": "4", "superuser_reserved_connections": "3"}
     with PostgresServer(18, authority=authority, settings=settings) as server:
         env = database_env(server, mount)
@@ -290,7 +294,7 @@ def test_a_server_with_no_connection_left(authority, mount):
     [("", "probe-redis-auth"), ("wrong", "probe-redis-auth")],
     ids=["none", "wrong"],
 )
-def test_a_redis_password(redis_server, mount, password, expected):
+def test_redis_password_gets_its_code(redis_server, mount, password, expected):
     found = probe("cache", redis_environment(redis_server.port, mount, password))
 
     assert code(found) == expected
@@ -304,7 +308,7 @@ def test_a_redis_password(redis_server, mount, password, expected):
     ],
     ids=["foreign", "none"],
 )
-def test_a_redis_that_refuses_the_client(
+def test_client_refused_by_redis_is_reported(
     redis_server, authority, tmp_path, leaf, expected
 ):
     client = leaf()
@@ -319,7 +323,7 @@ def test_a_redis_that_refuses_the_client(
     assert code(found) == expected
 
 
-def test_a_foreign_redis_learns_nothing(mount):
+def test_foreign_redis_gets_no_password(mount):
     with RecordingServer("tls redis") as hostile:
         found = probe("cache", redis_environment(hostile.port, mount, "canary"))
 
@@ -337,7 +341,7 @@ def test_a_foreign_redis_learns_nothing(mount):
         ("postgresql", "probe-server-ca"),
     ],
 )
-def test_a_hostile_server_in_the_place_of_postgresql(mount, mode, expected):
+def test_hostile_postgresql_is_reported_and_gets_no_password(mount, mode, expected):
     with RecordingServer(mode) as hostile:
         env = database_environment(hostile.port, mount, "verify-full")
         found = probe("database", env, timeout=4)
@@ -356,7 +360,7 @@ def test_a_hostile_server_in_the_place_of_postgresql(mount, mode, expected):
         ("tls redis", "probe-server-ca"),
     ],
 )
-def test_a_hostile_server_in_the_place_of_redis(mount, mode, expected):
+def test_hostile_redis_is_reported_and_gets_no_password(mount, mode, expected):
     with RecordingServer(mode) as hostile:
         env = redis_environment(hostile.port, mount, "canary")
         found = probe("cache", env, timeout=4)
@@ -365,14 +369,14 @@ def test_a_hostile_server_in_the_place_of_redis(mount, mode, expected):
         assert b"canary" not in hostile.received
 
 
-def test_a_plain_redis_where_tls_is_configured(mount):
+def test_plain_redis_with_tls_configured_is_reported(mount):
     with RedisServer(tls=False) as server:
         found = probe("cache", redis_environment(server.port, mount, ""), timeout=4)
 
     assert code(found) == "probe-not-tls"
 
 
-def test_plain_text_to_a_redis_with_tls(redis_server):
+def test_plain_text_to_redis_with_tls_is_reported(redis_server):
     found = probe("cache", redis_environment(redis_server.port, None, "p"), timeout=4)
 
     assert code(found) == "probe-tls-required"
@@ -401,9 +405,7 @@ def through(gateway, mount, redis_server, **more):
     }
 
 
-def test_settings_with_direct_negotiation_pass_the_gateway(
-    gateway, mount, redis_server
-):
+def test_probe_with_direct_negotiation_passes_the_gateway(gateway, mount, redis_server):
     env = through(gateway, mount, redis_server)
     probes = probe_targets(env=env)
 
@@ -448,7 +450,7 @@ GATEWAY_ROWS = [
     [row[1:] for row in GATEWAY_ROWS],
     ids=[row[0] for row in GATEWAY_ROWS],
 )
-def test_every_way_to_fail_at_a_gateway_has_a_code_of_its_own(
+def test_database_failure_at_gateway_gets_its_own_code(
     gateway, mount, redis_server, changed, expected
 ):
     dead = str(gateway.port("dead"))
@@ -470,7 +472,9 @@ def test_every_way_to_fail_at_a_gateway_has_a_code_of_its_own(
     ],
 )
 @pytest.mark.parametrize("target", ["cache", "broker"])
-def test_redis_at_a_gateway(gateway, mount, redis_server, target, changed, expected):
+def test_redis_failure_at_gateway_gets_its_own_code(
+    gateway, mount, redis_server, target, changed, expected
+):
     changed = {
         name: value.format(dead=gateway.port("dead")) for name, value in changed.items()
     }
@@ -480,7 +484,7 @@ def test_redis_at_a_gateway(gateway, mount, redis_server, target, changed, expec
     assert code(found) == expected
 
 
-def test_a_redis_name_that_the_gateway_does_not_know(mount, redis_server):
+def test_redis_name_unknown_to_gateway_is_reported(mount, redis_server):
     with Gateway(redis=Route(redis_server.port, "redis.example")) as gateway:
         env = redis_environment(gateway.port("redis"), mount, redis_server.password)
         found = probe("cache", env)
@@ -488,7 +492,7 @@ def test_a_redis_name_that_the_gateway_does_not_know(mount, redis_server):
     assert code(found) == "probe-gateway-name"
 
 
-def test_a_gateway_that_is_down_is_refused_and_comes_back(
+def test_gateway_that_is_down_is_reported_transient_until_restarted(
     postgres18, mount, redis_server
 ):
     with Gateway(postgres=Route(postgres18.port)) as gateway:
@@ -507,7 +511,7 @@ def test_a_gateway_that_is_down_is_refused_and_comes_back(
 # --- a worker ------------------------------------------------------------------
 
 
-def test_a_worker_answers_for_itself(redis_server, mount, tmp_path):
+def test_worker_ping_reports_the_answer_of_the_worker(redis_server, mount, tmp_path):
     """Also to who is on another host, where its heartbeat file is not."""
     env = {
         **redis_environment(redis_server.port, mount, redis_server.password),
@@ -540,7 +544,7 @@ def test_a_worker_answers_for_itself(redis_server, mount, tmp_path):
     assert code(silent) == "probe-worker-silent"
 
 
-def test_a_broker_that_is_gone_is_no_answer(mount, tmp_path):
+def test_worker_ping_without_broker_is_reported_silent(mount, tmp_path):
     """Said in time, although kombu would go on trying."""
     env = redis_environment(free_port(), mount, "p")
     found = probe("worker", env, ping=Ping("celery@lab"), timeout=3)
@@ -554,7 +558,7 @@ def test_a_broker_that_is_gone_is_no_answer(mount, tmp_path):
 # --- as a command --------------------------------------------------------------
 
 
-def test_the_command_needs_neither_django_nor_nautobot(
+def test_probe_command_works_without_django_and_nautobot(
     postgres18, redis_server, mount, tmp_path
 ):
     """Their places are taken by packages that fail on import."""
@@ -582,7 +586,7 @@ def test_the_command_needs_neither_django_nor_nautobot(
     assert done.stdout.endswith("3 of 3 targets ok\n")
 
 
-def test_waiting_sees_a_server_come_up(authority, mount):
+def test_wait_command_ends_after_the_server_starts(authority, mount):
     with PostgresServer(18, authority=authority) as server:
         env = database_environment(server.port, mount, "verify-full")
         server.stop()
@@ -616,7 +620,9 @@ def test_waiting_sees_a_server_come_up(authority, mount):
 
 
 @pytest.mark.parametrize("usages", [CLIENT])
-def test_an_https_server_that_demands_a_certificate(authority, tmp_path, usages):
+def test_https_server_without_client_certificate_is_reported(
+    authority, tmp_path, usages
+):
     from lab.servers.listening import tls_context
     from lab.servers.scripted import ScriptedServer
     from lab.servers.scripted import over_tls

@@ -94,7 +94,9 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 @pytest.mark.parametrize("version", [15, 18])
 @pytest.mark.parametrize("auth", ["password", "certificate"])
-def test_database_cause_is_what_the_server_said(request, mount, version, row, auth):
+def test_database_failure_gets_the_code_of_its_cause(
+    request, mount, version, row, auth
+):
     name, env, statements, back, expected = row
     if auth == "certificate" and name in {"wrong password", "require_auth"}:
         return
@@ -131,7 +133,7 @@ def test_certificate_of_another_user_with_verify_full_names_both_causes(
     )
 
 
-def test_channel_binding_that_a_certificate_does_not_give_is_named(postgres18, mount):
+def test_channel_binding_with_certificate_login_is_reported(postgres18, mount):
     env = database_environment(postgres18.port, mount, "verify-full")
     found = probe("database", {**env, **options(channel_binding="require")})
 
@@ -139,7 +141,7 @@ def test_channel_binding_that_a_certificate_does_not_give_is_named(postgres18, m
     assert "channel binding required" in found.problem.message
 
 
-def test_signature_that_libpq_cannot_bind_to_is_no_wrong_password(mount, tmp_path):
+def test_unsupported_signature_is_not_reported_as_wrong_password(mount, tmp_path):
     """A CA with an Ed25519 key, and a password by SCRAM."""
     authority = Authority(key=Ed25519PrivateKey.generate())
     mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
@@ -151,7 +153,7 @@ def test_signature_that_libpq_cannot_bind_to_is_no_wrong_password(mount, tmp_pat
     assert "could not find digest for NID" in found.problem.message
 
 
-def test_wait_goes_on_until_a_connection_is_free(authority, mount):
+def test_wait_with_full_database_ends_after_a_connection_is_free(authority, mount):
     """However often the slot becomes free between libpq's attempt and the look."""
     settings = {"max_connections": "4", "superuser_reserved_connections": "3"}
     with PostgresServer(authority=authority, settings=settings) as server:
@@ -216,7 +218,7 @@ def server(authority):
         yield running
 
 
-def test_redis_that_names_its_address_in_words_is_refused_in_words(authority, mount):
+def test_redis_certificate_with_address_as_dns_name_is_reported(authority, mount):
     """Python does not take what libpq takes, nor does redis-py."""
     leaf = authority.issue(san=[DNSName("127.0.0.1")], usages=SERVER)
     with RedisServer(authority=authority, server=leaf) as running:
@@ -230,7 +232,7 @@ def test_redis_that_names_its_address_in_words_is_refused_in_words(authority, mo
     )
 
 
-def test_verify_ca_shows_the_names_of_the_server_beside_the_host(server, mount):
+def test_verify_ca_probe_shows_host_and_certificate_names(server, mount):
     names = ["db.example", "127.0.0.1"]
     server.install_certificates(
         server=server.authority.issue("db", san=names, usages=SERVER)
@@ -250,7 +252,7 @@ def test_verify_ca_shows_the_names_of_the_server_beside_the_host(server, mount):
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "foreign"])
-def test_database_is_verified_with_the_cas_of_the_system(
+def test_database_with_system_cas_is_verified(
     postgres18, mount, monkeypatch, tmp_path, trusted
 ):
     system = tmp_path / "system.pem"
@@ -267,7 +269,7 @@ def test_database_is_verified_with_the_cas_of_the_system(
 NARROW = "ECDHE-ECDSA-AES256-SHA"
 
 
-def test_database_with_tls_1_2_and_a_suite_of_its_own_is_reached(authority, mount):
+def test_database_with_tls_1_2_and_own_cipher_passes(authority, mount):
     settings = {"ssl_max_protocol_version": "TLSv1.2", "ssl_ciphers": NARROW}
     with PostgresServer(15, authority=authority, settings=settings) as narrow:
         env = database_environment(narrow.port, mount, "verify-full")
@@ -280,9 +282,7 @@ def test_database_with_tls_1_2_and_a_suite_of_its_own_is_reached(authority, moun
     assert code(stranger) == "probe-db-certificate-user"
 
 
-def test_redis_with_tls_1_2_and_a_suite_of_its_own_is_judged_as_redis_py_does(
-    authority, mount
-):
+def test_redis_with_tls_1_2_and_own_cipher_fails_like_redis_py(authority, mount):
     lines = ['tls-protocols "TLSv1.2"', f"tls-ciphers {NARROW}"]
     with RedisServer(authority=authority, settings=lines) as narrow:
         env = redis_environment(narrow.port, mount, "")
@@ -294,7 +294,7 @@ def test_redis_with_tls_1_2_and_a_suite_of_its_own_is_judged_as_redis_py_does(
 
 
 @pytest.mark.parametrize("ports", ["{dead},{dead}", "{dead},{live}"])
-def test_database_host_list_is_waited_for_or_reached(postgres18, mount, ports):
+def test_database_host_list_passes_if_one_host_answers(postgres18, mount, ports):
     text = ports.format(dead=free_port(), live=postgres18.port)
     env = database_environment(postgres18.port, mount, "verify-full")
     env |= {"NAUTOBOT_DB_HOST": "localhost,localhost", "NAUTOBOT_DB_PORT": text}
@@ -324,7 +324,7 @@ def test_database_host_list_is_waited_for_or_reached(postgres18, mount, ports):
         (("cluster-enabled yes",), "cache", "probe-redis-cluster"),
     ],
 )
-def test_redis_that_no_worker_can_use_is_not_ready(lines, target, expected):
+def test_redis_that_workers_cannot_use_fails(lines, target, expected):
     with RedisServer(tls=False, settings=lines) as server:
         found = probe(target, redis_environment(server.port, None, ""))
         with server.admin() as admin:
@@ -335,7 +335,7 @@ def test_redis_that_no_worker_can_use_is_not_ready(lines, target, expected):
     assert keys == []
 
 
-def test_broker_on_a_socket_is_refused_because_kombu_has_no_transport(tmp_path):
+def test_broker_url_with_unix_socket_is_refused(tmp_path):
     env = {"NAUTOBOT_CELERY_BROKER_URL": "unix:///run/redis.sock"}
     found = probe("broker", {**redis_environment(1, None, ""), **env})
 
@@ -401,7 +401,7 @@ ALERTS = [
     ("leaf", "expected", "alert"), ALERTS, ids=[row[2] for row in ALERTS]
 )
 @pytest.mark.parametrize("probing", [probe_database, probe_cache, probe_broker])
-def test_alert_through_the_gateway_is_named_in_each_of_forty_runs(
+def test_refused_certificate_through_gateway_is_reported_in_forty_runs(
     servers, authority, revoked, tmp_path, probing, leaf, expected, alert
 ):
     """The right code, or the honest fallback where the alert got lost."""
@@ -425,7 +425,7 @@ def test_alert_through_the_gateway_is_named_in_each_of_forty_runs(
             assert HONEST in problem.message
 
 
-def test_exchanged_ports_do_not_blame_the_certificate(servers, mount):
+def test_exchanged_ports_at_gateway_are_reported(servers, mount):
     swapped = {
         **database_environment(servers.port("redis"), mount, "verify-full"),
         **redis_environment(servers.port("postgres"), mount, ""),
@@ -449,7 +449,7 @@ def strangers():
 
 @pytest.mark.parametrize("kind", ["postgres15", "postgres18", "plain"])
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS wanted", "plain text wanted"])
-def test_exchanged_ports_without_a_gateway_do_not_either(
+def test_exchanged_ports_without_gateway_are_reported(
     request, redis_server, strangers, mount, kind, tls
 ):
     if kind == "plain":
@@ -474,9 +474,7 @@ def test_exchanged_ports_without_a_gateway_do_not_either(
 
 
 @pytest.mark.parametrize("target", ["database", "cache", "broker"])
-def test_one_connection_is_opened_when_all_is_well(
-    postgres18, redis_server, mount, target
-):
+def test_successful_probe_opens_one_connection(postgres18, redis_server, mount, target):
     port = postgres18.port if target == "database" else redis_server.port
     with Front(port) as counting:
         env = {
@@ -491,7 +489,7 @@ def test_one_connection_is_opened_when_all_is_well(
 
 @pytest.mark.parametrize("target", ["database", "cache", "broker"])
 @pytest.mark.parametrize("more", [{}, DIRECT], ids=["classic", "direct"])
-def test_six_connections_are_opened_to_a_gateway_that_hangs_up(mount, target, more):
+def test_probe_of_closing_gateway_opens_six_connections_at_most(mount, target, more):
     with ScriptedServer(goodbye) as server:
         env = {
             **database_environment(server.port, mount, "verify-full"),
@@ -535,7 +533,7 @@ def test_certificate_of_many_names_fills_no_line(
     assert len(str(found)) < 4096
 
 
-def test_memory_is_bounded_where_a_server_never_stops(mount):
+def test_probe_of_endless_server_uses_bounded_memory(mount):
     """In the process that probes, and in the one that holds the driver."""
 
     def flood(connection):

@@ -102,7 +102,7 @@ def reconcile(request, tmp_path, mount):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect_takes_no_credential_elsewhere(served, reconcile, status):
+def test_redirect_is_refused_and_sends_no_credential(served, reconcile, status):
     heard = []
     with served(answering(lambda _: response({}), heard)) as thief:
         location = f"Location: https://localhost:{thief.port}/api/\r\n"
@@ -173,7 +173,7 @@ def test_probe_of_a_url_asks_no_proxy(served, mount, monkeypatch):
         "/api/users/groups/ HTTP/1.1\r\nX: y",
     ],
 )
-def test_next_page_elsewhere_is_refused(served, reconcile, form):
+def test_next_page_on_other_server_is_refused(served, reconcile, form):
     heard, ports = [], {}
 
     def answer(_path):
@@ -233,7 +233,7 @@ def silent(connection):
 
 
 @pytest.mark.parametrize("script", [dripping, dripping_headers, silent])
-def test_deadline_holds(served, reconcile, script):
+def test_run_after_timeout_ends_with_status_2(served, reconcile, script):
     """The time of each read would start anew with every byte."""
     with served(script) as server:
         assert reconcile(server.port, "--timeout=0.5") == (
@@ -258,7 +258,7 @@ def endless_chunks(connection):
 
 
 @pytest.mark.parametrize("script", [endless, endless_chunks])
-def test_endless_answer_fills_no_memory(served, reconcile, script):
+def test_endless_answer_is_refused_with_bounded_memory(served, reconcile, script):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with served(script) as server:
         status, said = reconcile(server.port)
@@ -289,7 +289,7 @@ def test_endless_answer_fills_no_memory(served, reconcile, script):
         b'{"results": [{"id": 1, "name": 1}], "next": null}',
     ],
 )
-def test_answer_of_another_form_is_a_problem(served, reconcile, content):
+def test_answer_that_is_not_the_rest_api_is_a_problem(served, reconcile, content):
     with served(answering(lambda _: response(content))) as server:
         status, said = reconcile(server.port)
     assert status == 1
@@ -310,7 +310,7 @@ def test_server_that_speaks_no_http_is_a_problem(served, reconcile, text):
     assert (status, "does not speak HTTP" in said) == (1, True)
 
 
-def test_listing_that_lacks_records_changes_nothing(served, reconcile):
+def test_incomplete_listing_changes_nothing(served, reconcile):
     """Half a listing would make the other half look stale."""
     with served(answering(lambda _: response(page([], count=5)))) as server:
         status, said = reconcile(server.port)
@@ -328,7 +328,7 @@ def test_refusal_shows_no_text_of_the_server(served, reconcile):
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-def test_trouble_that_may_pass_is_status_2(served, reconcile, status):
+def test_transient_http_error_ends_with_status_2(served, reconcile, status):
     with served(answering(lambda _: response(b"", f"{status} x"))) as server:
         assert reconcile(server.port) == (
             2,
@@ -336,7 +336,7 @@ def test_trouble_that_may_pass_is_status_2(served, reconcile, status):
         )
 
 
-def test_foreign_certificate_gets_no_token(reconcile):
+def test_server_with_foreign_certificate_gets_no_token(reconcile):
     from lab.certificates import Authority
 
     heard = []
@@ -348,7 +348,7 @@ def test_foreign_certificate_gets_no_token(reconcile):
     assert "the server's certificate is not trusted" in said
 
 
-def test_server_that_is_gone_is_status_2(served, reconcile):
+def test_unreachable_server_ends_with_status_2(served, reconcile):
     with served(silent) as server:
         port = server.port
     assert reconcile(port) == (

@@ -64,9 +64,7 @@ PROFILES = pytest.mark.parametrize("profile", ["lan", "wan"])
 
 @CONSUMERS
 @PROFILES
-def test_a_server_certified_by_a_public_ca_is_refused(
-    system_store, mount, use, profile
-):
+def test_redis_with_private_ca_refuses_a_public_ca(system_store, mount, use, profile):
     with RecordingServer("tls redis", server=system_store.server()) as hostile:
         env = redis_environment(
             hostile.port, mount, CANARY, UNDERSTACK_CONNECTION_PROFILE=profile
@@ -79,7 +77,7 @@ def test_a_server_certified_by_a_public_ca_is_refused(
         assert CANARY.encode() not in hostile.received
 
 
-def test_the_hostile_server_would_be_believed_by_redis_py_itself(system_store, mount):
+def test_redis_py_alone_accepts_the_hostile_server(system_store, mount):
     """Otherwise the test above would show nothing."""
     with RecordingServer("tls redis", server=system_store.server()) as hostile:
         client = redis.Redis(
@@ -97,7 +95,9 @@ def test_the_hostile_server_would_be_believed_by_redis_py_itself(system_store, m
 
 
 @CONSUMERS
-def test_without_a_private_ca_the_system_store_decides(public, system_store, use):
+def test_redis_without_private_ca_is_verified_with_system_store(
+    public, system_store, use
+):
     server = system_store.server()
     with RedisServer(server=server, auth_clients="no", password=CANARY) as server:
         env = redis_environment(server.port, None, CANARY, NAUTOBOT_REDIS_SSL="true")
@@ -106,7 +106,7 @@ def test_without_a_private_ca_the_system_store_decides(public, system_store, use
 
 
 @CONSUMERS
-def test_without_a_private_ca_an_unknown_one_is_refused(public, system_store, use):
+def test_redis_without_private_ca_refuses_an_unknown_ca(public, system_store, use):
     with RecordingServer("tls redis") as hostile:
         env = redis_environment(hostile.port, None, CANARY, NAUTOBOT_REDIS_SSL="true")
 
@@ -118,7 +118,7 @@ def test_without_a_private_ca_an_unknown_one_is_refused(public, system_store, us
 
 @CONSUMERS
 @PROFILES
-def test_the_right_server_is_believed(redis_server, mount, use, profile):
+def test_redis_with_expected_certificate_is_accepted(redis_server, mount, use, profile):
     env = redis_environment(
         redis_server.port,
         mount,
@@ -131,7 +131,7 @@ def test_the_right_server_is_believed(redis_server, mount, use, profile):
 
 @CONSUMERS
 @PROFILES
-def test_another_name_is_refused_unless_names_are_not_checked(
+def test_redis_with_other_name_is_refused_unless_check_is_off(
     authority, mount, use, profile
 ):
     elsewhere = authority.server("elsewhere.example")
@@ -146,7 +146,7 @@ def test_another_name_is_refused_unless_names_are_not_checked(
 
 
 @CONSUMERS
-def test_the_system_store_is_not_read_for_a_connection(
+def test_redis_connection_does_not_read_the_system_store(
     redis_server, mount, use, monkeypatch, tmp_path
 ):
     """A store that cannot even be opened is no hindrance."""
@@ -169,7 +169,9 @@ def test_the_system_store_is_not_read_for_a_connection(
 
 
 @CONSUMERS
-def test_a_new_connection_presents_the_renewed_certificate(authority, tmp_path, use):
+def test_redis_connection_after_renewal_uses_the_new_certificate(
+    authority, tmp_path, use
+):
     """The files are read again for each connection, and so is the CA."""
     other = Authority("the-next-ca")
     mount = KubernetesMount(tmp_path / "mtls")
@@ -187,7 +189,7 @@ def test_a_new_connection_presents_the_renewed_certificate(authority, tmp_path, 
         use(settings)
 
 
-def test_settings_name_the_class_without_importing_redis():
+def test_settings_name_the_connection_class_without_importing_redis():
     code = (
         "import sys\n"
         "from understack_nautobot_settings.configuration import evaluate\n"
@@ -208,7 +210,7 @@ def test_settings_name_the_class_without_importing_redis():
     assert done.stdout == "[]\n"
 
 
-def test_an_encrypted_key_is_refused_without_a_prompt(authority, tmp_path):
+def test_encrypted_redis_key_is_refused_without_a_prompt(authority, tmp_path):
     leaf = authority.client(password="secret-of-the-key")
     mount = KubernetesMount(tmp_path / "mtls")
     mount.write(leaf, authority.ca_pem)
@@ -225,7 +227,7 @@ def test_an_encrypted_key_is_refused_without_a_prompt(authority, tmp_path):
             connection.connect()
 
 
-def test_what_redis_py_offers_beyond_is_kept(redis_server, mount):
+def test_other_tls_options_of_redis_py_are_kept(redis_server, mount):
     options = {
         "host": "localhost",
         "port": redis_server.port,
@@ -249,7 +251,7 @@ def test_what_redis_py_offers_beyond_is_kept(redis_server, mount):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("option", ["ssl_validate_ocsp", "ssl_validate_ocsp_stapled"])
-def test_a_demand_for_revocation_checks_is_not_dropped(redis_server, mount, option):
+def test_revocation_check_option_is_not_ignored(redis_server, mount, option):
     connection = redis_connections.TlsConnection(
         host="localhost",
         port=redis_server.port,

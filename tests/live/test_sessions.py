@@ -37,7 +37,7 @@ def session(settings):
 
 
 @pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full"])
-def test_a_verified_mode_comes_in_with_its_certificate(
+def test_verified_sslmode_connects_with_the_client_certificate(
     postgres, authority, tmp_path, sslmode
 ):
     leaf = authority.client()
@@ -48,7 +48,7 @@ def test_a_verified_mode_comes_in_with_its_certificate(
     assert session(settings) == (True, "TLSv1.3", "/CN=app", str(leaf.serial))
 
 
-def test_direct_negotiation_comes_in(postgres18, mount):
+def test_direct_negotiation_connects_with_the_client_certificate(postgres18, mount):
     env = database_environment(
         postgres18.port, mount, "verify-full", NAUTOBOT_DB_SSLNEGOTIATION="direct"
     )
@@ -63,7 +63,7 @@ def test_direct_negotiation_comes_in(postgres18, mount):
         ("disable", "pg_hba.conf rejects connection"),
     ],
 )
-def test_a_mode_without_a_certificate_is_refused_by_the_server(
+def test_sslmode_without_client_certificate_is_refused_by_the_server(
     postgres, mount, sslmode, reason
 ):
     settings = configured(database_environment(postgres.port, mount, sslmode))
@@ -79,7 +79,7 @@ def test_a_mode_without_a_certificate_is_refused_by_the_server(
         ("disable", (False, None, None, None)),
     ],
 )
-def test_a_password_server_takes_the_modes_without_a_certificate(
+def test_sslmode_without_client_certificate_connects_to_a_password_server(
     authority, mount, sslmode, ssl
 ):
     with PostgresServer(18, authority=authority) as server:
@@ -92,7 +92,7 @@ def test_a_password_server_takes_the_modes_without_a_certificate(
         )
 
 
-def test_unset_sets_no_option_and_the_server_decides(postgres, mount):
+def test_unset_sslmode_sets_no_tls_option(postgres, mount):
     settings = configured(database_environment(postgres.port, mount, ""))
 
     assert not [
@@ -100,7 +100,7 @@ def test_unset_sets_no_option_and_the_server_decides(postgres, mount):
     ]
 
 
-def test_a_certificate_for_somebody_else_is_refused_by_the_server(
+def test_certificate_of_another_user_is_refused_by_the_server(
     postgres, authority, tmp_path
 ):
     mount = write_mount(tmp_path, authority.client("not-app"), authority.ca_pem)
@@ -110,7 +110,7 @@ def test_a_certificate_for_somebody_else_is_refused_by_the_server(
         session(settings)
 
 
-def test_a_certificate_of_a_foreign_authority_is_refused_by_the_server(
+def test_certificate_of_foreign_ca_is_refused_by_the_server(
     postgres, authority, tmp_path
 ):
     mount = write_mount(tmp_path, Authority().client(), authority.ca_pem)
@@ -122,7 +122,7 @@ def test_a_certificate_of_a_foreign_authority_is_refused_by_the_server(
 
 @pytest.mark.parametrize("direct", ["", "direct"], ids=["classic", "direct"])
 @pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full", "require"])
-def test_a_server_that_refuses_tls_gets_no_password(mount, sslmode, direct):
+def test_server_that_refuses_tls_gets_no_password(mount, sslmode, direct):
     with RecordingServer("postgresql refuses tls") as server:
         env = database_environment(
             server.port, mount, sslmode, NAUTOBOT_DB_SSLNEGOTIATION=direct
@@ -137,7 +137,7 @@ def test_a_server_that_refuses_tls_gets_no_password(mount, sslmode, direct):
 
 @pytest.mark.parametrize("direct", ["", "direct"], ids=["classic", "direct"])
 @pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full"])
-def test_a_server_with_a_foreign_certificate_gets_no_password(mount, sslmode, direct):
+def test_server_with_foreign_certificate_gets_no_password(mount, sslmode, direct):
     with RecordingServer("postgresql") as server:
         env = database_environment(
             server.port, mount, sslmode, NAUTOBOT_DB_SSLNEGOTIATION=direct
@@ -150,7 +150,7 @@ def test_a_server_with_a_foreign_certificate_gets_no_password(mount, sslmode, di
     assert b"app" not in server.received
 
 
-def test_the_recording_server_would_have_heard_a_password(mount):
+def test_recording_server_without_verification_gets_the_password(mount):
     """Without verification the same server records it, so silence means something."""
     with RecordingServer("postgresql") as server:
         settings = configured(database_environment(server.port, mount, "require"))
@@ -164,7 +164,7 @@ def test_the_recording_server_would_have_heard_a_password(mount):
     "sslmode",
     ["verify_full", "verify_ca", "Verify-Full", "required", "true", "prefer", "allow"],
 )
-def test_a_misspelt_mode_reaches_no_server(mount, sslmode):
+def test_misspelt_sslmode_opens_no_connection(mount, sslmode):
     with RecordingServer("postgresql refuses tls") as server:
         env = database_environment(server.port, mount, sslmode)
         with pytest.raises(SettingsError):
@@ -173,7 +173,7 @@ def test_a_misspelt_mode_reaches_no_server(mount, sslmode):
     assert (server.connections, server.received) == (0, b"")
 
 
-def test_redis_sees_cache_and_broker(redis_server, mount):
+def test_redis_sees_tls_connections_of_cache_and_broker(redis_server, mount):
     """Redis takes TLS with a client certificate only, and both are connected."""
     settings = configured(
         redis_environment(redis_server.port, mount, redis_server.password)
@@ -203,7 +203,9 @@ PASSWORDS = st.text(
 @example("p/a#s?s[w]o@r:d%41 \n")
 @example("%")
 @example("ключ 🔑")
-def test_any_password_logs_in_everywhere(redis_server, mount, password):
+def test_any_redis_password_works_for_cache_broker_and_health_check(
+    redis_server, mount, password
+):
     before = redis_server.password
     redis_server.set_password(password)
     try:
@@ -237,7 +239,7 @@ def talk(settings):
 
 @pytest.mark.parametrize("mode", ["tls redis", "redis"])
 @pytest.mark.parametrize("mounted", [True, False], ids=["private CA", "system store"])
-def test_a_hostile_redis_gets_no_password(mount, mounted, mode):
+def test_hostile_redis_gets_no_password(mount, mounted, mode):
     """Neither behind TLS with a foreign certificate nor in place of a TLS server."""
     with RecordingServer(mode) as server:
         env = redis_environment(server.port, mount if mounted else None, "canary")
@@ -247,7 +249,7 @@ def test_a_hostile_redis_gets_no_password(mount, mounted, mode):
     assert CANARY not in server.received
 
 
-def test_the_recording_redis_would_have_heard_a_password(mount):
+def test_recording_redis_without_verification_gets_the_password(mount):
     with RecordingServer("tls redis") as server:
         env = redis_environment(
             server.port, mount, "canary", NAUTOBOT_REDIS_SSL_CERT_REQS="none"

@@ -664,7 +664,7 @@ def probed(settings):
 
 
 @pytest.mark.parametrize(("situation", "code", "texts"), SITUATIONS)
-def test_symptom_of_the_page_is_what_driver_or_server_say(
+def test_symptom_on_the_page_equals_the_real_message(
     bench, tmp_path, situation, code, texts
 ):
     with situation(bench, tmp_path) as settings:
@@ -703,15 +703,13 @@ LATER = [
 
 
 @pytest.mark.parametrize(("fails", "text"), LATER, ids=[row[1] for row in LATER])
-def test_symptom_without_a_code_of_the_probe_is_what_the_driver_says(
-    bench, fails, text
-):
+def test_symptom_without_probe_code_equals_the_driver_message(bench, fails, text):
     with pytest.raises(Exception, match=re.escape(text)):
         fails(bench)
 
 
 @pytest.mark.parametrize(("situation", "code", "texts"), SITUATIONS)
-def test_symptom_is_found_on_the_page_with_its_code(situation, code, texts):
+def test_symptom_is_on_the_page_with_its_code(situation, code, texts):
     for text in texts:
         assert [
             heading
@@ -731,7 +729,7 @@ def sections():
     return found
 
 
-def test_every_symptom_on_the_page_has_its_situation():
+def test_symptoms_on_the_page_all_have_a_test():
     shown = [text.lower() for row in SITUATIONS for text in row.values[2]]
     shown += [text.lower() for _, text in LATER]
     headed = {

@@ -21,17 +21,17 @@ def broken(shown):
     return [promise for promise in shown if not promise.held]
 
 
-def test_no_swap_of_the_mounted_directory_raises_a_false_alarm(tmp_path):
+def test_mount_swap_at_any_moment_reports_no_problem(tmp_path):
     assert broken(swaps.show(tmp_path, quietly)) == []
 
 
-def test_a_fleet_of_fifty_sites_comes_back_after_the_gateway(tmp_path):
+def test_fifty_sites_after_gateway_restart_all_reconnect(tmp_path):
     """Each on its own queue with its own certificate, and no message handled twice."""
     with servers(tmp_path / "servers") as behind:
         assert broken(fleet.show(tmp_path / "fleet", behind, quietly)) == []
 
 
-def test_worker_is_back_within_a_minute_of_lost_flows(tmp_path):
+def test_worker_after_lost_flows_is_back_within_a_minute(tmp_path):
     """Every direction, with new connections free; needs root for its namespaces."""
     wanted = (flows.QUICK, "prefork")
 
@@ -49,7 +49,7 @@ def test_worker_is_back_within_a_minute_of_lost_flows(tmp_path):
         pytest.param({"traded": 0}, {"traded": 1}, [], id="behind on purpose"),
     ],
 )
-def test_row_is_behind_if_a_figure_is_larger_than_plain(plain, ours, expected):
+def test_row_with_figure_larger_than_plain_is_reported_behind(plain, ours, expected):
     seen = {"plain": beside.Seen(plain), "wan": beside.Seen(ours)}
 
     assert beside.behind_plain(seen, "traded") == expected
@@ -67,20 +67,20 @@ def promise(held, section="section"):
         pytest.param([], False, id="nothing shown"),
     ],
 )
-def test_a_run_holds_only_if_every_promise_does(held, expected):
+def test_run_holds_only_if_every_promise_holds(held, expected):
     report = promises.as_json(map(promise, held))
 
     assert report["held"] is expected
     assert [one["held"] for one in report["promises"]] == held
 
 
-def test_a_section_that_ends_in_an_error_is_a_broken_promise():
+def test_section_that_raises_is_a_broken_promise():
     assert promises.broken("fleet", TimeoutError("no\n answer")) == Promise(
         "fleet", "shown to its end", "no error", "TimeoutError: no answer", False
     )
 
 
-def test_the_table_keeps_the_order_of_its_sections():
+def test_promise_table_keeps_the_order_of_sections():
     shown = [promise(True, "b"), promise(True, "a"), promise(False, "b")]
 
     assert [(name, len(members)) for name, members in promises.sections(shown)] == [

@@ -18,12 +18,12 @@ from lab.demo import show
         pytest.param([], 1, id="nothing seen"),
     ],
 )
-def test_the_exit_status_is_0_only_if_all_of_it_is_true(judged, status):
+def test_demo_exit_status_is_0_only_if_every_row_is_right(judged, status):
     """Neither a single wrong row nor an empty table passes."""
     assert exit_status([Row("Redis", "port", "0", right) for right in judged]) == status
 
 
-def test_the_table_shows_what_was_seen_and_what_is_wrong(capsys):
+def test_demo_table_shows_values_and_verdicts(capsys):
     """Square brackets are text, not markup."""
     show(
         [

@@ -121,7 +121,7 @@ def mtls(mount, **more):
     ],
     ids=["plain", "structlog", "wan and hardening", "metrics"],
 )
-def test_nautobots_own_settings_stay_as_they_are(tmp_path, mount, more):
+def test_settings_of_nautobot_are_not_changed_by_the_example(tmp_path, mount, more):
     """The same objects with the same content, however often the file runs."""
     found = loaded(tmp_path, mtls(mount, **more))
 
@@ -132,7 +132,7 @@ def test_nautobots_own_settings_stay_as_they_are(tmp_path, mount, more):
     assert found["in the database"] == []
 
 
-def test_the_example_speaks_tls_everywhere(tmp_path, mount):
+def test_example_uses_tls_for_every_connection(tmp_path, mount):
     settings = loaded(tmp_path, mtls(mount))["settings"]
 
     options = settings["DATABASES"]["default"]["OPTIONS"]
@@ -168,7 +168,7 @@ def test_the_example_speaks_tls_everywhere(tmp_path, mount):
         "metrics",
     ],
 )
-def test_what_tools_assume_of_nautobot_is_what_nautobot_does(tmp_path, env):
+def test_base_settings_equal_those_of_nautobot(tmp_path, env):
     """The base that the command line starts from equals Nautobot's own settings."""
     env = {**OFF, **env}
 
@@ -200,7 +200,7 @@ print("a task prints")
 """
 
 
-def test_json_lines_are_all_that_a_worker_logs(tmp_path):
+def test_worker_with_json_format_logs_only_json_lines(tmp_path):
     """Celery's lines included, each once; the start-up line and warnings first."""
     env = {
         **OFF,
@@ -237,7 +237,7 @@ def test_json_lines_are_all_that_a_worker_logs(tmp_path):
     ]
 
 
-def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
+def test_refused_environment_ends_nautobot_with_the_message(tmp_path, mount):
     """What `nautobot-server` prints ends with the refusal, and no secret is in it."""
     env = mtls(
         mount, NAUTOBOT_DB_SSLMODE="verify_full", NAUTOBOT_REDIS_PASSWORD="canary"
@@ -267,9 +267,7 @@ def test_a_refused_environment_ends_nautobot_with_the_sentence(tmp_path, mount):
     assert "canary" not in done.stderr + done.stdout
 
 
-def test_a_missing_certificate_ends_nautobot_with_the_documented_sentence(
-    tmp_path, mount
-):
+def test_missing_certificate_ends_nautobot_with_documented_message(tmp_path, mount):
     env = mtls(mount, NAUTOBOT_DB_SSLCERT=str(tmp_path / "tls.crt"))
 
     done = run(tmp_path, env)
@@ -281,7 +279,7 @@ def test_a_missing_certificate_ends_nautobot_with_the_documented_sentence(
     ) in done.stderr.splitlines()
 
 
-def test_the_example_runs_without_nautobot(monkeypatch, mount):
+def test_example_without_nautobot_configures_a_namespace(monkeypatch, mount):
     """With any module in Nautobot's place the same file configures a namespace."""
     env = mtls(mount)
     package = types.ModuleType("nautobot")

@@ -19,7 +19,7 @@ def result(site):
     return site.web.run_job(site.partition)
 
 
-def test_the_job_succeeds(site, result):
+def test_job_of_site_worker_succeeds(site, result):
     """Submitted from a web pod, run by the worker of the site, stored as SUCCESS."""
     assert result["traceback"] is None
     assert result["statuses"] == ["SUCCESS"]
@@ -27,7 +27,7 @@ def test_the_job_succeeds(site, result):
     assert "run_job" in site.worker.output
 
 
-def test_the_database_server_saw_the_certificate_of_the_worker(site, result):
+def test_worker_certificate_is_seen_by_the_database(site, result):
     """The session that stored the result was encrypted and came in as CN=app."""
     assert result["statuses"] == ["SUCCESS"]
     (session,) = {
@@ -59,7 +59,7 @@ def test_banner_of_the_worker_shows_the_broker_and_no_class_of_ours(site):
     assert re.fullmatch(r"rediss://(:\*\*@)?localhost:\d+/\d+", shown)
 
 
-def test_redis_has_the_worker_on_its_tls_port(site):
+def test_worker_connections_use_the_tls_port_of_redis(site):
     """Broker, results and cache: every connection of the worker is one of these."""
     ports = site.worker.tcp_ports
     commands = {
@@ -75,19 +75,19 @@ def test_redis_has_the_worker_on_its_tls_port(site):
         }
 
 
-def test_plugins_and_partition_are_those_of_the_documents(site, result):
+def test_plugins_and_partition_match_the_documents(site, result):
     """The defaults are loaded, and the partition is a Django setting."""
     assert result["plugins"] == PLUGINS
     assert result["partition"] == site.partition
 
 
 @pytest.mark.parametrize("secret", ["p/a#s?s[w]o%41rd", "lab" * 20])
-def test_no_process_logs_a_secret(site, secret):
+def test_worker_logs_no_secret(site, secret):
     """Neither the worker nor what it says at start-up."""
     assert secret not in site.worker.output
 
 
-def test_worker_and_web_say_at_start_how_they_are_set(site):
+def test_worker_and_web_log_the_startup_line(site):
     """One line in each log, although Django configures logging later."""
     with site.web.web() as (web, port):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/login/") as page:

@@ -66,7 +66,7 @@ def test_every_variable_that_nautobot_reads_is_known():
     assert names - KNOWN == set()
 
 
-def test_every_conversion_is_known():
+def test_conversions_of_nautobot_are_all_known():
     known = {name: one for one in READINGS for name in one.names}
     converted = {name: noun for name, noun, _ in reads() if noun is not None}
 
@@ -74,7 +74,7 @@ def test_every_conversion_is_known():
     assert {name: known[name].noun for name in converted} == converted
 
 
-def test_where_an_empty_value_is_unset_is_known():
+def test_empty_values_that_nautobot_treats_as_unset_are_known():
     known = {name: one for one in READINGS for name in one.names}
     converted = [(name, guarded) for name, noun, guarded in reads() if noun]
 
@@ -103,7 +103,7 @@ def show(*argv, **env):
     )
 
 
-def test_the_real_settings_of_nautobot_can_be_extended():
+def test_real_settings_of_nautobot_can_be_extended():
     process = show(
         "--with-nautobot",
         "--json",
@@ -119,7 +119,7 @@ def test_the_real_settings_of_nautobot_can_be_extended():
     assert found["sources"]["DATABASES.default.CONN_MAX_AGE"] == "base"
 
 
-def test_both_bases_agree_on_what_both_have():
+def test_both_base_settings_agree():
     alone = json.loads(show("--json").stdout)["settings"]
     real = json.loads(show("--json", "--with-nautobot").stdout)["settings"]
 
@@ -138,7 +138,7 @@ def test_both_bases_agree_on_what_both_have():
         assert same(alone[setting], real[setting]), setting
 
 
-def test_what_nautobot_stops_at_is_told_without_the_value():
+def test_value_that_stops_nautobot_is_not_shown():
     process = show("--with-nautobot", NAUTOBOT_REDIS_SSL="c4n4ry")
 
     assert process.returncode == 2

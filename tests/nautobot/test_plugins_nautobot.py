@@ -93,7 +93,7 @@ def load(tmp_path: Path):
     return loading
 
 
-def test_nautobot_loads_the_defaults_and_the_extra_plugins(load):
+def test_nautobot_loads_default_and_extra_plugins(load):
     """With the defaults of the library below what the environment says."""
     load.package("lab_plugin", PLUGIN)
     config = {
@@ -129,7 +129,7 @@ def test_nautobot_loads_the_defaults_and_the_extra_plugins(load):
     }
 
 
-def test_what_nautobot_writes_into_the_configuration_reaches_nothing_else(load):
+def test_plugin_defaults_written_by_nautobot_change_nothing_else(load):
     """Nautobot adds the defaults of each plugin to the dicts it is given."""
     loading = load()
 
@@ -141,7 +141,7 @@ def test_what_nautobot_writes_into_the_configuration_reaches_nothing_else(load):
     assert found["of core"] == [[], {}]
 
 
-def test_a_plugin_whose_dependency_is_missing_stops_nautobot_with_the_real_error(load):
+def test_plugin_with_missing_dependency_stops_nautobot_with_import_error(load):
     """Skipped in silence, its jobs would vanish from one pod only."""
     load.package("lab_broken", BROKEN)
 
@@ -153,7 +153,7 @@ def test_a_plugin_whose_dependency_is_missing_stops_nautobot_with_the_real_error
     )
 
 
-def test_a_default_that_breaks_stops_nautobot_too(load):
+def test_default_plugin_that_fails_on_import_stops_nautobot(load):
     """The package on the path comes before the one that is installed."""
     load.package("nautobot_golden_config", "raise ImportError('half an upgrade')\n")
 
@@ -163,7 +163,7 @@ def test_a_default_that_breaks_stops_nautobot_too(load):
     assert loading.errors.splitlines()[-1] == "ImportError: half an upgrade"
 
 
-def test_a_module_that_is_no_plugin_is_nautobots_own_error(load):
+def test_module_that_is_not_a_plugin_is_refused_by_nautobot(load):
     loading = load(NAUTOBOT_EXTRA_PLUGINS="this")
 
     assert loading.status == 1
@@ -173,7 +173,7 @@ def test_a_module_that_is_no_plugin_is_nautobots_own_error(load):
     )
 
 
-def test_a_plugin_that_is_not_installed_costs_a_warning(load):
+def test_plugin_that_is_not_installed_gives_a_warning(load):
     loading = load(NAUTOBOT_EXTRA_PLUGINS="nowhere")
 
     assert loading.status == 0, loading.errors
@@ -184,7 +184,7 @@ def test_a_plugin_that_is_not_installed_costs_a_warning(load):
     ) in loading.errors
 
 
-def test_an_unset_reference_stops_nautobot_and_shows_no_secret(load):
+def test_unset_reference_stops_nautobot_without_showing_a_secret(load):
     load.package("lab_plugin", PLUGIN)
 
     loading = load(

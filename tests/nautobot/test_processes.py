@@ -61,7 +61,7 @@ def under_uwsgi(
     [((), 1), (("--lazy-apps",), 2)],
     ids=["loaded before the fork", "loaded by each process"],
 )
-def test_process_of_the_web_server_that_loads_the_file_says_so_once(
+def test_web_process_logs_the_startup_line_once(
     options, processes, environment, tmp_path
 ):
     path = tmp_path / "config.py"
@@ -71,7 +71,7 @@ def test_process_of_the_web_server_that_loads_the_file_says_so_once(
 
 
 @pytest.mark.parametrize("options", [(), ("--lazy-apps",)], ids=["fork", "lazy"])
-def test_web_server_is_not_started_without_the_tls_that_was_decided(
+def test_web_server_with_tls_replaced_below_configure_does_not_start(
     options, environment, tmp_path
 ):
     log = under_uwsgi(WITHOUT_TLS, environment, tmp_path / "config.py", *options)
@@ -84,7 +84,7 @@ def test_web_server_is_not_started_without_the_tls_that_was_decided(
 @pytest.mark.parametrize(
     "command", ["celery worker", "celery beat", "check", "collectstatic --no-input"]
 )
-def test_command_is_not_started_without_the_tls_that_was_decided(
+def test_command_with_tls_replaced_below_configure_does_not_start(
     command, environment, tmp_path
 ):
     path = tmp_path / "config.py"
@@ -112,7 +112,7 @@ def test_command_is_not_started_without_the_tls_that_was_decided(
     ],
     ids=["beat", "command"],
 )
-def test_process_says_once_how_it_is_set(command, ready, environment, tmp_path):
+def test_process_logs_the_startup_line_once(command, ready, environment, tmp_path):
     path = tmp_path / "config.py"
     path.write_text(IMPORT + CALL)
     with subprocess.Popen(
@@ -142,7 +142,7 @@ def test_settings_are_those_of_the_file(settings):
 
 
 @pytest.mark.parametrize("below", ["", WITHOUT_TLS], ids=["in force", "undone"])
-def test_pytest_django_looks_at_the_settings_too(below, environment, tmp_path):
+def test_pytest_django_checks_the_settings(below, environment, tmp_path):
     """Without Nautobot's apps, whose models it takes seconds to load."""
     (tmp_path / "site_settings.py").write_text(
         f"{IMPORT}INSTALLED_APPS = []\n{CALL}{below}"

@@ -68,7 +68,7 @@ def run(image, command, **variables):
     return done.stdout
 
 
-def test_every_session_is_run_here_or_by_tox():
+def test_readme_sessions_are_run_here_or_by_tox():
     for session in SESSIONS:
         lines = typed(session)
         assert lines
@@ -80,7 +80,7 @@ def test_every_session_is_run_here_or_by_tox():
 TOX = (ROOT / "tox.ini").read_text()
 
 
-def test_installation_from_the_wheel_works_beside_a_real_nautobot(image):
+def test_installation_from_wheel_beside_nautobot_works(image):
     (session,) = (one for one in SESSIONS if "pip wheel" in one)
 
     said = run(image, "\n".join(typed(session)))
@@ -107,7 +107,7 @@ def test_installation_from_the_wheel_works_beside_a_real_nautobot(image):
     assert said.splitlines()[-1] == "site-a"
 
 
-def test_check_prints_what_is_shown():
+def test_check_prints_the_output_in_readme():
     (session,) = (one for one in SESSIONS if "settings check\n" in one)
 
     assert on_a_terminal("\n".join(typed(session))) == answers(session)

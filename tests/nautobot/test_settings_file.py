@@ -69,7 +69,7 @@ def test_file_by_hand_is_shown_with_the_source_of_each_value(run):
     assert sources["LANGUAGE_CODE"] == "base"
 
 
-def test_diff_shows_what_the_call_changes_and_nothing_else(run, tmp_path):
+def test_diff_shows_only_what_configure_changes(run, tmp_path):
     before = tmp_path / "before.json"
     before.write_text(run("show", BY_HAND, "--json")[1])
 
@@ -92,7 +92,7 @@ def test_diff_shows_what_the_call_changes_and_nothing_else(run, tmp_path):
     }
 
 
-def test_value_that_the_library_decides_has_its_variable_as_source(run):
+def test_value_decided_by_library_has_its_variable_as_source(run):
     stdout = run("show", BY_HAND + CALL, "--json", UNDERSTACK_PARTITION="a")[1]
 
     sources = json.loads(stdout)["sources"]
@@ -109,7 +109,7 @@ def test_value_that_the_library_decides_has_its_variable_as_source(run):
         pytest.param('UNDERSTACK_SITE = "b"', "setting-replaced", id="site"),
     ],
 )
-def test_check_reports_what_the_file_undoes_below_the_call(run, below, code):
+def test_check_reports_values_replaced_below_configure(run, below, code):
     variables = {"UNDERSTACK_SITE": "a"}
     file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL
     _, stdout, _, _ = run("check", file + below, "--json", **variables)
@@ -117,7 +117,7 @@ def test_check_reports_what_the_file_undoes_below_the_call(run, below, code):
     assert [one["code"] for one in json.loads(stdout)["problems"]] == [code]
 
 
-def test_check_of_a_file_without_a_mount(run):
+def test_check_of_file_without_mount_judges_the_environment_only(run):
     """All of the environment is judged, and nothing of what is not mounted."""
     variables = {
         "NAUTOBOT_DB_SSLMODE": "verify-full",
@@ -134,7 +134,7 @@ def test_check_of_a_file_without_a_mount(run):
     assert {one["code"] for one in found["problems"]} == {"site-name-invalid"}
 
 
-def test_variable_that_the_file_sets_below_the_call_is_reported(run):
+def test_variable_set_below_configure_is_reported(run):
     file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + CALL
     below = "os.environ['CELERY_BROKER_URL'] = 'c4n4ry'\n"
     argv = ("check", file + below, "--json")
@@ -144,7 +144,7 @@ def test_variable_that_the_file_sets_below_the_call_is_reported(run):
     assert found == {"CELERY_BROKER_URL": "tls-not-in-force"}
 
 
-def test_environment_of_another_pod_is_the_one_the_file_reads(run, tmp_path):
+def test_settings_file_with_env_file_reads_that_environment(run, tmp_path):
     other = tmp_path / "pod.env"
     other.write_text(
         f"NAUTOBOT_SECRET_KEY={KEY}\nNAUTOBOT_DB_SSLMODE=disable\n"
@@ -166,7 +166,7 @@ def test_environment_of_another_pod_is_the_one_the_file_reads(run, tmp_path):
     ],
     ids=["exception", "exit", "syntax", "no settings"],
 )
-def test_file_that_cannot_be_loaded_is_named_with_the_line(run, text, said):
+def test_file_that_cannot_be_loaded_is_reported_with_the_line(run, text, said):
     status, stdout, stderr, file = run("check", text)
 
     assert (status, stdout) == (2, "")

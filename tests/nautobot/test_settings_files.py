@@ -398,7 +398,7 @@ def rows() -> list[str]:
     ]
 
 
-def test_page_has_the_table_of_all_files():
+def test_page_has_the_table_of_all_settings_files():
     section = PAGE.partition("## What became of real files")[2].partition("\n## ")[0]
 
     lines = [line for line in section.splitlines() if line.startswith("| ")]
@@ -449,7 +449,7 @@ def said(outcome: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_file_with_the_call_at_its_end_keeps_what_it_says(name, outcomes):
+def test_file_with_configure_at_end_keeps_its_values(name, outcomes):
     case, outcome = CASES[name], outcomes[name, "end"]
 
     assert outcome["refused"] == ""
@@ -464,9 +464,7 @@ def test_file_with_the_call_at_its_end_keeps_what_it_says(name, outcomes):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_file_with_the_call_above_its_lines_is_refused_or_what_it_lost_is_said(
-    name, outcomes
-):
+def test_file_with_configure_above_its_lines_is_refused_or_warned_about(name, outcomes):
     case, outcome = CASES[name], outcomes[name, "above"]
 
     assert bool(outcome["refused"]) is case.refused, outcome["refused"]
@@ -509,7 +507,7 @@ def assert_in_force(outcome: dict[str, Any], servers: Servers) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("place", ["end", "above"])
-def test_file_that_is_not_refused_connects_as_the_start_up_line_says(
+def test_file_that_is_accepted_connects_as_the_startup_line_states(
     name, place, outcomes, servers
 ):
     outcome = outcomes[name, place]
@@ -540,7 +538,7 @@ def undone(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_start_is_refused_however_tls_is_taken_away(way, undone):
+def test_start_with_tls_removed_in_any_way_is_refused(way, undone):
     outcome = undone[f"way {way}"]
 
     assert outcome["refused"].startswith("SettingsError: ")
@@ -549,14 +547,14 @@ def test_start_is_refused_however_tls_is_taken_away(way, undone):
 
 
 @pytest.mark.parametrize("way", HARMLESS)
-def test_tls_is_in_force_where_the_start_is_not_refused(way, undone, servers):
+def test_start_with_harmless_change_keeps_tls_in_force(way, undone, servers):
     outcome = undone[f"harmless {way}"]
 
     assert outcome["refused"] == ""
     assert_in_force(outcome, servers)
 
 
-def test_plain_server_that_the_files_name_receives_nothing(undone, recorder):
+def test_plain_server_named_in_files_receives_nothing(undone, recorder):
     """Celery itself refuses a plain result backend, for which it has TLS options."""
     assert undone.keys() == {f"way {n}" for n in WAYS} | {
         f"harmless {n}" for n in HARMLESS

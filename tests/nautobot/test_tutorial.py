@@ -67,7 +67,7 @@ def run(tmp_path):
     return line
 
 
-def test_tutorial_followed_word_by_word_shows_what_the_migration_changes(run):
+def test_tutorial_followed_literally_shows_what_the_migration_changes(run):
     check, show, keep, compare, probe = COMMANDS
 
     for command in (check, show, keep):
@@ -92,7 +92,7 @@ def test_tutorial_followed_word_by_word_shows_what_the_migration_changes(run):
     assert probe == "understack-nautobot-settings probe"
 
 
-def test_part_of_it_changes_what_it_names_and_nothing_else(run):
+def test_single_fragment_of_tutorial_changes_only_its_settings(run):
     part = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
     _, _, keep, compare, _ = COMMANDS
     run(keep, "from nautobot.core.settings import *\n")
@@ -108,7 +108,7 @@ def test_part_of_it_changes_what_it_names_and_nothing_else(run):
     }
 
 
-def test_new_file_shows_no_difference_to_itself(run):
+def test_new_settings_file_has_no_difference_to_itself(run):
     config = EXAMPLE.read_text()
     _, _, keep, compare, _ = COMMANDS
     run(keep, config)

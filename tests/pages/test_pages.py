@@ -49,7 +49,7 @@ def links(site: Path) -> dict[Path, Links]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_link_leads_to_a_place(
+def test_links_on_pages_have_a_target(
     name: str, site: Path, links: dict[Path, Links]
 ) -> None:
     here = site / name
@@ -66,7 +66,7 @@ def test_every_link_leads_to_a_place(
             assert unquote(fragment) in links[there].ids, target
 
 
-def test_the_pages_name_few_strangers(links: dict[Path, Links]) -> None:
+def test_pages_link_only_to_known_external_sites(links: dict[Path, Links]) -> None:
     strangers = {
         target
         for found in links.values()
@@ -79,7 +79,7 @@ def test_the_pages_name_few_strangers(links: dict[Path, Links]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_renders_and_asks_nobody_else(
+def test_page_renders_without_external_requests(
     name: str, address: str, page: Page
 ) -> None:
     page.requests.clear()
@@ -98,7 +98,7 @@ def test_a_page_renders_and_asks_nobody_else(
     assert page.complaints == []
 
 
-def test_the_first_page_shows_the_config_and_the_picture(
+def test_first_page_shows_the_config_and_the_picture(
     address: str, page: Page, tmp_path: Path
 ) -> None:
     page.open(f"{address}/index.html")
@@ -111,7 +111,7 @@ def test_the_first_page_shows_the_config_and_the_picture(
     assert picture.stat().st_size > 30_000
 
 
-def test_the_reference_of_commands_is_what_the_commands_say(
+def test_command_reference_page_shows_the_command_help(
     address: str, page: Page
 ) -> None:
     page.open(f"{address}/reference/commands.html")
@@ -120,9 +120,7 @@ def test_the_reference_of_commands_is_what_the_commands_say(
     assert ":::" not in text
 
 
-def test_the_reference_of_python_has_every_public_name(
-    address: str, page: Page
-) -> None:
+def test_python_reference_page_has_every_public_name(address: str, page: Page) -> None:
     import understack_nautobot_settings as package
 
     page.open(f"{address}/reference/python.html")
@@ -155,7 +153,7 @@ def found(page: Page, words: str) -> list[str]:
         ("file-missing", "reference/problems.html#file-missing"),
     ],
 )
-def test_search_for_a_name_finds_its_reference(
+def test_search_for_name_finds_its_reference(
     words: str, place: str, address: str, page: Page
 ) -> None:
     page.open(f"{address}/index.html")
@@ -179,7 +177,7 @@ SYMPTOMS = (
 
 
 @pytest.mark.parametrize("words", SYMPTOMS)
-def test_search_for_a_symptom_finds_a_page_that_quotes_it(
+def test_search_for_symptom_finds_a_page_that_quotes_it(
     words: str, site: Path, page: Page
 ) -> None:
     """Opened from disk, as whoever unpacks the documentation does."""
@@ -193,7 +191,7 @@ def test_search_for_a_symptom_finds_a_page_that_quotes_it(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_page_on_a_phone_leaves_nothing_off_screen(
+def test_page_on_phone_shows_nothing_off_screen(
     name: str, address: str, page: Page
 ) -> None:
     page.resize(390, 844)
@@ -216,7 +214,7 @@ def test_page_on_a_phone_leaves_nothing_off_screen(
         page.resize(1280, 900)
 
 
-def test_copied_session_is_what_was_typed(address: str, page: Page) -> None:
+def test_copied_session_has_only_the_typed_commands(address: str, page: Page) -> None:
     page.open(f"{address}/tutorial.html")
 
     copied = page.value(

@@ -35,7 +35,7 @@ def _no_lines_left_waiting():
     start_up._waiting.clear()
 
 
-def test_an_empty_namespace_can_be_configured():
+def test_empty_namespace_can_be_configured():
     namespace = {}
 
     configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY, "UNDERSTACK_PARTITION": "dfw3"})
@@ -45,7 +45,7 @@ def test_an_empty_namespace_can_be_configured():
     assert not [name for name in namespace if name.startswith("EXTRA_")]
 
 
-def test_every_problem_of_every_fragment_is_in_one_error():
+def test_problems_of_all_fragments_are_in_one_error():
     env = {
         "NAUTOBOT_DB_SSLMODE": "verify_full",
         "NAUTOBOT_REDIS_SSL_CERT_REQS": "yes",
@@ -65,7 +65,7 @@ def test_every_problem_of_every_fragment_is_in_one_error():
     assert len(sentences(caught.value).splitlines()) == 7
 
 
-def test_a_refused_environment_leaves_the_namespace_as_it_was():
+def test_refused_environment_leaves_the_namespace_unchanged():
     namespace = {"PLUGINS": ["mine"]}
 
     with pytest.raises(SettingsError):
@@ -74,7 +74,7 @@ def test_a_refused_environment_leaves_the_namespace_as_it_was():
     assert namespace == {"PLUGINS": ["mine"]}
 
 
-def test_the_mode_and_the_warnings_wait_for_logging(caplog):
+def test_mode_and_warnings_are_logged_after_logging_is_configured(caplog):
     namespace = {}
 
     configure(
@@ -94,7 +94,7 @@ def test_the_mode_and_the_warnings_wait_for_logging(caplog):
 
 
 @pytest.mark.parametrize("base", [{}, {"LOGGING": {}}])
-def test_django_is_made_to_configure_logging_where_there_is_nothing_to(base):
+def test_namespace_without_logging_gets_an_incremental_logging(base):
     """It calls LOGGING_CONFIG only with a LOGGING, and the lines would be lost."""
     namespace = dict(base)
 
@@ -103,7 +103,7 @@ def test_django_is_made_to_configure_logging_where_there_is_nothing_to(base):
     assert namespace["LOGGING"] == {"version": 1, "incremental": True}
 
 
-def test_logging_that_is_configured_stays_as_it_is():
+def test_logging_of_namespace_is_kept():
     namespace = {"LOGGING": {"version": 1}}
 
     configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
@@ -111,7 +111,7 @@ def test_logging_that_is_configured_stays_as_it_is():
     assert namespace["LOGGING"] == {"version": 1}
 
 
-def test_a_namespace_that_configures_no_logging_is_left_so():
+def test_namespace_with_logging_config_none_is_kept():
     namespace = {"LOGGING_CONFIG": None}
 
     configure(namespace, {"NAUTOBOT_SECRET_KEY": KEY})
@@ -129,7 +129,7 @@ def test_a_namespace_that_configures_no_logging_is_left_so():
     ],
     ids=["import", "configure"],
 )
-def test_no_framework_and_no_client_is_imported(command):
+def test_configure_imports_no_framework_and_no_client(command):
     """Neither importing the package nor configure loads what it configures."""
     check = (
         f"import sys; {command}; print([name for name in ('django', 'nautobot', "
@@ -198,7 +198,7 @@ def base(env):
 
 @examples(300)
 @given(ENVIRONMENTS)
-def test_any_environment_is_configured_or_refused_in_words(env):
+def test_any_environment_is_configured_or_raises_settings_error(env):
     namespace = base(env)
     before = copy.deepcopy(namespace)
 
@@ -213,7 +213,7 @@ def test_any_environment_is_configured_or_refused_in_words(env):
     assert all(problem.variable and problem.message for problem in refused)
 
 
-def test_bytes_that_are_no_text_are_refused_in_words_wherever_they_are():
+def test_bytes_that_are_not_utf8_in_any_variable_are_refused():
     env = {
         **dict.fromkeys(NAMES, "\udcff"),
         "UNDERSTACK_CONNECTION_PROFILE": "wan",
@@ -232,7 +232,7 @@ def test_bytes_that_are_no_text_are_refused_in_words_wherever_they_are():
 
 
 @given(ENVIRONMENTS)
-def test_inputs_are_never_changed(env):
+def test_configuration_never_changes_its_inputs(env):
     namespace = base(env)
     before = copy.deepcopy(namespace)
 
@@ -242,7 +242,7 @@ def test_inputs_are_never_changed(env):
 
 
 @given(ENVIRONMENTS)
-def test_a_second_run_changes_nothing(env):
+def test_second_run_changes_nothing(env):
     first = evaluate(base(env), env, check_files=passes)
     second = evaluate({**base(env), **first.settings}, env, check_files=passes)
 
@@ -250,7 +250,7 @@ def test_a_second_run_changes_nothing(env):
 
 
 @given(ENVIRONMENTS, st.permutations(FRAGMENTS))
-def test_fragments_own_disjoint_keys(env, order):
+def test_fragments_in_any_order_give_the_same_settings(env, order):
     """Their order makes no difference, once it is known which URLs speak TLS."""
     order = sorted(order, key=lambda fragment: fragment is connection_settings)
     expected = evaluate(base(env), env).settings
@@ -263,7 +263,7 @@ def test_fragments_own_disjoint_keys(env, order):
 
 
 @given(ENVIRONMENTS, st.sampled_from(FRAGMENTS))
-def test_a_fragment_composed_by_hand_needs_no_base(env, fragment):
+def test_fragment_without_base_returns_a_dict(env, fragment):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SettingsWarning)
         try:
@@ -298,7 +298,7 @@ SWITCHES = {
 }
 
 
-def test_nothing_undeclared_is_read():
+def test_only_known_variables_are_read():
     read = set()
     for values in itertools.product(*SWITCHES.values()):
         env = Recording(zip(SWITCHES, values, strict=True))
@@ -323,7 +323,7 @@ def test_nothing_undeclared_is_read():
     ],
     ids=["certificates", "secrets"],
 )
-def test_volume_that_is_missing_is_one_paragraph(env):
+def test_missing_volume_is_one_paragraph(env):
     with pytest.raises(SettingsError) as caught:
         configure({}, env)
 

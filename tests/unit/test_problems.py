@@ -22,11 +22,11 @@ CERT = MissingFile(
 KEY = MissingFile("c", "error", "KEY", "file required by KEY not found: /k", "Mount.")
 
 
-def test_a_problem_is_one_line_of_variable_fact_and_remedy():
+def test_problem_is_one_line_of_variable_fact_and_remedy():
     assert str(WRONG) == "SOME_NAME: it is wrong. Mend it."
 
 
-def test_a_problem_without_a_hint_ends_with_the_fact():
+def test_problem_without_hint_ends_with_the_fact():
     assert str(WRONG._replace(hint="")) == "SOME_NAME: it is wrong."
 
 
@@ -46,11 +46,11 @@ def test_error_with_two_problems_has_paragraphs_with_codes_and_a_command():
     )
 
 
-def test_a_problem_found_twice_is_listed_once():
+def test_problem_found_twice_is_listed_once():
     assert SettingsError([WRONG, WRONG]).problems == (WRONG,)
 
 
-def test_missing_files_come_first_and_make_it_a_file_not_found_error():
+def test_missing_files_come_first_and_raise_file_not_found_error():
     error = settings_error([WRONG, CERT, KEY])
 
     assert isinstance(error, MissingFileError)
@@ -68,7 +68,7 @@ def test_missing_files_come_first_and_make_it_a_file_not_found_error():
     )
 
 
-def test_warnings_alone_are_no_error():
+def test_warnings_without_errors_give_no_error():
     assert settings_error([ODD]) is None
 
 
@@ -83,7 +83,7 @@ def test_warnings_are_not_listed_among_errors():
     "duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
 )
 @pytest.mark.parametrize("problems", [[WRONG], [CERT, WRONG]], ids=["other", "missing"])
-def test_an_error_survives_copying_and_pickling(duplicate, problems):
+def test_error_after_copying_or_pickling_is_the_same(duplicate, problems):
     error = settings_error(problems)
 
     twin = duplicate(error)
@@ -102,14 +102,14 @@ def test_collecting_into_a_list_neither_raises_nor_warns():
     assert problems == [WRONG, ODD]
 
 
-def test_collecting_alone_raises_the_errors():
+def test_collecting_without_list_raises_the_errors():
     with pytest.raises(SettingsError) as caught, Collecting(None) as found:
         found += [ODD, WRONG]
 
     assert caught.value.problems == (WRONG,)
 
 
-def test_collecting_alone_hands_warnings_to_the_warnings_module():
+def test_collecting_without_list_issues_python_warnings():
     with (
         pytest.warns(SettingsWarning, match=r"^OTHER_NAME: it is odd\. Look at it\.$"),
         Collecting(None) as found,
@@ -117,7 +117,7 @@ def test_collecting_alone_hands_warnings_to_the_warnings_module():
         found.append(ODD)
 
 
-def test_collecting_stays_out_of_the_way_of_another_exception():
+def test_collecting_with_other_exception_lets_it_pass():
     def fragment():
         with Collecting(None) as found:
             found += [WRONG, ODD]

@@ -33,14 +33,14 @@ def test_unknown_name_raises_attribute_error():
         package.configurate  # noqa: B018
 
 
-def test_configure_is_the_function_whatever_was_imported_first():
+def test_no_module_has_the_name_of_a_public_function():
     """No module has the name of a public function, which it would hide."""
     modules = {name.rpartition(".")[2] for name in package._MODULES.values()}
 
     assert modules.isdisjoint(package.__all__)
 
 
-def test_package_imports_no_fragment_until_one_is_asked_for():
+def test_package_import_loads_no_fragment():
     script = (
         f"import sys, {package.__name__} as package\n"
         "start = package.__name__ + '.'\n"

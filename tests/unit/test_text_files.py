@@ -87,7 +87,7 @@ def test_link_to_itself_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\udcff\ud800"], ids=["NUL", "surrogate"])
-def test_path_that_no_file_has_is_refused(path):
+def test_path_that_no_file_can_have_is_refused(path):
     assert refused(path) == (Reason.NO_PATH, "is no path that a file can have")
 
 

@@ -35,7 +35,7 @@ FILES = [
 ]
 
 
-def test_it_is_plugged_in_once():
+def test_app_is_registered_once():
     assert apps.is_installed("understack_nautobot_settings.django_app")
     assert [plugin for plugin, _ in plugin_dir._registry].count(CertificateBackend) == 1
     assert registry["app_metrics"].count(families) == 1
@@ -53,7 +53,7 @@ print(answer.data.decode())
 """
 
 
-def test_metrics_may_be_the_first_thing_that_a_process_is_asked_for():
+def test_metrics_as_first_request_of_process_are_answered():
     """A scrape that comes before any other request is answered, with our gauges.
 
     Without a directory for metrics that processes share, as outside of the image.
@@ -70,7 +70,7 @@ def test_metrics_may_be_the_first_thing_that_a_process_is_asked_for():
     assert "understack_certificate_seconds_left{" in done.stdout
 
 
-def test_the_settings_in_force_are_what_the_file_says():
+def test_settings_in_force_are_those_of_the_file():
     settings = SettingsInForce(django_settings)
     assert settings["UNDERSTACK_PARTITION"] == "site-a"
     assert "UNDERSTACK_PARTITION" in set(settings)
@@ -79,11 +79,11 @@ def test_the_settings_in_force_are_what_the_file_says():
     assert "EMAIL_SSL_CERTFILE" not in settings
 
 
-def test_a_sound_environment_has_no_errors():
+def test_sound_environment_has_no_errors():
     assert [one for one in check_environment() if one.is_serious(checks.ERROR)] == []
 
 
-def test_what_a_plugin_changes_when_it_is_loaded_is_an_error():
+def test_tls_changed_by_plugin_after_start_is_an_error():
     """Its code runs after the settings were looked at."""
     default = django_settings.DATABASES["default"]
     before = default["OPTIONS"]
@@ -132,7 +132,7 @@ def settings_with(mount, **changed):
     ],
     ids=["90 days", "29 days", "0 days", "expired"],
 )
-def test_health_turns_bad_before_the_certificate_expires(
+def test_health_is_bad_before_the_certificate_expires(
     tmp_path, days, hours, healthy, words
 ):
     end = now() + datetime.timedelta(days=days, hours=hours)
@@ -157,7 +157,7 @@ def test_health_uses_the_threshold_of_the_settings(tmp_path):
     assert backend.errors == []
 
 
-def test_the_web_server_measures_what_is_in_use():
+def test_web_metrics_show_files_and_connections_in_use():
     found = {family.name: family for family in families()}
     assert {*found} == {
         "understack_certificate_seconds_left",
@@ -178,7 +178,7 @@ def test_the_web_server_measures_what_is_in_use():
     ]
 
 
-def test_a_worker_writes_the_same_values():
+def test_worker_metrics_have_the_same_values_as_web():
     shared = CollectorRegistry()
     WorkerGauges(shared).refresh()
     page = generate_latest(shared).decode()
@@ -197,7 +197,7 @@ class Timer:
         self.calls.append((seconds, function))
 
 
-def test_a_worker_with_a_metrics_port_refreshes_every_minute(settings):
+def test_worker_with_metrics_port_refreshes_every_minute(settings):
     """Again after each reconnect, which clears the timer."""
     parent = SimpleNamespace(timer=Timer())
     step = CertificateMetrics(parent)

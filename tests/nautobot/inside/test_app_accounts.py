@@ -92,7 +92,7 @@ def users():
     }
 
 
-def test_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+def test_second_run_changes_nothing_and_rotated_secret_changes_its_token_only(
     secrets, client
 ):
     assert run(secrets) == (
@@ -148,7 +148,7 @@ def test_dry_run_writes_nothing(secrets):
     assert not Group.objects.filter(name__contains="understack").exists()
 
 
-def test_everything_that_differs_is_made_right(secrets):
+def test_account_that_differs_is_corrected(secrets):
     run(secrets)
     Group.objects.create(name="readers")
     user = User.objects.get(username="svc-a")
@@ -177,7 +177,7 @@ def test_everything_that_differs_is_made_right(secrets):
     assert (status, len(printed)) == (0, 1)
 
 
-def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets):
+def test_user_made_by_hand_is_adopted_on_request_and_released_if_stale(secrets):
     admin = User.objects.create_superuser("admin", "", "Hand-Made-Pass-9")
     own = Token(user=admin, key="o" * 40, description="mine")
     own.validated_save()
@@ -207,7 +207,7 @@ def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(secrets
     assert [token.description for token in Token.objects.filter(user=admin)] == ["mine"]
 
 
-def test_token_made_by_hand_that_is_right_gets_the_mark(secrets):
+def test_right_token_made_by_hand_is_adopted(secrets):
     """So tokens that an earlier automation created are taken over."""
     user = User.objects.create_user("svc-a", "", PASSWORD)
     Token(user=user, key=KEYS["svc-a"]).validated_save()
@@ -218,7 +218,7 @@ def test_token_made_by_hand_that_is_right_gets_the_mark(secrets):
     assert (key, description) == (KEYS["svc-a"], "kept by understack")
 
 
-def test_stale_account_goes_with_its_tokens_when_pruned(secrets):
+def test_stale_account_with_prune_is_removed_with_its_tokens(secrets):
     run(secrets)
     (secrets / "b.json").unlink()
     status, printed, _ = run(secrets)
@@ -229,7 +229,7 @@ def test_stale_account_goes_with_its_tokens_when_pruned(secrets):
     assert {owner for owner, *_ in tokens().values()} == {"svc-a"}
 
 
-def test_stale_token_goes_when_pruned(secrets):
+def test_stale_token_with_prune_is_removed(secrets):
     run(secrets)
     user = User.objects.get(username="svc-a")
     Token(user=user, key="o" * 40, description="kept by understack").validated_save()
@@ -250,7 +250,7 @@ def test_token_of_another_user_is_refused(secrets):
     assert not User.objects.filter(username="svc-a").exists()
 
 
-def test_group_that_is_not_there_is_status_1(secrets):
+def test_missing_group_ends_with_status_1(secrets):
     status, _, complaints = run(secrets, "--group", "nobody")
     assert status == 1
     assert complaints == [
@@ -259,7 +259,7 @@ def test_group_that_is_not_there_is_status_1(secrets):
     ]
 
 
-def test_password_that_nautobot_refuses_is_named_by_rule(secrets, settings):
+def test_password_refused_by_nautobot_is_reported_with_the_rule(secrets, settings):
     settings.AUTH_PASSWORD_VALIDATORS = [
         {
             "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -279,7 +279,7 @@ def credential():
     return Credential("/s", "svc-a", Secret(PASSWORD), Secret(KEYS["svc-a"]))
 
 
-def test_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
+def test_token_taken_during_the_run_is_refused_without_its_value(secrets):
     run(secrets / "a")
     other = User.objects.create_user("other", "", "x")
     backend = DatabaseAccounts()
@@ -289,7 +289,7 @@ def test_token_that_appears_meanwhile_is_refused_without_its_value(secrets):
     assert str(raised.value) == "create token: key (unique)"
 
 
-def test_no_exception_holds_what_the_database_repeats(secrets):
+def test_database_error_is_reported_without_the_token(secrets):
     def refuse(*_args):
         raise IntegrityError(f"Key (key)=({KEYS['svc-a']}) already exists.")
 
@@ -302,7 +302,7 @@ def test_no_exception_holds_what_the_database_repeats(secrets):
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
 
 
-def test_database_that_does_not_answer_is_status_2(secrets):
+def test_database_without_answer_ends_with_status_2(secrets):
     def refuse(*_args):
         raise OperationalError("connection refused\n\tIs the server running?")
 

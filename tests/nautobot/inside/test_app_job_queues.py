@@ -106,7 +106,7 @@ def test_second_run_changes_nothing(wanted, either):
     assert run(wanted) == (0, ["queues: 2, changes: 0"], [])
 
 
-def test_queues_outlive_a_restart_of_nautobot(wanted, either):
+def test_queues_after_restart_of_nautobot_are_kept(wanted, either):
     """Without the override Nautobot would set them back to those of the class."""
     run = either
     run(wanted)
@@ -114,9 +114,7 @@ def test_queues_outlive_a_restart_of_nautobot(wanted, either):
     assert "iad3-prod" in queues_of()
 
 
-def test_other_jobs_leave_the_queue_when_they_are_to_be_replaced(
-    wanted, tmp_path, either
-):
+def test_other_jobs_with_replace_are_removed_from_the_queue(wanted, tmp_path, either):
     run = either
     run(wanted)
     path = tmp_path / "replace.yaml"
@@ -149,14 +147,14 @@ def test_missing_job_is_an_error_and_nothing_is_changed(wanted, either):
         ),
     ],
 )
-def test_file_that_cannot_be_read(tmp_path, content, line):
+def test_unreadable_queue_file_ends_with_status_1(tmp_path, content, line):
     path = tmp_path / "queues.yaml"
     if content is not None:
         path.write_bytes(content)
     assert run(path) == (1, [], [line.replace("{path}", str(path))])
 
 
-def test_database_that_does_not_answer_is_status_2(wanted):
+def test_database_without_answer_ends_with_status_2(wanted):
     def refuse(*_args):
         raise OperationalError("connection refused\n\tIs the server running?")
 
@@ -171,7 +169,7 @@ def test_database_that_does_not_answer_is_status_2(wanted):
         )
 
 
-def test_management_command_is_this_one(wanted):
+def test_management_command_applies_the_same_file(wanted):
     printed = io.StringIO()
     call_command("reconcile_job_queues", str(wanted), stdout=printed)
     assert printed.getvalue().splitlines()[-1].startswith("queues: 2, changes: ")
@@ -216,7 +214,7 @@ def test_values_of_chart_are_applied_once(tmp_path, either):
     assert queues_of() == sorted({default, "site-dc"})
 
 
-def test_job_that_is_not_registered_yet_is_waited_for(tmp_path, either):
+def test_job_not_yet_registered_is_waited_for(tmp_path, either):
     path = tmp_path / "values.yaml"
     path.write_text(CHART)
     Job.objects.filter(name=CLEANUP).update(installed=False)
@@ -232,7 +230,7 @@ def test_job_that_is_not_registered_yet_is_waited_for(tmp_path, either):
     assert printed[0] == "waiting until jobs are registered: 'Logs Cleanup'"
 
 
-def test_token_without_rights_is_named(wanted, over_rest):
+def test_token_without_permission_is_reported(wanted, over_rest):
     user = get_user_model().objects.get(username="administrator")
     user.is_superuser = False
     user.save()

@@ -101,7 +101,7 @@ def figures(printed):
     return printed[-1].removeprefix("accounts: ").split(", ")[:3]
 
 
-def test_second_run_changes_nothing_and_a_rotated_secret_exactly_its_token(
+def test_second_run_changes_nothing_and_rotated_secret_changes_its_token_only(
     run, secrets
 ):
     status, printed, complaints = run()
@@ -135,7 +135,7 @@ def test_dry_run_writes_nothing(run):
     assert not ObjectPermission.objects.exists()
 
 
-def test_accounts_may_touch_no_tokens_but_their_own(run):
+def test_accounts_may_change_only_their_own_tokens(run):
     run()
     (permission,) = ObjectPermission.objects.all()
     assert permission.constraints == {"user": "$user"}
@@ -149,7 +149,7 @@ def test_accounts_may_touch_no_tokens_but_their_own(run):
     assert permission.constraints == {"user": "$user"}
 
 
-def test_everything_that_differs_is_made_right(run, secrets):
+def test_account_that_differs_is_corrected(run, secrets):
     run()
     Group.objects.create(name="readers")
     user = User.objects.get(username="svc-a")
@@ -185,7 +185,7 @@ def test_user_that_was_disabled_stays_so_and_is_named(run, secrets):
     assert (user.is_active, user.check_password(PASSWORD)) == (False, True)
 
 
-def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(run, secrets):
+def test_user_made_by_hand_is_adopted_on_request_and_released_if_stale(run, secrets):
     admin = User.objects.create_superuser("admin", "", PASSWORD)
     Token(user=admin, key=KEYS["new"], description="mine").validated_save()
     write_secret(secrets / "admin", "admin")
@@ -205,7 +205,7 @@ def test_user_made_by_hand_is_adopted_when_asked_and_released_when_stale(run, se
     assert not admin.groups.exists()
 
 
-def test_stale_account_goes_with_its_token_when_pruned(run, secrets):
+def test_stale_account_with_prune_is_removed_with_its_token(run, secrets):
     run()
     for file in (secrets / "b").iterdir():
         file.unlink()
@@ -226,7 +226,7 @@ def test_token_of_another_user_is_refused(run, secrets):
     ]
 
 
-def test_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
+def test_token_of_inactive_user_is_refused(run, secrets):
     """It logs nobody in, so only the attempt tells that it is taken."""
     other = User.objects.create_user("other", "", "x", is_active=False)
     Token(user=other, key=KEYS["svc-a"]).validated_save()
@@ -238,7 +238,7 @@ def test_token_of_an_inactive_user_shows_when_it_is_refused(run, secrets):
     ]
 
 
-def test_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
+def test_invalid_bootstrap_token_ends_with_status_1(run, bootstrap):
     bootstrap.write_text("x" * 40)
     status, printed, complaints = run()
     assert (status, len(printed)) == (1, 1)
@@ -248,7 +248,9 @@ def test_bootstrap_token_that_is_not_accepted_is_status_1(run, bootstrap):
     ]
 
 
-def test_password_that_nautobot_refuses_is_named_by_field(run, secrets, settings):
+def test_password_refused_by_nautobot_is_reported_with_the_field(
+    run, secrets, settings
+):
     settings.AUTH_PASSWORD_VALIDATORS = [
         {
             "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -262,7 +264,7 @@ def test_password_that_nautobot_refuses_is_named_by_field(run, secrets, settings
     )
 
 
-def test_user_of_chart_has_no_password_that_anybody_knows(run, secrets):
+def test_user_of_chart_without_password_is_created_and_kept(run, secrets):
     for file in (secrets / "b").iterdir():
         file.unlink()
     fields = {"username": "svc-b", "email": "b@example.com", "apiToken": KEYS["svc-b"]}
@@ -291,9 +293,7 @@ def test_user_of_chart_has_no_password_that_anybody_knows(run, secrets):
     assert tokens()["svc-b"] == (before[1]["svc-b"][0], KEYS["new"], "kept by site-a")
 
 
-def test_token_of_another_user_is_never_taken_for_that_of_a_user_without_password(
-    run, secrets
-):
+def test_token_of_another_user_is_refused_for_user_without_password(run, secrets):
     """The token logs in, so whose it is has to be looked at."""
     run()
     other = User.objects.create_superuser("other", "", "x")

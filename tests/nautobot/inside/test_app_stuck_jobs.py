@@ -95,7 +95,7 @@ def listed(record):
     return f"{record.pk} Logs Cleanup, queue {QUEUE}, 60 minutes old"
 
 
-def test_job_without_a_message_is_listed(pending):
+def test_job_without_message_is_listed_as_stuck(pending):
     lost = pending()
 
     assert run() == (1, [listed(lost), "stuck jobs: 1"], [])
@@ -108,7 +108,7 @@ def test_job_on_its_queue_is_not_stuck(pending, priority):
     assert run() == (0, ["stuck jobs: 0"], [])
 
 
-def test_job_that_a_worker_has_not_acknowledged_is_not_stuck(pending):
+def test_job_not_yet_acknowledged_by_worker_is_not_stuck(pending):
     waiting = pending()
     send(waiting)
     with app.connection_for_read() as connection:
@@ -121,7 +121,7 @@ def test_job_that_a_worker_has_not_acknowledged_is_not_stuck(pending):
         assert run() == (1, [listed(waiting), "stuck jobs: 1"], [])
 
 
-def test_job_that_a_worker_runs_is_not_stuck(pending, broker, tmp_path):
+def test_running_job_is_not_stuck(pending, broker, tmp_path):
     """Its message was acknowledged when it started: only the worker has it."""
     running = pending()
     log = tmp_path / "worker.log"
@@ -157,13 +157,13 @@ def test_job_that_a_worker_runs_is_not_stuck(pending, broker, tmp_path):
     [{"age": timedelta(seconds=1)}, {"status": "STARTED"}, {"status": "SUCCESS"}],
     ids=["just sent", "started", "ended"],
 )
-def test_job_that_is_new_or_was_started_is_not_stuck(pending, changed):
+def test_job_that_is_new_or_started_is_not_stuck(pending, changed):
     pending(**changed)
 
     assert run() == (0, ["stuck jobs: 0"], [])
 
 
-def test_job_of_a_kubernetes_queue_is_not_looked_for(pending):
+def test_job_of_kubernetes_queue_is_not_stuck(pending):
     other = pending()
     other.celery_kwargs = {"queue": "k", "nautobot_job_queue_type": "kubernetes"}
     other.save()
@@ -188,7 +188,7 @@ def test_named_job_is_ended(pending, named):
     assert lost.date_done is not None
 
 
-def test_nothing_is_ended_unless_it_is_named(pending):
+def test_stuck_job_is_ended_only_if_named(pending):
     lost, waiting = pending(), pending(job="Export Object List")
     send(waiting)
 
@@ -197,7 +197,7 @@ def test_nothing_is_ended_unless_it_is_named(pending):
     assert (state(lost), state(waiting)) == ("PENDING", "PENDING")
 
 
-def test_job_whose_inputs_are_lost_cannot_be_resubmitted(pending, broker):
+def test_stuck_job_without_stored_inputs_cannot_be_resubmitted(pending, broker):
     lost = pending()
 
     status, _, complaints = run("resubmit", str(lost.pk))
@@ -246,7 +246,7 @@ def test_system_check_and_metric_name_the_stuck_job(pending):
     assert check_stuck_jobs(databases=None) == []
 
 
-def test_broker_that_is_away_is_told_from_no_stuck_job(pending, monkeypatch):
+def test_stuck_jobs_without_broker_end_with_status_2(pending, monkeypatch):
     pending()
     monkeypatch.setattr(app.conf, "broker_url", "redis://localhost:1/0")
     monkeypatch.setattr(app.conf, "broker_read_url", "redis://localhost:1/0")

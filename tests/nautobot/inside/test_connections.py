@@ -11,7 +11,7 @@ from tests.nautobot.inside.conftest import LEAF
 
 @pytest.mark.django_db(databases=["default", "job_logs"], transaction=True)
 @pytest.mark.parametrize("alias", ["default", "job_logs"])
-def test_both_database_connections_come_in_with_the_certificate(alias):
+def test_both_database_connections_use_the_certificate(alias):
     """Nautobot copies the default connection for job logs; both present it."""
     with connections[alias].cursor() as cursor:
         cursor.execute(
@@ -30,14 +30,14 @@ def test_both_database_connections_come_in_with_the_certificate(alias):
     )
 
 
-def test_the_cache_works_over_tls():
+def test_cache_works_over_tls():
     cache.set("key", "value")
 
     assert cache.get("key") == "value"
     assert settings.CACHES["default"]["LOCATION"].startswith("rediss://localhost:")
 
 
-def test_nautobots_own_redis_health_check_is_satisfied():
+def test_redis_health_check_of_nautobot_passes():
     check = RedisBackend()
 
     check.run_check()
@@ -45,19 +45,19 @@ def test_nautobots_own_redis_health_check_is_satisfied():
     assert check.errors == []
 
 
-def test_the_broker_answers_over_tls():
+def test_broker_answers_over_tls():
     from nautobot.core.celery import app
 
     with app.connection_for_write() as connection:
         assert connection.default_channel.client.ping()
 
 
-def test_the_partition_is_a_setting():
+def test_partition_is_a_django_setting():
     assert settings.UNDERSTACK_PARTITION == "site-a"
     assert settings.UNDERSTACK_SITE == ""
 
 
-def test_no_password_is_shown_by_djangos_debug_page():
+def test_debug_page_of_django_shows_no_password():
     """Django masks by key; what it does not mask must not hold a password."""
     from django.views.debug import SafeExceptionReporterFilter
 

@@ -104,7 +104,7 @@ def in_a_pool():
     return run
 
 
-def test_state_of_a_job_survives_a_lost_connection(store, job):
+def test_job_state_after_lost_connection_is_stored(store, job):
     """The thread of a job waits; the result is stored over a new connection."""
 
     def lose_and_store():
@@ -119,7 +119,7 @@ def test_state_of_a_job_survives_a_lost_connection(store, job):
     assert status(job) == "SUCCESS"
 
 
-def test_main_process_does_not_wait_for_the_database(store, job):
+def test_main_process_without_database_does_not_wait(store, job):
     """It has heartbeats to send: a hard time limit is stored at once or not at all."""
     lose_the_connection()
 
@@ -128,24 +128,22 @@ def test_main_process_does_not_wait_for_the_database(store, job):
     connection.close()
 
 
-def test_job_of_the_solo_pool_does_not_wait_for_the_database(backend, running):
+def test_solo_pool_job_without_database_does_not_wait(backend, running):
     """It runs in the main process."""
     assert not backend.exception_safe_to_retry(OperationalError("gone"))
 
 
-def test_process_of_the_prefork_pool_waits_for_the_database(
-    backend, running, in_a_pool
-):
+def test_prefork_process_without_database_waits(backend, running, in_a_pool):
     assert in_a_pool(lambda: backend.exception_safe_to_retry(OperationalError("gone")))
 
 
-def test_process_without_a_task_does_not_wait_for_the_database(backend, in_a_pool):
+def test_process_without_task_does_not_wait_for_the_database(backend, in_a_pool):
     gone = OperationalError("gone")
 
     assert not in_a_pool(lambda: backend.exception_safe_to_retry(gone))
 
 
-def test_job_that_is_started_again_runs(store, job):
+def test_job_started_again_is_stored_as_started(store, job):
     """A retry, and `self.replace()`, start one id more than once."""
     for state in ("STARTED", "RETRY", "STARTED", "SUCCESS", "STARTED"):
         store(str(job.pk), None, state)
@@ -153,7 +151,7 @@ def test_job_that_is_started_again_runs(store, job):
     assert status(job) == "STARTED"
 
 
-def test_half_a_transaction_is_not_tried_again(backend, running, in_a_pool):
+def test_open_transaction_is_not_tried_again(backend, running, in_a_pool):
     def judge():
         with transaction.atomic():
             return backend.exception_safe_to_retry(OperationalError("gone"))
@@ -161,9 +159,7 @@ def test_half_a_transaction_is_not_tried_again(backend, running, in_a_pool):
     assert not in_a_pool(judge)
 
 
-def test_error_that_a_new_connection_cannot_mend_is_not_tried_again(
-    backend, running, in_a_pool
-):
+def test_integrity_error_is_not_tried_again(backend, running, in_a_pool):
     assert not in_a_pool(
         lambda: backend.exception_safe_to_retry(IntegrityError("twice"))
     )

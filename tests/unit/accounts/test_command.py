@@ -68,7 +68,7 @@ def test_run_reports_every_step_and_the_figures(secrets):
     )
 
 
-def test_dry_run_is_reported_as_one(secrets):
+def test_dry_run_is_marked_in_the_summary(secrets):
     nautobot = InMemory()
     status, printed, _ = run(secrets, "--dry-run", local=lambda: nautobot)
     assert status == 0
@@ -76,7 +76,7 @@ def test_dry_run_is_reported_as_one(secrets):
     assert nautobot.state() == {}
 
 
-def test_stale_account_is_named(secrets):
+def test_stale_account_is_kept_and_named(secrets):
     nautobot = InMemory({"gone": User(groups=[CREATED])})
     status, printed, complaints = run(secrets, local=lambda: nautobot)
     assert (status, complaints) == (0, [])
@@ -91,7 +91,7 @@ def test_name_from_server_is_made_printable(secrets):
     assert printed[0] == "gone\\x1b[2J\\nforged: remove user"
 
 
-def test_problem_is_status_1(secrets):
+def test_unusable_secret_ends_with_status_1(secrets):
     (secrets / "a" / "token").write_text("short")
     nautobot = InMemory()
     status, printed, complaints = run(secrets, local=lambda: nautobot)
@@ -105,7 +105,7 @@ def test_problem_is_status_1(secrets):
     )
 
 
-def test_database_that_does_not_answer_is_status_2(secrets):
+def test_database_without_answer_ends_with_status_2(secrets):
     def local():
         raise Unreachable("the database does not answer: connection refused")
 
@@ -128,7 +128,7 @@ def test_database_that_does_not_answer_is_status_2(secrets):
     ],
     ids=["no token", "URL alone", "no host"],
 )
-def test_arguments_that_do_not_fit_are_status_2(secrets, bootstrap, options, line):
+def test_conflicting_arguments_end_with_status_2(secrets, bootstrap, options, line):
     options = [one.replace("{bootstrap}", str(bootstrap)) for one in options]
 
     assert run(secrets, *options, local=InMemory) == (
@@ -145,7 +145,7 @@ def bootstrap(tmp_path_factory):
     return directory
 
 
-def test_missing_bootstrap_file_is_status_1(secrets):
+def test_missing_bootstrap_file_ends_with_status_1(secrets):
     assert run(secrets, "--token-file", "/nowhere/token", "--url", "https://x") == (
         1,
         [],
@@ -179,7 +179,7 @@ PLAIN = ": over plain HTTP anybody could read the tokens"
         ("file:///etc/passwd", ""),
     ],
 )
-def test_url_that_is_no_https_is_refused(secrets, bootstrap, url, why):
+def test_url_without_https_is_refused(secrets, bootstrap, url, why):
     assert run(secrets, "--token-file", bootstrap, "--url", url) == (
         1,
         [],
@@ -203,7 +203,7 @@ def test_host_comes_from_bootstrap_secret(secrets, bootstrap):
     assert asked == ["https://nautobot.example.com", "https://x"]
 
 
-def test_unusable_secret_is_named_though_nautobot_is_away(secrets, bootstrap):
+def test_unusable_secret_is_named_even_if_nautobot_does_not_answer(secrets, bootstrap):
     (secrets / "a" / "token").write_text("short")
 
     def local():
@@ -221,7 +221,7 @@ def test_unusable_secret_is_named_though_nautobot_is_away(secrets, bootstrap):
     )
 
 
-def test_ca_file_that_is_none_is_status_1(secrets, bootstrap, tmp_path):
+def test_invalid_ca_file_ends_with_status_1(secrets, bootstrap, tmp_path):
     url = ["--token-file", bootstrap, "--url", "https://x", "--ca-file"]
     (tmp_path / "ca").write_text("none")
 
@@ -245,7 +245,7 @@ def test_ca_file_that_is_none_is_status_1(secrets, bootstrap, tmp_path):
     ],
     ids=["none", "empty", "blank", "long", "group is a mark", "no time", "no number"],
 )
-def test_owner_is_asked_for_and_checked(arguments, capsys):
+def test_missing_or_invalid_owner_is_wrong_usage(arguments, capsys):
     """One default for all clusters would let one remove the accounts of another."""
     parser = argparse.ArgumentParser()
     add_account_arguments(parser)

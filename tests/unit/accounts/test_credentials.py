@@ -128,7 +128,7 @@ def test_json_file_can_be_named(tmp_path):
     assert [one.source for one in credentials] == [str(path)]
 
 
-def test_secret_mounted_twice_counts_once(tmp_path):
+def test_secret_mounted_twice_is_read_once(tmp_path):
     """The document mounts one user's secret in several namespaces."""
     first = write_secret(tmp_path / "1", username="svc", password=PASSWORD, token=TOKEN)
     second = write_secret(tmp_path / "2", credential=documented())
@@ -305,7 +305,7 @@ def test_bootstrap_token_of_wrong_length_is_refused(tmp_path):
 
 
 @given(st.text(min_size=1))
-def test_secret_shows_in_no_output(text):
+def test_secret_is_never_shown_in_output(text):
     """Printing, formatting, representing: none of them lets the text through."""
     secret = Secret(text)
     credential = Credential("/s", "svc", secret, secret)
@@ -326,7 +326,9 @@ def test_secrets_compare_by_their_text():
 
 
 @given(content=st.binary(), name=st.sampled_from(["password", "token", "credential"]))
-def test_any_content_makes_problems_and_raises_nothing(tmp_path_factory, content, name):
+def test_secret_with_any_content_gives_problems_and_never_raises(
+    tmp_path_factory, content, name
+):
     path = tmp_path_factory.mktemp("s")
     files = {**GOOD, name: content}
     if name == "credential":
@@ -448,7 +450,7 @@ def test_token_directory_may_use_name_of_chart(tmp_path, name):
         "strong",
     ],
 )
-def test_weak_secret_is_named_and_used(tmp_path, token, password, weak):
+def test_weak_secret_is_reported_and_used(tmp_path, token, password, weak):
     files = {"username": "svc", "password": password, "token": token}
     path = write_secret(tmp_path / "s", **files)
     credentials, problems = read(path)
@@ -464,7 +466,7 @@ def test_weak_secret_is_named_and_used(tmp_path, token, password, weak):
 # --- what is mounted may be anything -----------------------------------------------
 
 
-def test_secret_that_is_no_file_is_named(tmp_path):
+def test_secret_that_is_not_a_file_is_reported(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "gone").symlink_to("nowhere")
     write_secret(tmp_path / "good", **GOOD)
@@ -478,7 +480,7 @@ def test_secret_that_is_no_file_is_named(tmp_path):
     ]
 
 
-def test_field_that_never_ends_is_refused(tmp_path):
+def test_field_linked_to_endless_device_is_refused(tmp_path):
     path = write_secret(tmp_path / "s", username="svc", password=PASSWORD)
     os.symlink("/dev/zero", f"{path}/token")
 

@@ -136,9 +136,7 @@ def test_rotated_token_changes_exactly_that_token(remote):
     ],
 )
 @both
-def test_account_that_differs_is_corrected_and_nothing_else(
-    remote, user, policy, lines
-):
+def test_account_that_differs_is_corrected_once(remote, user, policy, lines):
     from copy import deepcopy
 
     nautobot = ready({"svc": deepcopy(user)}, remote=remote)
@@ -170,7 +168,7 @@ def test_user_that_was_disabled_stays_so_and_is_named(remote, superuser, user):
 
 
 @pytest.mark.parametrize("key", [KEY_A, KEY_B], ids=["right key", "old key"])
-def test_token_that_may_not_write_or_will_expire_is_renewed(key):
+def test_token_that_is_read_only_or_expires_is_renewed(key):
     user = managed(tokens=[key])
     user.tokens[key][1] = False
     nautobot = ready({"svc": user})
@@ -179,7 +177,7 @@ def test_token_that_may_not_write_or_will_expire_is_renewed(key):
     assert nautobot.state()["svc"][1] == {KEY_A: [MARK, True]}
 
 
-def test_second_marked_token_goes_with_prune_only():
+def test_second_marked_token_is_removed_only_with_prune():
     nautobot = ready({"svc": managed(tokens=[KEY_A, KEY_B])})
     assert reconcile(nautobot, credential())[0] == []
     assert reconcile(nautobot, credential(), prune=True)[0] == ["svc: remove token"]
@@ -202,7 +200,7 @@ def test_token_of_another_user_is_refused_before_anything_changes(remote):
     assert nautobot.state() == before
 
 
-def test_over_rest_a_taken_token_shows_once_the_password_is_set():
+def test_token_of_another_user_over_rest_is_refused_after_password_is_set():
     """The token endpoint answers only the user itself."""
     nautobot = ready(
         {"svc": managed("old", [KEY_B]), "x": User("x", [KEY_A])}, remote=True
@@ -225,7 +223,7 @@ def test_dry_run_over_rest_reports_hidden_tokens():
     assert nautobot.state() == before
 
 
-def test_over_rest_a_user_may_have_no_right_to_its_own_tokens():
+def test_user_without_access_to_its_tokens_over_rest_is_reported():
     class Blind(InMemory):
         def account(self, wanted):
             return super().account(wanted)._replace(tokens=None)
@@ -241,7 +239,7 @@ def test_over_rest_a_user_may_have_no_right_to_its_own_tokens():
 
 
 @both
-def test_dry_run_changes_nothing_and_says_the_same(remote):
+def test_dry_run_changes_nothing_and_reports_the_same_steps(remote):
     nautobot = InMemory(
         {"svc": managed(tokens=[KEY_B]), "gone": managed(tokens=[KEY_C])},
         remote=remote,
@@ -272,7 +270,7 @@ def test_dry_run_changes_nothing_and_says_the_same(remote):
     ],
     ids=["made by hand", "of another owner"],
 )
-def test_user_without_the_mark_is_left_alone(groups, line):
+def test_user_without_mark_is_not_changed(groups, line):
     """A secret named after the administrator takes nobody's account over."""
     nautobot = ready({"svc": User("x", [KEY_B], groups, superuser=True)})
     before = nautobot.state()
@@ -282,14 +280,14 @@ def test_user_without_the_mark_is_left_alone(groups, line):
     assert nautobot.state() == before
 
 
-def test_another_owner_cannot_adopt_either():
+def test_account_adopted_by_another_owner_cannot_be_adopted():
     nautobot = ready({"svc": User("x", [], ["accounts adopted by site-b"])})
     _, summary = reconcile(nautobot, credential(), adopt=True)
     assert [problem.code for problem in summary.problems] == ["account-foreign"]
 
 
 @both
-def test_stale_accounts_are_removed_with_prune_only(remote):
+def test_stale_account_is_removed_only_with_prune(remote):
     nautobot = ready({"svc": managed(), "gone": managed(tokens=[KEY_B])}, remote=remote)
     before = nautobot.state()
     lines, summary = reconcile(nautobot, credential())
@@ -317,7 +315,7 @@ def test_adopted_user_is_released_and_never_removed():
     }
 
 
-def test_over_rest_the_token_of_a_released_user_stays_and_is_told():
+def test_token_of_released_user_over_rest_is_kept_and_reported():
     nautobot = ready({"admin": adopted()}, remote=True)
     lines, summary = reconcile(nautobot, prune=True)
     assert lines == [f"admin: release user {ADOPTED!r}"]
@@ -328,7 +326,7 @@ def test_over_rest_the_token_of_a_released_user_stays_and_is_told():
     assert KEY_B in nautobot.users["admin"].tokens
 
 
-def test_nothing_is_removed_while_a_secret_is_unusable():
+def test_prune_with_unusable_secret_removes_nothing():
     """Its account would look stale."""
     nautobot = ready({"svc": managed(), "gone": managed(tokens=[KEY_B])})
     unusable = codes.CREDENTIAL_INCOMPLETE.problem("/secrets/gone", "x.", "y.")
@@ -379,7 +377,7 @@ def test_missing_group_changes_nothing():
         ("marked_accounts", "stale accounts"),
     ],
 )
-def test_bootstrap_account_without_rights_is_reported(refused, where):
+def test_bootstrap_account_without_permission_is_reported(refused, where):
     _, summary = reconcile(InMemory(refuse=[refused]), prune=True)
     assert [(one.code, one.variable) for one in summary.problems] == [
         ("account-refused", where)
@@ -407,7 +405,7 @@ USERS = st.builds(
     ),
     remote=st.booleans(),
 )
-def test_second_run_changes_nothing_whatever_the_first_found(
+def test_second_run_after_any_first_run_changes_nothing(
     *, users, keys, marks, wanted, policy, remote
 ):
     """And a token never changes hands."""
@@ -439,7 +437,7 @@ def test_second_run_changes_nothing_whatever_the_first_found(
 
 
 @both
-def test_user_without_password_gets_none(remote):
+def test_user_without_password_in_secret_is_created_without_password(remote):
     nautobot = ready(remote=remote)
     wanted = credential(password=None, email="svc@example.com", superuser=True)
     lines, summary = reconcile(nautobot, wanted)
@@ -462,7 +460,7 @@ def test_user_without_password_gets_none(remote):
         ({}, False, []),
     ],
 )
-def test_superuser_is_what_the_secret_says(said, superuser, lines):
+def test_superuser_flag_follows_the_secret(said, superuser, lines):
     nautobot = ready({"svc": managed(superuser=superuser)})
 
     assert reconcile(nautobot, credential(**said))[0] == lines
@@ -476,7 +474,7 @@ def test_email_that_differs_is_set():
     assert reconcile(nautobot, wanted)[0] == []
 
 
-def test_password_of_user_without_one_is_taken_away():
+def test_password_missing_in_secret_is_removed_from_user():
     nautobot = ready({"svc": managed("by hand")})
 
     assert reconcile(nautobot, credential(password=None))[0] == [
@@ -503,7 +501,7 @@ class Crashing(InMemory):
 
 @both
 @pytest.mark.parametrize("requests", range(12))
-def test_run_after_a_crash_at_any_request_completes_the_work(remote, requests):
+def test_run_after_crash_at_any_request_completes_the_work(remote, requests):
     def found():
         return Crashing(
             {
@@ -534,7 +532,7 @@ def test_run_after_a_crash_at_any_request_completes_the_work(remote, requests):
 @pytest.mark.parametrize(
     "answer", [Refused("HTTP 400 for username"), Unreachable("HTTP 500")]
 )
-def test_other_run_that_was_faster_is_no_problem(answer):
+def test_account_changed_by_parallel_run_is_no_problem(answer):
     """Over REST, nothing keeps two runs apart: what failed is looked at again."""
 
     class Raced(InMemory):
@@ -554,7 +552,7 @@ def test_other_run_that_was_faster_is_no_problem(answer):
 
 
 @both
-def test_nautobot_that_stays_away_is_reported(remote):
+def test_nautobot_without_answer_raises_unreachable(remote):
     class Away(InMemory):
         def account(self, wanted):
             raise Unreachable("no connection")
@@ -563,7 +561,7 @@ def test_nautobot_that_stays_away_is_reported(remote):
         reconcile(Away(remote=remote), credential())
 
 
-def test_account_that_two_owners_marked_is_released_and_stays():
+def test_account_marked_by_two_owners_is_released_and_kept():
     user = User("pw", [KEY_B], [CREATED, "accounts adopted by site-b"])
     nautobot = ready({"svc": user})
     lines, summary = reconcile(nautobot, prune=True)
@@ -582,7 +580,7 @@ def test_prune_of_one_owner_leaves_accounts_of_another():
     assert nautobot.state() == before
 
 
-def test_weak_secret_holds_back_no_prune():
+def test_weak_secret_does_not_prevent_prune():
     nautobot = ready({"gone": managed()})
     weak = codes.CREDENTIAL_WEAK.problem("/s", "x.")
     lines, _ = reconcile(nautobot, prune=True, problems=[weak])

@@ -70,7 +70,7 @@ def place() -> Iterator[Path]:
 # --- what is no file -----------------------------------------------------------
 
 
-def test_a_missing_file_is_a_file_not_found_error_with_the_documented_text(
+def test_missing_file_raises_file_not_found_error_with_documented_text(
     tmp_path: Path,
 ) -> None:
     error = settings_error(check_certificates(client_files(POSTGRESQL, tmp_path)))
@@ -90,7 +90,7 @@ def test_a_missing_file_is_a_file_not_found_error_with_the_documented_text(
     )
 
 
-def test_a_path_below_a_file_is_missing(tmp_path: Path) -> None:
+def test_path_below_a_file_is_reported_missing(tmp_path: Path) -> None:
     (tmp_path / "mtls").write_text("a file")
 
     problems = check_files(client_files(REDIS, tmp_path / "mtls"))
@@ -133,7 +133,7 @@ NO_FILES = {
 @pytest.mark.parametrize(
     ("make", "code", "words"), NO_FILES.values(), ids=list(NO_FILES)
 )
-def test_what_is_no_small_file_is_refused_without_waiting(
+def test_certificate_file_that_is_not_small_and_regular_is_refused_at_once(
     make: Callable[[Path], None],
     code: str,
     words: str,
@@ -156,7 +156,7 @@ def test_what_is_no_small_file_is_refused_without_waiting(
     ids=["not-utf-8", "line-break", "escape", "nul", "too-long"],
 )
 @pytest.mark.parametrize("there", [True, False], ids=["there", "missing"])
-def test_names_of_any_octets_are_shown_on_one_line(
+def test_file_name_with_any_bytes_is_shown_on_one_line(
     name: bytes, there: bool, tmp_path: Path
 ) -> None:
     path = os.path.join(tmp_path, os.fsdecode(name))
@@ -178,7 +178,9 @@ def test_names_of_any_octets_are_shown_on_one_line(
 @example("caf\u00e9")
 @example("a\0b")
 @examples(200)
-def test_any_path_is_a_problem_and_no_crash(name: str) -> None:
+def test_nonexistent_path_with_any_name_is_a_problem_and_never_raises(
+    name: str,
+) -> None:
     file = CertificateFile(f"/nonexistent/{name}", "NAUTOBOT_DB_SSLCERT")
 
     problems = everything(ClientFiles(POSTGRESQL, file, None, None))
@@ -210,7 +212,9 @@ EVERY_MODE = (
 
 @pytest.mark.parametrize("mode", EVERY_MODE, ids="{:04o}".format)
 @pytest.mark.parametrize("uid", clients(), ids="client{}".format)
-def test_key_permissions(uid: int, mode: int, place: Path) -> None:
+def test_key_permissions_are_judged_by_owner_as_libpq_does(
+    uid: int, mode: int, place: Path
+) -> None:
     """Libpq's rule depends on the owner, and not on who asks."""
     directory = written(place / "mtls", ROOT.issue())
     key = directory / "tls.key"
@@ -251,7 +255,7 @@ def test_key_permissions(uid: int, mode: int, place: Path) -> None:
         )
 
 
-def test_permissions_of_the_file_behind_a_link_count(place: Path) -> None:
+def test_key_behind_link_is_judged_by_permissions_of_its_target(place: Path) -> None:
     directory = written(place / "mtls", ROOT.issue())
     key = directory / "tls.key"
     key.rename(directory / "other.key")
@@ -265,7 +269,7 @@ def test_permissions_of_the_file_behind_a_link_count(place: Path) -> None:
     assert [problem.code for problem in open_to_all] == ["key-mode"]
 
 
-def test_an_unreadable_key_is_explained(place: Path) -> None:
+def test_unreadable_key_is_reported_with_owner_mode_and_remedy(place: Path) -> None:
     """Path, mode, owner, who we are, and what to write into the manifest."""
     uid = clients()[-1]
     directory = written(place / "mtls", ROOT.issue())
@@ -292,7 +296,7 @@ def test_an_unreadable_key_is_explained(place: Path) -> None:
     ]
 
 
-def test_a_closed_directory_is_what_is_named(place: Path) -> None:
+def test_file_in_unreadable_directory_names_the_directory(place: Path) -> None:
     uid = clients()[-1]
     directory = written(place / "closed" / "mtls", ROOT.issue())
     mode = 0o700 if uid == NOBODY else 0
@@ -315,7 +319,9 @@ def test_a_closed_directory_is_what_is_named(place: Path) -> None:
 
 
 @USES
-def test_a_pair_caught_half_way_is_looked_at_again(use: str, tmp_path: Path) -> None:
+def test_certificate_and_key_read_during_renewal_are_read_again(
+    use: str, tmp_path: Path
+) -> None:
     old, new = ROOT.issue(), ROOT.issue()
     files = client_files(use, written(tmp_path, old))
     (tmp_path / "tls.crt").write_bytes(new.cert_pem)
@@ -330,7 +336,7 @@ def test_a_pair_caught_half_way_is_looked_at_again(use: str, tmp_path: Path) -> 
 
 
 @USES
-def test_a_volume_whose_content_vanishes_is_looked_at_again(
+def test_volume_that_is_empty_for_a_moment_is_read_again(
     use: str, tmp_path: Path
 ) -> None:
     mount = KubernetesMount(tmp_path)
@@ -348,7 +354,7 @@ def test_a_volume_whose_content_vanishes_is_looked_at_again(
     assert slept == [0.2]
 
 
-def test_what_stays_wrong_is_looked_at_twice_and_no_more(tmp_path: Path) -> None:
+def test_mismatch_that_remains_is_reported_after_second_read(tmp_path: Path) -> None:
     files = client_files(REDIS, written(tmp_path, ROOT.issue()))
     (tmp_path / "tls.key").write_bytes(ROOT.issue().key_pem)
     slept: list[float] = []
@@ -359,13 +365,13 @@ def test_what_stays_wrong_is_looked_at_twice_and_no_more(tmp_path: Path) -> None
     assert slept == [0.2]
 
 
-def test_what_is_not_mounted_is_not_waited_for(tmp_path: Path) -> None:
+def test_missing_mount_is_reported_without_waiting(tmp_path: Path) -> None:
     problems = check_certificates(client_files(REDIS, tmp_path), sleep=never)
 
     assert [problem.code for problem in problems] == ["file-missing"] * 3
 
 
-def test_files_that_never_come_to_rest_are_given_up_on(tmp_path: Path) -> None:
+def test_files_that_keep_changing_are_judged_after_four_retries(tmp_path: Path) -> None:
     files = client_files(REDIS, written(tmp_path, ROOT.expired()))
     slept: list[float] = []
 
@@ -405,7 +411,7 @@ OPENING = Opening()
 @USES
 @pytest.mark.parametrize("number", [1, 2, 3], ids=["cert", "key", "ca"])
 @pytest.mark.parametrize("again", [False, True], ids=["once", "and-again"])
-def test_renewal_at_any_moment_is_no_false_alarm(
+def test_renewal_at_any_moment_reports_no_problem(
     again: bool, number: int, use: str, tmp_path: Path
 ) -> None:
     mount = KubernetesMount(tmp_path)
@@ -428,9 +434,7 @@ def test_renewal_at_any_moment_is_no_false_alarm(
 
 
 @USES
-def test_files_that_go_after_they_were_read_are_judged(
-    use: str, tmp_path: Path
-) -> None:
+def test_files_deleted_after_reading_are_still_judged(use: str, tmp_path: Path) -> None:
     """Each file is read once, so that all of the verdict is about one moment."""
     files = client_files(use, written(tmp_path, ROOT.issue()))
 
@@ -504,7 +508,7 @@ RACES = {
 
 
 @pytest.mark.parametrize(("make", "seen"), RACES.values(), ids=list(RACES))
-def test_files_that_change_all_the_time_give_problems_and_no_crash(
+def test_files_that_change_constantly_give_only_known_problems(
     make: Callable[[Path], Callable[[], None]], seen: set[str], tmp_path: Path
 ) -> None:
     turn = make(tmp_path / "mtls")

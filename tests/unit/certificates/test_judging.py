@@ -81,7 +81,7 @@ def place() -> Iterator[Path]:
 
 @USES
 @CORPUS_TABLE
-def test_verdict_code_and_sentence(
+def test_certificate_files_get_the_expected_problems(
     situation: Situation, use: str, tmp_path: Path
 ) -> None:
     situation.write(tmp_path)
@@ -95,7 +95,9 @@ def test_verdict_code_and_sentence(
 
 @USES
 @CORPUS_TABLE
-def test_what_check_adds(situation: Situation, use: str, tmp_path: Path) -> None:
+def test_inspection_adds_only_the_expected_warnings(
+    situation: Situation, use: str, tmp_path: Path
+) -> None:
     situation.write(tmp_path)
 
     problems = inspect_certificates(client_files(use, tmp_path), database_user="app")
@@ -106,7 +108,9 @@ def test_what_check_adds(situation: Situation, use: str, tmp_path: Path) -> None
 
 
 @CORPUS_TABLE
-def test_no_part_of_a_file_is_repeated(situation: Situation, tmp_path: Path) -> None:
+def test_problems_never_quote_file_content(
+    situation: Situation, tmp_path: Path
+) -> None:
     situation.write(tmp_path)
     said = str(
         [
@@ -124,7 +128,7 @@ def test_no_part_of_a_file_is_repeated(situation: Situation, tmp_path: Path) -> 
     assert [piece for piece in pieces if piece in said] == []
 
 
-def test_the_corpus_is_large_and_both_sides_of_it_are_there() -> None:
+def test_corpus_has_many_accepted_and_many_refused_situations() -> None:
     names = [situation.name for situation in CORPUS]
 
     assert len(names) == len(set(names)) > 100
@@ -133,9 +137,7 @@ def test_the_corpus_is_large_and_both_sides_of_it_are_there() -> None:
 
 
 @USES
-def test_a_certificate_is_judged_although_its_key_is_missing(
-    use: str, tmp_path: Path
-) -> None:
+def test_certificate_without_key_is_still_judged(use: str, tmp_path: Path) -> None:
     files = client_files(use, written(tmp_path, ROOT.issue()))
     (tmp_path / "tls.key").unlink()
     (tmp_path / "tls.crt").write_bytes(b"nothing")
@@ -149,9 +151,7 @@ def test_a_certificate_is_judged_although_its_key_is_missing(
 
 
 @USES
-def test_files_that_are_not_configured_are_not_looked_at(
-    use: str, tmp_path: Path
-) -> None:
+def test_files_that_are_not_configured_are_not_read(use: str, tmp_path: Path) -> None:
     directory = written(tmp_path, leaf := ROOT.issue())
     files = client_files(use, directory)
     ca_only = files._replace(cert=None, key=None)
@@ -182,7 +182,7 @@ def lifetime() -> tuple[Leaf, Authority, int, int]:
 
 
 @USES
-def test_a_certificate_is_valid_from_its_first_second_until_its_last(
+def test_certificate_is_valid_from_first_to_last_second(
     use: str, tmp_path: Path
 ) -> None:
     leaf, authority, start, end = lifetime()
@@ -208,7 +208,7 @@ def test_a_certificate_is_valid_from_its_first_second_until_its_last(
         (90 * 86400, 90, ["certificate-expiring", "ca-expiring"]),
     ],
 )
-def test_expiry_is_warned_about_within_the_days_asked_for(
+def test_certificate_expiry_within_given_days_is_warned_about(
     seconds: int, days: int, codes: list[str], tmp_path: Path
 ) -> None:
     leaf, authority, _, end = lifetime()
@@ -221,7 +221,7 @@ def test_expiry_is_warned_about_within_the_days_asked_for(
     assert [problem.code for problem in problems] == codes
 
 
-def test_days_left_are_in_the_sentence(tmp_path: Path) -> None:
+def test_expiry_warning_states_the_days_left(tmp_path: Path) -> None:
     leaf, authority, _, end = lifetime()
     files = client_files(REDIS, written(tmp_path, leaf, authority.ca_pem))
     date = f"{leaf.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
@@ -238,7 +238,9 @@ def test_days_left_are_in_the_sentence(tmp_path: Path) -> None:
 
 
 @USES
-def test_certificates_are_described(use: str, tmp_path: Path) -> None:
+def test_certificates_are_described_with_subject_issuer_serial_and_days_left(
+    use: str, tmp_path: Path
+) -> None:
     start = now().replace(year=2031, month=2, day=3)
     authority = Authority("a-ca", not_before=start, not_after=start + 400 * DAY)
     between = authority.intermediate(
@@ -281,7 +283,7 @@ def test_certificates_are_described(use: str, tmp_path: Path) -> None:
     ]
 
 
-def test_files_without_certificates_are_described_as_nothing(tmp_path: Path) -> None:
+def test_files_without_certificates_have_no_description(tmp_path: Path) -> None:
     (tmp_path / "tls.crt").write_bytes(b"nothing")
     (tmp_path / "tls.key").write_bytes(ROOT.issue().key_pem)
 
@@ -293,7 +295,9 @@ def test_files_without_certificates_are_described_as_nothing(tmp_path: Path) -> 
 
 @USES
 @pytest.mark.parametrize("form", ["traditional", "pkcs8"])
-def test_the_right_password_opens_a_key(use: str, form: str, tmp_path: Path) -> None:
+def test_encrypted_key_with_right_password_is_accepted(
+    use: str, form: str, tmp_path: Path
+) -> None:
     leaf = ROOT.issue(password="open sesame", key_format=form)  # type: ignore[arg-type]
     files = client_files(use, written(tmp_path, leaf))
 
@@ -303,7 +307,7 @@ def test_the_right_password_opens_a_key(use: str, form: str, tmp_path: Path) -> 
 
 @USES
 @pytest.mark.parametrize("password", ["wrong", "long" * 1000])
-def test_a_wrong_password_is_named_and_not_shown(
+def test_encrypted_key_with_wrong_password_is_refused_without_showing_it(
     use: str, password: str, tmp_path: Path
 ) -> None:
     files = client_files(use, written(tmp_path, ROOT.issue(password="open sesame")))
@@ -328,7 +332,7 @@ OLD_CIPHERS = {
 
 @USES
 @pytest.mark.parametrize("options", OLD_CIPHERS.values(), ids=list(OLD_CIPHERS))
-def test_the_right_password_of_an_old_cipher_is_not_called_wrong(
+def test_key_with_old_cipher_and_right_password_is_only_a_warning(
     use: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     written(tmp_path, ROOT.issue(key="rsa"))
@@ -369,7 +373,7 @@ def test_the_right_password_of_an_old_cipher_is_not_called_wrong(
         ("dsa", None, "certificate-weak"),
     ],
 )
-def test_a_binary_key_is_judged_as_its_text_would_be(
+def test_binary_key_is_judged_like_its_text_form(
     key: str, password: str | None, code: str | None, tmp_path: Path
 ) -> None:
     leaf = ROOT.issue(key=DSA) if key == "dsa" else ROOT.issue()
@@ -390,7 +394,7 @@ def test_a_binary_key_is_judged_as_its_text_would_be(
 
 
 @USES
-def test_a_certificate_that_is_valid_in_a_moment_says_when(
+def test_certificate_not_yet_valid_states_when_it_will_be(
     use: str, tmp_path: Path
 ) -> None:
     """Waiting helps, which `wait` knows from the code."""
@@ -406,7 +410,7 @@ def test_a_certificate_that_is_valid_in_a_moment_says_when(
     assert codes.CERTIFICATE_NOT_YET_VALID.transient
 
 
-def test_an_empty_password_is_tried_by_libpq_alone(tmp_path: Path) -> None:
+def test_empty_key_password_is_accepted_for_postgresql_only(tmp_path: Path) -> None:
     leaf = ROOT.issue()
     written(tmp_path, leaf)
     plain, key = tmp_path / "tls.key", tmp_path / "encrypted.key"
@@ -431,7 +435,7 @@ def test_an_empty_password_is_tried_by_libpq_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_waits_for_input_on_a_terminal(tmp_path: Path) -> None:
+def test_encrypted_key_on_terminal_never_asks_for_a_password(tmp_path: Path) -> None:
     """What is encrypted is gone through at a terminal where nobody types.
 
     OpenSSL asks for the password of an encrypted block, of whatever kind, and never
@@ -516,7 +520,7 @@ def indefinite(certificate: bytes) -> bytes:
     ],
     ids=["valid", "expired", "early", "server"],
 )
-def test_openssl_judges_what_cannot_be_described(
+def test_certificate_that_cannot_be_parsed_is_judged_by_openssl(
     use: str, leaf: Leaf, message: str | None, tmp_path: Path
 ) -> None:
     der = serialization.Encoding.DER
@@ -538,7 +542,9 @@ def test_openssl_judges_what_cannot_be_described(
 
 
 @USES
-def test_a_key_whose_halves_disagree_is_damaged(use: str, tmp_path: Path) -> None:
+def test_key_with_mismatched_halves_is_reported_damaged(
+    use: str, tmp_path: Path
+) -> None:
     """The public half fits the certificate, so that only its use shows the fault."""
     files = client_files(use, written(tmp_path, leaf := ROOT.issue()))
     der = bytearray(
@@ -603,7 +609,7 @@ def with_extension(oid: str, content: bytes) -> Leaf:
     ],
     ids=["usage-of-the-wrong-type", "unknown-critical-extension"],
 )
-def test_what_openssl_makes_of_extensions(
+def test_certificate_with_invalid_extensions_is_refused(
     use: str, leaf: Leaf, expected: tuple[str, str, str], tmp_path: Path
 ) -> None:
     path = written(tmp_path, leaf) / "tls.crt"
@@ -635,7 +641,7 @@ MOUNTS = {
 
 @pytest.mark.parametrize(("table", "pinned"), MOUNTS.values(), ids=list(MOUNTS))
 @pytest.mark.parametrize("name", ["mtls", "with a blank"])
-def test_a_subpath_mount_is_warned_about(
+def test_subpath_mount_is_warned_about(
     table: str, pinned: list[str], name: str, tmp_path: Path
 ) -> None:
     directory = written(tmp_path / name, ROOT.issue())
@@ -666,7 +672,7 @@ def test_a_subpath_mount_is_warned_about(
     ]
 
 
-def test_a_system_without_a_table_of_mounts_is_no_problem(tmp_path: Path) -> None:
+def test_system_without_mountinfo_gives_no_problem(tmp_path: Path) -> None:
     directory = written(tmp_path, ROOT.issue())
 
     assert (
@@ -677,7 +683,7 @@ def test_a_system_without_a_table_of_mounts_is_no_problem(tmp_path: Path) -> Non
     )
 
 
-def test_a_colon_in_the_path_of_the_key_is_warned_about(tmp_path: Path) -> None:
+def test_colon_in_key_path_is_warned_about_for_postgresql_only(tmp_path: Path) -> None:
     directory = written(tmp_path / "a:b", ROOT.issue())
 
     assert inspect_certificates(client_files(REDIS, directory)) == []
@@ -693,7 +699,7 @@ def test_a_colon_in_the_path_of_the_key_is_warned_about(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_server_with_the_same_ca_file_objects_to_is_quoted(
+def test_chain_error_of_openssl_is_quoted_in_the_warning(
     tmp_path: Path,
 ) -> None:
     narrow = Authority("narrow-ca", path_length=0)
@@ -712,7 +718,7 @@ def test_what_a_server_with_the_same_ca_file_objects_to_is_quoted(
     ]
 
 
-def test_a_new_ca_with_the_name_of_the_old_one_is_told_apart(tmp_path: Path) -> None:
+def test_new_ca_with_same_name_and_other_key_is_reported(tmp_path: Path) -> None:
     ours, renewed = Authority("one-ca"), Authority("one-ca")
     files = client_files(REDIS, written(tmp_path, ours.issue(), renewed.ca_pem))
 
@@ -784,7 +790,7 @@ MUTATIONS = st.one_of(
     max_examples=examples(250).max_examples,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_mutated_files_give_problems_and_nothing_else(
+def test_mutated_files_give_problems_exactly_when_they_cannot_connect(
     file: str, mutations: list[Mutation], kind: str, tmp_path: Path
 ) -> None:
     leaf = LEAVES[kind]

@@ -31,7 +31,7 @@ KEY = LEAF.key_pem
         (ROOT.issue(password="secret", key_format="pkcs8").key_pem, pem.PRIVATE_KEY),
     ],
 )
-def test_nothing_is_found_where_the_form_is_right(content: bytes, wanted: str) -> None:
+def test_well_formed_pem_has_no_fault(content: bytes, wanted: str) -> None:
     assert pem.pem_fault(content, wanted) is None
 
 
@@ -54,22 +54,22 @@ def test_nothing_is_found_where_the_form_is_right(content: bytes, wanted: str) -
         ),
     ],
 )
-def test_certificates_are_found(content: bytes, form: str) -> None:
+def test_certificate_in_any_accepted_form_is_found(content: bytes, form: str) -> None:
     assert pem.certificates(content) == [DER], form
 
 
-def test_a_certificate_that_is_cut_off_is_left_out() -> None:
+def test_truncated_certificate_is_left_out() -> None:
     assert pem.certificates(pem.armoured(DER[:-3], "CERTIFICATE")) == []
     assert pem.certificates(b"") == []
 
 
-def test_what_openssl_adds_to_a_certificate_is_left_off() -> None:
+def test_trusted_certificate_is_read_without_openssl_additions() -> None:
     trusted = pem.armoured(DER + b"\x30\x00", "TRUSTED CERTIFICATE")
 
     assert pem.certificates(trusted) == [DER]
 
 
-def test_armour_has_lines_of_64_characters() -> None:
+def test_armoured_text_has_lines_of_64_characters() -> None:
     text = base64.b64encode(DER).decode()
 
     assert pem.armoured(DER, "CERTIFICATE").decode() == "\n".join(
@@ -93,13 +93,15 @@ def test_armour_has_lines_of_64_characters() -> None:
         (LEAF.cert_pem, False),
     ],
 )
-def test_binary_is_told_from_text(content: bytes, expected: bool) -> None:
+def test_der_is_distinguished_from_text(content: bytes, expected: bool) -> None:
     assert pem.is_der(content) is expected
 
 
 @given(st.binary(max_size=300), st.sampled_from([pem.CERTIFICATE, pem.PRIVATE_KEY]))
 @examples(500)
-def test_any_content_has_a_fault_in_words(content: bytes, wanted: str) -> None:
+def test_content_without_wanted_block_has_a_fault_in_words(
+    content: bytes, wanted: str
+) -> None:
     fault = pem.pem_fault(content, wanted)
 
     assert fault is not None
@@ -126,7 +128,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=list(HOSTILE))
 @pytest.mark.parametrize("wanted", [pem.CERTIFICATE, pem.PRIVATE_KEY])
-def test_any_mebibyte_is_gone_through_in_linear_time(piece: bytes, wanted: str) -> None:
+def test_any_mebibyte_is_parsed_in_linear_time(piece: bytes, wanted: str) -> None:
     """In quadratic time this test would not end within the day."""
     count = MEBIBYTE // len(piece)
     pieces = (piece % number if b"%d" in piece else piece for number in range(count))

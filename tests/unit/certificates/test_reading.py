@@ -51,7 +51,7 @@ def named(*attributes: x509.NameAttribute) -> Certificate:
     return read(der(builder.sign(KEY, hashes.SHA256())))
 
 
-def test_every_field() -> None:
+def test_certificate_fields_are_all_read() -> None:
     start = datetime.datetime(1999, 2, 28, 23, 59, 58, tzinfo=UTC)
     end = datetime.datetime(2061, 2, 28, 12, 30, 1, tzinfo=UTC)
     leaf = ROOT.issue(
@@ -94,7 +94,7 @@ def test_every_field() -> None:
     }
 
 
-def test_a_certificate_without_extensions() -> None:
+def test_certificate_without_extensions_is_read() -> None:
     bare = named(x509.NameAttribute(NameOID.COMMON_NAME, "bare"))
 
     assert bare._replace(der=b"") == Certificate(
@@ -122,7 +122,7 @@ def test_a_certificate_without_extensions() -> None:
         ("critical", False, (False, True)),
     ],
 )
-def test_constraints(
+def test_basic_constraints_are_read(
     constraints: str, is_ca: bool, expected: tuple[bool, bool]
 ) -> None:
     authority = Authority("a-ca", constraints=constraints, is_ca=is_ca)  # type: ignore[arg-type]
@@ -151,7 +151,7 @@ def test_constraints(
     ],
     ids=["empty", "several", "control-characters", "unknown", "joint-iso"],
 )
-def test_names(
+def test_subject_and_common_name_are_read(
     attributes: list[tuple[x509.ObjectIdentifier, str]],
     subject: str,
     common_name: str | None,
@@ -171,7 +171,7 @@ def test_names(
     ],
     ids=["UTF8String", "BMPString", "UniversalString"],
 )
-def test_names_in_any_encoding_are_read_and_their_octets_kept(
+def test_name_in_any_encoding_is_read_and_its_bytes_kept(
     kind: _ASN1Type, encoded: bytes
 ) -> None:
     found = named(x509.NameAttribute(NameOID.COMMON_NAME, "Größe", _type=kind))
@@ -179,7 +179,7 @@ def test_names_in_any_encoding_are_read_and_their_octets_kept(
     assert (found.subject, found.encoded_name) == ("CN=Größe", encoded)
 
 
-def test_long_names_are_kept_and_shown_in_part() -> None:
+def test_long_name_is_kept_whole_and_shown_shortened() -> None:
     units = [
         x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"unit {number:04}")
         for number in range(1000)
@@ -204,11 +204,11 @@ def test_long_names_are_kept_and_shown_in_part() -> None:
         (400 * 86400, "in 400 days"),
     ],
 )
-def test_distances_are_in_words(seconds: int, words: str) -> None:
+def test_time_distance_is_written_in_words(seconds: int, words: str) -> None:
     assert distance(datetime.timedelta(seconds=seconds)) == words
 
 
-def test_dates_say_how_long_ago_or_how_soon() -> None:
+def test_certificate_dates_state_the_distance_from_now() -> None:
     bare = named(x509.NameAttribute(NameOID.COMMON_NAME, "bare"))
     day = datetime.timedelta(days=1)
 
@@ -228,7 +228,7 @@ def test_dates_say_how_long_ago_or_how_soon() -> None:
     )
 )
 @examples(300)
-def test_any_date(moment: datetime.datetime) -> None:
+def test_expiry_date_is_read_for_any_date(moment: datetime.datetime) -> None:
     moment = moment.replace(microsecond=0, tzinfo=UTC)
     leaf = ROOT.issue(
         key=KEY,
@@ -244,14 +244,14 @@ def test_any_date(moment: datetime.datetime) -> None:
 
 @given(serial=st.integers(1, 2**159 - 1))
 @examples(50)
-def test_any_serial(serial: int) -> None:
+def test_serial_is_read_as_hex_for_any_number(serial: int) -> None:
     leaf = ROOT.issue(key=KEY, serial=serial)
     text = read(der(leaf.certificate)).serial
 
     assert (int(text, 16), len(text) % 2, text) == (serial, 0, text.upper())
 
 
-def test_negative_serials_keep_their_sign() -> None:
+def test_negative_serial_keeps_its_sign() -> None:
     content = der(ROOT.issue(key=KEY, serial=0x11223344).certificate)
     content = content.replace(b"\x02\x04\x11\x22\x33\x44", b"\x02\x04\xff\x22\x33\x44")
 
@@ -273,7 +273,9 @@ CONTENT = der(ROOT.issue(key=KEY).certificate)
     )
 )
 @examples(2000)
-def test_anything_else_is_a_value_error(content: bytes) -> None:
+def test_certificate_with_any_content_is_read_or_raises_value_error(
+    content: bytes,
+) -> None:
     try:
         found = read(content)
     except ValueError:
@@ -310,7 +312,7 @@ def test_anything_else_is_a_value_error(content: bytes) -> None:
         "letters-for-a-date",
     ],
 )
-def test_what_is_no_certificate(content: bytes) -> None:
+def test_content_that_is_not_a_certificate_raises_value_error(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read(content)
 
@@ -343,7 +345,7 @@ def malformed(oid: str, content: bytes) -> x509.Certificate:
     ],
     ids=["key-usage", "name-that-is-no-ascii", "address-of-three"],
 )
-def test_an_extension_that_cannot_be_read_leaves_the_rest(
+def test_certificate_with_unreadable_extension_is_read_without_extensions(
     oid: str, content: bytes
 ) -> None:
     """Nothing is claimed about extensions then, the CA flag included."""
@@ -356,7 +358,7 @@ def test_an_extension_that_cannot_be_read_leaves_the_rest(
         alternative_names(encoded)
 
 
-def test_alternative_names_are_hosts_and_addresses() -> None:
+def test_alternative_names_are_read_as_hosts_and_addresses() -> None:
     server = ROOT.server("redis.example", "10.0.0.1", "::1", key=KEY)
 
     assert alternative_names(der(server.certificate)) == (
@@ -367,7 +369,7 @@ def test_alternative_names_are_hosts_and_addresses() -> None:
     assert alternative_names(der(ROOT.issue(key=KEY).certificate)) == ()
 
 
-def test_a_certificate_with_very_many_names_is_read() -> None:
+def test_certificate_with_60000_names_is_read() -> None:
     """As many as the largest file that is read has room for."""
     names = [f"n{number:x}.example" for number in range(60_000)]
     server = ROOT.server(*names, key=KEY)

@@ -41,13 +41,13 @@ def database(host="db.example.org", *, engine="postgresql", **options):
     }
 
 
-def test_a_clean_environment_has_no_problem():
+def test_clean_environment_has_no_problem():
     env = {"PATH": "/usr/bin", "NAUTOBOT_REDIS_PORT": "6379", "NAUTOBOT_ROOT": "/opt"}
 
     assert check_environment(database(sslmode="verify-full"), env) == []
 
 
-def test_every_kind_of_trouble_is_looked_for():
+def test_environment_check_finds_every_kind_of_problem():
     env = {
         "NAUTOBOT_EMAIL_PORT": "smtp",
         "NAUTOBOT_DB_SSLMOD": "verify-full",
@@ -142,7 +142,7 @@ def test_every_kind_of_trouble_is_looked_for():
         ),
     ],
 )
-def test_what_nautobot_stops_at_is_named(name, value, sentence):
+def test_value_that_stops_nautobot_is_reported(name, value, sentence):
     assert lines(check_nautobot_values({name: value})) == [f"{name}: {sentence}"]
 
 
@@ -160,11 +160,11 @@ def test_what_nautobot_stops_at_is_named(name, value, sentence):
         ("NAUTOBOT_DB_PORT", "5432"),
     ],
 )
-def test_what_nautobot_takes_is_no_problem(name, value):
+def test_value_that_nautobot_accepts_is_no_problem(name, value):
     assert check_nautobot_values({name: value}) == []
 
 
-def test_every_reading_refuses_something():
+def test_invalid_value_is_refused_for_every_nautobot_variable():
     for reading in READINGS:
         for name in reading.names:
             assert len(check_nautobot_values({name: "?"})) == 1
@@ -190,7 +190,7 @@ def test_every_reading_refuses_something():
         ("NAUTOBOT_ALLOWED_HOST", "NAUTOBOT_ALLOWED_HOSTS"),
     ],
 )
-def test_a_name_that_is_nearly_known_is_warned_about(name, nearest):
+def test_misspelt_variable_name_is_warned_about_with_the_nearest(name, nearest):
     assert lines(check_spelling({name: "x"})) == [
         f"{name}: nothing reads this variable; {nearest} is read. Correct the name, "
         "or ignore this where a program of yours reads it."
@@ -228,11 +228,11 @@ def test_a_name_that_is_nearly_known_is_warned_about(name, nearest):
         ),
     ],
 )
-def test_a_name_that_is_no_misspelling_is_left_alone(env):
+def test_variable_name_unlike_any_known_is_not_reported(env):
     assert check_spelling(env) == []
 
 
-def test_references_in_the_file_of_the_plugin_configuration_count(tmp_path):
+def test_variable_referenced_in_plugin_file_is_not_reported_misspelt(tmp_path):
     path = tmp_path / "plugins.json"
     path.write_text('{"a": {"b": "$<NAUTOBOT_DB_PASSWORDS>"}}')
     env = {
@@ -249,7 +249,7 @@ def test_references_in_the_file_of_the_plugin_configuration_count(tmp_path):
 # --- libpq ---------------------------------------------------------------------
 
 
-def test_every_variable_of_libpq_is_named():
+def test_every_libpq_variable_is_reported():
     env = dict.fromkeys(LIBPQ_VARIABLES, "x")
 
     problems = check_libpq_variables({}, env)
@@ -282,7 +282,7 @@ def test_every_variable_of_libpq_is_named():
         ),
     ],
 )
-def test_a_variable_of_libpq_is_said_to_count_or_not(name, sentence):
+def test_libpq_variable_is_reported_with_its_effect(name, sentence):
     settings = database(sslmode="verify-full")
 
     assert lines(check_libpq_variables(settings, {name: "x"})) == [
@@ -290,7 +290,7 @@ def test_a_variable_of_libpq_is_said_to_count_or_not(name, sentence):
     ]
 
 
-def test_variables_of_libpq_do_not_matter_to_mysql_or_when_empty():
+def test_libpq_variable_with_mysql_or_empty_is_not_reported():
     assert check_libpq_variables(database(engine="mysql"), {"PGHOST": "x"}) == []
     assert check_libpq_variables(database(), {"PGHOST": "", "PGDATA": "/x"}) == []
 
@@ -298,7 +298,7 @@ def test_variables_of_libpq_do_not_matter_to_mysql_or_when_empty():
 # --- the server's identity, and gateways ---------------------------------------
 
 
-def test_verify_ca_is_advised_against():
+def test_sslmode_verify_ca_is_warned_about():
     assert lines(check_database_identity(database(sslmode="verify-ca"))) == [
         "NAUTOBOT_DB_SSLMODE: 'verify-ca' takes any server certificate of the private "
         "CA for the database, that of Redis included. Use verify-full once the server "
@@ -309,7 +309,7 @@ def test_verify_ca_is_advised_against():
 
 
 @pytest.mark.parametrize(("sslmode", "said"), [("", "unset"), ("require", "require")])
-def test_paths_that_no_mode_looks_at_are_warned_about(sslmode, said):
+def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
     assert lines(check_unused_paths(env)) == [
@@ -319,13 +319,13 @@ def test_paths_that_no_mode_looks_at_are_warned_about(sslmode, said):
 
 
 @pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full", "verify_full"])
-def test_paths_that_a_mode_looks_at_are_not(sslmode):
+def test_certificate_path_used_by_sslmode_is_not_warned_about(sslmode):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
     assert check_unused_paths(env) == []
 
 
-def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
+def test_redis_path_with_mutual_tls_off_is_warned_about():
     path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
 
     assert check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
@@ -344,7 +344,7 @@ def test_paths_for_redis_are_warned_about_where_mutual_tls_is_off():
         ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", ["on"]),
     ],
 )
-def test_what_has_no_effect_is_warned_about(name, switch, values):
+def test_variable_without_its_switch_is_warned_about(name, switch, values):
     assert lines(check_unused_values({name: "60"})) == [
         f"{name}: it has no effect unless {switch} is {' or '.join(values)}. Set "
         f"{switch} as well, or unset this."
@@ -354,7 +354,7 @@ def test_what_has_no_effect_is_warned_about(name, switch, values):
     assert check_unused_values({name: " "}) == []
 
 
-def test_the_variables_of_the_profile_say_so():
+def test_wan_variables_without_wan_profile_are_warned_about():
     """What the reference calls part of ``wan`` is warned about without it."""
     names = {
         one.name
@@ -443,13 +443,13 @@ PLAIN_FIRST = (
         pytest.param("db.example.org", {}, {**WAN, **DIRECT}, [], id="far, direct"),
     ],
 )
-def test_what_no_gateway_can_route_is_warned_about(host, options, env, sentences):
+def test_host_that_gateway_cannot_route_is_warned_about(host, options, env, sentences):
     settings = database(host, sslmode="verify-ca", **options)
 
     assert lines(check_gateway(settings, env)) == sentences
 
 
-def test_verify_full_compares_the_dot_without_a_gateway_too():
+def test_host_with_trailing_dot_and_verify_full_is_warned_about():
     settings = database("db.example.org.", sslmode="verify-full")
 
     assert lines(check_gateway(settings, {})) == [
@@ -459,11 +459,11 @@ def test_verify_full_compares_the_dot_without_a_gateway_too():
 
 
 @pytest.mark.parametrize("options", [{}, {"sslmode": "disable"}])
-def test_without_tls_there_is_nothing_to_route(options):
+def test_gateway_check_without_tls_gives_no_warning(options):
     assert check_gateway(database("10.0.0.1", **options), {**WAN, **DIRECT}) == []
 
 
-def test_a_site_worker_is_far_and_so_is_its_redis():
+def test_site_worker_gets_gateway_warnings_for_database_and_redis():
     settings = {
         **database(sslmode="verify-full"),
         "CELERY_BROKER_USE_SSL": {"ssl_cert_reqs": "required"},
@@ -520,7 +520,9 @@ NOTHING = (
         ("endless", NOTHING),
     ],
 )
-def test_a_bundle_without_public_cas_is_warned_about(bundles, variable, name, sentence):
+def test_ca_bundle_without_public_cas_is_warned_about(
+    bundles, variable, name, sentence
+):
     env = {variable: f"{bundles}/{name}"}
 
     problems = check_ca_bundles({}, env, system_bundles=[f"{bundles}/public"])
@@ -545,19 +547,21 @@ def test_a_bundle_without_public_cas_is_warned_about(bundles, variable, name, se
         ),
     ],
 )
-def test_variable_that_reaches_into_every_tls_connection_is_named(variable, fact):
+def test_variable_that_affects_every_tls_connection_is_reported(variable, fact):
     assert lines(check_tls_variables({variable: "/tmp/x", "PGHOST": "h"})) == [
         f"{variable}: {fact} Unset it, unless you are looking for a fault and know who "
         "can read the file."
     ]
 
 
-def test_requests_takes_a_directory_of_hashed_certificates(bundles):
+def test_requests_bundle_that_is_a_directory_is_accepted(bundles):
     assert check_ca_bundles({}, {"REQUESTS_CA_BUNDLE": str(bundles)}) == []
 
 
 @pytest.mark.parametrize(("name", "count"), [("private", 1), ("both", 0)])
-def test_without_a_system_store_the_ca_of_mutual_tls_tells(bundles, name, count):
+def test_bundle_without_system_store_is_compared_with_mutual_tls_ca(
+    bundles, name, count
+):
     settings = database(sslmode="verify-full", sslrootcert=f"{bundles}/private")
     env = {"SSL_CERT_FILE": f"{bundles}/{name}"}
 
@@ -584,7 +588,7 @@ FAR = {
     ],
     ids=["partition", "site", "site and default"],
 )
-def test_queue_of_a_site_worker_is_its_partition_or_its_site(env):
+def test_site_worker_queue_must_be_its_partition_or_site(env):
     assert check_role(FAR, env, role="site-worker") == []
     assert check_role(FAR, env | {"CELERY_TASK_QUEUES": "c"}, role="site-worker") != []
 
@@ -606,7 +610,7 @@ def test_site_worker_without_hosts_is_an_error(host):
     ]
 
 
-def test_client_certificate_without_a_database_user_is_an_error():
+def test_client_certificate_without_database_user_is_an_error():
     settings = database(sslmode="verify-full", sslcert="/c", sslkey="/k")
 
     assert lines(check_database_identity(settings)) == [
@@ -618,7 +622,7 @@ def test_client_certificate_without_a_database_user_is_an_error():
     assert check_database_identity(settings) == []
 
 
-def test_database_without_an_sslmode_is_a_warning():
+def test_remote_database_without_sslmode_is_warned_about():
     (problem,) = check_database_identity(database())
 
     assert (problem.code, problem.severity) == ("db-sslmode-unset", "warning")
@@ -626,11 +630,11 @@ def test_database_without_an_sslmode_is_a_warning():
     assert check_database_identity(database(sslmode="disable")) == []
 
 
-def test_log_level_of_the_chart_is_not_warned_about():
+def test_log_level_set_by_chart_is_not_warned_about():
     assert check_unused_values({"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
 
 
-def test_switch_that_cannot_be_read_is_not_followed_by_what_it_switches():
+def test_invalid_switch_gives_no_warning_about_its_variables():
     env = {
         "UNDERSTACK_CONNECTION_PROFILE": "wam",
         "UNDERSTACK_DB_KEEPALIVES_IDLE": "60",
@@ -710,7 +714,7 @@ def test_switch_that_cannot_be_read_is_not_followed_by_what_it_switches():
         ),
     ],
 )
-def test_site_worker_wants_its_partition_and_queue(env, sentences):
+def test_site_worker_without_partition_or_queue_is_reported(env, sentences):
     assert lines(check_role(FAR, env, role="site-worker")) == sentences
 
 
@@ -737,16 +741,14 @@ WORKER_OF_THE_CHART = {
         ),
     ],
 )
-def test_init_container_of_the_chart_runs_no_worker_and_needs_no_queue(
-    changed, missing
-):
+def test_init_container_of_chart_needs_no_queue(changed, missing):
     problems = check_role(FAR, {**WORKER_OF_THE_CHART, **changed}, role="site-worker")
 
     assert [one.code for one in problems] == ["site-queue-missing"] * missing
 
 
 @pytest.mark.parametrize("role", [None, "web", "worker", "beat"])
-def test_other_roles_want_neither(role):
+def test_other_roles_need_no_partition_and_no_queue(role):
     assert check_role({}, {}, role=role) == []
 
 
@@ -760,7 +762,7 @@ def test_other_roles_want_neither(role):
         pytest.param({"UNDERSTACK_HARDENING": "off"}, False, id="not hardened"),
     ],
 )
-def test_metrics_of_a_hardened_web_pod_ask_for_a_login(changed, open_, role):
+def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, role):
     hardened = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": "True"}
     assert lines(check_metrics({**hardened, **changed}, role=role)) == (
         [
@@ -776,7 +778,7 @@ def test_metrics_of_a_hardened_web_pod_ask_for_a_login(changed, open_, role):
 # --- once each -----------------------------------------------------------------
 
 
-def test_what_nautobot_stops_at_is_not_reported_twice():
+def test_value_that_stops_nautobot_is_reported_once():
     problems = [
         SERVICE_LINK.problem("A", "a.", ""),
         VALUE_INVALID.problem("A", "not a number.", ""),
@@ -793,7 +795,7 @@ def test_what_nautobot_stops_at_is_not_reported_twice():
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
-def test_variable_of_the_chart_that_nobody_reads_is_warned_of(value):
+def test_chart_variable_that_nothing_reads_is_warned_about(value):
     assert lines(check_environment({}, {"CELERY_TASK_ACKS_LATE": value})) == [
         "CELERY_TASK_ACKS_LATE: neither Nautobot nor Celery reads it from the "
         "environment. Set the Django setting of the same name in nautobot_config.py, "
@@ -801,5 +803,5 @@ def test_variable_of_the_chart_that_nobody_reads_is_warned_of(value):
     ]
 
 
-def test_variable_that_nobody_reads_and_that_is_empty_is_no_problem():
+def test_chart_variable_that_is_empty_is_no_problem():
     assert lines(check_environment({}, {"CELERY_TASK_ACKS_LATE": ""})) == []

@@ -22,7 +22,7 @@ from understack_nautobot_settings.checks.environment_file import read_environmen
         ("my.key-name=1\n", {"my.key-name": "1"}),
     ],
 )
-def test_lines_are_taken_as_they_stand(tmp_path, text, env):
+def test_environment_file_lines_are_read_unchanged(tmp_path, text, env):
     file = tmp_path / "env"
     file.write_bytes(text.encode())
 
@@ -44,7 +44,9 @@ GARBAGE = "has no NAME=VALUE in line {}. Write it by 'env', or by 'env -0' where
         (b"", "is empty"),
     ],
 )
-def test_anything_else_is_refused_without_its_content(tmp_path, content, said):
+def test_invalid_environment_file_is_refused_without_its_content(
+    tmp_path, content, said
+):
     file = tmp_path / "env"
     file.write_bytes(content)
 
@@ -68,7 +70,7 @@ environments = st.dictionaries(
 
 
 @given(env=environments)
-def test_environment_that_ends_each_value_with_nul_is_read_back(tmp_path_factory, env):
+def test_environment_separated_by_nul_is_read_back(tmp_path_factory, env):
     file = tmp_path_factory.mktemp("env") / "env"
     text = "".join(f"{name}={value}\0" for name, value in env.items())
     file.write_bytes(text.encode())

@@ -46,13 +46,13 @@ def undone(change, env=ENV):
     return check_in_force(settings, decided)
 
 
-def test_untouched_settings_are_in_force():
+def test_settings_without_changes_are_in_force():
     settings, decided = configured()
 
     assert check_in_force(settings, decided) == []
 
 
-def test_what_nautobot_adds_after_the_file_is_no_replacement():
+def test_settings_added_by_nautobot_are_not_reported_as_replaced():
     def change(settings):
         engine = "django_prometheus.db.backends.postgresql"
         settings["DATABASES"]["default"]["ENGINE"] = engine
@@ -170,7 +170,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize(("change", "setting"), WAYS.values(), ids=list(WAYS))
-def test_lost_tls_is_an_error_that_names_setting_and_remedy(change, setting):
+def test_tls_replaced_below_configure_is_an_error_with_remedy(change, setting):
     problems = undone(change)
 
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -216,7 +216,7 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         "database elsewhere",
     ],
 )
-def test_added_value_that_tls_depends_on_is_an_error(change, line):
+def test_value_added_below_configure_that_affects_tls_is_an_error(change, line):
     env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
 
     (problem,) = undone(change, env)
@@ -224,7 +224,7 @@ def test_added_value_that_tls_depends_on_is_an_error(change, line):
     assert str(problem) == line
 
 
-def test_plain_connection_that_stood_above_the_call_was_added_by_nobody():
+def test_plain_connection_defined_above_configure_is_not_reported():
     """To the same servers, as the file says itself."""
 
     def above(settings):
@@ -240,7 +240,7 @@ def test_plain_connection_that_stood_above_the_call_was_added_by_nobody():
     assert check_in_force(settings, decided, {}) == []
 
 
-def test_database_that_says_how_it_is_reached_or_beside_a_plain_one_is_left_alone():
+def test_added_database_with_own_sslmode_or_beside_plain_one_is_not_reported():
     other = {**DATABASE, "HOST": "elsewhere", "OPTIONS": {"sslmode": "disable"}}
     plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
 
@@ -251,9 +251,7 @@ def test_database_that_says_how_it_is_reached_or_beside_a_plain_one_is_left_alon
 @pytest.mark.parametrize(
     ("name", "value"), [("PGSSLCERTMODE", "disable"), ("PGSERVICE", "plain")]
 )
-def test_variable_of_libpq_against_tls_is_an_error_where_a_line_below_sets_it(
-    name, value
-):
+def test_libpq_variable_set_below_configure_against_tls_is_an_error(name, value):
     settings, decided = configured()
 
     (problem,) = check_in_force(settings, decided, {name: value})
@@ -264,7 +262,7 @@ def test_variable_of_libpq_against_tls_is_an_error_where_a_line_below_sets_it(
     )
 
 
-def test_variable_that_celery_prefers_is_an_error_where_a_line_below_sets_it():
+def test_celery_url_variable_set_below_configure_is_an_error():
     settings, decided = configured()
 
     (problem,) = check_in_force(
@@ -277,7 +275,7 @@ def test_variable_that_celery_prefers_is_an_error_where_a_line_below_sets_it():
     )
 
 
-def test_lost_tls_of_the_database_is_one_sentence():
+def test_database_tls_replaced_below_configure_gives_one_problem():
     (problem,) = undone(lambda s: s["DATABASES"]["default"].update(OPTIONS={}))
 
     assert str(problem) == (
@@ -318,7 +316,7 @@ def test_lost_tls_of_the_database_is_one_sentence():
     ],
     ids=["partition", "plugins", "timeouts", "cache elsewhere"],
 )
-def test_other_replaced_value_is_one_warning(change, lines):
+def test_value_without_tls_replaced_below_configure_is_one_warning(change, lines):
     problems = undone(change)
 
     facts = [f"{one.variable}: {one.message}" for one in problems]
@@ -327,13 +325,13 @@ def test_other_replaced_value_is_one_warning(change, lines):
     assert {problem.severity for problem in problems} <= {"warning"}
 
 
-def test_memory_of_what_was_decided_holds_no_secret():
+def test_recorded_decisions_hold_no_secret():
     _, decided = configured()
 
     assert CANARY not in repr(decided)
 
 
-def test_without_tls_a_replaced_database_is_a_warning():
+def test_replaced_database_without_tls_is_a_warning():
     env = {"NAUTOBOT_SECRET_KEY": CANARY * 10}
 
     (problem,) = undone(lambda s: s.update(DATABASES={"default": {}}), env)
@@ -342,7 +340,7 @@ def test_without_tls_a_replaced_database_is_a_warning():
     assert problem.variable == "DATABASES"
 
 
-def test_modes_name_further_databases_and_caches_by_alias():
+def test_connection_modes_name_other_databases_and_caches_by_alias():
     settings, _ = configured()
     settings = copy.deepcopy(settings)
     settings["DATABASES"]["replica"] = {"OPTIONS": {"sslmode": "disable"}}

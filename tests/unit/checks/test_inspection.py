@@ -42,7 +42,7 @@ def in_days(days):
     return later.timestamp
 
 
-def test_good_files_are_described_for_each_client(mounted):
+def test_good_certificate_files_are_described_for_each_client(mounted):
     problems, certificates = inspect_environment(mounted)
 
     assert problems == []
@@ -54,9 +54,7 @@ def test_good_files_are_described_for_each_client(mounted):
     ]
 
 
-def test_who_issued_a_certificate_is_seen_with_an_encrypted_key_as_well(
-    mounted, tmp_path
-):
+def test_unknown_issuer_with_encrypted_key_is_reported(mounted, tmp_path):
     """Given sslpassword, an encrypted key hides nothing that a plain one shows."""
     leaf = Authority("foreign").client(password="canary")
     foreign = write_mount(tmp_path, leaf, Authority().ca_pem)
@@ -74,13 +72,13 @@ def test_who_issued_a_certificate_is_seen_with_an_encrypted_key_as_well(
     assert "canary" not in str(found)
 
 
-def test_errors_come_before_warnings():
+def test_inspection_lists_errors_before_warnings():
     found = inspect_environment({"PGHOSTADDR": "10.0.0.1"})
 
     assert codes(found) == ["secret-key-missing", "libpq-variable"]
 
 
-def test_the_role_of_the_environment_is_the_default(mounted):
+def test_inspection_without_role_uses_the_role_of_the_environment(mounted):
     env = {**mounted, "UNDERSTACK_ROLE": "site-worker"}
 
     assert "site-partition-missing" in codes(inspect_environment(env))
@@ -93,7 +91,7 @@ def test_the_role_of_the_environment_is_the_default(mounted):
     )
 
 
-def test_a_role_that_is_given_is_the_role_of_the_connection():
+def test_role_argument_decides_the_application_name():
     partition = "p" * 45
     env = {
         **KEY,
@@ -108,7 +106,7 @@ def test_a_role_that_is_given_is_the_role_of_the_connection():
     assert "application-name-long" not in codes(inspect_environment(env, role="web"))
 
 
-def test_a_role_that_does_not_exist_is_told(mounted):
+def test_unknown_role_is_reported_with_the_nearest(mounted):
     env = {**mounted, "UNDERSTACK_ROLE": "siteworker"}
 
     assert [str(one) for one in inspect_environment(env).problems] == [
@@ -128,7 +126,7 @@ def test_a_role_that_does_not_exist_is_told(mounted):
         pytest.param(29, {"UNDERSTACK_EXPIRY_WARNING": "10"}, 60, True, id="by option"),
     ],
 )
-def test_expiry_is_warned_about_within_the_window(
+def test_certificate_expiry_within_window_is_warned_about(
     mounted, days_left, env, days, warned
 ):
     lifetime = inspect_environment(mounted).certificates[0].days_left
@@ -141,14 +139,14 @@ def test_expiry_is_warned_about_within_the_window(
     assert bool(found.problems) is warned
 
 
-def test_an_expired_certificate_is_an_error(mounted):
+def test_expired_certificate_is_an_error(mounted):
     found = inspect_environment(mounted, clock=in_days(4000))
 
     assert {problem.severity for problem in found.problems} >= {"error"}
     assert found.certificates[0].days_left < 0
 
 
-def test_a_ca_file_to_be_replaced_need_not_lose_anything_first(tmp_path, mounted):
+def test_ca_file_holding_client_certificate_gets_one_remedy(tmp_path, mounted):
     """One remedy at a time: with the right CA in its place the warning is gone."""
     leaf = Authority().client()
     mount = write_mount(tmp_path, leaf, leaf.cert_pem)
@@ -167,7 +165,7 @@ def test_a_ca_file_to_be_replaced_need_not_lose_anything_first(tmp_path, mounted
     ]
 
 
-def test_user_that_is_not_the_common_name_is_an_error_unless_names_are_mapped(mounted):
+def test_user_unlike_common_name_is_an_error_unless_names_are_mapped(mounted):
     env = {**mounted, "NAUTOBOT_DB_USER": "nautobot"}
     found = inspect_environment(env)
     mapped = {**env, "UNDERSTACK_DB_IDENTITY_MAP": "true"}
@@ -184,7 +182,7 @@ def test_user_that_is_not_the_common_name_is_an_error_unless_names_are_mapped(mo
     ]
 
 
-def test_a_namespace_of_ones_own_is_extended():
+def test_inspection_with_namespace_extends_it():
     found = inspect_environment(KEY, namespace={"SECRET_KEY": "short"})
 
     assert codes(found) == ["file-overruled"]
@@ -193,7 +191,7 @@ def test_a_namespace_of_ones_own_is_extended():
     ]
 
 
-def test_a_wrong_window_is_a_problem_like_any_other():
+def test_invalid_expiry_window_is_reported():
     found = inspect_environment({**KEY, "UNDERSTACK_EXPIRY_WARNING": "a month"})
 
     assert [str(problem) for problem in found.problems] == [

@@ -20,7 +20,7 @@ KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 @pytest.mark.parametrize(
     ("number", "passed"), [(0, "4 passed"), (1, "3 passed")], ids=["plain", "values"]
 )
-def test_code_of_the_page_is_a_test_that_passes(number, passed, tmp_path):
+def test_code_example_on_the_page_passes_as_a_test(number, passed, tmp_path):
     codes = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "test_page.py").write_text(codes[number])
     values = ROOT / "examples" / "kubernetes" / "global" / "values.yaml"
@@ -40,7 +40,7 @@ def test_code_of_the_page_is_a_test_that_passes(number, passed, tmp_path):
     assert (process.returncode, passed in process.stdout) == (0, True)
 
 
-def test_settings_for_an_environment_extend_its_base():
+def test_settings_for_environment_extend_its_base():
     env = {**KEY, "NAUTOBOT_DB_HOST": "db", "UNDERSTACK_PARTITION": "a"}
     settings = settings_for(env)
 
@@ -49,7 +49,7 @@ def test_settings_for_an_environment_extend_its_base():
     assert base_settings(env).keys() <= settings.keys()
 
 
-def test_settings_for_an_environment_extend_a_base_of_ones_own():
+def test_settings_for_environment_with_given_base_extend_it():
     base = {**base_settings(KEY), "TIME_ZONE": "Europe/Berlin"}
     before = {**base}
 
@@ -57,17 +57,17 @@ def test_settings_for_an_environment_extend_a_base_of_ones_own():
     assert base == before
 
 
-def test_settings_for_a_wrong_environment_are_refused():
+def test_settings_for_invalid_environment_are_refused():
     with pytest.raises(SettingsError):
         settings_for({})
 
 
-def test_settings_for_an_environment_warn():
+def test_settings_for_environment_with_weak_key_warn():
     with pytest.warns(SettingsWarning, match="fewer than 50|characters"):
         settings_for({"NAUTOBOT_SECRET_KEY": "short-but-mixed-0123456789"})
 
 
-def test_missing_mount_is_not_looked_at_where_asked():
+def test_missing_mount_with_no_files_option_is_not_reported():
     env = {**KEY, "NAUTOBOT_DB_SSLMODE": "verify-full"}
     options = settings_for(env, check_files=no_files)["DATABASES"]["default"]["OPTIONS"]
 

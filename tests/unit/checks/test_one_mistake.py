@@ -160,7 +160,7 @@ def told(judge, env, variable):
 
 @pytest.mark.parametrize("judge", [checked, configured], ids=["check", "configure"])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_variable_that_cannot_be_read_is_one_problem(judge, situation, mounted):
+def test_invalid_variable_gives_exactly_one_problem(judge, situation, mounted):
     env = {**SOUND, **(mounted if "user" in situation else {}), **SITUATIONS[situation]}
     wrong = {}
     for variable in DECLARED:
@@ -172,7 +172,7 @@ def test_variable_that_cannot_be_read_is_one_problem(judge, situation, mounted):
 
 
 @pytest.mark.parametrize("variable", DECLARED, ids=lambda one: one.name)
-def test_variable_that_cannot_be_read_is_told_where_it_matters(variable):
+def test_invalid_variable_is_reported_in_some_situation(variable):
     told_in = [
         situation
         for situation, changed in SITUATIONS.items()
@@ -182,7 +182,7 @@ def test_variable_that_cannot_be_read_is_told_where_it_matters(variable):
     assert told_in
 
 
-def test_wrong_name_in_a_list_leaves_its_configuration_untold():
+def test_invalid_plugin_name_gives_no_problem_about_its_configuration():
     env = {
         **SOUND,
         "NAUTOBOT_EXTRA_PLUGINS": "nautobot-ssot,nowhere",
@@ -199,7 +199,7 @@ def test_wrong_name_in_a_list_leaves_its_configuration_untold():
 @pytest.mark.parametrize(
     "variable", [one for one in variables.VARIABLES if one.by_file], ids=str
 )
-def test_secret_file_that_cannot_be_read_is_one_problem(variable):
+def test_unreadable_secret_file_gives_exactly_one_problem(variable):
     env = {**SOUND, "NAUTOBOT_DB_SSLMODE": "disable", variable.name: ""}
     env[variable.file_name] = "/nowhere/secret"
 

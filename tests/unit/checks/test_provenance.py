@@ -89,11 +89,11 @@ def sources(env, **options):
         ({}, "UNDERSTACK_SITE", "default"),
     ],
 )
-def test_a_setting_tells_where_it_comes_from(env, setting, origin):
+def test_setting_has_its_source(env, setting, origin):
     assert sources(env)[setting] == origin
 
 
-def test_files_are_sources_as_well(tmp_path):
+def test_setting_read_from_file_names_the_file_as_source(tmp_path):
     for name, content in {
         "issuer": "https://sso.example.org",
         "client-secret": "s",
@@ -116,7 +116,7 @@ def test_files_are_sources_as_well(tmp_path):
     assert found["PLUGINS_CONFIG.p.a"] == "file NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE"
 
 
-def test_an_unreadable_file_of_plugin_configuration_gives_nothing():
+def test_unreadable_plugin_file_is_reported_and_gives_no_values():
     found = settings_provenance(
         {**KEY, "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": "/nowhere"}
     )
@@ -125,7 +125,7 @@ def test_an_unreadable_file_of_plugin_configuration_gives_nothing():
     assert [one.code for one in found.problems] == ["plugin-config-file-unreadable"]
 
 
-def test_a_base_of_ones_own_is_told_from_defaults():
+def test_value_of_given_base_has_source_base():
     base = {"PLUGINS_CONFIG": {"p": {"mine": 1}}, "PLUGINS": ["p"]}
 
     found = sources(
@@ -136,7 +136,7 @@ def test_a_base_of_ones_own_is_told_from_defaults():
     assert found["PLUGINS_CONFIG.p.theirs"] == "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG"
 
 
-def test_every_variable_tells_where_it_comes_from():
+def test_every_variable_has_its_source():
     env = {**KEY, "NAUTOBOT_DB_PASSWORD_FILE": "/run/secrets/db"}
 
     found = settings_provenance(env).variables
@@ -147,7 +147,7 @@ def test_every_variable_tells_where_it_comes_from():
     assert found["NAUTOBOT_DB_SSLMODE"] == "default"
 
 
-def test_the_text_of_references_is_kept_as_given():
+def test_text_of_references_is_kept_unexpanded():
     text = '{"p": {"token": "${TOKEN}", "more": [{"a": "$<B>"}]}}'
     env = {**KEY, "NAUTOBOT_EXTRA_PLUGINS_CONFIG": text, "TOKEN": "t", "B": "b"}
 
@@ -157,7 +157,7 @@ def test_the_text_of_references_is_kept_as_given():
     }
 
 
-def test_values_come_in_order_and_end_somewhere():
+def test_values_are_listed_in_order_and_to_a_bounded_depth():
     nested = inner = {}
     for _ in range(DEEPEST + 10):
         inner["a"] = inner = {}
@@ -180,11 +180,11 @@ def test_values_come_in_order_and_end_somewhere():
         (("A", 'b"\\'), 'A["b\\"\\\\"]'),
     ],
 )
-def test_a_trail_is_one_word(trail, text):
+def test_setting_path_is_written_as_one_word(trail, text):
     assert dotted(trail) == text
 
 
-def test_a_port_that_kubernetes_wrote_is_told_as_such():
+def test_port_written_by_kubernetes_is_reported_as_service_link():
     env = {**KEY, "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379"}
 
     assert [one.code for one in settings_provenance(env).problems] == ["service-link"]

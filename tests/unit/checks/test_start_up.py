@@ -84,11 +84,11 @@ def cache(**pool):
         "partition",
     ],
 )
-def test_it_states_the_mode(settings, part):
+def test_startup_line_states_the_connection_mode(settings, part):
     assert part in startup_line(settings)
 
 
-def test_it_tells_how_long_the_certificates_last(tmp_path):
+def test_startup_line_states_the_days_left_of_certificates(tmp_path):
     authority = Authority()
     end = datetime.datetime(2030, 1, 31, tzinfo=datetime.timezone.utc)
     mount = write_mount(tmp_path, authority.client(not_after=end), authority.ca_pem)
@@ -102,7 +102,7 @@ def test_it_tells_how_long_the_certificates_last(tmp_path):
     assert f"{mount.certificate} 30 days" in line
 
 
-def test_it_holds_no_secret():
+def test_startup_line_holds_no_secret():
     secrets = {
         "SECRET_KEY": "canary",
         "CELERY_BROKER_URL": "redis://:canary@r/0",
@@ -137,7 +137,9 @@ def configured(base=(), env=ENV):
     return namespace
 
 
-def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, caplog):
+def test_startup_lines_are_logged_once_after_logging_is_configured(
+    quiet_logger, caplog
+):
     namespace = configured(env={"NAUTOBOT_SECRET_KEY": "short"})
 
     assert caplog.messages == []
@@ -149,7 +151,7 @@ def test_lines_wait_until_logging_is_configured_and_appear_once(quiet_logger, ca
     assert weak.startswith("NAUTOBOT_SECRET_KEY: ")
 
 
-def test_second_call_of_configure_replaces_the_lines(quiet_logger, caplog):
+def test_second_call_of_configure_replaces_startup_lines(quiet_logger, caplog):
     namespace = configured()
     configure(namespace, {**ENV, "UNDERSTACK_PARTITION": "dfw3"})
 
@@ -159,7 +161,7 @@ def test_second_call_of_configure_replaces_the_lines(quiet_logger, caplog):
     assert "partition dfw3" in line
 
 
-def test_logging_is_configured_by_whoever_did_it_before(quiet_logger):
+def test_logging_is_configured_by_the_previous_logging_config(quiet_logger):
     namespace = configured({"LOGGING_CONFIG": "logging.disable"})
     try:
         configure_logging(logging.NOTSET, settings=namespace)
@@ -168,7 +170,7 @@ def test_logging_is_configured_by_whoever_did_it_before(quiet_logger):
         logging.disable(logging.NOTSET)
 
 
-def test_line_gets_a_handler_where_logging_has_none(quiet_logger, capfd):
+def test_startup_line_without_log_handler_goes_to_stderr(quiet_logger, capfd):
     namespace = configured()
     root = logging.getLogger()
     handlers, root.handlers[:] = root.handlers[:], []
@@ -192,7 +194,7 @@ def test_line_gets_a_handler_where_logging_has_none(quiet_logger, capfd):
     ],
     ids=["nothing", "logging emptied", "configured by another", "switched off"],
 )
-def test_file_that_changes_logging_below_is_still_looked_at(
+def test_startup_line_is_logged_if_file_changes_logging_below(
     below, logging_config, quiet_logger, caplog
 ):
     """Django and Nautobot ask the module for its names when it has run."""
@@ -208,7 +210,7 @@ def test_file_that_changes_logging_below_is_still_looked_at(
     assert caplog.messages == [startup_line(namespace)]
 
 
-def test_lost_tls_is_refused_when_the_module_has_run(quiet_logger):
+def test_tls_replaced_below_configure_is_refused_after_module_has_run(quiet_logger):
     namespace = configured(env={**ENV, "NAUTOBOT_DB_SSLMODE": "require"})
     namespace["DATABASES"] = {"default": {}}
 
@@ -236,7 +238,7 @@ def test_lost_tls_is_refused_when_the_module_has_run(quiet_logger):
     ],
     ids=["same", "other", "mapped", "BMPString"],
 )
-def test_certificate_of_another_user_is_warned_of_once_and_an_error_of_check(
+def test_certificate_of_another_user_is_one_warning_and_an_error_in_check(
     tmp_path, quiet_logger, caplog, leaf, env, warned
 ):
     """Of `check` on an environment, and on a file that calls `configure`."""
@@ -272,7 +274,7 @@ def test_certificate_of_another_user_is_warned_of_once_and_an_error_of_check(
     )
 
 
-def test_mount_that_all_connections_share_is_read_once(
+def test_mount_shared_by_all_connections_is_read_once(
     tmp_path, quiet_logger, monkeypatch
 ):
     """By PostgreSQL's check, that of Redis, the CN and the days in the line."""
@@ -304,7 +306,7 @@ def test_mount_that_all_connections_share_is_read_once(
 PAGE = Path(__file__).parents[3] / "docs" / "tutorial.md"
 
 
-def test_line_of_the_tutorial_is_the_one_that_is_logged(tmp_path):
+def test_startup_line_in_tutorial_equals_the_logged_line(tmp_path):
     authority = Authority()
     mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
     tls = {

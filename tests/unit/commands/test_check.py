@@ -38,7 +38,7 @@ CERTIFICATE = Certificate(
 )
 
 
-def test_problems_in_a_pipe_are_one_line_each():
+def test_problems_in_pipe_have_one_line_each():
     assert inspection_text(Inspection(PROBLEMS, [CERTIFICATE]), Terminal()) == (
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid "
         "sslmode. Did you mean verify-full? (Also valid: verify-ca, require; disable "
@@ -67,7 +67,7 @@ def test_expired_certificate_has_no_days_left():
     )
 
 
-def test_problems_on_a_terminal_are_a_table():
+def test_problems_on_terminal_are_a_table():
     certificates = [CERTIFICATE, CERTIFICATE._replace(use="Redis")]
 
     assert inspection_text(Inspection(PROBLEMS, certificates), TABLE) == (
@@ -132,7 +132,7 @@ def test_terminal_without_unicode_gets_ascii():
     assert "W PGHOSTADDR" in text
 
 
-def test_no_problem_is_said_in_words():
+def test_check_without_problems_says_so_in_words():
     assert inspection_text(Inspection([], []), TABLE) == "✓ No problems found.\n"
     assert inspection_text(Inspection([], []), Terminal()) == "0 errors, 0 warnings\n"
 

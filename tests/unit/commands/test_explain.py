@@ -36,7 +36,7 @@ def test_code_is_explained_in_full():
     assert run("explain", "ca-expired")[1].startswith("ca-expired (error)\n\nCause: ")
 
 
-def test_json_of_explain_has_the_stable_shape():
+def test_explain_json_has_the_documented_keys():
     found = json.loads(run("explain", "probe-db-hba", "--json")[1])
 
     assert list(found) == [
@@ -51,7 +51,7 @@ def test_json_of_explain_has_the_stable_shape():
         ("ca-expred", "Did you mean ca-expired?"),
     ],
 )
-def test_misspelt_code_is_answered_with_the_nearest(word, meant):
+def test_misspelt_code_is_refused_with_the_nearest(word, meant):
     assert run("explain", word) == (
         2,
         "",
@@ -59,14 +59,14 @@ def test_misspelt_code_is_answered_with_the_nearest(word, meant):
     )
 
 
-def test_code_like_no_other_is_answered_with_where_they_are_listed():
+def test_unknown_code_is_refused_with_the_command_that_lists_codes():
     said = run("explain", "zzz")[2]
 
     assert len(said) < 200
     assert said.endswith("'understack-nautobot-settings reference problems'.\n")
 
 
-def test_version_names_everything_that_matters():
+def test_version_lists_library_python_openssl_and_drivers():
     status, stdout, stderr = run("--version")
 
     assert (status, stderr) == (0, "")

@@ -37,11 +37,11 @@ def run(*argv, env=KEY):
 # --- check ---------------------------------------------------------------------
 
 
-def test_check_without_problem_ends_0():
+def test_check_without_problem_ends_with_status_0():
     assert run("check") == (0, "0 errors, 0 warnings\n", "")
 
 
-def test_check_with_an_error_ends_1():
+def test_check_with_error_ends_with_status_1():
     assert run("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"}) == (
         1,
         "error value-invalid NAUTOBOT_DB_SSLMODE: 'verify_full' is not a valid "
@@ -52,13 +52,13 @@ def test_check_with_an_error_ends_1():
     )
 
 
-def test_check_with_a_warning_ends_0():
+def test_check_with_warning_ends_with_status_0():
     status, stdout, _ = run("check", env={**KEY, "PGSERVICE": "x"})
 
     assert (status, stdout.splitlines()[-1]) == (0, "0 errors, 1 warning")
 
 
-def test_json_of_check_has_the_stable_shape(tmp_path):
+def test_check_json_has_the_documented_keys(tmp_path):
     authority = Authority()
     mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
     env = {
@@ -108,7 +108,7 @@ def test_check_takes_role_and_days_as_options():
     assert "error site-partition-missing UNDERSTACK_PARTITION: " in stdout
 
 
-def test_check_of_another_pods_environment_reads_its_file(tmp_path):
+def test_check_with_env_file_checks_that_environment(tmp_path):
     other = tmp_path / "pod.env"
     other.write_text("NAUTOBOT_DB_SSLMODE=verify_full\n")
 
@@ -119,7 +119,7 @@ def test_check_of_another_pods_environment_reads_its_file(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["check", "show"])
-def test_environment_file_with_anything_else_ends_2(tmp_path, command):
+def test_invalid_env_file_ends_with_status_2(tmp_path, command):
     other = tmp_path / "pod.env"
     other.write_text("c4n4ry\n")
 
@@ -132,7 +132,7 @@ def test_environment_file_with_anything_else_ends_2(tmp_path, command):
     )
 
 
-def test_check_without_files_judges_no_mount():
+def test_check_without_files_ignores_missing_mount():
     env = {**KEY, "NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_USER": "app"}
 
     assert run("check", env=env)[0] == 1
@@ -140,7 +140,9 @@ def test_check_without_files_judges_no_mount():
 
 
 @pytest.mark.parametrize("command", ["check", "show"])
-def test_config_without_nautobot_ends_2(tmp_path, monkeypatch, command):
+def test_config_option_without_nautobot_ends_with_status_2(
+    tmp_path, monkeypatch, command
+):
     monkeypatch.setitem(sys.modules, "nautobot", None)
     (tmp_path / "nautobot_config.py").write_text("")
 
@@ -162,7 +164,7 @@ def test_config_without_nautobot_ends_2(tmp_path, monkeypatch, command):
 # --- show ----------------------------------------------------------------------
 
 
-def test_json_of_show_has_the_stable_shape():
+def test_show_json_has_the_documented_keys():
     status, stdout, stderr = run("show", "--json")
 
     found = json.loads(stdout)
@@ -174,7 +176,7 @@ def test_json_of_show_has_the_stable_shape():
     assert re.fullmatch(r"[0-9a-f]{16}", found["fingerprint"])
 
 
-def test_setting_named_after_its_variable_shows_its_source(tmp_path):
+def test_setting_with_name_of_its_variable_shows_its_source(tmp_path):
     (tmp_path / "issuer").write_text("https://sso.example.org")
     (tmp_path / "client-secret").write_text("s")
     env = {
@@ -191,7 +193,7 @@ def test_setting_named_after_its_variable_shows_its_source(tmp_path):
     assert sources["UNDERSTACK_SSO_DIR"] == "variable"
 
 
-def test_value_that_stops_nautobot_is_reported_beside_the_settings():
+def test_show_with_value_that_stops_nautobot_reports_it_and_shows_the_rest():
     """Nautobot takes no blank before a truth value, and makes no URL of it."""
     env = {**KEY, "NAUTOBOT_REDIS_SSL": " true"}
 
@@ -213,7 +215,7 @@ def test_problems_of_show_go_to_standard_error():
     assert stderr.startswith("error secret-key-missing NAUTOBOT_SECRET_KEY: ")
 
 
-def test_diff_shows_what_differs_and_ends_1(tmp_path):
+def test_diff_with_differences_shows_them_and_ends_with_status_1(tmp_path):
     there = tmp_path / "there.json"
     there.write_text(run("show", "--json", env={**KEY, "NAUTOBOT_DB_HOST": "db"})[1])
 
@@ -226,7 +228,7 @@ def test_diff_shows_what_differs_and_ends_1(tmp_path):
     assert same == (0, "The settings are the same; secrets are not compared.\n", "")
 
 
-def test_diff_of_equal_settings_names_other_fingerprints(tmp_path):
+def test_diff_of_equal_settings_reports_different_fingerprints(tmp_path):
     there = tmp_path / "there.json"
     there.write_text(run("show", "--json", env={**KEY, "UNDERSTACK_ROLE": "web"})[1])
 
@@ -258,7 +260,7 @@ def test_diff_is_printed_as_json(tmp_path):
     }
 
 
-def test_diff_with_an_unusable_file_ends_2(tmp_path):
+def test_diff_with_unusable_file_ends_with_status_2(tmp_path):
     other = tmp_path / "other.json"
     other.write_text("{}")
 
@@ -313,7 +315,7 @@ def test_show_with_nautobot_extends_its_settings(monkeypatch):
     assert "parse" not in stdout
 
 
-def test_show_with_nautobot_ends_2_without_it(monkeypatch):
+def test_show_with_nautobot_option_without_nautobot_ends_with_status_2(monkeypatch):
     monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
     monkeypatch.setitem(sys.modules, "nautobot.core", None)
 
@@ -361,7 +363,7 @@ def test_reference_is_printed(argv, start):
     assert stdout.startswith(start)
 
 
-def test_problems_have_no_other_form_than_markdown():
+def test_reference_problems_in_other_format_than_markdown_is_refused():
     assert run("reference", "problems", "--format", "env") == (
         2,
         "",
@@ -404,7 +406,7 @@ ROLES = "Use one of: web, worker, beat, site-worker."
         ("reference --format yaml", " reference: unknown format 'yaml'. Use one of: "),
     ],
 )
-def test_wrong_usage_names_what_is_meant(argv, said):
+def test_wrong_usage_ends_with_status_2_and_a_suggestion(argv, said):
     status, stdout, stderr = run(*argv.split(" "))
 
     assert (status, stdout, stderr.count("\n")) == (2, "", 1)
@@ -412,7 +414,7 @@ def test_wrong_usage_names_what_is_meant(argv, said):
     assert "c4n4ry" not in stderr
 
 
-def test_no_command_is_the_overview_and_wrong_usage():
+def test_call_without_command_prints_help_and_ends_with_status_2():
     assert run() == (2, "", run("--help")[1])
 
 
@@ -451,7 +453,7 @@ def test_unexpected_exception_is_named_without_its_text():
     )
 
 
-def test_interrupt_ends_without_a_word():
+def test_interrupt_ends_with_status_130_and_no_output():
     class Interrupted(dict):
         def get(self, name, default=None):
             raise KeyboardInterrupt
@@ -494,7 +496,7 @@ def test_check_imports_neither_nautobot_nor_django():
     assert process.stdout == b"0 errors, 0 warnings\n"
 
 
-def test_wait_ends_on_sigterm():
+def test_wait_after_sigterm_ends_with_status_130():
     """As the first process of a container too, which only its own handlers reach."""
     process = subprocess.Popen(
         [sys.executable, "-m", "understack_nautobot_settings", "wait", "database"],
@@ -514,7 +516,7 @@ def test_wait_ends_on_sigterm():
     assert (process.returncode, rest) == (130, (b"", b""))
 
 
-def test_check_in_a_pipe_has_no_colour():
+def test_check_in_pipe_has_no_colour():
     process = command("check", env={**KEY, "NAUTOBOT_DB_SSLMODE": "verify_full"})
 
     assert (process.returncode, process.stderr) == (1, b"")
@@ -522,7 +524,7 @@ def test_check_in_a_pipe_has_no_colour():
     assert process.stdout.count(b"\n") == 2
 
 
-def test_closed_pipe_is_no_error():
+def test_closed_pipe_ends_with_status_0():
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
@@ -538,7 +540,7 @@ def test_closed_pipe_is_no_error():
     assert (process.returncode, process.stderr) == (0, b"")
 
 
-def test_closed_pipe_swallows_what_follows():
+def test_output_after_closed_pipe_is_discarded():
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as closed:
@@ -561,7 +563,7 @@ def test_closed_pipe_swallows_what_follows():
         ("2> /dev/full", 1, b""),
     ],
 )
-def test_stream_that_takes_nothing_gives_no_traceback(redirection, status, said):
+def test_unwritable_stream_gives_no_traceback(redirection, status, said):
     line = f"exec {sys.executable} -m understack_nautobot_settings check {redirection}"
 
     process = subprocess.run(
@@ -580,7 +582,7 @@ class FullStream(io.StringIO):
         raise OSError(errno.ENOSPC, "ignored")
 
 
-def test_result_that_cannot_be_written_ends_2():
+def test_result_that_cannot_be_written_ends_with_status_2():
     stderr = io.StringIO()
 
     assert main(["check"], KEY, stdout=FullStream(), stderr=stderr) == 2
@@ -637,7 +639,7 @@ WRONG = {
 }
 
 
-def test_check_on_a_terminal_is_a_coloured_table():
+def test_check_on_terminal_is_a_coloured_table():
     status, shown = at_a_terminal("check", env=WRONG)
 
     assert status == 1
@@ -668,7 +670,7 @@ ROWS = [
 @pytest.mark.parametrize(
     "argv", [["check"], ["check", "--json"], ["show"], ["show", "--json"]]
 )
-def test_fault_never_shows_a_secret(argv, env, tmp_path):
+def test_problem_never_shows_a_secret(argv, env, tmp_path):
     secret_file = tmp_path / "secret"
     secret_file.write_text(f"{CANARY} of the file")
     env = {

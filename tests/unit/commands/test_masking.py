@@ -78,7 +78,7 @@ def test_credentials_in_a_url_are_masked(url, shown_as):
     assert found["CELERY_BROKER_URL"] == shown_as
 
 
-def test_credentials_in_a_list_of_urls_are_masked():
+def test_credentials_in_list_of_urls_are_masked():
     caches = {"default": {"LOCATION": ["redis://:s3cret@a/1", "redis://:s3cret@b/1"]}}
 
     found = settings_shown({}, namespace={"CACHES": caches})
@@ -110,7 +110,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_text_in_plugin_configuration_is_masked_whatever_its_name(name):
+def test_text_in_plugin_configuration_is_masked_under_any_name(name):
     assert plugin({name: "c4n4ry"}) == {name: "***"}
     assert plugin({"a": {name: ["c4n4ry"]}}) == {"a": {name: ["***"]}}
     assert plugin({name: {"a": "c4n4ry"}}) == {name: {"a": "***"}}
@@ -145,11 +145,11 @@ def test_number_with_a_secretive_name_is_masked(name):
         pytest.param(["$<S>", "x"], id="in a list"),
     ],
 )
-def test_value_from_a_reference_is_masked_as_one(value):
+def test_plugin_value_with_reference_is_masked_whole(value):
     assert plugin({"a": value}, S="1234") == {"a": "***"}
 
 
-def test_number_that_json_does_not_have_is_shown_as_text():
+def test_infinite_number_is_shown_as_text():
     base = {"PLUGINS": ["p"], "PLUGINS_CONFIG": {"p": {"a": float("inf")}}}
 
     assert settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"] == {"a": "inf"}
@@ -181,7 +181,7 @@ def test_value_nested_too_deep_is_masked():
     assert "***" in text
 
 
-def test_object_is_named_and_not_printed():
+def test_object_is_shown_by_its_class_name():
     class Retry:
         def __repr__(self):
             return "s3cret"
@@ -195,7 +195,7 @@ def test_object_is_named_and_not_printed():
 
     found = settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"]
 
-    here = f"{__name__}.{test_object_is_named_and_not_printed.__name__}"
+    here = f"{__name__}.{test_object_is_shown_by_its_class_name.__name__}"
     assert found == {
         "a": f"<{here}.<locals>.Retry>",
         "b": f"{here}.<locals>.Retry",
@@ -211,7 +211,7 @@ secrets = st.text(
 
 
 @given(secret=secrets, extra=st.text(st.characters(exclude_categories=["Cs"])))
-def test_secret_of_any_text_is_never_shown(secret, extra):
+def test_secret_with_any_text_is_never_shown(secret, extra):
     env = {
         "NAUTOBOT_SECRET_KEY": secret,
         "NAUTOBOT_DB_PASSWORD": secret,
@@ -270,5 +270,5 @@ def test_fingerprint_is_the_same_whatever_the_secret(secret):
     assert ours == theirs
 
 
-def test_fingerprint_is_the_same_for_a_default_that_is_written_out():
+def test_fingerprint_with_explicit_default_is_the_same():
     assert fingerprint() == fingerprint(UNDERSTACK_EXPIRY_WARNING="30")

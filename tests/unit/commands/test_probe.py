@@ -69,7 +69,7 @@ def command(*words, env=None, tty=False):
 
 
 @pytest.mark.parametrize("tty", [False, True], ids=["pipe", "terminal"])
-def test_the_command_says_where_it_ends(mount, tty):
+def test_probe_command_reports_the_failed_stage(mount, tty):
     with ScriptedServer(secured(good_redis())) as server:
         env = environment(mount, redis_port=server.port, NO_COLOR="1", COLUMNS="80")
         status, out, err = command("probe", "cache", "database", env=env, tty=tty)
@@ -81,7 +81,7 @@ def test_the_command_says_where_it_ends(mount, tty):
     assert max(map(len, out.splitlines())) <= 80 or not tty
 
 
-def test_the_command_prints_json(mount):
+def test_probe_command_prints_json(mount):
     import json
 
     status, out, _ = command("probe", "--json", "cache", env=environment(mount))
@@ -90,7 +90,7 @@ def test_the_command_prints_json(mount):
     assert json.loads(out)["targets"][0]["problem"]["code"] == "probe-refused"
 
 
-def test_a_wrong_target_is_wrong_usage():
+def test_probe_with_unknown_target_ends_with_status_2():
     status, out, err = command("probe", "everything")
 
     assert (status, out) == (2, "")
@@ -100,14 +100,14 @@ def test_a_wrong_target_is_wrong_usage():
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "9999999999"])
-def test_seconds_are_a_number(seconds):
+def test_probe_timeout_that_is_not_a_number_is_refused(seconds):
     status, _, err = command("probe", f"--timeout={seconds}")
 
     assert status == 2
     assert "is not a number of seconds" in err
 
 
-def test_waiting_ends_when_everything_is_up(mount):
+def test_wait_command_ends_with_status_0_if_all_targets_are_up(mount):
     with ScriptedServer(secured(good_redis())) as server:
         env = environment(mount, redis_port=server.port)
         status, out, err = command("wait", "cache", "broker", "--timeout", "5", env=env)
@@ -120,7 +120,7 @@ def test_waiting_ends_when_everything_is_up(mount):
     ]
 
 
-def test_waiting_ends_when_time_is_up(mount):
+def test_wait_command_after_timeout_ends_with_status_2(mount):
     env = environment(mount)
     status, _, err = command("wait", "cache", "--timeout", "0.5", env=env)
 
@@ -128,7 +128,7 @@ def test_waiting_ends_when_time_is_up(mount):
     assert "understack-nautobot-settings wait: gave up after " in err
 
 
-def test_waiting_ends_where_it_is_no_use(mount):
+def test_wait_command_with_permanent_error_ends_with_status_1(mount):
     env = environment(mount, NAUTOBOT_REDIS_SSL_CERT_REQS="perhaps")
     status, _, err = command("wait", "cache", env=env, tty=True)
 

@@ -26,11 +26,11 @@ def secret(tmp_path):
     return directory
 
 
-def test_there_is_no_database_to_fall_back_to(secret):
+def test_reconcile_command_without_token_file_is_refused(secret):
     assert run(secret) == (2, "", "A remote Nautobot needs --token-file.\n")
 
 
-def test_what_is_wrong_with_a_secret_goes_to_standard_error(secret):
+def test_problems_of_reconcile_command_go_to_standard_error(secret):
     (secret / "username").unlink()
     status, stdout, stderr = run(secret, "--token-file", secret, "--url", "http://")
     assert (status, stdout) == (1, "")

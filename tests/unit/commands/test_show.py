@@ -30,7 +30,7 @@ SHOWN = Shown(
 )
 
 
-def test_settings_on_a_terminal_are_a_table():
+def test_settings_on_terminal_are_a_table():
     assert shown_text(SHOWN, TABLE) == (
         "Settings                        fingerprint 0123456789abcdef\n"
         "────────────────────────────────────────────────────────────\n"
@@ -56,7 +56,7 @@ def test_table_of_settings_is_never_wider_than_the_terminal(width):
     assert max(map(columns, text.splitlines())) <= width
 
 
-def test_settings_in_a_pipe_are_columns():
+def test_settings_in_pipe_are_columns():
     assert shown_text(SHOWN, Terminal()) == (
         "DATABASES.default.HOST\tdb\tbase\n"
         "DATABASES.default.OPTIONS.sslmode\tverify-full\tvariable NAUTOBOT_DB_SSLMODE\n"

@@ -26,7 +26,7 @@ def test_pipe_has_no_table_and_no_colour():
     ("env", "colour"),
     [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
 )
-def test_terminal_has_colour_unless_refused(env, colour):
+def test_terminal_has_colour_unless_switched_off(env, colour):
     assert terminal_of(Screen(), env) == Terminal(True, 80, colour, True)
 
 
@@ -53,7 +53,7 @@ def test_text_without_colour_is_unchanged():
         ("数据库数据库", ["数据库数", "据库"]),
     ],
 )
-def test_line_is_broken_at_blanks_and_long_word_anywhere(text, lines):
+def test_long_line_is_broken_at_blanks_and_long_word_anywhere(text, lines):
     assert wrapped(text, 8) == lines
 
 

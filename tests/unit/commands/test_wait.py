@@ -13,7 +13,7 @@ DOWN = Probe("database", False, (Stage("tcp", False, 0.1, ""),), REFUSED)
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
-def test_a_change_of_state_is_one_line(terminal):
+def test_progress_prints_one_line_for_each_change(terminal):
     stream = io.StringIO()
     progress = Progress(stream, terminal=terminal)
 
@@ -29,7 +29,7 @@ def test_a_change_of_state_is_one_line(terminal):
     assert ("\r" in stream.getvalue()) == terminal
 
 
-def test_on_a_terminal_the_last_line_moves():
+def test_progress_on_terminal_updates_the_last_line():
     stream = io.StringIO()
     progress = Progress(stream, terminal=True)
 
@@ -39,14 +39,14 @@ def test_on_a_terminal_the_last_line_moves():
     assert stream.getvalue().endswith(f"\r{'- 2 s, waiting for database':<79}")
 
 
-def test_the_stream_is_asked_whether_it_is_a_terminal():
+def test_progress_on_other_stream_has_no_moving_line():
     stream = io.StringIO()
     Progress(stream)([DOWN], 1)
 
     assert "\r" not in stream.getvalue()
 
 
-def test_a_failure_without_stages_was_in_the_settings():
+def test_failure_without_stages_is_reported_for_the_settings():
     stream = io.StringIO()
     Progress(stream)([DOWN._replace(stages=())], 0)
 

@@ -66,7 +66,7 @@ def mount(tmp_path, authority):
     return write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
 
 
-def test_each_file_of_each_client_is_told(mount):
+def test_expiry_is_listed_for_each_file_of_each_client(mount):
     left = 90 * DAY
     ca_left = CA_END.timestamp() - AT_END + left
     assert file_expiries(settings_of(mount), clock=lambda: AT_END - left) == [
@@ -77,7 +77,7 @@ def test_each_file_of_each_client_is_told(mount):
     ]
 
 
-def test_a_change_of_the_ca_counts_the_longest_a_chain_the_shortest(tmp_path):
+def test_expiry_of_ca_file_is_the_latest_and_of_chain_the_earliest(tmp_path):
     """The old CA may expire; an intermediate takes its leaf with it."""
     old = Authority(not_after=END)
     new = Authority(not_after=CA_END)
@@ -89,7 +89,7 @@ def test_a_change_of_the_ca_counts_the_longest_a_chain_the_shortest(tmp_path):
     assert [one.seconds_left for one in found] == [0.0, CA_END.timestamp() - AT_END]
 
 
-def test_one_file_for_both_is_judged_as_a_certificate(tmp_path, authority):
+def test_file_used_as_certificate_and_ca_is_judged_as_certificate(tmp_path, authority):
     mount = write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
     settings = settings_of(mount, redis=False)
     settings["DATABASES"]["default"]["OPTIONS"]["sslrootcert"] = mount.certificate
@@ -97,7 +97,7 @@ def test_one_file_for_both_is_judged_as_a_certificate(tmp_path, authority):
     assert [one.seconds_left for one in found] == [0.0]
 
 
-def test_a_file_without_a_certificate_is_told_as_such(mount):
+def test_file_without_certificate_is_reported_unreadable(mount):
     with open(mount.certificate, "w") as file:
         file.write("gone")
     first = file_expiries(settings_of(mount))[0]
@@ -107,7 +107,7 @@ def test_a_file_without_a_certificate_is_told_as_such(mount):
     )
 
 
-def test_without_mutual_tls_there_is_nothing_to_tell():
+def test_expiry_without_mutual_tls_lists_no_files():
     assert file_expiries({}) == []
     assert outlook([]) == "no certificates in use"
 
@@ -137,11 +137,11 @@ def expiry(seconds_left):
         (-DAY, 1.0, "/m/tls.crt (Redis) expired on 2027-01-01T00:00:00Z"),
     ],
 )
-def test_a_file_turns_its_process_unhealthy_late_and_says_when(left, days, reason):
+def test_file_near_expiry_makes_process_unhealthy_with_date(left, days, reason):
     assert unhealthy(expiry(left), days) == reason
 
 
-def test_the_health_page_tells_which_comes_first():
+def test_health_page_names_the_file_that_expires_first():
     expiries = [
         expiry(90 * DAY),
         FileExpiry("/m/ca.crt", "Redis", "2026-12-24T00:00:00Z", 29 * DAY),
@@ -156,7 +156,7 @@ def test_the_health_page_tells_which_comes_first():
 @pytest.mark.parametrize(
     ("settings", "days"), [({}, 1.0), ({"UNDERSTACK_EXPIRY_UNHEALTHY": 0.5}, 0.5)]
 )
-def test_the_threshold_is_a_setting(settings, days):
+def test_unhealthy_threshold_follows_the_setting(settings, days):
     assert unhealthy_days(settings) == days
 
 
@@ -173,7 +173,7 @@ def test_the_threshold_is_a_setting(settings, days):
         ),
     ],
 )
-def test_the_mode_of_the_database(options, mode):
+def test_database_connection_mode_follows_its_options(options, mode):
     settings = {"DATABASES": {"default": {"OPTIONS": options}}}
     assert connection_modes(settings)[0] == ConnectionMode("database", *mode)
 
@@ -193,7 +193,7 @@ def test_the_mode_of_the_database(options, mode):
         ),
     ],
 )
-def test_the_mode_of_cache_and_broker(url, options, mode):
+def test_cache_and_broker_connection_mode_follows_url_and_options(url, options, mode):
     settings = {
         "CACHES": {
             "default": {
@@ -210,12 +210,12 @@ def test_the_mode_of_cache_and_broker(url, options, mode):
     ]
 
 
-def test_addresses_that_are_no_text_are_off():
+def test_cache_location_that_is_not_text_has_mode_off():
     settings = {"CACHES": {"default": {"LOCATION": [1, 2]}}}
     assert connection_modes(settings)[1] == ConnectionMode("cache", "off", "none")
 
 
-def test_everything_is_measured_at_one_moment(mount):
+def test_metrics_of_one_request_use_one_moment(mount):
     settings = settings_of(mount, redis=False)
     with open(mount.ca, "w") as file:
         file.write("gone")
@@ -232,7 +232,7 @@ def test_everything_is_measured_at_one_moment(mount):
     ]
 
 
-def test_the_certificate_of_this_moment_is_read_each_time(tmp_path, authority):
+def test_expiry_after_renewal_is_that_of_the_new_certificate(tmp_path, authority):
     """A renewal replaces the files under a running process."""
     soon = now() + datetime.timedelta(days=29)
     later = now() + datetime.timedelta(days=1094)
@@ -247,7 +247,7 @@ def test_the_certificate_of_this_moment_is_read_each_time(tmp_path, authority):
     )
 
 
-def test_requests_within_seconds_are_answered_without_reading(mount, authority):
+def test_expiry_asked_again_within_seconds_is_not_read_again(mount, authority):
     """Seconds left are those of the moment all the same."""
     reads = []
 
@@ -271,7 +271,7 @@ def test_requests_within_seconds_are_answered_without_reading(mount, authority):
     ]
 
 
-def test_threads_that_ask_at_once_share_one_read(mount):
+def test_concurrent_expiry_requests_share_one_read(mount):
     started, reads = threading.Barrier(8), []
 
     def read(files, now):
@@ -291,7 +291,7 @@ def test_threads_that_ask_at_once_share_one_read(mount):
     assert answers == [answers[0]] * 8
 
 
-def test_pipes_in_place_of_certificates_do_not_hang_the_metrics(mount):
+def test_metrics_with_pipes_as_certificates_do_not_hang(mount):
     for path in (mount.certificate, mount.ca):
         Path(path).unlink()
         os.mkfifo(path)

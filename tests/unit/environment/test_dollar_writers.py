@@ -79,12 +79,12 @@ ROWS = [
 ]
 
 
-def test_every_writer_has_a_row():
+def test_every_template_tool_has_a_row_in_the_guide():
     assert [row[0] for row in table()] == list(WRITERS)
 
 
 @pytest.mark.parametrize(("writer", "written", "expected"), ROWS)
-def test_what_the_guide_says_to_write_becomes_what_it_says(writer, written, expected):
+def test_text_in_the_guide_expands_to_the_documented_value(writer, written, expected):
     arrived = WRITERS[writer](written)
 
     assert expanded(arrived, {"NAME": "s3cret"}) == expected
@@ -92,16 +92,18 @@ def test_what_the_guide_says_to_write_becomes_what_it_says(writer, written, expe
 
 @pytest.mark.parametrize("writer", [kubernetes, compose, flux, as_written])
 @pytest.mark.parametrize("written", ["$<NAME>", "a $<NAME:-x> b", "$<NAME|json>"])
-def test_angle_brackets_pass_through(writer, written):
+def test_reference_in_angle_brackets_is_left_unchanged_by_template_tools(
+    writer, written
+):
     assert writer(written) == written
 
 
-def test_annotated_vault_plugin_takes_angle_brackets_for_its_own():
+def test_annotated_vault_plugin_replaces_angle_brackets():
     with pytest.raises(AssertionError):
         vault_with_path("$<NAME>")
 
 
-def test_what_kubernetes_leaves_is_warned_about():
+def test_reference_left_by_kubernetes_is_warned_about():
     arrived = kubernetes("$(TOKEN) $(HOST)", {"HOST": "h.example"})
     problems = []
 

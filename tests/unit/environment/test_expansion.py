@@ -73,11 +73,11 @@ dollarless = st.recursive(
         ("", ""),
     ],
 )
-def test_the_grammar(text, expected):
+def test_text_expands_as_the_grammar_says(text, expected):
     assert expanded(text, ENV) == (text if expected is None else expected)
 
 
-def test_strings_are_expanded_in_values_only():
+def test_references_are_expanded_in_values_and_not_in_keys():
     value = {"${TOKEN}": ["${TOKEN}", {"$<TOKEN>": "$<TOKEN>"}, 1, None, True, 1.5, []]}
 
     assert expanded(value, ENV) == {
@@ -139,7 +139,7 @@ MALFORMED = (
         ),
     ],
 )
-def test_what_cannot_be_replaced_is_refused_in_words(value, line):
+def test_invalid_reference_is_refused_with_path_and_name_only(value, line):
     """By path and name, never with any of the text."""
     if line is None:
         assert expanded(value, ENV) == "$$$${A"
@@ -150,7 +150,7 @@ def test_what_cannot_be_replaced_is_refused_in_words(value, line):
     assert sentences(caught.value) == f"CONFIG: {line}"
 
 
-def test_every_problem_is_listed_once():
+def test_reference_problem_is_listed_once_per_place():
     problems = []
     value = {"a": ["${X}", "${Y} ${X} ${Y}", {"b": "${X} ${"}], "ok": "${TOKEN}"}
 
@@ -167,7 +167,7 @@ def test_every_problem_is_listed_once():
     assert result == {**value, "ok": "s3cret"}
 
 
-def test_the_same_text_is_a_problem_wherever_it_stands():
+def test_unset_reference_in_two_places_is_two_problems():
     problems = []
 
     expanded(["${X}", "${X}"], {}, problems=problems)
@@ -179,7 +179,7 @@ def test_the_same_text_is_a_problem_wherever_it_stands():
 
 
 @given(secrets)
-def test_any_secret_comes_through_exactly(secret):
+def test_any_secret_is_inserted_unchanged(secret):
     problems = []
 
     result = expanded(
@@ -296,7 +296,7 @@ def test_whole_string_reference_without_a_type_that_reads_as_one_is_warned_about
         ("map[", "", None),
     ],
 )
-def test_what_a_template_or_an_editor_left_behind_is_told(text, value, line):
+def test_text_left_by_template_or_editor_is_warned_about(text, value, line):
     """The text stays as it is; one warning names the place."""
     problems = []
 
@@ -308,31 +308,31 @@ def test_what_a_template_or_an_editor_left_behind_is_told(text, value, line):
 
 
 @given(names, st.text())
-def test_substituted_text_is_never_looked_at_again(name, other):
+def test_inserted_text_is_never_expanded_again(name, other):
     env = {name: "${OTHER} $<OTHER> $${ $$<", "OTHER": other or "x"}
 
     assert expanded(f"${{{name}}}", env) == env[name]
 
 
 @given(dollarless)
-def test_without_a_dollar_nothing_changes(value):
+def test_value_without_dollar_is_unchanged(value):
     assert expanded(value, ENV) == value
 
 
 @given(st.text("$abAB0./}>:- ") | st.text(st.characters(exclude_characters="{<")))
-def test_without_either_opening_nothing_changes(text):
+def test_text_without_reference_opening_is_unchanged(text):
     assert expanded(text, {}) == text
 
 
 @given(texts)
-def test_every_text_can_be_written(text):
+def test_any_text_can_be_written_with_escapes(text):
     written = text.replace("${", "$${").replace("$<", "$$<")
 
     assert expanded(written, {}) == text
 
 
 @given(values)
-def test_nothing_but_a_settings_error_is_raised_and_nothing_is_changed(value):
+def test_expansion_raises_only_settings_error_and_never_changes_its_input(value):
     before = copy.deepcopy(value)
     problems = []
 
@@ -348,7 +348,7 @@ def test_nothing_but_a_settings_error_is_raised_and_nothing_is_changed(value):
         assert expanded(value, ENV) == result
 
 
-def test_a_copy_shares_nothing_with_the_value():
+def test_expanded_copy_shares_nothing_with_its_input():
     inner = {"b": ["c"]}
     value = {"a": inner, "again": inner, "d": "${TOKEN}"}
 
@@ -365,7 +365,7 @@ def test_a_copy_shares_nothing_with_the_value():
 
 @pytest.mark.parametrize("text", ["${TOKEN}", "no dollar", "${MISSING}"])
 @pytest.mark.parametrize("kind", [list, dict])
-def test_depth_has_no_limit_of_its_own(kind, text):
+def test_expansion_of_very_deep_value_succeeds(kind, text):
     value = text
     for _ in range(100_000):
         value = [value] if kind is list else {"a": value}
@@ -396,7 +396,7 @@ def test_depth_has_no_limit_of_its_own(kind, text):
     ],
     ids=["one", "two", "many in one", "many", "many alike", "beside another problem"],
 )
-def test_what_would_grow_beyond_the_limit_is_refused(value, place):
+def test_expansion_beyond_size_limit_is_refused(value, place):
     """References to a long variable multiply it; the memory stays bounded."""
     problems = []
     env = {"S": "s" * 100, "T": "t" * 10}
@@ -411,7 +411,7 @@ def test_what_would_grow_beyond_the_limit_is_refused(value, place):
     assert problems[-1].code == "expansion-too-large"
 
 
-def test_the_limit_is_what_the_text_grows_by():
+def test_expansion_limit_counts_the_added_text():
     env = {"S": "s" * 14}
 
     assert expanded(["${S}"] * 2, env, most=20) == ["s" * 14] * 2
@@ -423,13 +423,13 @@ def test_the_limit_is_what_the_text_grows_by():
     )
 
 
-def test_hashes_do_not_count_towards_the_limit():
+def test_password_hash_does_not_count_towards_expansion_limit():
     value = [BCRYPT] * 100
 
     assert expanded(value, {}, most=0) == value
 
 
-def test_a_long_text_is_gone_through_once():
+def test_long_text_is_expanded_in_linear_time():
     """Half a million openings that lead nowhere: quadratic time would not end."""
     for opening in ("$<A:-", "$<A", "$$", "$", "$<"):
         text = opening * 500_000
@@ -439,7 +439,7 @@ def test_a_long_text_is_gone_through_once():
     assert len(problems) == 20_000
 
 
-def test_nothing_reachable_from_the_error_holds_a_secret():
+def test_expansion_error_holds_no_secret():
     """Not the error, not its context, not the frames apart from the environment."""
     canary = "c4n4ry-" + "x" * 20
     value = {"a": "${S}", "b": ["${S} ${MISSING}"]}

@@ -46,7 +46,7 @@ def refusal(text):
     ],
     ids=["empty", "blanks", "same name elsewhere", "escapes", "astral", "nbsp"],
 )
-def test_an_object_is_read_as_the_standard_parser_reads_it(text):
+def test_json_object_is_read_like_the_standard_parser(text):
     problems = []
 
     assert read_json_object("CONFIG", text, problems) == json.loads(text.strip())
@@ -110,7 +110,7 @@ def test_string_that_looks_like_a_name_is_a_string(text, members):
         ('{} {"a": "\\ud83d\\ude00"}', "1, column 4: nothing more is expected"),
     ],
 )
-def test_what_is_not_json_is_refused_with_line_and_column(text, line):
+def test_text_that_is_not_json_is_refused_with_line_and_column(text, line):
     assert str(refusal(text)) == f"CONFIG: the text is not JSON at line {line}. {MEND}"
 
 
@@ -125,7 +125,7 @@ def test_what_is_not_json_is_refused_with_line_and_column(text, line):
         ("1.5", "a number"),
     ],
 )
-def test_anything_but_an_object_is_refused(text, kind):
+def test_json_that_is_not_an_object_is_refused(text, kind):
     """A list of pairs in particular, of which dict() would have made a dict."""
     assert str(refusal(text)) == (
         f"CONFIG: the JSON at line 1, column 1 is {kind}, not an object. "
@@ -143,7 +143,7 @@ def test_anything_but_an_object_is_refused(text, kind):
     ],
     ids=["outermost", "inside", "escaped", "empty name, not an object"],
 )
-def test_a_name_given_twice_is_refused(text, place):
+def test_json_with_duplicate_name_is_refused(text, place):
     assert str(refusal(text)) == (
         f"CONFIG: the JSON at line {place} gives a name a second time in the same "
         "object. Remove one of the two."
@@ -153,7 +153,7 @@ def test_a_name_given_twice_is_refused(text, place):
 @pytest.mark.parametrize(
     "number", ["NaN", "Infinity", "-Infinity", "1e999", "-1E+999", "9" * 5000]
 )
-def test_a_number_that_is_none_or_too_large_is_refused(number):
+def test_json_number_that_is_not_finite_is_refused(number):
     assert str(refusal(f'{{"a": {number}}}')) == (
         "CONFIG: the JSON at line 1, column 7 has NaN, Infinity or a number too large "
         "to be kept. Write a finite number, or a string."
@@ -170,7 +170,7 @@ def test_a_number_that_is_none_or_too_large_is_refused(number):
     ],
     ids=["first half", "second half", "in a name", "byte that is not UTF-8"],
 )
-def test_half_a_character_is_refused(text, column):
+def test_json_string_with_invalid_unicode_is_refused(text, column):
     assert str(refusal(text)) == (
         f"CONFIG: the JSON at line 1, column {column} has a string with half a "
         "character or bytes that are no UTF-8. "
@@ -185,7 +185,7 @@ def test_map_that_helm_printed_is_recognised():
     )
 
 
-def test_a_byte_order_mark_is_refused():
+def test_json_with_byte_order_mark_is_refused():
     assert str(refusal("\ufeff{}")) == (
         "CONFIG: the text has a byte order mark at line 1, column 1. "
         "Save it as UTF-8 without a byte order mark."
@@ -201,7 +201,7 @@ def test_a_byte_order_mark_is_refused():
     ],
     ids=["arrays", "not closed", "objects"],
 )
-def test_nesting_beyond_the_parser_is_refused(text, depth, column):
+def test_json_nested_too_deep_is_refused(text, depth, column):
     assert str(refusal(text)) == (
         f"CONFIG: the JSON is {depth} levels deep at line 1, column {column}, "
         "more than the parser takes. Flatten it."
@@ -218,18 +218,18 @@ def test_nesting_beyond_the_parser_is_refused(text, depth, column):
     ],
     ids=["arrays", "objects", "string without an end", "escape without an end"],
 )
-def test_nesting_of_any_size_is_refused_in_linear_time(text, levels):
+def test_json_nested_very_deep_is_refused_in_linear_time(text, levels):
     said = str(refusal(text))
 
     assert said.startswith(f"CONFIG: the JSON is {levels} levels deep at line 1, ")
 
 
-def test_the_place_is_the_first_fault():
+def test_json_with_several_faults_reports_the_first():
     assert "line 1, column 7 has NaN" in str(refusal('{"a": NaN, "a": 1, }'))
 
 
 @given(json_objects, st.sampled_from([None, 1]), st.booleans())
-def test_every_object_comes_back(value, indent, ascii_only):
+def test_any_json_object_is_read_back_unchanged(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     problems = []
 
@@ -238,7 +238,7 @@ def test_every_object_comes_back(value, indent, ascii_only):
 
 
 @given(st.text() | json_values.map(json.dumps))
-def test_any_text_gives_an_object_or_one_problem(text):
+def test_any_json_text_gives_an_object_or_one_problem(text):
     problems = []
 
     value = read_json_object("CONFIG", text, problems)
@@ -247,7 +247,7 @@ def test_any_text_gives_an_object_or_one_problem(text):
 
 
 @given(st.text() | st.text('{}[]:,"ab1-.eE+ \\u\n') | json_values.map(json.dumps))
-def test_what_the_standard_parser_refuses_has_a_fault_of_its_own(text):
+def test_json_refused_by_standard_parser_has_a_specific_fault(text):
     """Whatever it was, the words do not say that the JSON is something else."""
     problems = []
     read_json_object("CONFIG", text, problems)
@@ -262,7 +262,7 @@ def test_what_the_standard_parser_refuses_has_a_fault_of_its_own(text):
 
 
 @given(st.data())
-def test_a_damaged_object_is_never_shown(data):
+def test_damaged_json_is_never_shown(data):
     """Whatever is cut out or put in, the message has no part of the text."""
     text = json.dumps({CANARY: [CANARY, {CANARY: CANARY}], "b": 1.5})
     start = data.draw(st.integers(0, len(text)))
@@ -277,7 +277,7 @@ def test_a_damaged_object_is_never_shown(data):
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_every_finite_number_is_kept(number):
+def test_finite_json_number_is_kept(number):
     value = read_json_object("CONFIG", json.dumps({"a": number}), [])
 
     assert math.copysign(1, value["a"]) == math.copysign(1, number)

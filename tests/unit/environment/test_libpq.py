@@ -22,10 +22,10 @@ def test_engine_is_known_by_its_name(engine, expected):
 @pytest.mark.parametrize(
     ("number", "release"), [(170005, "17.5"), (160000, "16.0"), (180011, "18.11")]
 )
-def test_version_is_written_as_people_write_it(number, release):
+def test_libpq_version_number_is_written_as_release(number, release):
     assert libpq_release(number) == release
 
 
-def test_version_without_a_driver_is_none():
+def test_libpq_version_without_driver_is_none():
     """This environment has neither psycopg nor psycopg2; live tests have both."""
     assert libpq_version() is None

@@ -45,22 +45,22 @@ layers = st.dictionaries(names, values, max_size=3)
         "scalars replace",
     ],
 )
-def test_a_later_layer_lies_over_the_earlier(below, above, expected):
+def test_later_layer_overrides_the_earlier(below, above, expected):
     assert layered(below, above) == expected
 
 
-def test_no_layers_are_an_empty_one():
+def test_merge_without_layers_is_empty():
     assert layered() == {}
 
 
 @given(layers)
-def test_nothing_and_itself_change_nothing(layer):
+def test_merge_with_empty_or_same_layer_changes_nothing(layer):
     assert layered(layer) == layered(layer, {}) == layered({}, layer) == layer
     assert layered(layer, layer) == layer
 
 
 @given(layers, layers)
-def test_laid_again_it_changes_nothing(below, above):
+def test_merge_of_same_layer_again_changes_nothing(below, above):
     once = layered(below, above)
 
     assert layered(once, above) == once
@@ -68,7 +68,7 @@ def test_laid_again_it_changes_nothing(below, above):
 
 
 @given(layers, layers)
-def test_what_the_last_layer_says_holds(below, above):
+def test_value_of_last_layer_wins(below, above):
     merged = layered(below, above)
 
     assert all(
@@ -91,7 +91,7 @@ def containers(value):
 
 
 @given(layers, layers)
-def test_no_layer_is_changed_or_shared(below, above):
+def test_merge_never_changes_or_shares_a_layer(below, above):
     before = copy.deepcopy((below, above))
 
     merged = layered(below, above)
@@ -100,7 +100,7 @@ def test_no_layer_is_changed_or_shared(below, above):
     assert not {*containers(merged)} & {*containers(below), *containers(above)}
 
 
-def test_what_is_no_container_is_kept_as_it_is():
+def test_merged_object_that_is_not_a_container_is_kept():
     marker = object()
 
     assert layered({"a": [marker, (marker, {"b": (marker,)})]}) == {
@@ -108,7 +108,7 @@ def test_what_is_no_container_is_kept_as_it_is():
     }
 
 
-def test_layers_may_be_deeper_than_the_stack():
+def test_layers_deeper_than_the_stack_are_merged():
     deep = bottom = {}
     for _ in range(100_000):
         bottom["a"] = bottom = {}

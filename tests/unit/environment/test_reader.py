@@ -48,16 +48,16 @@ def read(kind, text, default=None, **options):
         (Choice("word", ["one", "two"]), " two\t", "two"),
     ],
 )
-def test_a_text_becomes_a_value(kind, text, value):
+def test_valid_text_becomes_a_value(kind, text, value):
     assert read(kind, text) == (value, [])
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n"])
-def test_an_empty_variable_is_an_unset_one(text):
+def test_empty_variable_gives_the_default(text):
     assert read(Text(), text, "fallback") == ("fallback", [])
 
 
-def test_blanks_are_a_password_like_any_other():
+def test_free_text_of_blanks_is_kept():
     assert read(FreeText(), "  ") == ("  ", [])
 
 
@@ -161,14 +161,14 @@ def test_blanks_are_a_password_like_any_other():
         ),
     ],
 )
-def test_a_wrong_text_is_one_line_and_the_default(kind, text, line):
+def test_invalid_text_gives_one_problem_and_the_default(kind, text, line):
     assert read(kind, text) == (None, [f"NAME: {line}"])
 
 
 @pytest.mark.parametrize(
     "kind", [Flag(), Number(int), Number(float), Choice("word", ["one"])]
 )
-def test_the_value_of_a_secret_variable_is_not_repeated(kind):
+def test_invalid_value_of_secret_variable_is_not_shown(kind):
     _, lines = read(kind, "canary", secret=True)
 
     assert len(lines) == 1
@@ -190,7 +190,7 @@ def test_the_value_of_a_secret_variable_is_not_repeated(kind):
     ],
     ids=["boolean", "integer", "number", "sslmode", "log level"],
 )
-def test_secret_put_into_a_wrong_variable_is_not_repeated(kind, secret):
+def test_secret_in_wrong_variable_is_not_shown(kind, secret):
     _, (line,) = read(kind, secret)
 
     assert secret not in line
@@ -211,7 +211,7 @@ def test_secret_put_into_a_wrong_variable_is_not_repeated(kind, secret):
         ("12345678", [], "the value"),
     ],
 )
-def test_value_is_shown_where_it_looks_harmless(text, known, expected):
+def test_invalid_value_is_shown_only_if_harmless(text, known, expected):
     assert shown(text, known) == expected
 
 
@@ -243,7 +243,7 @@ def read_secret(env):
         (" schlüssel".encode(), " schlüssel"),
     ],
 )
-def test_a_secret_file_loses_one_line_end_and_nothing_else(tmp_path, content, secret):
+def test_secret_file_loses_only_one_line_end(tmp_path, content, secret):
     file = tmp_path / "secret"
     file.write_bytes(content)
 
@@ -260,7 +260,7 @@ def test_a_secret_file_loses_one_line_end_and_nothing_else(tmp_path, content, se
     ],
     ids=["missing", "empty", "line end", "binary"],
 )
-def test_a_secret_file_that_holds_no_secret_is_an_error(tmp_path, content, fact):
+def test_secret_file_without_secret_is_an_error(tmp_path, content, fact):
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
@@ -297,7 +297,7 @@ def test_file_variable_that_names_an_endless_device_is_refused():
     )
 
 
-def test_a_secret_in_place_of_the_path_of_its_file_is_an_error():
+def test_secret_in_file_variable_is_an_error():
     assert read_secret({"NAME_FILE": "-----BEGIN canary"}) == (
         None,
         [
@@ -308,7 +308,7 @@ def test_a_secret_in_place_of_the_path_of_its_file_is_an_error():
 
 
 @pytest.mark.parametrize("secret", ["canary", "can/ary", "x" * 5000])
-def test_a_secret_that_is_taken_for_a_path_is_not_repeated(secret):
+def test_secret_in_file_variable_is_not_shown(secret):
     _, (line,) = read_secret({"NAME_FILE": secret})
 
     shown = "the value is no path " if len(secret) > 4095 else "the file that it names "
@@ -316,7 +316,7 @@ def test_a_secret_that_is_taken_for_a_path_is_not_repeated(secret):
     assert secret not in line
 
 
-def test_quotes_around_the_path_of_a_secret_are_an_error():
+def test_quotes_around_secret_path_are_an_error():
     assert read_secret({"NAME_FILE": "'/run/secret'"}) == (
         None,
         [
@@ -326,7 +326,7 @@ def test_quotes_around_the_path_of_a_secret_are_an_error():
     )
 
 
-def test_a_secret_given_twice_is_an_error(tmp_path):
+def test_secret_given_as_value_and_file_is_an_error(tmp_path):
     file = tmp_path / "secret"
     file.write_text("from file")
 
@@ -346,21 +346,21 @@ def test_a_secret_given_twice_is_an_error(tmp_path):
         ({"NAME": "", "NAME_FILE": " "}, "default"),
     ],
 )
-def test_the_source_of_a_value(env, origin):
+def test_variable_value_has_its_source(env, origin):
     assert source(SECRET, env) == origin
 
 
-def test_a_variable_without_a_file_form_has_one_name():
+def test_variable_without_file_form_has_one_name():
     assert declared(Text()).names == ("NAME",)
     assert SECRET.names == ("NAME", "NAME_FILE")
 
 
-def test_a_declaration_shows_no_value():
+def test_variable_declaration_shows_no_value():
     assert repr(SECRET) == "<Variable NAME>"
 
 
 @given(st.text(max_size=200))
-def test_an_echo_is_short_and_on_one_line(text):
+def test_echoed_value_is_short_and_on_one_line(text):
     shown = echo(text)
 
     assert "\n" not in shown
@@ -389,7 +389,7 @@ ALL_KINDS = [
 
 
 @given(st.sampled_from(ALL_KINDS), st.text())
-def test_reading_any_text_gives_a_value_or_a_problem(kind, text):
+def test_variable_with_any_text_gives_a_value_or_a_problem(kind, text):
     value, lines = read(kind, text)
 
     assert value is None or lines == []

@@ -87,7 +87,7 @@ def pool_of(result):
     return result["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
 
 
-def test_timeouts_are_on_without_being_asked_for():
+def test_connection_timeouts_are_set_by_default():
     assert settings() == {
         "DATABASES": {
             "default": {
@@ -112,7 +112,7 @@ def test_timeouts_are_on_without_being_asked_for():
     }
 
 
-def test_the_wan_profile_adds_what_a_worker_behind_a_gateway_needs():
+def test_wan_profile_adds_keepalives_retries_and_health_checks():
     assert settings(WAN) == {
         "DATABASES": {
             "default": {
@@ -142,7 +142,7 @@ def test_the_wan_profile_adds_what_a_worker_behind_a_gateway_needs():
 
 
 @pytest.mark.parametrize("base", [NAUTOBOTS_RESULTS, RESULTS], ids=["first", "again"])
-def test_the_wan_profile_stores_the_end_of_a_job_when_the_database_is_back(base):
+def test_wan_profile_retries_storing_job_results(base):
     """A worker that gives up leaves the job STARTED for ever."""
     result = settings(WAN, result_backend=base)
 
@@ -160,13 +160,13 @@ def test_the_wan_profile_stores_the_end_of_a_job_when_the_database_is_back(base)
     [({}, NAUTOBOTS_RESULTS), (WAN, "a.module.Backend"), (WAN, None)],
     ids=["not wan", "the base's own", "without Celery"],
 )
-def test_another_result_backend_is_left_alone(env, base):
+def test_result_backend_of_another_kind_is_not_changed(env, base):
     result = settings(env, result_backend=base)
 
     assert [name for name in result if "RESULT" in name] == []
 
 
-def test_how_often_a_result_is_tried_again_can_be_set():
+def test_number_of_job_result_retries_can_be_set():
     env = {**WAN, "UNDERSTACK_JOB_RESULT_RETRIES": "7"}
 
     result = settings(env, result_backend=NAUTOBOTS_RESULTS)
@@ -187,13 +187,13 @@ def test_how_often_a_result_is_tried_again_can_be_set():
     ],
     ids=["nothing", "role", "partition", "both"],
 )
-def test_the_application_name_tells_workers_apart(env, name):
+def test_application_name_names_role_and_partition(env, name):
     result = settings({**WAN, **env})
 
     assert result["DATABASES"]["default"]["OPTIONS"]["application_name"] == name
 
 
-def test_an_application_name_that_postgresql_would_cut_is_warned_about():
+def test_application_name_too_long_for_postgresql_is_warned_about():
     problems = []
     partition = "p" * 60
 
@@ -231,7 +231,9 @@ def test_an_application_name_that_postgresql_would_cut_is_warned_about():
         ("UNDERSTACK_REDIS_RETRIES", "0", "cache", "retries", 0),
     ],
 )
-def test_every_figure_can_be_set(variable, value, where, key, expected):
+def test_connection_variable_overrides_the_base_value(
+    variable, value, where, key, expected
+):
     base = {key: 42}
     result = settings(
         {**WAN, variable: value},
@@ -307,7 +309,7 @@ def test_keepalive_of_the_file_is_kept_and_completed():
     }
 
 
-def test_what_the_base_has_is_kept():
+def test_connection_options_of_base_are_kept():
     databases = {
         "default": {
             "ENGINE": "django.db.backends.postgresql",
@@ -360,7 +362,7 @@ def test_what_the_base_has_is_kept():
     ids=["rediss", "list", "no location", "TLS options", "own class", "socket"],
 )
 @pytest.mark.parametrize("env", [{}, WAN], ids=["lan", "wan"])
-def test_the_connection_class_follows_the_url(env, caches, connection_class):
+def test_connection_class_follows_the_cache_url(env, caches, connection_class):
     pool = pool_of(settings(env, caches=caches))
 
     assert pool.get("connection_class") == connection_class
@@ -378,7 +380,7 @@ def test_the_connection_class_follows_the_url(env, caches, connection_class):
     ],
     ids=["sentinel", "factory", "pool"],
 )
-def test_a_cache_that_makes_its_own_connections_only_gets_timeouts(options):
+def test_cache_with_own_connections_gets_timeouts_only(options):
     caches = {"default": {"LOCATION": "redis://redis/1", "OPTIONS": options}}
 
     assert pool_of(settings(WAN, caches=caches)) == KEPT_ALIVE
@@ -396,11 +398,11 @@ def test_a_cache_that_makes_its_own_connections_only_gets_timeouts(options):
     ],
     ids=["memory", "django's own with options of django-redis"],
 )
-def test_another_cache_is_left_alone(cache):
+def test_cache_of_another_kind_is_not_changed(cache):
     assert settings(WAN, caches={"other": cache})["CACHES"] == {"other": cache}
 
 
-def test_djangos_own_redis_backend_gets_its_options_without_a_level_between():
+def test_django_redis_backend_gets_flat_connection_options():
     cache = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": "redis://redis/2",
@@ -413,7 +415,7 @@ def test_djangos_own_redis_backend_gets_its_options_without_a_level_between():
     assert options == {"db": 2, "socket_timeout": 3.0, "socket_connect_timeout": 5.0}
 
 
-def test_another_database_is_left_alone():
+def test_database_of_another_engine_is_not_changed():
     databases = {"default": {"ENGINE": "django.db.backends.mysql", "OPTIONS": {}}}
 
     assert settings(WAN, databases=databases)["DATABASES"] == databases
@@ -431,7 +433,7 @@ def test_another_database_is_left_alone():
         ("amqps://r/0", WAN, None, None),
     ],
 )
-def test_the_broker_gets_our_transport_where_it_has_a_use(url, env, transport, options):
+def test_broker_transport_follows_the_broker_url(url, env, transport, options):
     result = settings(env, broker_url=url)
 
     assert result.get("CELERY_BROKER_TRANSPORT") == transport
@@ -459,7 +461,7 @@ def test_the_broker_gets_our_transport_where_it_has_a_use(url, env, transport, o
         "unsayable",
     ],
 )
-def test_the_session_starts_in_the_zone_that_django_wants(options, zone, expected):
+def test_database_session_starts_in_time_zone_of_django(options, zone, expected):
     databases = {"default": {"TIME_ZONE": zone, "OPTIONS": options}}
 
     result = settings(WAN, databases=databases)
@@ -484,7 +486,7 @@ def test_database_connections_suit_the_pooler(pooler, expected):
     } == expected
 
 
-def test_options_of_the_file_that_a_pooler_refuses_are_warned_about():
+def test_options_refused_by_pooler_are_warned_about():
     problems = []
     databases = {"default": {"OPTIONS": {"options": "-c work_mem=1MB"}}}
 
@@ -518,7 +520,7 @@ def test_options_of_the_file_that_a_pooler_refuses_are_warned_about():
     ],
     ids=["result backend", "several brokers"],
 )
-def test_where_the_trust_ends_is_said(bases, line):
+def test_connection_that_also_trusts_system_cas_is_warned_about(bases, line):
     problems = []
 
     settings(**bases, problems=problems)
@@ -527,7 +529,7 @@ def test_where_the_trust_ends_is_said(bases, line):
     assert problems[0].severity == "warning"
 
 
-def test_a_wrong_figure_is_refused():
+def test_invalid_connection_timeout_is_refused():
     with pytest.raises(SettingsError) as refused:
         settings({"UNDERSTACK_DB_CONNECT_TIMEOUT": "soon"})
 
@@ -542,7 +544,7 @@ def test_a_wrong_figure_is_refused():
     broker=st.none() | st.text(),
     pool=st.dictionaries(st.text(), st.integers()),
 )
-def test_the_bases_are_never_changed(profile, broker, pool):
+def test_connection_settings_never_change_their_base(profile, broker, pool):
     bases = {
         "DATABASES": {"default": {"OPTIONS": dict(pool)}},
         "CACHES": {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": dict(pool)}}},
@@ -557,7 +559,7 @@ def test_the_bases_are_never_changed(profile, broker, pool):
     assert bases == before
 
 
-def test_without_any_base_the_defaults_are_written():
+def test_connection_settings_without_base_are_the_defaults():
     result = connection_settings({}, env={})
 
     assert result == {

@@ -32,11 +32,11 @@ APP = "understack_nautobot_settings.django_app"
     ],
     ids=["unset", "unset, no base", "off", "on", "there already", "on, no base"],
 )
-def test_the_app_is_installed_where_it_is_switched_on(env, base, settings):
+def test_django_app_is_installed_only_if_switched_on(env, base, settings):
     assert app_settings({"INSTALLED_APPS": base}, env) == settings
 
 
-def test_the_base_is_left_as_it_is():
+def test_installed_apps_of_base_are_not_changed():
     base = ["nautobot.core"]
     app_settings({"INSTALLED_APPS": base}, {"UNDERSTACK_APP": "true"})
     assert base == ["nautobot.core"]
@@ -57,19 +57,19 @@ def test_the_base_is_left_as_it_is():
     ],
     ids=["switch", "threshold"],
 )
-def test_a_wrong_value_is_refused(env, line):
+def test_invalid_app_value_is_refused(env, line):
     with pytest.raises(SettingsError) as refusal:
         app_settings({"INSTALLED_APPS": []}, env)
     assert sentences(refusal.value) == line
 
 
-def test_a_threshold_that_nobody_uses_is_not_judged():
+def test_unhealthy_threshold_without_app_is_not_judged():
     assert app_settings(
         {"INSTALLED_APPS": ["a"]}, {"UNDERSTACK_EXPIRY_UNHEALTHY": "-1"}
     ) == {"INSTALLED_APPS": ["a"]}
 
 
-def test_configure_installs_it_once():
+def test_app_after_second_configure_is_installed_once():
     """Running `configure` twice gives the same result."""
     namespace = {
         "SECRET_KEY": "key-0123456789" * 4,

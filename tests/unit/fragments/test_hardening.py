@@ -18,11 +18,11 @@ ON = {
 @pytest.mark.parametrize(
     "env", [{}, {"UNDERSTACK_HARDENING": ""}, {"UNDERSTACK_HARDENING": "off"}]
 )
-def test_switched_off_it_sets_nothing(env):
+def test_hardening_switched_off_sets_nothing(env):
     assert hardening_settings({"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, env) == {}
 
 
-def test_switched_on_it_hardens_cookies_and_transport():
+def test_hardening_switched_on_secures_cookies_and_transport():
     env = {"UNDERSTACK_HARDENING": "on"}
 
     assert (
@@ -33,7 +33,7 @@ def test_switched_on_it_hardens_cookies_and_transport():
     )
 
 
-def test_the_lifetime_of_hsts_can_be_chosen():
+def test_hsts_lifetime_can_be_set():
     env = {"UNDERSTACK_HARDENING": "on", "UNDERSTACK_HSTS_SECONDS": "300"}
 
     assert hardening_settings({"DEBUG": False, "ALLOWED_HOSTS": []}, env) == {
@@ -43,7 +43,7 @@ def test_the_lifetime_of_hsts_can_be_chosen():
 
 
 @pytest.mark.parametrize("hosts", [["*"], ["nautobot.example.org", "*"]])
-def test_debug_and_any_host_are_both_refused(hosts):
+def test_hardening_with_debug_and_any_host_is_refused_for_both(hosts):
     with pytest.raises(SettingsError) as caught:
         hardening_settings(
             {"DEBUG": True, "ALLOWED_HOSTS": hosts}, {"UNDERSTACK_HARDENING": "on"}

@@ -31,7 +31,7 @@ def no_nautobot():
     return None
 
 
-def test_without_a_format_the_base_stays():
+def test_log_settings_without_format_keep_the_base():
     assert log_settings(BASE, {}) == {
         "LOGGING": {"version": 1, "loggers": {}},
         "INSTALLED_APPS": ["django.contrib.auth"],
@@ -39,12 +39,12 @@ def test_without_a_format_the_base_stays():
     }
 
 
-def test_without_a_format_and_a_base_there_is_nothing():
+def test_log_settings_without_format_and_base_are_empty():
     assert log_settings({}, {}) == {}
 
 
 @pytest.mark.parametrize(("word", "plain"), [("json", False), ("plain", True)])
-def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
+def test_log_format_is_set_up_by_nautobot_on_copies(word, plain):
     calls = []
     base = base_of({"version": 1, "loggers": {"nautobot": {}}})
     env = {"UNDERSTACK_LOG_FORMAT": word, "NAUTOBOT_LOG_LEVEL": "DEBUG"}
@@ -68,7 +68,7 @@ def test_the_format_is_set_up_by_nautobot_on_copies(word, plain):
     assert base == base_of({"version": 1, "loggers": {"nautobot": {}}})
 
 
-def test_a_second_run_changes_nothing():
+def test_second_run_changes_nothing():
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
     first = log_settings(BASE, env, structlog=structlog_set_up([]))
 
@@ -77,7 +77,7 @@ def test_a_second_run_changes_nothing():
     assert second == first
 
 
-def test_loggers_are_silenced_only_where_the_base_does_so():
+def test_disable_existing_loggers_of_base_is_kept():
     """Nautobot's set-up would silence Celery: no task would be seen to fail."""
     base = base_of({"version": 1, "disable_existing_loggers": True})
     env = {"UNDERSTACK_LOG_FORMAT": "json"}
@@ -87,14 +87,14 @@ def test_loggers_are_silenced_only_where_the_base_does_so():
     assert settings["LOGGING"]["disable_existing_loggers"] is True
 
 
-def test_without_a_format_the_level_is_nobodys_business():
+def test_log_level_without_format_is_not_judged():
     """The chart hands the same variable to Celery, which takes any case."""
     env = {"NAUTOBOT_LOG_LEVEL": "debug"}
 
     assert log_settings(BASE, env) == log_settings(BASE, {})
 
 
-def test_without_a_format_the_very_objects_of_nautobot_stay():
+def test_log_settings_without_format_keep_the_same_objects():
     """Nautobot knows its LOGGING by identity when it adds trace ids to the lines."""
     base = base_of({"version": 1})
 
@@ -103,7 +103,7 @@ def test_without_a_format_the_very_objects_of_nautobot_stay():
     assert all(settings[name] is base[name] for name in base)
 
 
-def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
+def test_misspelt_log_level_is_refused_with_the_nearest():
     env = {"UNDERSTACK_LOG_FORMAT": "json", "NAUTOBOT_LOG_LEVEL": "warn"}
 
     with pytest.raises(SettingsError) as caught:
@@ -115,7 +115,7 @@ def test_a_level_in_the_wrong_case_is_offered_in_the_right_one():
     )
 
 
-def test_a_format_without_nautobot_is_warned_about():
+def test_log_format_without_nautobot_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
         settings = log_settings(
             {"LOGGING": {}}, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=no_nautobot
@@ -128,7 +128,7 @@ def test_a_format_without_nautobot_is_warned_about():
     ]
 
 
-def test_without_settings_to_change_nautobot_is_not_even_imported():
+def test_log_format_without_base_does_not_import_nautobot():
     def imported():
         raise AssertionError
 

@@ -92,7 +92,7 @@ def extra(config, **env):
         "dotted",
     ],
 )
-def test_base_defaults_and_extras_load_in_this_order(
+def test_plugins_load_in_order_of_base_defaults_and_extras(
     plugins, names, installed, expected
 ):
     env = {"NAUTOBOT_EXTRA_PLUGINS": names}
@@ -119,14 +119,14 @@ def test_base_defaults_and_extras_load_in_this_order(
         {"PLUGINS": (), "PLUGINS_CONFIG": types.MappingProxyType({})},
     ],
 )
-def test_there_may_be_no_base(base):
+def test_plugin_settings_without_base_are_empty(base):
     assert plugin_settings(base, {}, find=nothing) == {
         "PLUGINS": [],
         "PLUGINS_CONFIG": {},
     }
 
 
-def test_a_plugin_that_is_not_installed_is_skipped_with_one_warning():
+def test_plugin_that_is_not_installed_is_skipped_with_one_warning():
     env = {"NAUTOBOT_EXTRA_PLUGINS": "my_plugin", VARIABLE: '{"my_plugin": {"a": 1}}'}
 
     with pytest.warns(SettingsWarning) as caught:
@@ -148,7 +148,7 @@ def test_a_plugin_that_is_not_installed_is_skipped_with_one_warning():
         ("true", "'nautobot_golden_confg' is not installed."),
     ],
 )
-def test_a_misspelt_default_is_recognised(strict, line):
+def test_misspelt_default_plugin_is_reported_with_its_name(strict, line):
     problems = []
     env = {
         "NAUTOBOT_EXTRA_PLUGINS": "nautobot_golden_confg",
@@ -165,7 +165,7 @@ def test_a_misspelt_default_is_recognised(strict, line):
     ]
 
 
-def test_strict_makes_it_an_error():
+def test_plugin_that_is_not_installed_with_strict_is_an_error():
     env = {"NAUTOBOT_EXTRA_PLUGINS": "a,b", "NAUTOBOT_EXTRA_PLUGINS_STRICT": "true"}
 
     with pytest.raises(SettingsError) as caught:
@@ -191,7 +191,7 @@ def test_strict_makes_it_an_error():
         ("[a]", "Use names as Python imports them, separated by commas."),
     ],
 )
-def test_a_name_that_cannot_be_imported_is_an_error(name, remedy):
+def test_plugin_name_that_is_no_module_name_is_an_error(name, remedy):
     """Whether it is installed is not even asked."""
     with pytest.raises(SettingsError) as caught:
         plugin_settings(
@@ -226,7 +226,7 @@ def distribution(name):
         ),
     ],
 )
-def test_name_of_a_distribution_is_answered_with_its_module(name, line):
+def test_distribution_name_as_plugin_is_reported_with_its_module(name, line):
     problems = []
 
     plugin_settings(
@@ -250,7 +250,7 @@ def test_name_of_a_distribution_is_answered_with_its_module(name, line):
         ("a b/../c", ()),
     ],
 )
-def test_modules_of_a_distribution_are_its_packages(name, modules):
+def test_modules_of_distribution_are_its_packages(name, modules):
     assert modules_of_distribution(name) == modules
 
 
@@ -310,14 +310,14 @@ def folder(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_installed_is_decided_without_importing(name, expected):
+def test_installed_plugin_is_found_without_importing(name, expected):
     before = {*sys.modules}
 
     assert is_installed(name) is expected
     assert {*sys.modules} == before
 
 
-def test_a_namespace_package_stays_a_bare_directory_once_loaded(folder, monkeypatch):
+def test_namespace_package_after_import_is_not_installed(folder, monkeypatch):
     import empty
 
     try:
@@ -327,7 +327,7 @@ def test_a_namespace_package_stays_a_bare_directory_once_loaded(folder, monkeypa
         del sys.modules["empty"]
 
 
-def test_a_module_made_in_memory_is_installed(monkeypatch):
+def test_module_made_in_memory_is_installed(monkeypatch):
     package = types.ModuleType("made_in_memory")
     monkeypatch.setitem(sys.modules, "made_in_memory", package)
     monkeypatch.setitem(sys.modules, "made_in_memory.inner", types.ModuleType("inner"))
@@ -337,7 +337,7 @@ def test_a_module_made_in_memory_is_installed(monkeypatch):
     assert is_installed("made_in_memory.other") is False
 
 
-def test_a_module_that_may_not_be_imported_is_not_installed(monkeypatch):
+def test_module_blocked_from_import_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "json", None)
 
     assert is_installed("json") is False
@@ -351,7 +351,7 @@ class Finder:
         return self.answer(name)
 
 
-def test_other_finders_are_asked_as_an_import_would(monkeypatch):
+def test_module_known_to_another_finder_is_installed(monkeypatch):
     """Editable installs are found this way."""
     finder = Finder(lambda name: ModuleSpec(name, object()) if name == "ed" else None)
     monkeypatch.setattr(sys, "meta_path", [finder])
@@ -361,7 +361,7 @@ def test_other_finders_are_asked_as_an_import_would(monkeypatch):
     assert is_installed("other") is False
 
 
-def test_what_a_finder_cannot_tell_the_import_has_to(monkeypatch):
+def test_module_with_broken_finder_counts_as_installed(monkeypatch):
     def broken(name):
         raise RuntimeError(name)
 
@@ -370,7 +370,7 @@ def test_what_a_finder_cannot_tell_the_import_has_to(monkeypatch):
     assert is_installed("anything") is True
 
 
-def test_nothing_is_imported_or_printed_in_a_process(folder):
+def test_plugin_settings_import_and_print_nothing(folder):
     code = (
         "import sys\n"
         "from understack_nautobot_settings.fragments.plugins import plugin_settings\n"
@@ -400,7 +400,7 @@ def test_nothing_is_imported_or_printed_in_a_process(folder):
 # --- their configuration -----------------------------------------------------------
 
 
-def test_the_environment_lies_over_the_base_and_the_base_over_the_defaults():
+def test_plugin_configuration_merges_environment_over_base_over_defaults():
     base = {
         "nautobot_golden_config": {"per_feature_width": 1, "per_feature_height": 1},
         "nautobot_plugin_nornir": {
@@ -441,7 +441,7 @@ def test_the_environment_lies_over_the_base_and_the_base_over_the_defaults():
 
 
 @pytest.mark.parametrize("setting", ["PLUGINS", "EXTRA_PLUGINS"])
-def test_app_that_the_file_lists_is_left_to_the_file(setting):
+def test_default_app_listed_in_file_keeps_configuration_of_file(setting):
     """Its configuration, in the file or none, is what Nautobot gets."""
     base = {
         setting: ["nautobot_golden_config"],
@@ -461,7 +461,7 @@ def test_app_that_the_file_lists_is_left_to_the_file(setting):
 
 
 @pytest.mark.parametrize("off", ["off", "false", "0"])
-def test_default_plugins_off_keeps_both_out(off):
+def test_default_plugins_switched_off_are_not_loaded(off):
     env = {"UNDERSTACK_DEFAULT_PLUGINS": off}
 
     assert plugin_settings({"PLUGINS": ["mine"]}, env, find=everything) == {
@@ -470,7 +470,7 @@ def test_default_plugins_off_keeps_both_out(off):
     }
 
 
-def test_default_plugin_asked_for_by_name_loads_with_its_configuration():
+def test_default_plugin_named_as_extra_loads_with_its_configuration():
     env = {
         "UNDERSTACK_DEFAULT_PLUGINS": "off",
         "NAUTOBOT_EXTRA_PLUGINS": "nautobot_golden_config",
@@ -482,7 +482,7 @@ def test_default_plugin_asked_for_by_name_loads_with_its_configuration():
     }
 
 
-def test_a_default_that_is_null_stays_null_and_null_replaces_a_default():
+def test_null_in_configuration_replaces_the_default():
     env = extra({"nautobot_golden_config": {"enable_backup": None}})
 
     settings = plugin_settings(
@@ -495,7 +495,7 @@ def test_a_default_that_is_null_stays_null_and_null_replaces_a_default():
     }
 
 
-def test_default_app_that_the_file_lists_is_configured_by_the_file_alone():
+def test_default_app_listed_in_file_without_configuration_gets_none():
     """nautobot_plugin_nornir without configuration takes its own credentials."""
     names = [*BOTH]
 
@@ -505,7 +505,7 @@ def test_default_app_that_the_file_lists_is_configured_by_the_file_alone():
     }
 
 
-def test_configuration_left_over_for_an_app_that_is_not_loaded_is_named_and_kept():
+def test_configuration_of_app_that_is_not_loaded_is_kept_and_reported():
     problems = []
 
     settings = plugin_settings(
@@ -547,7 +547,7 @@ def test_references_are_expanded_in_the_extra_configuration_only():
 
 @pytest.mark.parametrize("secret", ["s3cret", '"s3cret', "${TOKEN}"])
 @pytest.mark.parametrize("blanks", [0, 10_000], ids=["short", "long"])
-def test_a_text_is_expanded_the_same_however_long(blanks, secret):
+def test_plugin_configuration_of_any_length_is_expanded_the_same(blanks, secret):
     text = '{"mine": {"a": "${TOKEN}", "b": ["${TOKEN}", 1]}, "other": "${TOKEN}"}'
     env = extra(text + " " * blanks, TOKEN=secret)
     problems = []
@@ -566,7 +566,7 @@ def test_a_text_is_expanded_the_same_however_long(blanks, secret):
     ]
 
 
-def test_it_expands_escaped_dollars_alone():
+def test_reference_with_escaped_dollar_in_json_is_expanded():
     env = extra(r'{"mine": {"a": "\u0024{TOKEN}"}}', TOKEN="s3cret")
 
     settings = plugin_settings(
@@ -576,7 +576,7 @@ def test_it_expands_escaped_dollars_alone():
     assert settings["PLUGINS_CONFIG"] == {"mine": {"a": "s3cret"}}
 
 
-def test_its_own_output_as_base_changes_nothing():
+def test_plugin_settings_with_own_output_as_base_are_unchanged():
     env = extra(
         {
             "mine": {"a": "$${TOKEN}", "b": ["${TOKEN}"], "c": {"d": None}},
@@ -673,7 +673,7 @@ def test_its_own_output_as_base_changes_nothing():
         "quoted",
     ],
 )
-def test_what_used_to_be_dropped_or_bent_is_an_error(config, line, tmp_path):
+def test_invalid_plugin_configuration_is_an_error(config, line, tmp_path):
     with pytest.raises(SettingsError) as caught:
         plugin_settings(
             {"PLUGINS": ["mine"], "PLUGINS_CONFIG": {}},
@@ -695,7 +695,7 @@ def test_what_used_to_be_dropped_or_bent_is_an_error(config, line, tmp_path):
         assert sentences(caught.value) == f"{VARIABLE}_FILE: {line}"
 
 
-def test_every_unset_reference_is_listed():
+def test_unset_references_are_all_listed():
     env = extra({"a": {"x": "${X}"}, "b": {"y": ["${Y} ${X}"]}})
 
     with pytest.raises(SettingsError) as caught:
@@ -730,7 +730,7 @@ def test_every_unset_reference_is_listed():
     ],
     ids=["none", "fine", "a list", "null for a plugin"],
 )
-def test_the_base_configuration_is_held_to_the_same(config, line):
+def test_invalid_base_configuration_is_reported(config, line):
     problems = []
 
     settings = plugin_settings(
@@ -756,7 +756,7 @@ def test_the_base_configuration_is_held_to_the_same(config, line):
     ],
     ids=["unknown", "misspelt", "a default that is not installed"],
 )
-def test_configuration_of_a_plugin_that_is_not_loaded_is_warned_about(name, remedy):
+def test_configuration_of_plugin_that_is_not_loaded_is_warned_about(name, remedy):
     find = "nautobot_plugin_nornir".__eq__
 
     with pytest.warns(SettingsWarning) as caught:
@@ -773,7 +773,7 @@ def test_configuration_of_a_plugin_that_is_not_loaded_is_warned_about(name, reme
     }
 
 
-def test_unused_configuration_of_the_base_is_warned_about_by_its_own_name():
+def test_unused_configuration_of_base_names_plugins_config():
     problems = []
 
     plugin_settings(
@@ -792,7 +792,7 @@ def test_unused_configuration_of_the_base_is_warned_about_by_its_own_name():
 # --- from a file -------------------------------------------------------------------
 
 
-def test_the_configuration_comes_from_a_file(tmp_path):
+def test_plugin_configuration_is_read_from_file(tmp_path):
     file = tmp_path / "plugins.json"
     file.write_text('{\n  "mine": {"token": "${TOKEN}", "é": "ü"}\n}\n', "utf-8")
     env = {f"{VARIABLE}_FILE": str(file), "TOKEN": "s3cret"}
@@ -803,7 +803,7 @@ def test_the_configuration_comes_from_a_file(tmp_path):
     }
 
 
-def test_more_than_an_environment_string_holds_comes_from_a_file(tmp_path):
+def test_large_plugin_configuration_is_read_from_file(tmp_path):
     file = tmp_path / "plugins.json"
     config = {"mine": {str(number): "x" * 100 for number in range(10_000)}}
     file.write_text(json.dumps(config))
@@ -817,7 +817,7 @@ def test_more_than_an_environment_string_holds_comes_from_a_file(tmp_path):
     assert settings["PLUGINS_CONFIG"] == config
 
 
-def test_a_value_and_a_file_are_one_too_many(tmp_path):
+def test_plugin_configuration_given_as_value_and_file_is_an_error(tmp_path):
     env = {VARIABLE: "{}", f"{VARIABLE}_FILE": str(tmp_path / "plugins.json")}
 
     with pytest.raises(SettingsError) as caught:
@@ -855,7 +855,7 @@ def make_loop(path):
 @pytest.mark.parametrize(
     "make", [make_missing, make_empty, make_directory, make_fifo, make_loop]
 )
-def test_a_file_that_cannot_be_read_is_an_error(make, tmp_path):
+def test_unreadable_plugin_file_is_an_error(make, tmp_path):
     path = tmp_path / "plugins.json"
     fact = make(path)
 
@@ -871,7 +871,7 @@ def test_a_file_that_cannot_be_read_is_an_error(make, tmp_path):
     )
 
 
-def test_a_path_that_is_none_is_an_error():
+def test_invalid_plugin_file_path_is_an_error():
     with pytest.raises(SettingsError) as caught:
         plugin_settings(
             {"PLUGINS": [], "PLUGINS_CONFIG": {}},
@@ -890,7 +890,7 @@ def test_a_path_that_is_none_is_an_error():
     ['{"ü": {}}'.encode("latin-1"), "{}".encode("utf-16")],
     ids=["latin-1", "utf-16"],
 )
-def test_a_file_that_is_not_utf8_is_an_error(content, tmp_path):
+def test_plugin_file_that_is_not_utf8_is_an_error(content, tmp_path):
     file = tmp_path / "plugins.json"
     file.write_bytes(content)
 
@@ -903,7 +903,7 @@ def test_a_file_that_is_not_utf8_is_an_error(content, tmp_path):
     )
 
 
-def test_a_byte_order_mark_belongs_to_the_file(tmp_path):
+def test_byte_order_mark_of_plugin_file_is_ignored(tmp_path):
     file = tmp_path / "plugins.json"
     file.write_bytes('\ufeff{"mine": {"a": 1}}\r\n'.encode())
 
@@ -912,7 +912,7 @@ def test_a_byte_order_mark_belongs_to_the_file(tmp_path):
     )["PLUGINS_CONFIG"] == {"mine": {"a": 1}}
 
 
-def test_a_file_larger_than_its_bound_is_an_error(tmp_path):
+def test_plugin_file_above_size_limit_is_an_error(tmp_path):
     file = tmp_path / "plugins.json"
     file.write_bytes(b" " * (16 * 2**20 + 1))
 
@@ -962,7 +962,9 @@ environments = st.fixed_dictionaries(
     environments,
     st.sampled_from([everything, nothing, "a".__eq__]),
 )
-def test_it_raises_nothing_else_and_changes_nothing(plugins, config, env, find):
+def test_plugin_settings_raise_only_settings_error_and_never_change_input(
+    plugins, config, env, find
+):
     before = copy.deepcopy((plugins, config, env))
     problems = []
 
@@ -999,7 +1001,7 @@ def containers(value):
 
 
 @given(configurations)
-def test_nothing_that_is_returned_belongs_to_someone_else(config):
+def test_plugin_settings_share_nothing_with_input_or_defaults(config):
     """Nautobot writes the defaults of a plugin into PLUGINS_CONFIG."""
     from understack_nautobot_settings.fragments.plugins import DEFAULTS
 
@@ -1018,7 +1020,7 @@ def test_nothing_that_is_returned_belongs_to_someone_else(config):
     )
 
 
-def test_changing_what_is_returned_changes_no_default():
+def test_changed_plugin_settings_leave_defaults_unchanged():
     settings = plugin_settings(
         {"PLUGINS": [], "PLUGINS_CONFIG": {}}, {}, find=everything
     )
@@ -1055,7 +1057,7 @@ FAULTY = [
 
 @pytest.mark.parametrize("config", FAULTY, ids=range(len(FAULTY)))
 @pytest.mark.parametrize("by_file", [False, True], ids=["variable", "file"])
-def test_no_error_leads_to_a_secret(config, by_file, tmp_path):
+def test_plugin_settings_error_holds_no_secret(config, by_file, tmp_path):
     """Neither its words nor anything that can be reached from it, but for `env`."""
     env = {"SECRET": CANARY}
     if by_file:

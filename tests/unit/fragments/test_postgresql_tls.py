@@ -115,7 +115,7 @@ def settings(env, base=None, libpq=170005, **options):
         "extra options that agree",
     ],
 )
-def test_an_sslmode_becomes_libpq_parameters(env, options):
+def test_sslmode_becomes_libpq_parameters(env, options):
     assert settings(env) == {"DATABASES": databases(**options)}
 
 
@@ -133,11 +133,11 @@ def test_an_sslmode_becomes_libpq_parameters(env, options):
     ],
     ids=["sslcertmode", "sslnegotiation"],
 )
-def test_an_old_libpq_is_spared_the_parameters_it_does_not_know(env, options):
+def test_old_libpq_gets_only_parameters_it_knows(env, options):
     assert settings(env, libpq=150006) == {"DATABASES": databases(**options)}
 
 
-def test_options_are_merged_over_what_is_there():
+def test_tls_options_are_merged_over_database_options():
     base = databases(connect_timeout=3, sslmode="prefer")
 
     assert settings({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, base) == {
@@ -166,7 +166,7 @@ def test_replica_without_tls_options_gets_those_of_the_default_database():
     ],
     ids=["TLS options of its own", "other engine"],
 )
-def test_other_database_is_left_alone(other):
+def test_database_unlike_the_default_is_not_changed(other):
     base = {**databases(), "other": other}
 
     found = settings({"NAUTOBOT_DB_SSLMODE": "verify-full"}, base)
@@ -220,13 +220,13 @@ def test_other_database_is_left_alone(other):
         "sslcertmode of the file",
     ],
 )
-def test_variable_wins_over_the_file_and_the_file_over_the_default(env, said, options):
+def test_variable_wins_over_file_and_file_over_default(env, said, options):
     found = settings(env, databases(**said))
 
     assert found["DATABASES"]["default"]["OPTIONS"] == options
 
 
-def test_files_are_judged_where_they_are_and_named_where_they_are_written():
+def test_certificate_path_is_judged_under_the_name_that_set_it():
     judged = []
     postgresql_tls_settings(
         {"DATABASES": databases(sslcert="/file/c")},
@@ -340,7 +340,7 @@ def test_refusal_is_one_sentence_without_a_secret(env, base, libpq, line):
 @pytest.mark.parametrize(
     ("name", "value"), [("PGSSLCERTMODE", "disable"), ("PGSERVICE", "any")]
 )
-def test_variable_of_libpq_that_keeps_the_certificate_back_is_refused(
+def test_libpq_variable_that_withholds_client_certificate_is_refused(
     sslmode, refused, name, value
 ):
     found = []
@@ -353,7 +353,7 @@ def test_variable_of_libpq_that_keeps_the_certificate_back_is_refused(
     ] * refused
 
 
-def test_lists_of_hosts_and_ports_are_taken():
+def test_lists_of_hosts_and_ports_are_accepted():
     env = {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_PORT": "5432,5433"}
 
     found = settings(env, HOSTS)["DATABASES"]["default"]
@@ -384,7 +384,7 @@ def test_database_settings_of_the_wrong_type_are_refused_in_words(base):
     assert problem.variable.startswith("DATABASES")
 
 
-def test_a_namespace_without_databases_is_taken_for_postgresql():
+def test_namespace_without_databases_is_treated_as_postgresql():
     found = postgresql_tls_settings(
         {},
         {"NAUTOBOT_DB_SSLMODE": "verify-ca"},
@@ -407,7 +407,7 @@ def test_a_namespace_without_databases_is_taken_for_postgresql():
         ({"PORT": "", "USER": " "}, {"PORT": "", "USER": ""}),
     ],
 )
-def test_what_nautobot_took_as_it_stood_is_empty_or_without_blanks(taken, meant):
+def test_database_values_read_by_nautobot_are_stripped(taken, meant):
     """A Secret made by echo ends in a line end, and the chart writes empty values."""
     env = {f"NAUTOBOT_DB_{key}": text for key, text in taken.items()}
 
@@ -416,7 +416,7 @@ def test_what_nautobot_took_as_it_stood_is_empty_or_without_blanks(taken, meant)
     assert found == {"DATABASES": {"default": {"ENGINE": ENGINE, **meant}}}
 
 
-def test_what_the_settings_file_wrote_itself_is_left_alone():
+def test_database_values_of_settings_file_are_kept():
     """A service link may set the variable although nobody uses it."""
     env = {"NAUTOBOT_DB_PORT": "tcp://10.0.0.1:5432", "NAUTOBOT_DB_HOST": " x "}
     base = {"default": {"ENGINE": ENGINE, "PORT": "5433", "HOST": " mine "}}
@@ -427,7 +427,7 @@ def test_what_the_settings_file_wrote_itself_is_left_alone():
 @pytest.mark.parametrize(
     "host", ["a,b", "::1", "fe80::1%eth0", "/run/postgresql", "@a"]
 )
-def test_names_addresses_and_sockets_are_hosts(host):
+def test_database_host_may_be_name_address_or_socket(host):
     base = {"default": {"ENGINE": ENGINE, "HOST": host}}
 
     assert settings({"NAUTOBOT_DB_HOST": host}, base) == {"DATABASES": base}
@@ -436,7 +436,7 @@ def test_names_addresses_and_sockets_are_hosts(host):
 @pytest.mark.parametrize(
     ("hosts", "said"), [("a", "1 host"), ("a,b", "2 hosts"), ("", "1 host")]
 )
-def test_number_of_ports_that_fits_no_list_of_hosts_is_refused(hosts, said):
+def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
     """Libpq stops there."""
     base = {"default": {"ENGINE": ENGINE, "HOST": hosts, "PORT": "1,2,3"}}
 
@@ -479,13 +479,13 @@ def test_number_of_ports_that_fits_no_list_of_hosts_is_refused(hosts, said):
         ),
     ],
 )
-def test_what_nautobot_takes_unread_is_read(key, text, sentence):
+def test_invalid_database_value_is_refused(key, text, sentence):
     base = {"default": {"ENGINE": ENGINE, key: text}}
 
     assert refusal({f"NAUTOBOT_DB_{key}": text}, base) == sentence
 
 
-def test_the_engine_of_django_prometheus_is_postgresql_too():
+def test_engine_of_django_prometheus_is_treated_as_postgresql():
     base = {"default": {"ENGINE": "django_prometheus.db.backends.postgresql"}}
 
     found = settings({"NAUTOBOT_DB_SSLMODE": "require"}, base, libpq=None)
@@ -493,7 +493,7 @@ def test_the_engine_of_django_prometheus_is_postgresql_too():
     assert found["DATABASES"]["default"]["OPTIONS"] == {"sslmode": "require"}
 
 
-def test_the_files_that_a_mode_uses_are_judged_and_no_others():
+def test_only_files_used_by_sslmode_are_judged():
     judged = []
 
     def check_files(files):
@@ -535,7 +535,7 @@ def refusal(env, base=None, libpq=170005):
     return sentences(caught.value)
 
 
-def test_mysql_refuses_the_parameters_of_postgresql():
+def test_sslmode_with_mysql_is_refused():
     assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, MYSQL) == (
         "NAUTOBOT_DB_SSLMODE: the database engine is 'django.db.backends.mysql'. "
         "Unset it: these are parameters of PostgreSQL's libpq."
@@ -565,7 +565,7 @@ OFFERED = {
 
 
 @pytest.mark.parametrize("word", ["prefer", "allow", "PREFER"])
-def test_an_opportunistic_mode_is_refused_with_the_reason(word):
+def test_opportunistic_sslmode_is_refused_with_the_reason(word):
     assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
         f"NAUTOBOT_DB_SSLMODE: '{word}' is refused: {OPPORTUNISTIC}"
     )
@@ -587,14 +587,14 @@ def test_an_opportunistic_mode_is_refused_with_the_reason(word):
         ("on", ""),
     ],
 )
-def test_a_misspelt_mode_is_refused_with_the_nearest_first(word, nearest):
+def test_misspelt_sslmode_is_refused_with_the_nearest_first(word, nearest):
     assert refusal({"NAUTOBOT_DB_SSLMODE": word}) == (
         f"NAUTOBOT_DB_SSLMODE: '{word}' is not a valid sslmode. {OFFERED[nearest]}"
     )
 
 
 @pytest.mark.parametrize(("sslmode", "said"), [("", "unset"), ("disable", "disable")])
-def test_direct_negotiation_needs_tls(sslmode, said):
+def test_direct_negotiation_without_tls_is_refused(sslmode, said):
     env = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct", "NAUTOBOT_DB_SSLMODE": sslmode}
 
     assert refusal(env) == (
@@ -607,7 +607,7 @@ def test_direct_negotiation_needs_tls(sslmode, said):
 DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct", "NAUTOBOT_DB_SSLMODE": "verify-ca"}
 
 
-def test_direct_negotiation_needs_a_libpq_that_knows_it():
+def test_direct_negotiation_with_old_libpq_is_refused():
     assert refusal(DIRECT, libpq=160009) == (
         "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs libpq 17.0, and libpq 16.9 is "
         "loaded. Install a driver with a newer libpq, or unset "
@@ -615,7 +615,7 @@ def test_direct_negotiation_needs_a_libpq_that_knows_it():
     )
 
 
-def test_direct_negotiation_without_a_driver_is_warned_about():
+def test_direct_negotiation_without_driver_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
         found = settings(DIRECT, libpq=None)
 
@@ -638,7 +638,7 @@ def test_direct_negotiation_without_a_driver_is_warned_about():
     ],
 )
 @pytest.mark.parametrize("sslmode", ["", "verify-ca"])
-def test_an_extra_option_may_not_contradict_a_variable(extra, owner, sslmode):
+def test_extra_option_owned_by_a_variable_is_refused(extra, owner, sslmode):
     env = {
         "NAUTOBOT_DB_SSLMODE": sslmode,
         "NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps(extra),
@@ -650,7 +650,7 @@ def test_an_extra_option_may_not_contradict_a_variable(extra, owner, sslmode):
     )
 
 
-def test_an_extra_option_is_not_given_by_its_own_variable_as_well():
+def test_extra_option_also_set_by_its_variable_is_refused():
     env = {
         "NAUTOBOT_DB_EXTRA_OPTIONS": '{"connect_timeout": 3, "keepalives_idle": 5}',
         "UNDERSTACK_DB_CONNECT_TIMEOUT": "7",
@@ -664,7 +664,7 @@ def test_an_extra_option_is_not_given_by_its_own_variable_as_well():
 
 
 @pytest.mark.parametrize("value", [True, None, 1.5, ["x"], {"a": 1}])
-def test_an_extra_option_is_text_or_a_whole_number(value):
+def test_extra_option_of_other_type_is_refused(value):
     env = {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps({"keepalives": value})}
 
     assert refusal(env) == (
@@ -673,7 +673,7 @@ def test_an_extra_option_is_text_or_a_whole_number(value):
     )
 
 
-def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path):
+def test_refused_certificate_path_is_not_reported_missing(tmp_path):
     env = {
         "NAUTOBOT_DB_SSLMODE": "verify-ca",
         "NAUTOBOT_DB_SSLCERT": f"'{tmp_path}/tls.crt'",
@@ -695,7 +695,7 @@ def test_a_path_that_is_refused_is_not_reported_missing_at_its_default(tmp_path)
     ]
 
 
-def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
+def test_missing_certificate_files_are_all_reported_in_documented_words(tmp_path):
     env = {
         "NAUTOBOT_DB_SSLMODE": "verify-ca",
         "NAUTOBOT_DB_SSLCERT": f"{tmp_path}/tls.crt",
@@ -717,11 +717,11 @@ def test_missing_files_are_all_reported_in_the_documented_words(tmp_path):
     ]
 
 
-def test_a_release_reads_as_people_write_it():
+def test_libpq_release_is_written_with_a_dot():
     assert libpq_release(170005) == "17.5"
 
 
-def test_an_encrypted_key_is_judged_with_the_password_that_libpq_gets():
+def test_encrypted_key_is_judged_with_sslpassword():
     given = []
 
     def check_files(files, *, key_password):

@@ -69,16 +69,16 @@ def off(cache="redis://localhost:6379/1", broker="redis://localhost:6379/0", poo
     return {"CACHES": caches(cache, pool), "CELERY_BROKER_URL": broker}
 
 
-def test_a_mounted_ca_turns_mutual_tls_on_everywhere():
+def test_mounted_ca_turns_mutual_tls_on_for_cache_and_broker():
     assert settings({}) == on()
 
 
-def test_without_a_mounted_ca_nothing_changes():
+def test_redis_settings_without_mounted_ca_are_unchanged():
     assert settings({}, mounted=False) == off()
 
 
 @pytest.mark.parametrize("word", ["false", "true"])
-def test_the_value_that_the_chart_always_writes_is_no_opt_out(word):
+def test_redis_ssl_value_of_chart_does_not_turn_mutual_tls_off(word):
     scheme = "rediss" if word == "true" else "redis"
     env = {"NAUTOBOT_REDIS_SSL": word}
 
@@ -88,11 +88,11 @@ def test_the_value_that_the_chart_always_writes_is_no_opt_out(word):
     )
 
 
-def test_switched_off_plain_stays_plain():
+def test_redis_mtls_off_keeps_plain_urls():
     assert settings({"UNDERSTACK_REDIS_MTLS": "off"}) == off()
 
 
-def test_switched_off_no_file_is_looked_at():
+def test_redis_mtls_off_checks_no_file():
     env = {"UNDERSTACK_REDIS_MTLS": "off", "NAUTOBOT_REDIS_SSL_CA_CERTS": "/nowhere"}
 
     assert redis_tls_settings({}, env) == {}
@@ -103,13 +103,13 @@ def test_switched_off_no_file_is_looked_at():
     [({"UNDERSTACK_REDIS_MTLS": "off"}, True), ({}, False)],
     ids=["off", "not mounted"],
 )
-def test_rediss_without_a_private_ca_is_verified_against_the_system_store(env, mounted):
+def test_rediss_without_private_ca_is_verified_with_system_store(env, mounted):
     found = settings(env, "rediss://r:1/1", "rediss://r:1/0", mounted=mounted)
 
     assert found == on("rediss://r:1/1", "rediss://r:1/0", SYSTEM)
 
 
-def test_every_consumer_gets_the_requirement_and_the_host_name_check():
+def test_verification_options_reach_cache_and_broker():
     env = {
         "NAUTOBOT_REDIS_SSL_CERT_REQS": "optional",
         "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME": "false",
@@ -120,7 +120,7 @@ def test_every_consumer_gets_the_requirement_and_the_host_name_check():
 
 
 @pytest.mark.parametrize("mounted", [True, False])
-def test_no_verification_is_possible_but_said_out_loud(mounted):
+def test_redis_without_verification_is_warned_about(mounted):
     tls = {
         **(MUTUAL if mounted else {}),
         "ssl_cert_reqs": "none",
@@ -138,13 +138,13 @@ def test_no_verification_is_possible_but_said_out_loud(mounted):
     ]
 
 
-def test_no_verification_is_not_warned_about_where_there_is_no_tls():
+def test_verification_off_without_tls_is_not_warned_about():
     env = {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none"}
 
     assert settings(env, mounted=False) == off()
 
 
-def test_the_files_are_judged_under_the_names_of_their_variables():
+def test_redis_files_are_judged_under_their_variable_names():
     judged = []
 
     def check_files(files):
@@ -176,7 +176,7 @@ def test_the_files_are_judged_under_the_names_of_their_variables():
         "NAUTOBOT_REDIS_SSL_KEYFILE",
     ],
 )
-def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
+def test_redis_path_that_is_set_and_missing_is_an_error(tmp_path, name):
     path = tmp_path / "missing"
 
     with pytest.raises(MissingFileError) as caught:
@@ -186,7 +186,7 @@ def test_a_path_that_somebody_wrote_down_has_to_exist(tmp_path, name):
     assert f"SSL certificate file required by {name} not found: {path}" in lines
 
 
-def test_switched_on_a_missing_ca_is_an_error(tmp_path):
+def test_redis_mtls_on_with_missing_ca_is_an_error(tmp_path):
     with pytest.raises(MissingFileError):
         redis_tls_settings(
             {},
@@ -222,7 +222,7 @@ QUOTED = "p%2Fa%23s%3Fs%5B1%5D%2541%0A"
     ids=["password", "user", "encoded already"],
 )
 @pytest.mark.parametrize("mounted", [True, False])
-def test_the_url_that_nautobot_built_is_built_again(env, pool, who, mounted):
+def test_redis_url_built_by_nautobot_is_rebuilt(env, pool, who, mounted):
     raw = f"{env.get('NAUTOBOT_REDIS_USERNAME', '')}:{env['NAUTOBOT_REDIS_PASSWORD']}@"
 
     found = settings(
@@ -238,7 +238,7 @@ def test_the_url_that_nautobot_built_is_built_again(env, pool, who, mounted):
         assert found == off(broker=f"redis://{who}localhost:6379/0", pool=pool)
 
 
-def test_a_password_from_a_file_reaches_cache_and_broker(tmp_path):
+def test_redis_password_from_file_reaches_cache_and_broker(tmp_path):
     file = tmp_path / "password"
     file.write_text(PASSWORD + "\n")
 
@@ -258,13 +258,13 @@ def test_a_password_from_a_file_reaches_cache_and_broker(tmp_path):
         ),
     ],
 )
-def test_a_url_that_the_operator_wrote_only_gets_its_scheme(url, secured):
+def test_broker_url_of_operator_changes_only_its_scheme(url, secured):
     found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
 
     assert found == on(broker=secured)
 
 
-def test_databases_that_a_settings_file_chose_are_kept():
+def test_redis_database_numbers_of_settings_file_are_kept():
     """Several Nautobots may share one Redis, each with numbers of its own."""
     raw = f"redis://:{PASSWORD}@localhost:6379"
 
@@ -278,7 +278,7 @@ def test_databases_that_a_settings_file_chose_are_kept():
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"])
-def test_an_empty_broker_url_is_nautobots_own(empty):
+def test_empty_broker_url_becomes_the_url_of_nautobot(empty):
     """Celery would turn to a RabbitMQ on localhost."""
     env = {"NAUTOBOT_CELERY_BROKER_URL": empty, "NAUTOBOT_REDIS_PASSWORD": "p/w"}
     raw = "redis://:p/w@localhost:6379"
@@ -298,13 +298,13 @@ def test_an_empty_broker_url_is_nautobots_own(empty):
         ("amqps://b:1/0\n", "amqps://b:1/0"),
     ],
 )
-def test_blanks_around_a_broker_url_are_stripped(url, kept):
+def test_broker_url_with_blanks_is_stripped(url, kept):
     found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url)
 
     assert found["CELERY_BROKER_URL"] == kept
 
 
-def test_a_password_may_look_like_another_broker():
+def test_redis_password_that_looks_like_a_url_is_kept():
     env = {"NAUTOBOT_REDIS_PASSWORD": ";sentinel://s"}
     broker = "redis://:;sentinel://s@localhost:6379/0"
 
@@ -318,7 +318,7 @@ def test_a_password_may_look_like_another_broker():
 @pytest.mark.parametrize(
     "urls", ["redis://a/0;rediss://b/0", "rediss://a/0;redis://b/0"]
 )
-def test_brokers_over_tls_and_in_plain_text_are_not_mixed(urls):
+def test_broker_urls_that_mix_tls_and_plain_are_refused(urls):
     """kombu would verify nothing after a failover from the plain one."""
     env = {"NAUTOBOT_CELERY_BROKER_URL": urls}
 
@@ -331,7 +331,7 @@ def test_brokers_over_tls_and_in_plain_text_are_not_mixed(urls):
     )
 
 
-def test_caches_over_tls_and_in_plain_text_are_not_mixed():
+def test_cache_urls_that_mix_tls_and_plain_are_refused():
     urls = ["rediss://a/1", "redis://b/1"]
 
     assert refusal({}, cache=urls, mounted=False) == (
@@ -340,7 +340,7 @@ def test_caches_over_tls_and_in_plain_text_are_not_mixed():
     )
 
 
-def test_a_broker_url_has_a_scheme():
+def test_broker_url_without_scheme_is_refused():
     url = "redis-master:6379/0"
 
     assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
@@ -357,14 +357,14 @@ def test_a_broker_url_has_a_scheme():
         (["redis://a/1", "redis://b/1"], ["rediss://a/1", "rediss://b/1"]),
     ],
 )
-def test_a_location_that_the_operator_wrote_only_gets_its_scheme(location, secured):
+def test_cache_location_of_operator_changes_only_its_scheme(location, secured):
     assert settings({}, cache=location) == on(cache=secured)
 
 
 @pytest.mark.parametrize(
     "start", ["redis://localhost:6379/1?db=", "redis://localhost:6379/01", "redis://"]
 )
-def test_a_url_that_only_begins_like_nautobots_is_the_operators(start):
+def test_url_that_only_begins_like_the_one_of_nautobot_is_kept(start):
     location = f"{start}2"
 
     found = settings({"NAUTOBOT_REDIS_USERNAME": ""}, cache=location)
@@ -373,7 +373,7 @@ def test_a_url_that_only_begins_like_nautobots_is_the_operators(start):
 
 
 @pytest.mark.parametrize("scheme", ["amqps", "sqs", "amqp"])
-def test_a_broker_that_is_not_redis_gets_no_redis_keys(scheme):
+def test_broker_that_is_not_redis_gets_no_redis_keys(scheme):
     url = f"{scheme}://broker/0"
 
     assert settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == {
@@ -382,7 +382,7 @@ def test_a_broker_that_is_not_redis_gets_no_redis_keys(scheme):
     }
 
 
-def test_a_socket_keeps_its_scheme_and_gets_no_tls():
+def test_redis_socket_keeps_its_scheme_and_gets_no_tls():
     env = {"NAUTOBOT_REDIS_SCHEME": "unix", "NAUTOBOT_REDIS_HOST": "/run/r.sock"}
     location = "unix:///run/r.sock?db=1"
 
@@ -391,7 +391,7 @@ def test_a_socket_keeps_its_scheme_and_gets_no_tls():
     assert found == off(location, "redis+socket:///run/r.sock?virtual_host=0")
 
 
-def test_a_cache_that_is_not_redis_is_left_alone():
+def test_cache_that_is_not_redis_is_not_changed():
     base = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
     assert settings({}, base=base)["CACHES"] == base
@@ -402,14 +402,14 @@ def test_a_cache_that_is_not_redis_is_left_alone():
 
 
 @pytest.mark.parametrize("backend", ["", f" {BACKEND}\n"])
-def test_an_empty_backend_is_nautobots_own_and_blanks_are_stripped(backend):
+def test_empty_cache_backend_becomes_the_default_and_blanks_are_stripped(backend):
     base = caches("redis://localhost:6379/1")
     base["default"]["BACKEND"] = backend
 
     assert settings({"NAUTOBOT_CACHES_BACKEND": backend}, base=base) == on()
 
 
-def test_what_was_there_before_is_merged_and_not_changed():
+def test_redis_options_of_file_are_merged_and_not_changed():
     base = caches(
         "redis://localhost:6379/1",
         {"max_connections": 7, "ssl_cert_reqs": "optional"},
@@ -451,7 +451,7 @@ def test_what_was_there_before_is_merged_and_not_changed():
     assert broker_ssl == {"ssl_ciphers": "HIGH", "ssl_cert_reqs": "optional"}
 
 
-def test_a_namespace_without_redis_settings_gets_the_tls_part():
+def test_namespace_without_redis_settings_gets_tls_options():
     found = redis_tls_settings(
         {},
         {},
@@ -473,7 +473,7 @@ def refusal(*args, **options):
 
 
 @pytest.mark.parametrize("mounted", [True, False])
-def test_tls_options_in_a_broker_url_are_refused(mounted):
+def test_tls_options_in_broker_url_are_refused(mounted):
     url = "rediss://:canary@b/0?ssl_cert_reqs=none"
 
     assert refusal(
@@ -498,7 +498,7 @@ def test_tls_options_in_urls_of_the_settings_file_are_refused():
     )
 
 
-def test_an_unknown_requirement_is_refused():
+def test_unknown_redis_certificate_requirement_is_refused():
     assert refusal({"NAUTOBOT_REDIS_SSL_CERT_REQS": "CERT_NONE"}) == (
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a valid certificate "
         "requirement. Did you mean none? (Also valid: required, optional.)"
@@ -506,7 +506,7 @@ def test_an_unknown_requirement_is_refused():
 
 
 @pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CACHES_BACKEND"])
-def test_a_value_in_quotes_is_refused(variable):
+def test_redis_value_in_quotes_is_refused(variable):
     env = {f"NAUTOBOT_{variable}": '"rediss://:canary@b/0"'}
 
     assert refusal(env, broker='"rediss://:canary@b/0"') == (
@@ -535,7 +535,7 @@ SENTINEL = (
         ),
     ],
 )
-def test_a_cache_behind_sentinel_is_refused(options, place):
+def test_cache_behind_sentinel_is_refused(options, place):
     base = caches("redis://primary/1", **options)
 
     assert refusal({}, base=base) == SENTINEL.format(f"CACHES.default.OPTIONS.{place}")
@@ -553,7 +553,7 @@ def test_a_cache_behind_sentinel_is_refused(options, place):
         ),
     ],
 )
-def test_a_broker_behind_sentinel_is_refused(env, place):
+def test_broker_behind_sentinel_is_refused(env, place):
     url = "sentinel://a:26379;sentinel://b:26379"
 
     assert refusal(env, broker=url) == SENTINEL.format(place)
@@ -570,7 +570,7 @@ NATIVE = pytest.mark.parametrize(
 
 
 @NATIVE
-def test_djangos_own_backend_takes_the_options_without_a_level_between(backend):
+def test_django_redis_backend_gets_flat_tls_options(backend):
     base = {
         "default": {
             "BACKEND": backend,
@@ -589,7 +589,7 @@ def test_djangos_own_backend_takes_the_options_without_a_level_between(backend):
 
 
 @NATIVE
-def test_djangos_own_backend_with_options_of_django_redis_is_refused(backend):
+def test_django_redis_backend_with_options_of_other_package_is_refused(backend):
     base = caches("redis://localhost:6379/1", CLIENT_CLASS="x.DefaultClient")
     base["default"]["BACKEND"] = backend
 
@@ -607,7 +607,7 @@ SAID = {
 }
 
 
-def test_file_wins_over_defaults_and_a_variable_over_the_file():
+def test_redis_variable_wins_over_file_and_file_over_default():
     judged = []
     found = redis_tls_settings(
         {
@@ -644,7 +644,7 @@ def test_file_wins_over_defaults_and_a_variable_over_the_file():
 
 
 @pytest.mark.parametrize("none", [None, "none", ssl.CERT_NONE, 0])
-def test_file_alone_cannot_switch_verification_off(none):
+def test_settings_file_without_variable_cannot_switch_verification_off(none):
     base = caches("redis://localhost:6379/1", {"ssl_cert_reqs": none})
 
     with pytest.warns(SettingsWarning) as caught:
@@ -693,7 +693,7 @@ LEFT = "Give it TLS options of its own in the settings file, if it needs them."
     ],
     ids=["other host", "valkey", "unknown scheme"],
 )
-def test_cache_that_is_left_alone_is_named(cache, line):
+def test_cache_left_without_tls_is_warned_about(cache, line):
     env = {"NAUTOBOT_REDIS_HOST": "redis"}
     base = {**caches("redis://redis:6379/1"), "other": cache}
 
@@ -705,7 +705,7 @@ def test_cache_that_is_left_alone_is_named(cache, line):
     assert [str(one.message) for one in caught] == [line]
 
 
-def test_cache_elsewhere_with_tls_options_of_its_own_is_left_alone_in_silence():
+def test_cache_elsewhere_with_own_tls_options_is_kept_without_warning():
     other = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": "rediss://elsewhere:6380/0",
@@ -723,7 +723,7 @@ def test_cache_elsewhere_with_tls_options_of_its_own_is_left_alone_in_silence():
     }
 
 
-def test_without_a_host_the_default_cache_of_the_file_is_the_one():
+def test_default_cache_without_host_variable_is_secured():
     base = caches("redis://somewhere:6379/1")
 
     found = settings({}, base=base)
@@ -740,7 +740,7 @@ def test_without_a_host_the_default_cache_of_the_file_is_the_one():
     ],
     ids=["list", "tuple", "text"],
 )
-def test_every_url_of_a_list_of_brokers_is_taken_over_tls(broker, expected):
+def test_every_url_in_broker_list_is_secured(broker, expected):
     found = settings({}, broker=broker)
 
     assert found["CELERY_BROKER_URL"] == expected
@@ -767,12 +767,12 @@ RIVAL = (
         "LOADER",
     ],
 )
-def test_variable_that_celery_prefers_to_its_settings_is_refused(name):
+def test_celery_url_variable_is_refused(name):
     assert refusal({name: "redis://:c4n4ry@elsewhere/0"}) == RIVAL.format(name)
 
 
 @pytest.mark.parametrize("mode", ["off", "on"])
-def test_unix_socket_is_written_as_celery_takes_it(mode):
+def test_redis_socket_url_is_written_in_the_form_of_celery(mode):
     env = {
         "NAUTOBOT_REDIS_SCHEME": "unix",
         "NAUTOBOT_REDIS_HOST": "/run/redis.sock",
@@ -827,11 +827,11 @@ def test_unix_socket_is_written_as_celery_takes_it(mode):
     ],
     ids=["socket", "mixed brokers", "raw slash", "endless port"],
 )
-def test_url_that_no_client_could_use_is_refused(cache, broker, line):
+def test_unusable_redis_url_is_refused(cache, broker, line):
     assert refusal({}, cache, broker) == line
 
 
-def test_second_broker_url_of_the_file_is_refused():
+def test_separate_broker_read_url_is_refused():
     with pytest.raises(SettingsError) as caught:
         redis_tls_settings(
             {"CELERY_BROKER_READ_URL": "redis://elsewhere/0"},
@@ -847,7 +847,7 @@ def test_second_broker_url_of_the_file_is_refused():
     )
 
 
-def test_event_broker_in_plain_text_is_named():
+def test_event_broker_in_plain_text_is_warned_about():
     brokers = {"redis": {"OPTIONS": {"url": "redis://:c4n4ry@localhost:6379/2"}}}
 
     with pytest.warns(SettingsWarning) as caught:
@@ -898,7 +898,7 @@ def test_redis_settings_of_the_wrong_type_are_refused_in_words(name, value):
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20
     ),
 )
-def test_a_second_run_changes_nothing_and_cache_and_broker_agree(
+def test_second_run_keeps_cache_and_broker_in_the_same_mode(
     scheme, mode, mounted, password
 ):
     env = {"UNDERSTACK_REDIS_MTLS": mode, "NAUTOBOT_REDIS_PASSWORD": password}
@@ -945,7 +945,7 @@ def test_a_second_run_changes_nothing_and_cache_and_broker_agree(
     ],
     ids=["detected", "on", "by a path"],
 )
-def test_refused_file_of_tls_that_nobody_asked_for_names_the_way_out(env, remedy):
+def test_refused_redis_file_without_explicit_mode_tells_how_to_switch_off(env, remedy):
     problem = Problem("any", "error", "NAME", "it is wrong.", "Mend it.")
 
     found = []

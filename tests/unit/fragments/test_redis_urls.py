@@ -40,7 +40,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
         ({"NAUTOBOT_REDIS_SSL": "ture"}, None),
     ],
 )
-def test_the_url_of_nautobot(env, url):
+def test_url_of_nautobot_is_built_from_its_variables(env, url):
     assert nautobot_url(env, 0) == url
 
 
@@ -72,7 +72,7 @@ def address(**env):
         ),
     ],
 )
-def test_the_url_built_again(env, url):
+def test_redis_url_is_built_from_its_variables(env, url):
     found, problems = address(**env)
 
     assert found.url(1, credentials=True) == url
@@ -92,7 +92,7 @@ def test_the_url_built_again(env, url):
         "red is",
     ],
 )
-def test_a_host_is_a_host_and_nothing_else(host):
+def test_redis_host_that_is_not_a_host_name_is_refused(host):
     found, problems = address(HOST=host)
 
     assert found.host == "localhost"
@@ -105,13 +105,13 @@ def test_a_host_is_a_host_and_nothing_else(host):
 @pytest.mark.parametrize(
     "host", ["redis", "r_1.example.org.", "10.0.0.1", "::1", "[fe80::1%eth0]", "bücher"]
 )
-def test_names_and_addresses_are_hosts(host):
+def test_redis_host_may_be_name_or_address(host):
     found, problems = address(HOST=host)
 
     assert (found.host, problems) == (host, [])
 
 
-def test_a_service_link_in_place_of_the_port_is_named():
+def test_service_link_as_redis_port_is_reported():
     _, problems = address(PORT="tcp://10.0.0.1:6379")
 
     assert problems == [
@@ -120,7 +120,7 @@ def test_a_service_link_in_place_of_the_port_is_named():
     ]
 
 
-def test_an_encoded_password_that_is_no_text_is_refused():
+def test_encoded_password_that_is_not_utf8_is_refused():
     """Decoded all the same it would be another password."""
     found, problems = address(PASSWORD="canary%FF", PASSWORD_ENCODED="true")
 
@@ -132,7 +132,7 @@ def test_an_encoded_password_that_is_no_text_is_refused():
 
 
 @given(username=TEXT, password=TEXT)
-def test_credentials_come_out_of_the_url_as_they_went_in(username, password):
+def test_credentials_in_redis_url_decode_unchanged(username, password):
     found = RedisAddress("rediss", "r", 6379, username, password)
 
     split = urlsplit(found.url(0, credentials=True))
@@ -142,13 +142,13 @@ def test_credentials_come_out_of_the_url_as_they_went_in(username, password):
     assert (split.hostname, split.port, split.path) == ("r", 6379, "/0")
 
 
-def test_an_address_shows_no_credential():
+def test_redis_address_shows_no_credential():
     shown = repr(RedisAddress("rediss", "r", 6379, "canary", "canary"))
 
     assert shown == "<RedisAddress rediss r 6379>"
 
 
-def test_credentials_that_are_empty_are_left_out():
+def test_empty_redis_credentials_are_left_out():
     assert RedisAddress("redis", "r", 1, "", "p").credentials() == {"password": "p"}
     assert RedisAddress("redis", "r", 1, "", "").credentials() == {}
     assert (
@@ -166,14 +166,14 @@ def test_credentials_that_are_empty_are_left_out():
         ("amqps://h", "amqps://h"),
     ],
 )
-def test_only_redis_is_secured(url, secured):
+def test_url_of_redis_changes_to_tls_and_others_stay(url, secured):
     assert over_tls(url) == secured
 
 
 @pytest.mark.parametrize(
     ("url", "scheme"), [("REDISS://h", "rediss"), ("h:6379", ""), ("", "")]
 )
-def test_the_scheme_of_a_url(url, scheme):
+def test_scheme_of_url_is_found(url, scheme):
     assert scheme_of(url) == scheme
 
 
@@ -186,5 +186,5 @@ def test_the_scheme_of_a_url(url, scheme):
         ("redis://[h/0?ssl_cert_reqs=none", ["ssl_cert_reqs"]),
     ],
 )
-def test_tls_options_in_a_url_are_found(url, options):
+def test_tls_options_in_url_are_found(url, options):
     assert ssl_options(url) == options

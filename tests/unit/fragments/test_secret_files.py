@@ -8,7 +8,7 @@ from understack_nautobot_settings import secret_settings
 KEY = "key-0123456789" * 4
 
 
-def test_key_of_the_variable_wins_over_the_file_and_that_is_said():
+def test_secret_key_of_variable_wins_over_file_with_warning():
     with pytest.warns(SettingsWarning) as caught:
         assert secret_settings(
             {"SECRET_KEY": "of the file" * 9}, {"NAUTOBOT_SECRET_KEY": KEY}
@@ -33,7 +33,7 @@ def test_key_of_the_variable_wins_over_the_file_and_that_is_said():
     ],
     ids=["one letter", "four letters", "of startproject", "short"],
 )
-def test_weak_key_is_warned_about(key, fact):
+def test_weak_secret_key_is_warned_about(key, fact):
     with pytest.warns(SettingsWarning) as caught:
         secret_settings({}, {"NAUTOBOT_SECRET_KEY": key})
 
@@ -43,11 +43,11 @@ def test_weak_key_is_warned_about(key, fact):
     ]
 
 
-def test_the_key_of_the_settings_file_is_kept():
+def test_secret_key_of_settings_file_is_kept():
     assert secret_settings({"SECRET_KEY": KEY}, {}) == {"SECRET_KEY": KEY}
 
 
-def test_the_key_comes_from_a_file(tmp_path):
+def test_secret_key_is_read_from_file(tmp_path):
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
 
@@ -57,7 +57,7 @@ def test_the_key_comes_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["", None])
-def test_no_key_is_worse_than_no_start(key):
+def test_missing_secret_key_is_an_error(key):
     with pytest.raises(SettingsError) as caught:
         secret_settings({"SECRET_KEY": key}, {"NAUTOBOT_SECRET_KEY": ""})
 
@@ -67,7 +67,7 @@ def test_no_key_is_worse_than_no_start(key):
     )
 
 
-def test_a_missing_key_file_is_the_only_problem(tmp_path):
+def test_missing_secret_key_file_is_the_only_problem(tmp_path):
     file = tmp_path / "missing"
 
     with pytest.raises(SettingsError) as caught:
@@ -79,7 +79,7 @@ def test_a_missing_key_file_is_the_only_problem(tmp_path):
     )
 
 
-def test_a_short_key_is_warned_about():
+def test_short_secret_key_is_warned_about():
     with pytest.warns(SettingsWarning) as caught:
         assert secret_settings(
             {"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY": "short"}
@@ -91,7 +91,7 @@ def test_a_short_key_is_warned_about():
     ]
 
 
-def test_the_database_password_comes_from_a_file(tmp_path):
+def test_database_password_is_read_from_file(tmp_path):
     file = tmp_path / "password"
     file.write_text("p/a#s?s\n")
     databases = {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
@@ -108,7 +108,7 @@ def test_the_database_password_comes_from_a_file(tmp_path):
     assert databases == {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
 
 
-def test_the_database_password_of_the_variable_is_nautobots_business():
+def test_database_password_of_variable_is_left_as_nautobot_read_it():
     databases = {"default": {"PASSWORD": "as Nautobot read it"}}
 
     settings = secret_settings(
@@ -118,7 +118,7 @@ def test_the_database_password_of_the_variable_is_nautobots_business():
     assert settings == {"SECRET_KEY": KEY, "DATABASES": databases}
 
 
-def test_both_forms_of_a_secret_are_an_error(tmp_path):
+def test_secret_key_given_as_value_and_file_is_an_error(tmp_path):
     file = tmp_path / "key"
     file.write_text(KEY)
     env = {"NAUTOBOT_SECRET_KEY": KEY, "NAUTOBOT_SECRET_KEY_FILE": str(file)}

@@ -20,7 +20,7 @@ from understack_nautobot_settings import site_settings
     ],
     ids=["unset", "empty", "partition", "blanks around it", "both"],
 )
-def test_the_identity_of_a_site_becomes_settings(env, partition, site):
+def test_site_identity_becomes_settings(env, partition, site):
     assert site_settings({}, env) == {
         "UNDERSTACK_PARTITION": partition,
         "UNDERSTACK_SITE": site,
@@ -38,7 +38,7 @@ def test_the_identity_of_a_site_becomes_settings(env, partition, site):
     ids=["line end inside", "blank inside", "URN separators", "accent"],
 )
 @pytest.mark.parametrize("name", ["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"])
-def test_a_foreign_character_is_refused(name, value, shown, foreign):
+def test_site_identity_with_invalid_character_is_refused(name, value, shown, foreign):
     with pytest.raises(SettingsError) as caught:
         site_settings({}, {name: value})
 

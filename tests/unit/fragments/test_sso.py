@@ -34,13 +34,13 @@ def mounted(tmp_path):
     return mount
 
 
-def test_a_mounted_secret_turns_it_on(mounted):
+def test_sso_with_mounted_secret_is_on(mounted):
     env = mounted(issuer=f"{ISSUER}\n", client_id="nb\n", client_secret="s3cret\n")
 
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on(client_id="nb")
 
 
-def test_the_client_id_has_a_default(mounted):
+def test_sso_without_client_id_uses_the_default(mounted):
     assert (
         sso_settings(
             {"AUTHENTICATION_BACKENDS": BASE},
@@ -50,7 +50,7 @@ def test_the_client_id_has_a_default(mounted):
     )
 
 
-def test_variables_turn_it_on():
+def test_sso_with_variables_is_on():
     env = {
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
         "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
@@ -62,19 +62,19 @@ def test_variables_turn_it_on():
     )
 
 
-def test_files_and_variables_complete_each_other(mounted):
+def test_sso_with_files_and_variables_is_on(mounted):
     env = {**mounted(issuer=ISSUER), "SOCIAL_AUTH_OIDC_SECRET": "s3cret"}
 
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on()
 
 
-def test_an_empty_directory_means_off(mounted):
+def test_sso_with_empty_directory_is_off(mounted):
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted()) == {
         "AUTHENTICATION_BACKENDS": BASE
     }
 
 
-def test_nothing_at_the_default_path_means_off():
+def test_sso_without_default_directory_is_off():
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, {}) == {
         "AUTHENTICATION_BACKENDS": BASE
     }
@@ -87,7 +87,7 @@ def refusal(env):
     return sentences(caught.value)
 
 
-def test_a_partial_secret_names_what_is_missing(mounted):
+def test_sso_with_partial_secret_names_the_missing_part(mounted):
     env = mounted(issuer=ISSUER)
     directory = env["UNDERSTACK_SSO_DIR"]
 
@@ -98,7 +98,7 @@ def test_a_partial_secret_names_what_is_missing(mounted):
     )
 
 
-def test_a_client_id_alone_lacks_both_others(mounted):
+def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
     env = {**mounted(client_secret=""), "SOCIAL_AUTH_OIDC_KEY": "nautobot"}
     directory = env["UNDERSTACK_SSO_DIR"]
 
@@ -115,7 +115,7 @@ def test_a_client_id_alone_lacks_both_others(mounted):
 @pytest.mark.parametrize(
     "issuer", ["http://id.example.org", "id.example.org", "https://", "https://[x"]
 )
-def test_an_issuer_without_tls_is_refused(mounted, issuer):
+def test_sso_issuer_without_https_is_refused(mounted, issuer):
     env = mounted(issuer=issuer, client_secret="s3cret")
 
     assert refusal(env) == (
@@ -124,7 +124,7 @@ def test_an_issuer_without_tls_is_refused(mounted, issuer):
     )
 
 
-def test_an_issuer_without_tls_is_refused_in_a_variable(mounted):
+def test_sso_issuer_without_https_in_variable_is_refused(mounted):
     env = {
         **mounted(client_secret="s3cret"),
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "http://id.example.org",
@@ -136,7 +136,7 @@ def test_an_issuer_without_tls_is_refused_in_a_variable(mounted):
     )
 
 
-def test_a_part_given_twice_is_refused(mounted):
+def test_sso_part_given_as_variable_and_file_is_refused(mounted):
     env = mounted(issuer=ISSUER, client_secret="s3cret")
     path = f"{env['UNDERSTACK_SSO_DIR']}/client-secret"
 
@@ -146,7 +146,7 @@ def test_a_part_given_twice_is_refused(mounted):
     )
 
 
-def test_a_directory_that_somebody_named_has_to_exist(tmp_path):
+def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
     directory = tmp_path / "missing"
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
@@ -155,7 +155,7 @@ def test_a_directory_that_somebody_named_has_to_exist(tmp_path):
     )
 
 
-def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
+def test_sso_directory_that_is_a_file_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
 
@@ -165,7 +165,7 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path):
     )
 
 
-def test_a_part_that_cannot_be_read_is_refused(mounted, tmp_path):
+def test_sso_part_that_is_a_directory_is_refused(mounted, tmp_path):
     (tmp_path / "client-secret").mkdir()
 
     assert refusal(mounted(issuer=ISSUER)) == (
@@ -174,14 +174,14 @@ def test_a_part_that_cannot_be_read_is_refused(mounted, tmp_path):
     )
 
 
-def test_a_part_that_is_not_text_is_refused(mounted, tmp_path):
+def test_sso_part_that_is_not_utf8_is_refused(mounted, tmp_path):
     assert refusal(mounted(issuer=ISSUER, client_secret=b"\xff\xfes")) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret does not "
         "hold UTF-8 text. Check the mount of the single sign-on secret."
     )
 
 
-def test_the_base_is_not_changed(mounted):
+def test_authentication_backends_of_base_are_not_changed(mounted):
     base = list(BASE)
 
     sso_settings(

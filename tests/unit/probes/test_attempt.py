@@ -48,7 +48,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize(("kind", "most"), [("database", 5), ("cache", 6), ("url", 6)])
-def test_failed_attempt_opens_six_connections_at_most(mount, kind, most):
+def test_failed_probe_opens_six_connections_at_most(mount, kind, most):
     """To a database five, and one that libpq opens and nobody sees here."""
 
     def connections(script):

@@ -27,7 +27,7 @@ from understack_nautobot_settings.probes.redis import probe_cache
     ],
     ids=["N", "error", "HTTP", "silent", "hangs up", "direct, hangs up", "direct"],
 )
-def test_a_server_that_does_not_start_tls(mount, script, options, code):
+def test_database_server_without_tls_fails_in_tls_stage(mount, script, options, code):
     with ScriptedServer(script) as server:
         settings = database(server.port, mount, **options)
         seconds = 1 if code == "probe-silent" else 5
@@ -42,7 +42,7 @@ def test_a_server_that_does_not_start_tls(mount, script, options, code):
     ("said", "code"),
     [(b"S", "probe-direct-unsupported"), (b"N", "probe-tls-refused")],
 )
-def test_direct_negotiation_with_an_older_server(mount, said, code):
+def test_direct_negotiation_with_older_server_is_reported(mount, said, code):
     """It takes the ClientHello for a broken start-up message."""
 
     def script(connection):
@@ -57,7 +57,7 @@ def test_direct_negotiation_with_an_older_server(mount, said, code):
     assert outcome(attempt) == (["dns", "tcp", "tls"], code)
 
 
-def test_a_restless_gateway_is_given_the_benefit_of_the_doubt(mount):
+def test_gateway_that_closes_connections_is_reported_as_gateway_name(mount):
     with ScriptedServer(goodbye) as server:
         settings = cache(server.port, mount, host="redis.example")
         attempt = walk(probe_cache, settings, Names())

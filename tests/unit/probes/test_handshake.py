@@ -56,7 +56,9 @@ from understack_nautobot_settings.probes.redis import probe_cache
     ids=["foreign", "expired", "early", "server only", "revoked"],
 )
 @pytest.mark.parametrize("kind", ["database", "cache"])
-def test_a_client_that_the_server_refuses(tmp_path, kind, client, code, words):
+def test_client_certificate_refused_by_server_gets_its_code(
+    tmp_path, kind, client, code, words
+):
     mount = write_mount(tmp_path, client, CA.ca_pem)
     if kind == "database":
         script = after_ssl_request(secured(postgres_saying(authentication(0))))
@@ -75,7 +77,7 @@ def test_a_client_that_the_server_refuses(tmp_path, kind, client, code, words):
     assert words in str(attempt.problem)
 
 
-def test_a_server_that_wants_a_certificate_says_so(mount):
+def test_server_that_requires_client_certificate_is_reported(mount):
     with ScriptedServer(secured(good_redis())) as server:
         settings = cache(server.port, mount, ssl_certfile=None, ssl_keyfile=None)
         attempt = walk(probe_cache, settings, Names())
@@ -98,7 +100,7 @@ def test_a_server_that_wants_a_certificate_says_so(mount):
     ids=["foreign", "expired", "early", "server only"],
 )
 @pytest.mark.parametrize("kind", ["database", "cache"])
-def test_server_that_closes_on_the_certificate_gets_the_honest_fallback(
+def test_server_that_closes_after_certificate_without_alert_is_reported(
     tmp_path, kind, client, code, words
 ):
     """The alert got lost on the way, as through a gateway."""
@@ -123,7 +125,7 @@ def test_server_that_closes_on_the_certificate_gets_the_honest_fallback(
     assert server.connections <= 6
 
 
-def test_server_that_closes_after_the_handshake_does_not_blame_the_certificate(mount):
+def test_server_that_closes_after_handshake_is_reported_closed(mount):
     context = tls_context(CA.server(), clients=CA.ca_pem)
 
     def script(connection):
@@ -139,7 +141,7 @@ def test_server_that_closes_after_the_handshake_does_not_blame_the_certificate(m
     )
 
 
-def test_a_server_that_hangs_up_later_is_not(mount):
+def test_server_that_closes_after_first_command_is_reported_closed(mount):
     def script(connection):
         connection.recv(100)
 
@@ -149,7 +151,7 @@ def test_a_server_that_hangs_up_later_is_not(mount):
     assert outcome(attempt)[1] == "probe-closed"
 
 
-def test_without_a_client_certificate_its_refusal_is_no_explanation(mount):
+def test_closed_connection_without_client_certificate_is_reported_closed(mount):
     context = tls_context(CA.server())
 
     def script(connection):
@@ -162,7 +164,7 @@ def test_without_a_client_certificate_its_refusal_is_no_explanation(mount):
     assert outcome(attempt)[1] == "probe-closed"
 
 
-def test_a_handshake_that_fails_for_another_reason(mount):
+def test_handshake_failure_for_other_reason_is_reported(mount):
     context = tls_context(CA.server(), clients=CA.ca_pem)
     context.maximum_version = context.minimum_version = 0x0303
     context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")

@@ -29,7 +29,7 @@ from understack_nautobot_settings.probes.targets import probes_as_json
         (b"SSH-2.0-x\r\n", "probe-http-status", "GET /api/health: no HTTP"),
     ],
 )
-def test_an_https_server_is_asked_with_the_certificate_of_any_prefix(
+def test_https_probe_uses_the_certificate_of_the_given_prefix(
     mount, said, code, detail
 ):
     env = {
@@ -57,7 +57,7 @@ def test_an_https_server_is_asked_with_the_certificate_of_any_prefix(
     ],
     ids=["silent", "silent in TLS", "closes", "certificate", "hangs up", "plain"],
 )
-def test_an_https_server_that_does_not_answer(mount, script, code):
+def test_https_server_without_answer_is_reported(mount, script, code):
     env = {"X_CA": mount.ca}
     with ScriptedServer(script) as server:
         url = f"https://localhost:{server.port}"
@@ -105,7 +105,7 @@ def test_an_https_server_that_does_not_answer(mount, script, code):
     ],
     ids=["no CA", "no certificate", "no such CA", "no key", "no such key", "swapped"],
 )
-def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line):
+def test_https_problem_names_the_variables_of_the_prefix(mount, env, line):
     files = {"ca": mount.ca, "cert": mount.certificate, "key": mount.key}
     env = {name: value.format(**files) for name, value in env.items()}
     with ScriptedServer(secured(silence)) as server:
@@ -115,7 +115,7 @@ def test_the_variables_of_a_neighbour_are_named_by_their_prefix(mount, env, line
     assert str(attempt.problem) == line.format(place=place, **files)
 
 
-def test_token_in_the_query_of_a_url_is_not_shown(mount):
+def test_token_in_url_query_is_not_shown(mount):
     with ScriptedServer(secured(https_saying(b"HTTP/1.1 403 No\r\n\r\n"))) as server:
         url = f"https://localhost:{server.port}/health?token=canary"
         env = {
@@ -130,7 +130,7 @@ def test_token_in_the_query_of_a_url_is_not_shown(mount):
     assert "canary" not in str(probes_as_json(probes))
 
 
-def test_redirect_is_named_and_not_followed(mount):
+def test_redirect_is_reported_and_not_followed(mount):
     said = b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\n\r\n"
     with ScriptedServer(
         over_tls(tls_context(CA.server()), https_saying(said))

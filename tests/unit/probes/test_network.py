@@ -46,7 +46,7 @@ from understack_nautobot_settings.probes.targets import exit_status
     ],
     ids=["name", "refused", "black hole", "no route"],
 )
-def test_what_cannot_be_reached_says_at_which_stage(
+def test_unreachable_host_is_reported_with_its_stage(
     mount, network, stages, code, message
 ):
     settings = database(5, mount, host="db.example")
@@ -58,7 +58,7 @@ def test_what_cannot_be_reached_says_at_which_stage(
     assert exit_status([Probe("database", False, (), attempt.problem)]) == 2
 
 
-def test_a_name_without_addresses_cannot_be_reached(mount):
+def test_host_name_without_address_is_reported(mount):
     class Nowhere(Network):
         def resolve(self, host, port):
             return []
@@ -70,7 +70,7 @@ def test_a_name_without_addresses_cannot_be_reached(mount):
     )
 
 
-def test_the_second_address_is_tried_after_the_first(mount):
+def test_second_address_is_tried_after_the_first_fails(mount):
     class Two(Network):
         def resolve(self, host, port):
             return [
@@ -86,7 +86,7 @@ def test_the_second_address_is_tried_after_the_first(mount):
     assert attempt.stages[1].detail == f"127.0.0.1:{server.port}"
 
 
-def test_many_addresses_are_counted(mount):
+def test_many_addresses_are_shown_shortened(mount):
     class Many(Names):
         def resolve(self, host, port):
             return [(socket.AF_INET, ("127.0.0.1", port + one)) for one in range(5)]

@@ -110,7 +110,7 @@ def test_database_whose_name_is_not_verified_shows_its_names(mount):
     )
 
 
-def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
+def test_direct_negotiation_with_another_server_is_reported_not_postgresql(mount):
     """Redis behind the route of the database, say: TLS, and no answer ever after."""
     with ScriptedServer(secured(silence)) as server:
         settings = database(server.port, mount, sslnegotiation="direct")
@@ -128,7 +128,7 @@ def test_direct_negotiation_with_what_is_no_postgresql_is_not_waited_for(mount):
     ],
     ids=["nothing", "direct", "sslcertmode"],
 )
-def test_driver_is_given_what_django_gives_it(mount, options, since):
+def test_driver_gets_the_same_parameters_as_from_django(mount, options, since):
     given = []
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
@@ -172,13 +172,13 @@ def test_database_details_show_what_the_server_sees(mount, row, detail):
     assert attempt.stages[-1].detail == detail
 
 
-def test_database_without_an_answer_about_the_session_fails(mount):
+def test_database_without_session_row_fails(mount):
     attempt = walk(probe_database, database(1, mount), Names(), driver=answering())
 
     assert outcome(attempt) == (["query"], "probe-db-error")
 
 
-def test_another_database_is_reached_and_no_more():
+def test_database_of_another_engine_is_probed_up_to_tcp():
     with ScriptedServer(silence) as server:
         default = {"ENGINE": "mysql", "HOST": "localhost", "PORT": server.port}
         settings = {"DATABASES": {"default": default}}
@@ -187,7 +187,7 @@ def test_another_database_is_reached_and_no_more():
     assert outcome(attempt) == (["dns", "tcp", "tls"], None)
 
 
-def test_a_socket_of_postgresql_is_found_in_its_directory(mount, tmp_path):
+def test_postgresql_socket_is_looked_for_in_its_directory(mount, tmp_path):
     settings = database(7, mount, host=str(tmp_path))
     attempt = walk(probe_database, settings, Network(), driver=refusing)
 
@@ -267,7 +267,7 @@ def test_a_socket_of_postgresql_is_found_in_its_directory(mount, tmp_path):
         (b"R\0\0\0\1x", "probe-closed", "NAUTOBOT_DB_HOST"),
     ],
 )
-def test_a_refused_login_is_told_by_the_code_of_the_server(mount, said, code, variable):
+def test_refused_database_login_is_reported_by_server_code(mount, said, code, variable):
     script = after_ssl_request(secured(postgres_saying(said)))
     with ScriptedServer(script) as server:
         attempt = walk(
@@ -287,7 +287,7 @@ def test_a_refused_login_is_told_by_the_code_of_the_server(mount, said, code, va
         ("disable", b"", "probe-closed"),
     ],
 )
-def test_what_is_missing_is_named_by_the_mode(mount, mode, said, code):
+def test_missing_tls_or_certificate_is_reported_by_sslmode(mount, mode, said, code):
     script = postgres_saying(said)
     if mode == "require":
         script = after_ssl_request(over_tls(tls_context(CA.server()), script))
@@ -351,7 +351,7 @@ def test_what_is_missing_is_named_by_the_mode(mount, mode, said, code):
         ("", "probe-db-passing", ""),
     ],
 )
-def test_password_is_blamed_only_where_the_server_says_so(mount, text, code, said):
+def test_password_is_reported_wrong_only_if_the_server_says_so(mount, text, code, said):
     """The server asks for a password; what happens after it only libpq sees."""
     with ScriptedServer(postgres_saying(authentication(10))) as server:
         settings = database(server.port, mount, mode="disable", options="-c x=1")
@@ -364,7 +364,7 @@ def test_password_is_blamed_only_where_the_server_says_so(mount, text, code, sai
     assert PASSWORD not in str(attempt.problem)
 
 
-def test_second_look_that_is_let_in_makes_the_fault_a_passing_one(mount):
+def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
     """A connection slot became free between the driver and the look."""
     text = f"{LIBPQ}FATAL:  sorry, too many clients already"
     with ScriptedServer(postgres_saying(authentication(0))) as server:
@@ -381,7 +381,7 @@ def test_second_look_that_is_let_in_makes_the_fault_a_passing_one(mount):
     assert Probe("x", False, (), attempt.problem).is_transient
 
 
-def test_second_look_at_another_fault_makes_the_first_a_passing_one(mount):
+def test_second_attempt_with_other_error_makes_the_failure_transient(mount):
     text = f"{LIBPQ}FATAL:  the database system is starting up"
     said = error_response("28000", 'no entry in "pg_hba.conf"')
     with ScriptedServer(postgres_saying(said)) as server:
@@ -393,7 +393,7 @@ def test_second_look_at_another_fault_makes_the_first_a_passing_one(mount):
     assert attempt.problem.code == "probe-db-passing"
 
 
-def test_words_of_a_server_are_printable_and_bounded(mount):
+def test_server_message_is_printable_and_bounded(mount):
     said = error_response("28000", "pg_hba.conf \x1b[31m\n" + "x" * 999)
     with ScriptedServer(postgres_saying(said)) as server:
         settings = database(server.port, mount, mode="disable")
@@ -403,7 +403,7 @@ def test_words_of_a_server_are_printable_and_bounded(mount):
     assert len(attempt.server_said) < 310
 
 
-def test_no_driver_is_said_after_the_network_was_looked_at(mount):
+def test_missing_driver_is_reported_after_network_stages(mount):
     with ScriptedServer(silence) as server:
         attempt = walk(
             probe_database,
@@ -417,14 +417,14 @@ def test_no_driver_is_said_after_the_network_was_looked_at(mount):
 
 
 @pytest.mark.parametrize("error", [NoDriver(), DriverError("x"), TimeoutError()])
-def test_database_without_a_host_is_left_to_libpq(mount, error):
+def test_database_without_host_is_left_to_libpq(mount, error):
     settings = database(1, mount, host="")
     attempt = walk(probe_database, settings, Names(), driver=failing(error))
 
     assert [stage.stage for stage in attempt.stages] == ["dns", "login"]
 
 
-def test_query_that_fails_is_a_stage_of_its_own(mount):
+def test_failed_query_is_reported_in_query_stage(mount):
     error = DriverError("lost", on_query=True)
     attempt = walk(probe_database, database(1, mount), Names(), driver=failing(error))
 
@@ -432,7 +432,7 @@ def test_query_that_fails_is_a_stage_of_its_own(mount):
 
 
 @pytest.mark.parametrize("hosts", ["localhost,127.0.0.1", "localhost"])
-def test_hosts_on_which_nobody_listens_are_waited_for(mount, hosts):
+def test_hosts_that_refuse_connections_are_transient(mount, hosts):
     text = "\n".join(
         f'connection to server at "{host}", port 1 failed: Connection refused'
         for host in hosts.split(",")
@@ -449,7 +449,7 @@ def test_hosts_on_which_nobody_listens_are_waited_for(mount, hosts):
     assert (exit_status([probe]), probe.is_transient) == (2, True)
 
 
-def test_a_login_without_an_answer_is_silence(mount):
+def test_database_login_without_answer_is_reported_silent(mount):
     script = after_ssl_request(secured(silence))
     with ScriptedServer(script) as server:
         attempt = walk(

@@ -21,7 +21,7 @@ from understack_nautobot_settings.probes.redis import probe_broker
 from understack_nautobot_settings.probes.redis import probe_cache
 
 
-def test_a_cache_is_reached_stage_by_stage(mount):
+def test_cache_probe_passes_all_stages(mount):
     with ScriptedServer(secured(good_redis())) as server:
         attempt = walk(probe_cache, cache(server.port, mount), Names())
 
@@ -32,7 +32,7 @@ def test_a_cache_is_reached_stage_by_stage(mount):
     ]
 
 
-def test_a_broker_is_reached_with_the_credentials_of_its_url(mount):
+def test_broker_probe_uses_the_credentials_of_its_url(mount):
     said = []
 
     def script(connection):
@@ -51,7 +51,7 @@ def test_a_broker_is_reached_with_the_credentials_of_its_url(mount):
     )
 
 
-def test_a_socket_has_no_name_and_no_tls(mount, tmp_path):
+def test_redis_socket_probe_has_no_name_and_no_tls(mount, tmp_path):
     path = str(tmp_path / "redis.sock")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -105,7 +105,7 @@ def test_a_socket_has_no_name_and_no_tls(mount, tmp_path):
     ],
     ids=["another broker", "sentinel", "another cache", "no place", "no port"],
 )
-def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
+def test_cache_or_broker_that_is_not_redis_is_probed_without_login(settings, stages):
     with ScriptedServer(silence) as server:
         if "CELERY_BROKER_URL" in settings:
             url = settings["CELERY_BROKER_URL"].format(port=server.port)
@@ -127,7 +127,7 @@ def test_what_is_not_redis_is_reached_and_no_more(settings, stages):
         ("sentinel://b.example/0", "b.example:26379"),
     ],
 )
-def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place):
+def test_broker_url_without_port_uses_the_default_port(url, place):
     gone = Failing(ConnectionRefusedError())
     attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
 
@@ -155,7 +155,7 @@ def test_a_broker_has_the_port_of_its_kind_where_none_is_given(url, place):
         ({"acl": b"+" + b"x" * 70000}, PASSWORD, "probe-not-redis"),
     ],
 )
-def test_what_redis_says_is_told_by_its_first_word(mount, answers, password, code):
+def test_redis_error_is_reported_by_its_first_word(mount, answers, password, code):
     said = {"ping": b"+PONG\r\n", "acl": b"+default\r\n", **answers}
     with ScriptedServer(redis_saying(**said)) as server:
         settings = cache(server.port, mount, scheme="redis", password=password)
@@ -165,14 +165,14 @@ def test_what_redis_says_is_told_by_its_first_word(mount, answers, password, cod
     assert "canary" not in str(attempt.problem)
 
 
-def test_a_redis_that_says_nothing(mount):
+def test_silent_redis_is_reported(mount):
     with ScriptedServer(secured(silence)) as server:
         attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
 
     assert outcome(attempt) == (ALL_STAGES[:5], "probe-silent")
 
 
-def test_tls_at_a_plain_port_that_waits_for_the_end_of_a_line(mount):
+def test_tls_to_plain_redis_that_stays_silent_is_reported_not_tls(mount):
     """A plain Redis reads a ClientHello as the beginning of a command."""
 
     def script(connection):
@@ -186,7 +186,7 @@ def test_tls_at_a_plain_port_that_waits_for_the_end_of_a_line(mount):
     assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-not-tls")
 
 
-def test_tls_at_a_port_that_answers_in_plain_text(mount):
+def test_tls_to_port_that_answers_in_plain_text_is_reported_not_tls(mount):
     def script(connection):
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -198,7 +198,7 @@ def test_tls_at_a_port_that_answers_in_plain_text(mount):
     assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-not-tls")
 
 
-def test_plain_text_at_a_tls_port(mount):
+def test_plain_text_to_tls_port_is_reported(mount):
     with ScriptedServer(secured(good_redis())) as server:
         settings = cache(server.port, mount, scheme="redis")
         attempt = walk(probe_cache, settings, Names())
@@ -206,7 +206,7 @@ def test_plain_text_at_a_tls_port(mount):
     assert outcome(attempt)[1] == "probe-tls-required"
 
 
-def test_plain_text_at_a_port_that_hangs_up(mount):
+def test_plain_text_to_port_that_closes_is_reported_closed(mount):
     with ScriptedServer(goodbye) as server:
         settings = cache(server.port, mount, scheme="redis")
         attempt = walk(probe_cache, settings, Names())

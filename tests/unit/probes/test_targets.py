@@ -18,7 +18,7 @@ from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
 
 
-def test_targets_are_reached_at_the_same_time(mount):
+def test_targets_are_probed_in_parallel(mount):
     meeting = threading.Barrier(3, timeout=5)
 
     def way(attempt):
@@ -34,7 +34,7 @@ def test_targets_are_reached_at_the_same_time(mount):
     ]
 
 
-def test_cache_and_broker_are_reached_with_the_settings_of_the_environment(mount):
+def test_cache_and_broker_are_probed_with_settings_of_environment(mount):
     with ScriptedServer(secured(good_redis())) as server:
         probes = probe_targets(
             ["cache", "broker"], environment(mount, redis_port=server.port)
@@ -47,7 +47,7 @@ def test_cache_and_broker_are_reached_with_the_settings_of_the_environment(mount
     assert exit_status(probes) == 0
 
 
-def test_settings_that_are_wrong_are_a_stage_of_their_own(mount):
+def test_invalid_settings_are_reported_in_settings_stage(mount):
     env = environment(mount, NAUTOBOT_REDIS_SSL_CERT_REQS="perhaps")
     probes = probe_targets(["cache", "database"], env, timeout=2)
 
@@ -59,7 +59,7 @@ def test_settings_that_are_wrong_are_a_stage_of_their_own(mount):
     assert exit_status(probes) == 1
 
 
-def test_a_setting_that_is_wrong_concerns_its_target_alone(mount):
+def test_invalid_setting_is_reported_for_its_own_target(mount):
     url = "rediss://localhost/0?ssl_cert_reqs=none"
     env = environment(mount)
     base = {**env, "NAUTOBOT_CELERY_BROKER_URL": url}
@@ -70,7 +70,7 @@ def test_a_setting_that_is_wrong_concerns_its_target_alone(mount):
     assert cache_probe.stages[0].stage == "settings"
 
 
-def test_a_port_that_kubernetes_wrote_is_told_as_such(mount):
+def test_port_written_by_kubernetes_is_reported_as_service_link(mount):
     env = environment(mount, NAUTOBOT_REDIS_PORT="tcp://10.0.0.1:6379")
     (probe,) = probe_targets(["broker"], env, timeout=2)
 
@@ -81,7 +81,7 @@ def test_a_port_that_kubernetes_wrote_is_told_as_such(mount):
     )
 
 
-def test_a_probe_that_breaks_is_not_well_and_tells_no_secret():
+def test_probe_that_raises_is_reported_without_secret():
     def way(attempt):
         with attempt.stage("tcp"):
             int("s3cret")
@@ -99,7 +99,7 @@ def test_a_probe_that_breaks_is_not_well_and_tells_no_secret():
     assert exit_status([probe]) == 1
 
 
-def test_a_missing_secret_key_keeps_nothing_from_being_reached(mount):
+def test_probe_without_secret_key_still_runs(mount):
     env = environment(mount)
     del env["NAUTOBOT_SECRET_KEY"]
     (probe,) = probe_targets(["database"], env, timeout=2)
@@ -107,7 +107,7 @@ def test_a_missing_secret_key_keeps_nothing_from_being_reached(mount):
     assert probe.problem.code == "probe-refused"
 
 
-def test_a_worker_is_looked_at(mount, tmp_path):
+def test_worker_probe_checks_heartbeat_and_certificate(mount, tmp_path):
     file = tmp_path / "heartbeat"
     file.touch()
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
@@ -118,7 +118,7 @@ def test_a_worker_is_looked_at(mount, tmp_path):
 
 
 @pytest.mark.parametrize("destination", ["", f"second@{socket.gethostname()}"])
-def test_a_worker_can_be_asked_as_well(mount, tmp_path, destination):
+def test_worker_probe_with_ping_asks_the_worker(mount, tmp_path, destination):
     file = tmp_path / "heartbeat"
     file.touch()
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
@@ -151,9 +151,7 @@ def test_a_worker_can_be_asked_as_well(mount, tmp_path, destination):
         ),
     ],
 )
-def test_worker_without_ping_looks_at_the_certificates_of_all_settings(
-    mount, tmp_path, more, seen
-):
+def test_worker_probe_without_ping_checks_all_certificates(mount, tmp_path, more, seen):
     file = tmp_path / "heartbeat"
     file.touch()
     env = {
@@ -169,7 +167,7 @@ def test_worker_without_ping_looks_at_the_certificates_of_all_settings(
     assert found.stages[1].detail == seen
 
 
-def test_a_worker_on_another_host_is_asked_without_its_heartbeat(mount, tmp_path):
+def test_worker_on_another_host_is_probed_without_heartbeat(mount, tmp_path):
     file = tmp_path / "not-here"
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
     (probe,) = probe_targets(["worker"], env, ping=Ping("celery@there"), timeout=3)
@@ -179,7 +177,7 @@ def test_a_worker_on_another_host_is_asked_without_its_heartbeat(mount, tmp_path
     assert probe.stages[0].detail == "not looked at: celery@there is on another host"
 
 
-def test_what_does_not_end_is_given_up(mount):
+def test_probe_that_does_not_end_times_out(mount):
     waiting = threading.Event()
 
     def way(attempt):
@@ -199,7 +197,7 @@ def test_what_does_not_end_is_given_up(mount):
     assert probe.is_transient
 
 
-def test_a_target_that_there_is_not_is_refused():
+def test_unknown_target_is_refused():
     with pytest.raises(ValueError, match=r"^unknown target 'everything'"):
         probe_targets(["everything"], {})
 
@@ -209,7 +207,7 @@ def test_a_target_that_there_is_not_is_refused():
     ["https://", "https://:443/", "https://h:port/", "https://h:0/", "https://[::1"],
 )
 @pytest.mark.parametrize("user", ["", "me:canary@"])
-def test_a_url_that_leads_nowhere_is_refused(url, user):
+def test_invalid_target_url_is_refused_without_showing_it(url, user):
     """Without showing it."""
     with pytest.raises(
         ValueError,
@@ -218,13 +216,13 @@ def test_a_url_that_leads_nowhere_is_refused(url, user):
         probe_targets([url.replace("//", f"//{user}")], {})
 
 
-def test_a_url_with_a_password_is_refused():
+def test_target_url_with_password_is_refused():
     """No probe would send it, and the report would show it."""
     with pytest.raises(ValueError, match=r"without a user"):
         probe_targets(["https://me:canary@localhost/"], {})
 
 
-def test_the_json_has_the_documented_shape():
+def test_probe_json_has_the_documented_shape():
     problem = codes.PROBE_DNS.problem("X", "fact.", "Remedy.")
     probes = [
         Probe("cache", True, (Stage("dns", True, 0.12345678, "here"),), None),
@@ -259,7 +257,7 @@ def test_the_json_has_the_documented_shape():
     }
 
 
-def test_what_is_wrong_counts_more_than_what_could_not_be_told():
+def test_exit_status_of_error_wins_over_unreachable():
     def probe(code):
         return Probe("x", False, (), code.problem("X", "x"))
 
@@ -271,7 +269,7 @@ def test_what_is_wrong_counts_more_than_what_could_not_be_told():
     assert exit_status([unreachable, wrong]) == 1
 
 
-def test_certificate_that_becomes_valid_is_waited_for():
+def test_certificate_not_yet_valid_is_transient():
     problem = CERTIFICATE_NOT_YET_VALID.problem("X", "it is early.")
 
     assert Probe("cache", False, (), problem).is_transient

@@ -65,7 +65,9 @@ from understack_nautobot_settings.probes.redis import probe_cache
     ids=["foreign", "name", "names", "expired", "early", "purpose"],
 )
 @pytest.mark.parametrize("kind", ["database", "cache"])
-def test_a_server_that_is_not_who_it_should_be(mount, kind, leaf, code, message):
+def test_server_certificate_that_fails_verification_gets_its_code(
+    mount, kind, leaf, code, message
+):
     context = tls_context(leaf)
     script = over_tls(context, silence)
     libpq = "certificate verify failed"
@@ -100,7 +102,7 @@ def test_a_server_that_is_not_who_it_should_be(mount, kind, leaf, code, message)
 
 @pytest.mark.parametrize("host", ["db\x1b[2K\r\nok: all is well", "canary@db!example"])
 @pytest.mark.parametrize("succeeds", [True, False], ids=["accepted", "refused"])
-def test_host_that_is_no_host_name_is_shown_by_no_stage(mount, host, succeeds):
+def test_invalid_host_name_is_not_shown_in_any_stage(mount, host, succeeds):
     """Neither escape sequences nor what may be a password reach the terminal."""
     driver = accepting
     if not succeeds:
@@ -114,7 +116,7 @@ def test_host_that_is_no_host_name_is_shown_by_no_stage(mount, host, succeeds):
     assert all(text.isprintable() and "canary" not in text for text in said)
 
 
-def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
+def test_expired_ca_is_distinguished_from_expired_certificate(tmp_path):
     old = Authority(not_before=now() - 9 * DAY, not_after=now() - DAY)
     mount = write_mount(tmp_path, CA.client(), old.ca_pem)
     script = after_ssl_request(over_tls(tls_context(old.server()), silence))
@@ -130,7 +132,7 @@ def test_a_ca_that_is_expired_is_told_from_a_certificate_that_is(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["database", "cache"])
-def test_ca_for_clients_only_is_blamed_rather_than_the_server(tmp_path, kind):
+def test_ca_for_clients_only_is_reported_as_the_cause(tmp_path, kind):
     narrow = Authority("clients", usages=("cert sign", "client auth"))
     mount = write_mount(tmp_path, narrow.client(), narrow.ca_pem)
     script = over_tls(tls_context(narrow.server()), silence)
@@ -153,7 +155,7 @@ def test_ca_for_clients_only_is_blamed_rather_than_the_server(tmp_path, kind):
     )
 
 
-def test_a_chain_without_its_intermediate_is_not_accepted(mount):
+def test_server_chain_without_intermediate_is_refused(mount):
     leaf = CA.intermediate().server()
     bare = type(leaf)(leaf.certificate, leaf.key, leaf.key_pem)
     script = after_ssl_request(over_tls(tls_context(bare), silence))
@@ -165,7 +167,7 @@ def test_a_chain_without_its_intermediate_is_not_accepted(mount):
     assert attempt.problem.code == "probe-server-ca"
 
 
-def test_files_that_cannot_be_loaded_are_named(mount):
+def test_client_files_that_cannot_be_loaded_are_reported(mount):
     settings = cache(1, mount, ssl_certfile=mount.key)
     with ScriptedServer(silence) as server:
         settings["CACHES"]["default"]["LOCATION"] = f"rediss://localhost:{server.port}"

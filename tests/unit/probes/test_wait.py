@@ -46,7 +46,7 @@ class Time:
         )
 
 
-def test_what_is_up_is_not_waited_for():
+def test_wait_with_target_up_ends_at_once():
     time = Time([UP])
 
     result = time.wait()
@@ -56,7 +56,7 @@ def test_what_is_up_is_not_waited_for():
     assert time.slept == []
 
 
-def test_what_comes_up_is_waited_for_with_backoff():
+def test_wait_until_target_is_up_uses_backoff():
     time = Time([DOWN, DOWN, DOWN, UP])
 
     result = time.wait()
@@ -65,7 +65,7 @@ def test_what_comes_up_is_waited_for_with_backoff():
     assert time.slept == [0.5, 1.0, 2.0]
 
 
-def test_what_somebody_has_to_mend_ends_the_waiting_at_once():
+def test_wait_with_permanent_error_ends_at_once():
     time = Time([DOWN, WRONG])
 
     result = time.wait()
@@ -74,14 +74,14 @@ def test_what_somebody_has_to_mend_ends_the_waiting_at_once():
     assert result.status == 1
 
 
-def test_one_permanent_failure_among_transient_ones_is_enough():
+def test_wait_with_one_permanent_error_among_transient_ones_ends():
     other = DOWN._replace(target="cache")
     result = wait_until_up(lambda seconds, before: [other, WRONG], sleep=None)
 
     assert (result.ok, result.attempts, result.gave_up) == (False, 1, False)
 
 
-def test_the_waiting_ends_when_the_time_is_up():
+def test_wait_after_timeout_ends_with_status_2():
     time = Time(itertools.repeat(DOWN))
 
     result = time.wait(timeout=10)
@@ -92,7 +92,7 @@ def test_the_waiting_ends_when_the_time_is_up():
     assert (result.seconds, time.given[-2:]) == (10.0, [1.0, 0.25])
 
 
-def test_an_attempt_gets_no_more_time_than_there_is():
+def test_wait_attempt_gets_only_the_remaining_time():
     time = Time([DOWN, UP], takes=3.0)
 
     time.wait(timeout=10)
@@ -100,7 +100,7 @@ def test_an_attempt_gets_no_more_time_than_there_is():
     assert time.given == [10.0, 6.5]
 
 
-def test_everything_has_to_stay_up():
+def test_wait_with_stable_ends_only_after_targets_stay_up():
     time = Time([UP, UP, DOWN, UP, UP, UP, UP])
 
     result = time.wait(stable=2.5)
@@ -110,7 +110,7 @@ def test_everything_has_to_stay_up():
     assert time.slept == [1.0, 1.0, 0.5, 1.0, 1.0, 0.5]
 
 
-def test_the_pauses_double_up_to_a_bound_and_half_of_each_is_chance():
+def test_wait_pauses_double_up_to_a_bound_with_random_half():
     least = list(itertools.islice(pauses(lambda: 0.0), 7))
     most = list(itertools.islice(pauses(lambda: 1.0), 7))
 
@@ -118,7 +118,7 @@ def test_the_pauses_double_up_to_a_bound_and_half_of_each_is_chance():
     assert least == [pause / 2 for pause in most]
 
 
-def test_every_attempt_is_reported():
+def test_wait_reports_every_attempt():
     time = Time([DOWN, UP])
     reported = []
 

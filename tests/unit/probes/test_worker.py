@@ -17,7 +17,7 @@ def heartbeat_env(path, **more):
     return {"NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(path), **more}
 
 
-def test_a_heartbeat_is_told_by_the_age_of_its_file(tmp_path):
+def test_heartbeat_older_than_limit_fails(tmp_path):
     file = tmp_path / "heartbeat"
     file.touch()
     os.utime(file, (1000, 1000))
@@ -31,7 +31,7 @@ def test_a_heartbeat_is_told_by_the_age_of_its_file(tmp_path):
     assert old.problem.message == f"the last heartbeat in {file} is 31 s old."
 
 
-def test_a_missing_heartbeat_may_only_be_turned_off(tmp_path):
+def test_missing_heartbeat_is_reported_with_its_switch(tmp_path):
     file = tmp_path / "heartbeat"
     switch = "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES"
 
@@ -44,7 +44,7 @@ def test_a_missing_heartbeat_may_only_be_turned_off(tmp_path):
     assert on.problem.message == f"there is no heartbeat in {file}."
 
 
-def test_the_certificate_of_a_connected_worker_is_looked_at(mount, tmp_path):
+def test_worker_with_expired_certificate_fails(mount, tmp_path):
     settings = {**database(1, mount), **cache(1, mount)}
     fine = walk(probe_certificates, settings)
     old = write_mount(tmp_path, CA.expired(), CA.ca_pem)
@@ -76,14 +76,14 @@ def test_the_certificate_of_a_connected_worker_is_looked_at(mount, tmp_path):
     ],
     ids=["answers", "silent", "another", "broken"],
 )
-def test_a_worker_answers_for_itself(ask, code):
+def test_worker_ping_reports_the_answer_of_the_worker(ask, code):
     attempt = walk(probe_ping, {}, "celery@a", ask=ask)
 
     assert outcome(attempt) == (["ping"], code)
     assert "canary" not in str(attempt.problem)
 
 
-def test_without_kombu_nobody_can_be_asked():
+def test_worker_ping_without_kombu_is_reported():
     def ask(settings, name, seconds):
         raise ImportError
 

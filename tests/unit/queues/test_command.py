@@ -71,7 +71,7 @@ def run(tmp_path):
     return run
 
 
-def test_steps_are_carried_out_and_told(run):
+def test_queue_steps_are_applied_and_printed(run):
     nautobot = InMemory([BACKUP])
     steps = ["site-a: create queue", "site-a: allow 'Backup'"]
 
@@ -146,7 +146,7 @@ def test_skipped_job_is_a_warning_and_status_0(run):
     ],
     ids=["unreachable", "refused"],
 )
-def test_nautobot_that_does_not_do_it_is_told(run, tmp_path, refusal, status, said):
+def test_refusal_of_nautobot_is_reported(run, tmp_path, refusal, status, said):
     nautobot = InMemory([BACKUP], refusal=refusal)
     path = str(tmp_path / "queues.yaml")
 
@@ -158,13 +158,13 @@ def test_nautobot_that_does_not_do_it_is_told(run, tmp_path, refusal, status, sa
     )
 
 
-def test_fault_in_file_asks_nautobot_nothing(run):
+def test_invalid_queue_file_does_not_contact_nautobot(run):
     status, printed, complaints, _ = run("queues: 7", None)
 
     assert (status, printed, len(complaints)) == (1, [], 1)
 
 
-def test_remote_needs_token(run):
+def test_remote_queues_without_token_file_are_refused(run):
     assert run("queues: []", None, "--url=https://x")[:3] == (
         2,
         [],

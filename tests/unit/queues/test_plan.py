@@ -244,7 +244,7 @@ def test_job_on_two_queues_is_enabled_once():
     assert lines.count("enable 'Logs Cleanup'") == 1
 
 
-def test_other_jobs_on_the_queue_stay_unless_they_are_to_be_replaced():
+def test_other_jobs_on_queue_are_kept_unless_replaced():
     jobs = [BACKUP, INTENDED._replace(queues=frozenset({"default", "iad3"}))]
     queues = [DEFAULT, Queue("iad3", "celery", "")]
     backup = chosen("name", "Backup")
@@ -255,7 +255,7 @@ def test_other_jobs_on_the_queue_stay_unless_they_are_to_be_replaced():
     )
 
 
-def test_jobs_default_queue_is_not_taken_away():
+def test_default_queue_of_job_is_never_removed():
     jobs = [INTENDED._replace(queues=frozenset({"iad3"}), default_queue="iad3")]
     queues = [Queue("iad3", "celery", "")]
     assert steps([wish(existing="replace")], jobs, queues) == (
@@ -462,7 +462,7 @@ def test_assignment_allows_job_and_keeps_its_queues():
     )
 
 
-def test_assignment_may_replace_all_queues_but_the_default():
+def test_assignment_with_replace_keeps_only_the_default_queue():
     jobs = [job("Backup", queues=("default", "old", "site-a"))]
     wishes = Wishes(assignments=(assigned("Backup", existing="replace"),))
     queues = [DEFAULT, Queue("old", "celery", ""), Queue("site-a", "celery", "")]
@@ -479,7 +479,7 @@ def test_assignment_may_replace_all_queues_but_the_default():
         (False, False, []),
     ],
 )
-def test_assignment_decides_about_the_override(overridden, override, lines):
+def test_assignment_sets_the_queue_override(overridden, override, lines):
     jobs = [job("Backup", queues=("default", "site-a"), overridden=overridden)]
     wishes = Wishes(assignments=(assigned("Backup", override=override),))
 
@@ -523,7 +523,7 @@ def test_missing_job_of_chart_fails_or_is_skipped(fail):
     ]
 
 
-def test_jobs_to_wait_for_are_those_named():
+def test_jobs_to_wait_for_are_those_named_in_the_file():
     wishes = Wishes(
         (wish(chosen("name", "A"), chosen("grouping", "x")),),
         (chosen("name", "Backup"), chosen("name", "B")),

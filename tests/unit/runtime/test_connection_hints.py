@@ -106,7 +106,7 @@ def test_copy_of_a_record_is_made_without_a_hint(clock, caplog):
     assert len(hints(caplog)) == 1
 
 
-def test_installing_twice_is_installing_once():
+def test_connection_hints_installed_twice_are_installed_once():
     before = logging.getLogRecordFactory()
     try:
         hint_at_failed_connections()
