@@ -176,19 +176,28 @@ class Bench:
                 for _ in range(count)
             ]
 
+    def judged(
+        self, workers: Sequence[Worker], sent: Mapping[str, list[str]]
+    ) -> dict[str, Seen]:
+        """Return how many jobs of each worker never ran, and how many run again.
 
-def judged(workers: Sequence[Worker], sent: Mapping[str, list[str]]) -> dict[str, Seen]:
-    """Return how many jobs of each worker never ran, and how many ran again."""
-    seen = {}
-    for worker in workers:
-        runs = worker.runs()
-        seen[worker.who] = Seen(
-            {
-                "not run": sum(runs[id_] == 0 for id_ in sent[worker.who]),
-                "again": sum(runs[id_] > 1 for id_ in sent[worker.who]),
+        A job that ran and is still unacknowledged will be delivered again, an hour
+        later by default.
+        """
+        with self.behind.redis.admin() as admin:
+            held = {
+                json.loads(raw)[0]["headers"]["id"]
+                for key in admin.keys("*unacked")
+                for raw in admin.hvals(key)
             }
-        )
-    return seen
+        seen = {}
+        for worker in workers:
+            runs = worker.runs()
+            ids = sent[worker.who]
+            again = sum(runs[id_] + (id_ in held) > 1 for id_ in ids)
+            not_run = sum(runs[id_] == 0 for id_ in ids)
+            seen[worker.who] = Seen({"not run": not_run, "again": again})
+        return seen
 
 
 def wait_for(ready: Callable[[], bool], seconds: float) -> float:
@@ -219,7 +228,9 @@ def gateway_away(bench: Bench, *pool: str, jobs: int, **celery: Any) -> dict[str
             40,
         )
         time.sleep(3)
-        return judged(workers, {who: ids + fresh[who] for who, ids in sent.items()})
+        return bench.judged(
+            workers, {who: ids + fresh[who] for who, ids in sent.items()}
+        )
 
 
 def gateway_restarts(bench: Bench) -> dict[str, Seen]:
@@ -238,7 +249,7 @@ def gateway_restarts(bench: Bench) -> dict[str, Seen]:
                 lambda: all(set(sent[one.who]) <= set(one.runs()) for one in workers),
                 30,
             )
-        seen = judged(workers, sent)
+        seen = bench.judged(workers, sent)
         return {
             one.who: Seen(
                 {
@@ -327,7 +338,7 @@ def delivery_options(bench: Bench) -> dict[str, Seen]:
         late = {one.who: bench.send(one, 4, priority=9) for one in workers}
         early = {one.who: bench.send(one, 4, priority=3) for one in workers}
         wait_for(lambda: all(len(one.runs()) >= 9 for one in workers), 30)
-        seen = judged(workers, {who: late[who] + early[who] for who in late})
+        seen = bench.judged(workers, {who: late[who] + early[who] for who in late})
         for one in workers:
             turns = [
                 id_ for id_ in one.runs() if id_ in {*late[one.who], *early[one.who]}
@@ -418,7 +429,7 @@ def visibility_timeout(bench: Bench) -> dict[str, Seen]:
         ) as workers:
             sent = {who: bench.send(workers[0], seconds=8.0)}
             time.sleep(13)
-            seen |= judged(workers, sent)
+            seen |= bench.judged(workers, sent)
     return seen
 
 
@@ -434,7 +445,7 @@ def redis_full(bench: Bench) -> dict[str, Seen]:
                 admin.config_set("maxmemory", 0)
         sent = {one.who: bench.send(one, 2) for one in workers}
         wait_for(lambda: all(len(one.runs()) > 1 for one in workers), 20)
-        return judged(workers, sent)
+        return bench.judged(workers, sent)
 
 
 def speed(bench: Bench, *, turns: int = SPEED_TURNS) -> dict[str, Seen]:
