@@ -1,7 +1,7 @@
 """Django with the settings that the example makes, over mutual TLS.
 
 Servers have to be there before Django is set up, and Django before tests are
-collected, so both happen when this file is loaded.
+collected, so both happen when pytest is configured, in each process that runs tests.
 """
 
 from __future__ import annotations
@@ -60,6 +60,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let other packages warn; this one still may not."""
     config.addinivalue_line("filterwarnings", "default")
     config.addinivalue_line("filterwarnings", "error:::understack_nautobot_settings")
+    if getattr(config.option, "numprocesses", None) and not hasattr(
+        config, "workerinput"
+    ):
+        # The process that hands out the tests runs none.
+        return
+    try:
+        _set_up()
+    except BaseException:
+        LAB.close()
+        raise
 
 
 def pytest_unconfigure() -> None:
@@ -78,10 +88,3 @@ def known_worker() -> None:
     from django.core.cache import cache
 
     cache.set("nautobot.extras.utils.get_celery_queues", {"default": 1}, timeout=60)
-
-
-try:
-    _set_up()
-except BaseException:
-    LAB.close()
-    raise
