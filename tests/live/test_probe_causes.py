@@ -31,6 +31,7 @@ from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
 from tests.live.deployment import redis_environment
 from tests.live.deployment import redis_settings
+from tests.unit.probes.test_attempt import SCRIPTS
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Network
@@ -504,6 +505,29 @@ def test_probe_of_closing_gateway_opens_six_connections_at_most(mount, target, m
     assert first <= 6
     assert again.problem == found.problem
     assert server.connections == first + 1
+
+
+@pytest.mark.parametrize("target", ["database", "cache", "broker"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_wait_opens_six_connections_and_one_for_each_further_attempt(
+    mount, target, script
+):
+    """Nobody answers better meanwhile; what does not pass by itself ends at once."""
+    with ScriptedServer(SCRIPTS[script]) as server:
+        env = {
+            **database_environment(server.port, mount, "verify-full"),
+            **redis_environment(server.port, mount, ""),
+            "UNDERSTACK_DB_CONNECT_TIMEOUT": "2",
+        }
+        result = wait_until_up(
+            lambda seconds, before: probe_targets(
+                [target], env, timeout=min(seconds, 0.5), before=before
+            ),
+            timeout=2,
+        )
+
+    assert not result.ok
+    assert 1 <= server.connections <= 6 + (result.attempts - 1)
 
 
 @pytest.mark.parametrize(
