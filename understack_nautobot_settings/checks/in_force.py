@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 from typing import NamedTuple
 
@@ -153,29 +154,9 @@ def check_in_force(
         for alias, database in entries(settings, "DATABASES").items()
         if f"DATABASES.{alias}" in decided.tls and not _is_plain(database)
     }
-    reached = decided.hosts | databases
     for connection, facts in now.items():
-        plain = facts.get(_PLAIN_HOSTS, frozenset())
-        if connection in decided.tls or connection in decided.plain or not plain:
-            continue
-        if not reached.isdisjoint(plain):
-            what = "reaches without TLS the server that the others reach over TLS"
-        elif databases and facts.get("OPTIONS.sslmode", "") is None:
-            # Above the call it would have got one.
-            what = "has no sslmode, while others have one"
-        elif decided.hosts and connection.startswith("CACHES"):
-            problems.append(
-                fragments_codes.REDIS_LEFT_ALONE.problem(
-                    connection,
-                    "a line below the call of configure added it, so it keeps its "
-                    "scheme and gets no client certificate.",
-                )
-            )
-            continue
-        else:
-            continue
-        fact = f"a line below the call of configure added it, and it {what}."
-        problems.append(_not_in_force(connection, fact))
+        if connection not in decided.tls and connection not in decided.plain:
+            problems += _added_problems(connection, facts, databases, decided.hosts)
     problems += [
         codes.TLS_NOT_IN_FORCE.problem(
             name,
@@ -416,6 +397,38 @@ def _tls_lost(connection: str, names: list[str], *, added: bool) -> Problem:
         connection,
         f"a line below the call of configure {what} the TLS that {variable} decided.",
     )
+
+
+def _added_problems(
+    connection: str,
+    facts: Mapping[str, Any],
+    databases: AbstractSet[str],
+    caches: AbstractSet[str],
+) -> Iterator[Problem]:
+    """Yield what is wrong with a connection without TLS that was added.
+
+    Args:
+        connection: The setting.
+        facts: What makes it use TLS, or not.
+        databases: The hosts of PostgreSQL that are reached over TLS.
+        caches: Those of Redis.
+    """
+    plain = facts.get(_PLAIN_HOSTS)
+    if not plain:
+        return
+    added = "a line below the call of configure added it"
+    if not plain.isdisjoint(databases | caches):
+        what = "reaches without TLS the server that the others reach over TLS"
+        yield _not_in_force(connection, f"{added}, and it {what}.")
+    elif databases and facts.get("OPTIONS.sslmode", "") is None:
+        # Above the call it would have got one.
+        what = "has no sslmode, while others have one"
+        yield _not_in_force(connection, f"{added}, and it {what}.")
+    elif caches and connection.startswith("CACHES"):
+        yield fragments_codes.REDIS_LEFT_ALONE.problem(
+            connection,
+            f"{added}, so it keeps its scheme and gets no client certificate.",
+        )
 
 
 def _not_in_force(connection: str, fact: str) -> Problem:

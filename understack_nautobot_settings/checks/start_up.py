@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import MutableMapping
 from importlib import import_module
@@ -171,12 +173,6 @@ def startup_line(
         server certificate required; broker: Redis …``
     """
     modes = {mode.connection: mode for mode in connection_modes(settings)}
-    databases = [
-        f"{f'{connection}: ' if ' ' in connection else ''}{_database(settings, alias)}"
-        for connection in modes
-        for kind, _, alias in [connection.partition(" ")]
-        if kind == "database"
-    ]
     redis = [
         f"{connection}: {_redis(mode.tls, mode.verify)}"
         for connection, mode in modes.items()
@@ -184,7 +180,7 @@ def startup_line(
     ]
     return "; ".join(
         [
-            *databases,
+            *_databases(settings, modes),
             *redis,
             f"plugins {', '.join(settings.get('PLUGINS') or ()) or 'none'}",
             f"partition {settings.get('UNDERSTACK_PARTITION') or 'none'}",
@@ -218,8 +214,18 @@ def _names(namespace: MutableMapping[str, Any]) -> list[str]:
     return sorted(namespace)
 
 
+def _databases(
+    settings: Mapping[str, Any], connections: Iterable[str]
+) -> Iterator[str]:
+    for connection in connections:
+        kind, _, alias = connection.partition(" ")
+        if kind == "database":
+            words = _database(settings, alias or "default")
+            yield f"{connection}: {words}" if alias else words
+
+
 def _database(settings: Mapping[str, Any], alias: str) -> str:
-    database = entries(settings, "DATABASES").get(alias or "default", {})
+    database = entries(settings, "DATABASES").get(alias, {})
     if not is_postgresql(database):
         return f"database {database['ENGINE']}"
     options = mapping(database.get("OPTIONS"))

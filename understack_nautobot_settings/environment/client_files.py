@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.environment.settings_module import path_of
 
 # Certificate, key and CA.
 _POSTGRESQL = ("sslcert", "sslkey", "sslrootcert")
@@ -70,11 +70,11 @@ def _files(
     declared: Mapping[str, Variable[str]],
     options: Mapping[str, Any],
 ) -> ClientFiles | None:
-    paths = [options.get(name) for name in names]
-    if not all(path and isinstance(path, str | os.PathLike) for path in paths):
+    paths = [path_of(options.get(name)) for name in names]
+    if not all(paths):
         return None
     cert, key, ca = (
-        CertificateFile(str(path), declared[name].name)
+        CertificateFile(path, declared[name].name)
         for name, path in zip(names, paths, strict=True)
     )
     return ClientFiles(use, cert, key, ca)

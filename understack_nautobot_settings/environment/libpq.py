@@ -96,6 +96,8 @@ def libpq_release(version: int) -> str:
 
 def variables_against_tls(env: Mapping[str, str]) -> list[str]:
     """Return the variables of libpq that may keep it from using TLS as decided."""
-    mode = variables.SSLCERTMODE.name
-    disabled = [mode] if env.get(mode) == "disable" else []
-    return disabled + [name for name in [variables.SERVICE.name] if env.get(name)]
+    against = {
+        variables.SSLCERTMODE.name: env.get(variables.SSLCERTMODE.name) == "disable",
+        variables.SERVICE.name: bool(env.get(variables.SERVICE.name)),
+    }
+    return [name for name, is_against in against.items() if is_against]

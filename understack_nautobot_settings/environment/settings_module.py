@@ -102,6 +102,11 @@ def _is_port(value: object) -> bool:
     return isinstance(value, str | int)
 
 
+def path_of(value: object) -> str:
+    """Return a path of a settings file as text, empty for what is none."""
+    return str(value) if isinstance(value, str | os.PathLike) else ""
+
+
 def _is_path(value: object) -> bool:
     return isinstance(value, str | os.PathLike)
 

@@ -26,6 +26,7 @@ from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.environment.settings_module import path_of
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
@@ -282,9 +283,9 @@ def _client_certificate(
 
 
 def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile | None:
-    if not path or not isinstance(path, str | os.PathLike):
+    path = path_of(path)
+    if not path:
         return None
-    path = str(path)
     if path.lower().startswith(PKCS11):
         # From the file, as the reader refuses it of a variable.
         read.problems.append(
