@@ -31,7 +31,7 @@ from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
 from tests.live.deployment import redis_environment
 from tests.live.deployment import redis_settings
-from tests.unit.probes.test_attempt import SCRIPTS
+from tests.unit.probes.attempts import SCRIPTS
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Network

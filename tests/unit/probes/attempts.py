@@ -5,13 +5,19 @@ import socket
 
 from lab.certificates import Authority
 from lab.servers.listening import tls_context
+from lab.servers.scripted import after_ssl_request
+from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
 from lab.servers.scripted import redis_saying
+from lab.servers.scripted import silence
+from lab.servers.scripted import without_alert
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.driver_session import Session
 from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.redis import probe_cache
 
 CA = Authority()
 
@@ -122,6 +128,14 @@ def cache(port, mount, host="localhost", scheme="rediss", **pool):
     }
 
 
+def walk_to(kind, port, mount, *, driver=refusing, **options):
+    """Probe the database or the cache at a port."""
+    if kind == "database":
+        settings = database(port, mount)
+        return walk(probe_database, settings, Names(), driver=driver, **options)
+    return walk(probe_cache, cache(port, mount), Names(), **options)
+
+
 def good_redis(**answers):
     return redis_saying(ping=b"+PONG\r\n", acl=b"$7\r\ndefault\r\n", **answers)
 
@@ -184,3 +198,28 @@ def environment(mount, db_port=1, redis_port=1, **more):
         "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
         **more,
     }
+
+
+def endless(connection):
+    """Answer for ever, whatever was asked."""
+    if connection.recv(65536):
+        while True:
+            connection.sendall(b"*9\r\n" * 999)
+
+
+SCRIPTS = {
+    "silence": silence,
+    "goodbye": goodbye,
+    "endless": endless,
+    "closed at once": lambda connection: None,
+    "TLS of a foreign CA": over_tls(tls_context(OTHER.server()), silence),
+    "TLS, goodbye": over_tls(tls_context(CA.server()), goodbye),
+    "TLS, endless": over_tls(tls_context(CA.server()), endless),
+    "TLS, alert lost": without_alert(tls_context(CA.server(), clients=OTHER.ca_pem)),
+    "negotiated, goodbye": after_ssl_request(goodbye),
+    "negotiated, TLS, goodbye": after_ssl_request(secured(goodbye)),
+    "negotiated, TLS, endless": after_ssl_request(secured(endless)),
+    "negotiated, TLS, alert lost": after_ssl_request(
+        without_alert(tls_context(CA.server(), clients=OTHER.ca_pem))
+    ),
+}

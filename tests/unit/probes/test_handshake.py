@@ -15,14 +15,12 @@ from tests.unit.probes.attempts import OTHER
 from tests.unit.probes.attempts import REVOKED
 from tests.unit.probes.attempts import Names
 from tests.unit.probes.attempts import cache
-from tests.unit.probes.attempts import database
 from tests.unit.probes.attempts import good_redis
 from tests.unit.probes.attempts import outcome
-from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import secured
 from tests.unit.probes.attempts import server_context
 from tests.unit.probes.attempts import walk
-from understack_nautobot_settings.probes.postgresql import probe_database
+from tests.unit.probes.attempts import walk_to
 from understack_nautobot_settings.probes.redis import probe_cache
 
 
@@ -65,12 +63,7 @@ def test_client_certificate_refused_by_server_gets_its_code(
     else:
         script = secured(good_redis())
     with ScriptedServer(script) as server:
-        if kind == "database":
-            attempt = walk(
-                probe_database, database(server.port, mount), Names(), driver=refusing
-            )
-        else:
-            attempt = walk(probe_cache, cache(server.port, mount), Names())
+        attempt = walk_to(kind, server.port, mount)
 
     stages, found = outcome(attempt)
     assert (stages[-1], found) == ("login", code)
@@ -109,12 +102,7 @@ def test_server_that_closes_after_certificate_without_alert_is_reported(
     if kind == "database":
         script = after_ssl_request(script)
     with ScriptedServer(script) as server:
-        if kind == "database":
-            attempt = walk(
-                probe_database, database(server.port, mount), Names(), driver=refusing
-            )
-        else:
-            attempt = walk(probe_cache, cache(server.port, mount), Names())
+        attempt = walk_to(kind, server.port, mount)
 
     assert outcome(attempt) == (ALL_STAGES[:5], code)
     issuer = client.certificate.issuer.rfc4514_string()

@@ -21,6 +21,7 @@ from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import secured
 from tests.unit.probes.attempts import walk
+from tests.unit.probes.attempts import walk_to
 from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_cache
@@ -76,15 +77,8 @@ def test_server_certificate_that_fails_verification_gets_its_code(
     if kind == "database":
         script = after_ssl_request(script)
     with ScriptedServer(script) as server:
-        if kind == "database":
-            attempt = walk(
-                probe_database,
-                database(server.port, mount),
-                Names(),
-                driver=failing(DriverError(libpq)),
-            )
-        else:
-            attempt = walk(probe_cache, cache(server.port, mount), Names())
+        driver = failing(DriverError(libpq))
+        attempt = walk_to(kind, server.port, mount, driver=driver)
 
     form = "%Y-%m-%dT%H:%M:%SZ"
     assert outcome(attempt) == (["dns", "tcp", "tls", "identity"], code)
@@ -139,12 +133,7 @@ def test_ca_for_clients_only_is_reported_as_the_cause(tmp_path, kind):
     if kind == "database":
         script = after_ssl_request(script)
     with ScriptedServer(script) as server:
-        if kind == "database":
-            attempt = walk(
-                probe_database, database(server.port, mount), Names(), driver=refusing
-            )
-        else:
-            attempt = walk(probe_cache, cache(server.port, mount), Names())
+        attempt = walk_to(kind, server.port, mount)
 
     assert attempt.problem.code == "probe-server-purpose"
     assert attempt.problem.variable.endswith(("_SSLROOTCERT", "_SSL_CA_CERTS"))
