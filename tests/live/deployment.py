@@ -100,6 +100,14 @@ def database_settings(
     }
 
 
+def parameters(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what Django gives to the driver of the database."""
+    entry = settings["DATABASES"]["default"]
+    names = ("user", "host", "port", "password")
+    given = {name: entry[name.upper()] for name in names if name.upper() in entry}
+    return {"dbname": entry["NAME"], **given, **entry["OPTIONS"]}
+
+
 def redis_settings(
     port: int, mount: Mount | None, host: str = "localhost", **changed: Any
 ) -> dict[str, Any]:

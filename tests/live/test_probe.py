@@ -19,6 +19,8 @@ from lab.servers.gateway import Gateway
 from lab.servers.gateway import Route
 from lab.servers.recording import RecordingServer
 from tests.live.deployment import database_environment
+from tests.live.deployment import database_settings
+from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
 from understack_nautobot_settings.probes.targets import Ping
 from understack_nautobot_settings.probes.targets import exit_status
@@ -270,16 +272,7 @@ def test_server_without_free_connection_is_reported_as_transient(authority, moun
         env = database_env(server, mount)
         import psycopg2
 
-        held = psycopg2.connect(
-            host="localhost",
-            port=server.port,
-            user="app",
-            dbname="app",
-            sslmode="verify-full",
-            sslcert=mount.certificate,
-            sslkey=mount.key,
-            sslrootcert=mount.ca,
-        )
+        held = psycopg2.connect(**parameters(database_settings(server.port, mount)))
         try:
             found = probe("database", env)
         finally:

@@ -37,6 +37,7 @@ from lab.wire.hostile import BlackHole
 from tests.live.deployment import cache
 from tests.live.deployment import database
 from tests.live.deployment import database_settings
+from tests.live.deployment import parameters
 from tests.live.deployment import redis_settings
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
@@ -637,14 +638,6 @@ def said_by_the_driver(settings):
             one.connect(**parameters(settings))
         texts.append(str(raised.value))
     return "\n".join(texts)
-
-
-def parameters(settings):
-    """What Django gives to the driver."""
-    entry = settings["DATABASES"]["default"]
-    names = ("user", "host", "port", "password")
-    given = {name: entry[name.upper()] for name in names if name.upper() in entry}
-    return {"dbname": entry["NAME"], **given, **entry["OPTIONS"]}
 
 
 def probed(settings):

@@ -9,6 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,29 +34,48 @@ pyuwsgi.run([
 """
 
 
+def log_until(
+    is_over: Callable[[str], bool],
+    command: Sequence[str],
+    env: Mapping[str, str],
+    directory: Path,
+) -> str:
+    """Return the log of a process and its children, which are killed when it is over.
+
+    A master that has just forked does not hear a gentler signal.
+    """
+    with subprocess.Popen(
+        command,
+        env=env,
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        log = ""
+        for line in process.stdout:
+            log += line
+            if is_over(log):
+                os.killpg(process.pid, signal.SIGKILL)
+    return log
+
+
 def under_uwsgi(
     lines: str, env: dict[str, str], path: Path, *options: str, processes: int = 1
 ) -> str:
     """Return the log of uWSGI, which is ended when each process loaded the file."""
     path.write_text(IMPORT + CALL + lines)
-    with subprocess.Popen(
-        [sys.executable, "-c", UWSGI, *options],
-        env={**env, "NAUTOBOT_CONFIG": str(path), "NAUTOBOT_DB_PORT": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as server:
-        assert server.stdout is not None
-        log = ""
-        for line in server.stdout:
-            log += line
-            started = log.count("spawned uWSGI worker ") >= WORKERS
-            loaded = log.count("WSGI app 0 ") >= processes
-            if (started and loaded) or "no app loaded" in line:
-                # A master that has just forked does not hear a gentler signal.
-                os.killpg(server.pid, signal.SIGKILL)
-    return log
+
+    def is_over(log: str) -> bool:
+        started = log.count("spawned uWSGI worker ") >= WORKERS
+        loaded = log.count("WSGI app 0 ") >= processes
+        return (started and loaded) or "no app loaded" in log
+
+    command = [sys.executable, "-c", UWSGI, *options]
+    env = {**env, "NAUTOBOT_CONFIG": str(path), "NAUTOBOT_DB_PORT": "1"}
+    return log_until(is_over, command, env, path.parent)
 
 
 @pytest.mark.parametrize(
@@ -115,21 +137,10 @@ def test_command_with_tls_replaced_below_configure_does_not_start(
 def test_process_logs_the_startup_line_once(command, ready, environment, tmp_path):
     path = tmp_path / "config.py"
     path.write_text(IMPORT + CALL)
-    with subprocess.Popen(
-        [*NAUTOBOT, *command.split()],
-        env={**environment, "NAUTOBOT_CONFIG": str(path)},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        log = ""
-        for line in process.stdout:
-            log += line
-            if ready in line:
-                os.killpg(process.pid, signal.SIGKILL)
+    env = {**environment, "NAUTOBOT_CONFIG": str(path)}
+    log = log_until(
+        lambda log: ready in log, [*NAUTOBOT, *command.split()], env, tmp_path
+    )
 
     assert ready in log
     assert log.count(LINE) == 1
