@@ -65,15 +65,6 @@ class Site(NamedTuple):
     worker: Process
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the site once where tests run side by side; else keep a module together."""
-    for item in items:
-        needs_site = "site" in getattr(item, "fixturenames", ())
-        group = "site" if needs_site else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A worker that takes jobs, over mutual TLS."""
