@@ -183,17 +183,16 @@ def demonstrate(say: Say) -> list[Row]:
         expiry = Expiry(say, web, url, mount, authority)
         expiry.worker_url = f"http://127.0.0.1:{metrics_port}/metrics"
         expiry.web_at(90)
+        expiry.web_at(29)
         key = keys[OPERATOR]
         of_queues = [
             *queues(say, web, worker, directory, url, key=key, stack=stack),
             *remote_queues(say, web, directory / "chart-queues.yaml", remote),
         ]
-        expiry.worker_at(90)
-        # A worker looks once a minute; meanwhile, something else is shown.
-        expiry.web_at(29)
-        rows += accounts(say, web, postgres, directory / "secrets", url)
         expiry.worker_at(29)
+        # A worker looks once a minute; meanwhile, something else is shown.
         expiry.web_at(0)
+        rows += accounts(say, web, postgres, directory / "secrets", url)
         of_remote = [
             *remote_accounts(say, web, postgres, directory / "remote", url, remote)
         ]

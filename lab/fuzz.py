@@ -28,6 +28,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -388,13 +389,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = arguments.targets or list(TARGETS)
     share = arguments.seconds / len(names)
     guided = importlib.util.find_spec("atheris") is not None
-    for name in names:
-        attack = _guided if guided else _by_hypothesis
-        tell(f"{name}: {share:.0f} s …")
-        status = attack(name, share)
-        if status:
-            tell(f"{name}: a finding, see above")
-            return status
+    tell(f"{share:.0f} s for each of {', '.join(names)}")
+    # Guided ones are processes of their own: one on each core.
+    attack, at_once = (_guided, os.cpu_count()) if guided else (_by_hypothesis, 1)
+    with ThreadPoolExecutor(at_once) as pool:
+        statuses = [*pool.map(lambda name: attack(name, share), names)]
+    found = [name for name, status in zip(names, statuses, strict=True) if status]
+    if found:
+        tell(f"a finding, see above: {', '.join(found)}")
+        return 1
     tell(f"no finding in {arguments.seconds} s, {len(names)} targets")
     return 0
 
