@@ -20,6 +20,7 @@ from lab.wire import round_trips
 from lab.wire import scale
 from lab.wire import stream
 from lab.wire import swaps
+from lab.wire import transactions
 from lab.wire.deployment import CONCURRENCY
 from lab.wire.deployment import PARTITION
 from lab.wire.deployment import Say
@@ -38,7 +39,12 @@ WITHOUT_NAUTOBOT = (
 )
 # In namespaces of their own, with servers of their own.
 APART = (flows.SECTION,)
-WITH_NAUTOBOT = (gateway_job.SECTION, renewal.SECTION, faults.SECTION)
+WITH_NAUTOBOT = (
+    gateway_job.SECTION,
+    renewal.SECTION,
+    transactions.SECTION,
+    faults.SECTION,
+)
 SECTIONS = (*APART, *WITHOUT_NAUTOBOT, *WITH_NAUTOBOT)
 
 
@@ -79,7 +85,9 @@ def everything(directory: Path, say: Say, only: Iterable[str]) -> list[Promise]:
         with ExitStack() as stack:
             behind = stack.enter_context(servers(directory / "site"))
             say("Nautobot's database: tables from the models")
-            site = prepared_nautobot(directory / "nautobot", behind, stream.SOURCE)
+            site = prepared_nautobot(
+                directory / "nautobot", behind, stream.SOURCE + transactions.SOURCE
+            )
             stream.record_ends(behind.postgres)
             site.call(stream.prepare, queue=PARTITION)
             web = site.having(UNDERSTACK_ROLE="web")
@@ -104,6 +112,10 @@ def _with_worker(
         attempt(
             renewal.SECTION,
             lambda: renewal.show(directory / "renewal", behind, site, worker, say),
+        )
+        attempt(
+            transactions.SECTION,
+            lambda: transactions.show(directory / "transactions", behind, site, say),
         )
         attempt(
             faults.SECTION,

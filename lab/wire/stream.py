@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from lab.servers.databases import PostgresServer
 
-JOB = ("lab_stream", "Stream")
+MODULE, JOB = "lab_stream", "Stream"
 FINAL = ("SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED")
 SOURCE = """\
 import os
@@ -110,15 +110,39 @@ def record_ends(postgres: PostgresServer) -> None:
     postgres.sql(RECORD_ENDS)
 
 
-def prepare(queue: str) -> None:
-    """Enable the job of the stream on a queue; runs inside Nautobot."""
-    from nautobot.extras.models import Job
-
+def prepare(queue: str, name: str = JOB) -> None:
+    """Enable the job of the stream, or another, on a queue; runs inside Nautobot."""
     from lab.nautobot.inside import give_to_queue
 
-    module, name = JOB
-    job = Job.objects.get(module_name__endswith=module, job_class_name=name)
-    give_to_queue(job, queue)
+    give_to_queue(_job(name), queue)
+
+
+def submit(queue: str, name: str, inputs: list[dict[str, Any]]) -> list[str]:
+    """Submit a job once for each inputs, return the ids; runs inside Nautobot."""
+    from nautobot.extras.models import JobQueue
+    from nautobot.extras.models import JobResult
+
+    job, user = _job(name), _user()
+    job_queue = JobQueue.objects.get(name=queue)
+    return [
+        str(JobResult.enqueue_job(job, user, job_queue=job_queue, job_kwargs=one).id)
+        for one in inputs
+    ]
+
+
+def _job(name: str) -> Any:
+    from nautobot.extras.models import Job
+
+    return Job.objects.get(module_name__endswith=MODULE, job_class_name=name)
+
+
+def _user() -> Any:
+    from django.contrib.auth import get_user_model
+
+    user, _ = get_user_model().objects.get_or_create(
+        username="lab", defaults={"is_superuser": True, "is_staff": True}
+    )
+    return user
 
 
 def send(
@@ -134,17 +158,11 @@ def send(
     Each submission is a request of its own. The journal gets a line for each:
     ``sent <id> <time>`` or ``refused <error> <time>``.
     """
-    from django.contrib.auth import get_user_model
     from django.db import close_old_connections
-    from nautobot.extras.models import Job
     from nautobot.extras.models import JobQueue
     from nautobot.extras.models import JobResult
 
-    user, _ = get_user_model().objects.get_or_create(
-        username="lab", defaults={"is_superuser": True, "is_staff": True}
-    )
-    module, name = JOB
-    job = Job.objects.get(module_name__endswith=module, job_class_name=name)
+    user, job = _user(), _job(JOB)
     job_queue = JobQueue.objects.get(name=queue)
     start = time.monotonic()
     number = 0
