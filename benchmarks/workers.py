@@ -10,9 +10,9 @@ from benchmarks.measuring import progress
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from lab.installation import MissingProgram
-from lab.wire import beside
-from lab.wire import flows
 from lab.wire.deployment import servers
+from lab.wire.sections import beside
+from lab.wire.sections import flows
 
 PLAIN = "Celery's own transport"
 TURNS = 5

@@ -9,18 +9,7 @@ from pathlib import Path
 
 from lab.installation import MissingProgram
 from lab.nautobot.deployment import Nautobot
-from lab.wire import beside
-from lab.wire import faults
-from lab.wire import fleet
-from lab.wire import flows
-from lab.wire import gateway_job
-from lab.wire import hostile
-from lab.wire import renewal
-from lab.wire import round_trips
-from lab.wire import scale
 from lab.wire import stream
-from lab.wire import swaps
-from lab.wire import transactions
 from lab.wire.deployment import CONCURRENCY
 from lab.wire.deployment import PARTITION
 from lab.wire.deployment import Say
@@ -28,6 +17,17 @@ from lab.wire.deployment import prepared_nautobot
 from lab.wire.deployment import servers
 from lab.wire.promises import Promise
 from lab.wire.promises import broken
+from lab.wire.sections import beside
+from lab.wire.sections import faults
+from lab.wire.sections import fleet
+from lab.wire.sections import flows
+from lab.wire.sections import gateway_job
+from lab.wire.sections import hostile
+from lab.wire.sections import renewal
+from lab.wire.sections import round_trips
+from lab.wire.sections import scale
+from lab.wire.sections import swaps
+from lab.wire.sections import transactions
 
 WITHOUT_NAUTOBOT = (
     round_trips.SECTION,

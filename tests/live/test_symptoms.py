@@ -33,7 +33,7 @@ from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
 from lab.servers.scripted import silence
-from lab.wire.hostile import BlackHole
+from lab.wire.sections.hostile import BlackHole
 from tests.live.deployment import cache
 from tests.live.deployment import database
 from tests.live.deployment import database_settings

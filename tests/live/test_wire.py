@@ -2,13 +2,13 @@
 
 import pytest
 
-from lab.wire import beside
-from lab.wire import fleet
-from lab.wire import flows
 from lab.wire import promises
-from lab.wire import swaps
 from lab.wire.deployment import servers
 from lab.wire.promises import Promise
+from lab.wire.sections import beside
+from lab.wire.sections import fleet
+from lab.wire.sections import flows
+from lab.wire.sections import swaps
 
 
 def quietly(text):

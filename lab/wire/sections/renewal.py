@@ -23,9 +23,9 @@ from lab.wire.client import Client
 from lab.wire.deployment import Say
 from lab.wire.deployment import Servers
 from lab.wire.deployment import site_environment
-from lab.wire.faults import Stream
 from lab.wire.front import RedisFront
 from lab.wire.promises import Promise
+from lab.wire.sections.faults import Stream
 
 SECTION = "renewal"
 PARTITION = "site-b"

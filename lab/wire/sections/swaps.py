@@ -28,7 +28,7 @@ CERTIFICATES = 20
 LONGEST_PAUSE = 0.02
 """Seconds between two swaps: a check takes some milliseconds."""
 CHECKERS = 2
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def show(directory: Path, say: Say) -> list[Promise]:

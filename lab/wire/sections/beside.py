@@ -33,7 +33,7 @@ from lab.wire.deployment import site_environment
 from lab.wire.promises import Promise
 
 SECTION = "beside"
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 WHO: Mapping[str, Mapping[str, str]] = {
     "plain": {"UNDERSTACK_CONNECTION_PROFILE": "", BY_HAND: "1"},
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},

@@ -34,7 +34,7 @@ PROCESSES = 2
 READY_SECONDS = 60
 BACK_SECONDS = 60
 OUTAGE_SECONDS = 3
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DIARY = """
 create schema if not exists fleet;
 create table fleet.diary (

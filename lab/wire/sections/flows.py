@@ -42,8 +42,8 @@ from lab.wire.deployment import Servers
 from lab.wire.deployment import prepared_nautobot
 from lab.wire.deployment import servers
 from lab.wire.deployment import site_environment
-from lab.wire.faults import Stream
 from lab.wire.promises import Promise
+from lab.wire.sections.faults import Stream
 
 SECTION = "flows"
 BACK_SECONDS = 60.0
@@ -60,7 +60,7 @@ do $$ begin
 end $$
 """
 """Every result that a job writes in the meantime is on its way, without an answer."""
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 BY_HAND_CONFIG = REPOSITORY / "lab" / "nautobot" / "by_hand.py"
 PROFILES: Mapping[str, Mapping[str, str]] = {
     "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from lab.nautobot.deployment import Nautobot
 from lab.wire import stream
-from lab.wire.beside import Seen
-from lab.wire.beside import behind_plain
 from lab.wire.deployment import Say
 from lab.wire.deployment import Servers
 from lab.wire.promises import Promise
+from lab.wire.sections.beside import Seen
+from lab.wire.sections.beside import behind_plain
 
 SECTION = "transactions"
-BY_HAND = Path(__file__).parents[1] / "nautobot" / "by_hand.py"
+BY_HAND = Path(__file__).parents[2] / "nautobot" / "by_hand.py"
 JOB = "Transaction"
 JOBS = 3
 END_SECONDS = 60.0

@@ -31,7 +31,7 @@ PROCESSES = 2
 POOL_SIZE = 80
 OUTAGE_SECONDS = 3
 BACK_SECONDS = 90.0
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:
