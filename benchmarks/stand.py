@@ -48,7 +48,11 @@ def main(module: str) -> None:
 
 
 def nautobot_settings() -> dict[str, Any]:
-    """Return the settings that ``from nautobot.core.settings import *`` gives."""
+    """Return the settings that ``from nautobot.core.settings import *`` gives.
+
+    Loaded in a process that has begun as each of Nautobot's does, by its command line.
+    """
+    import nautobot.core.cli  # noqa: F401
     from nautobot.core import settings
 
     return {name: getattr(settings, name) for name in dir(settings) if name[0] != "_"}
