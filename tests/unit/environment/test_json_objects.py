@@ -20,6 +20,7 @@ json_values = st.recursive(
         st.lists(inner)
         | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
     ),
+    max_leaves=20,
 )
 json_objects = st.dictionaries(
     st.text(st.characters(exclude_categories=["Cs"])), json_values
