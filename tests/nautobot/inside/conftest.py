@@ -1,7 +1,8 @@
 """Django with the settings that the example makes, over mutual TLS.
 
 Servers have to be there before Django is set up, and Django before tests are
-collected, so both happen when pytest is configured, in each process that runs tests.
+collected, so both happen as the session starts, in each process that runs tests, and
+after its coverage has begun.
 """
 
 from __future__ import annotations
@@ -60,10 +61,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let other packages warn; this one still may not."""
     config.addinivalue_line("filterwarnings", "default")
     config.addinivalue_line("filterwarnings", "error:::understack_nautobot_settings")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Set up Django, but for the process that hands out the tests and runs none."""
+    config = session.config
     if getattr(config.option, "numprocesses", None) and not hasattr(
         config, "workerinput"
     ):
-        # The process that hands out the tests runs none.
         return
     try:
         _set_up()
