@@ -27,6 +27,8 @@ from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
 from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import plain_event_broker
+from understack_nautobot_settings.fragments.redis_urls import plain_event_brokers
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import ssl_options
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -314,6 +316,10 @@ def _tls_facts(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "CELERY_BROKER_URL": [_shape(url) for url in urls],
         **{name: settings.get(name) for name in _BROKER_SETTINGS},
     }
+    facts |= {
+        name: {_USES_TLS: False, _PLAIN_HOSTS: frozenset({host})}
+        for name, host in plain_event_brokers(settings).items()
+    }
     return {**facts, "CELERY_BROKER_URL": broker}
 
 
@@ -417,7 +423,11 @@ def _added_problems(
     if not plain:
         return
     added = "a line below the call of configure added it"
-    if not plain.isdisjoint(databases | caches):
+    if connection.startswith("EVENT_BROKERS"):
+        if not plain.isdisjoint(caches):
+            what = "its URL reaches without TLS the Redis of the others"
+            yield plain_event_broker(connection, f"{added}, and {what}.")
+    elif not plain.isdisjoint(databases | caches):
         what = "reaches without TLS the server that the others reach over TLS"
         yield _not_in_force(connection, f"{added}, and it {what}.")
     elif databases and facts.get("OPTIONS.sslmode", "") is None:

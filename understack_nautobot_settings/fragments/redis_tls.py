@@ -36,6 +36,8 @@ from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import nautobot_database
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url_start
 from understack_nautobot_settings.fragments.redis_urls import over_tls
+from understack_nautobot_settings.fragments.redis_urls import plain_event_broker
+from understack_nautobot_settings.fragments.redis_urls import plain_event_brokers
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -384,18 +386,15 @@ def _name_others(
         for alias, cache in entries(decided, "CACHES").items()
         if is_valkey_cache(cache)
     )
-    for name, broker in mapping(settings.get("EVENT_BROKERS")).items():
-        url = mapping(mapping(broker).get("OPTIONS")).get("url")
-        if isinstance(url, str) and scheme_of(url) == "redis" and host_of(url) == host:
-            read.problems.append(
-                codes.REDIS_LEFT_ALONE.problem(
-                    f"EVENT_BROKERS.{name}",
-                    "Nautobot's event broker takes its TLS options from its URL "
-                    "alone, and this URL has none.",
-                    "Begin it with rediss:// and add ssl_ca_certs, ssl_certfile and "
-                    "ssl_keyfile as parameters of the URL.",
-                )
-            )
+    read.problems.extend(
+        plain_event_broker(
+            name,
+            "Nautobot's event broker takes its TLS options from its URL alone, and "
+            "this URL has none.",
+        )
+        for name, reached in plain_event_brokers(settings).items()
+        if reached == host
+    )
 
 
 def _refuse_without_scheme(read: Reader, urls: list[str]) -> None:

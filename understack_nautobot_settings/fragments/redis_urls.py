@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
 
@@ -193,6 +195,32 @@ def host_of(url: str) -> str:
     if place.startswith("["):
         return place[1:].partition("]")[0].lower()
     return place.partition(":")[0].lower()
+
+
+def plain_event_brokers(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Redis hosts of Nautobot's event brokers without TLS, by setting.
+
+    They take their TLS options from their URL alone: nothing here gives them any.
+    """
+    urls = {
+        f"EVENT_BROKERS.{name}": mapping(mapping(broker).get("OPTIONS")).get("url")
+        for name, broker in mapping(settings.get("EVENT_BROKERS")).items()
+    }
+    return {
+        name: host_of(url)
+        for name, url in urls.items()
+        if isinstance(url, str) and scheme_of(url) == "redis"
+    }
+
+
+def plain_event_broker(name: str, fact: str) -> Problem:
+    """Return the warning about one of them."""
+    return codes.REDIS_LEFT_ALONE.problem(
+        name,
+        fact,
+        "Begin it with rediss:// and add ssl_ca_certs, ssl_certfile and ssl_keyfile as "
+        "parameters of the URL.",
+    )
 
 
 def is_whole(url: str) -> bool:

@@ -286,6 +286,10 @@ def test_database_tls_replaced_below_configure_gives_one_problem():
     )
 
 
+def event_broker(host):
+    return {"redis": {"OPTIONS": {"url": f"redis://:{CANARY}@{host}:6379/2"}}}
+
+
 @pytest.mark.parametrize(
     ("change", "lines"),
     [
@@ -313,8 +317,23 @@ def test_database_tls_replaced_below_configure_gives_one_problem():
                 "keeps its scheme and gets no client certificate."
             ],
         ),
+        (
+            lambda s: s.update(EVENT_BROKERS=event_broker("redis")),
+            [
+                "EVENT_BROKERS.redis: a line below the call of configure added it, and "
+                "its URL reaches without TLS the Redis of the others."
+            ],
+        ),
+        (lambda s: s.update(EVENT_BROKERS=event_broker("elsewhere")), []),
     ],
-    ids=["partition", "plugins", "timeouts", "cache elsewhere"],
+    ids=[
+        "partition",
+        "plugins",
+        "timeouts",
+        "cache elsewhere",
+        "event broker",
+        "event broker elsewhere",
+    ],
 )
 def test_value_without_tls_replaced_below_configure_is_one_warning(change, lines):
     problems = undone(change)
