@@ -7,6 +7,7 @@ pytest gets those alone.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,10 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 PYTEST = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile")
 INSIDE = "tests/nautobot/inside"
-RUNS = (
-    ("tests/nautobot", f"--ignore={INSIDE}"),
-    (INSIDE, "--cov", "--cov-report="),
-)
+TRACED = ("--cov", "--cov-report=") if os.environ.get("COVERAGE_FILE") else ()
+RUNS = (("tests/nautobot", f"--ignore={INSIDE}"), (INSIDE, *TRACED))
 
 
 def main(arguments: Sequence[str]) -> int:
