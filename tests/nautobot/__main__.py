@@ -1,39 +1,46 @@
 """Runs the tests with Nautobot: ``python -m tests.nautobot [PYTEST ARGUMENT ...]``.
 
-Those inside Nautobot set up Django in their own processes, which the others must not
-have; each kind waits for servers half of its time, so both run at once. With arguments,
-pytest gets those alone.
+Those inside Nautobot set up Django in their own process, which the others must not
+have, so both kinds run at once, each in a pytest of its own. ``--whole`` traces them,
+and shows the fleet meanwhile. With other arguments, pytest gets those alone.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-PYTEST = (sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile")
+PYTEST = (sys.executable, "-m", "pytest")
 INSIDE = "tests/nautobot/inside"
-TRACED = ("--cov", "--cov-report=") if os.environ.get("COVERAGE_FILE") else ()
-RUNS = (("tests/nautobot", f"--ignore={INSIDE}"), (INSIDE, *TRACED))
+BOTH = (
+    # A file's servers are started once.
+    (*PYTEST, "-n", "2", "--dist", "loadfile", "tests/nautobot", f"--ignore={INSIDE}"),
+    (*PYTEST, INSIDE),
+)
+WHOLE = (
+    BOTH[0],
+    (*BOTH[1], "--cov", "--cov-report="),
+    (sys.executable, "-m", "lab", "fleet"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for, or everything, and return the worst exit status."""
-    if arguments:
+    """Run what is asked for, or everything, and return 1 if any of it failed."""
+    whole = [*arguments] == ["--whole"]
+    if arguments and not whole:
         return subprocess.call([*PYTEST, *arguments])
     with ThreadPoolExecutor() as pool:
-        statuses = []
-        for done in pool.map(_run, RUNS):
-            sys.stdout.write(done.stdout)
-            statuses.append(done.returncode)
-    return max(statuses)
+        ended = [*pool.map(_run, WHOLE if whole else BOTH)]
+    for process in ended:
+        sys.stdout.write(process.stdout)
+    return int(any(process.returncode for process in ended))
 
 
-def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PYTEST, *arguments],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
