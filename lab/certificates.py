@@ -300,6 +300,24 @@ class Mount:
         """Path of ``ca.crt``."""
         return str(self.directory / "ca.crt")
 
+    @property
+    def database_variables(self) -> dict[str, str]:
+        """The variables that name the files for PostgreSQL."""
+        return {
+            "NAUTOBOT_DB_SSLCERT": self.certificate,
+            "NAUTOBOT_DB_SSLKEY": self.key,
+            "NAUTOBOT_DB_SSLROOTCERT": self.ca,
+        }
+
+    @property
+    def redis_variables(self) -> dict[str, str]:
+        """The variables that name the files for Redis."""
+        return {
+            "NAUTOBOT_REDIS_SSL_CA_CERTS": self.ca,
+            "NAUTOBOT_REDIS_SSL_CERTFILE": self.certificate,
+            "NAUTOBOT_REDIS_SSL_KEYFILE": self.key,
+        }
+
 
 def mount_files(leaf: Leaf, ca_pem: bytes) -> dict[str, bytes]:
     """Return the content of a certificate Secret by file name."""

@@ -282,12 +282,8 @@ def reading_certificates(
         env = {
             "NAUTOBOT_DB_SSLMODE": "verify-full",
             "NAUTOBOT_DB_USER": "app",
-            "NAUTOBOT_DB_SSLCERT": mount.certificate,
-            "NAUTOBOT_DB_SSLKEY": mount.key,
-            "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
-            "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-            "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-            "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+            **mount.database_variables,
+            **mount.redis_variables,
         }
         run(["check"], with_secrets(env))
 

@@ -30,6 +30,8 @@ from lab.servers.databases import RedisServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "nautobot_config.py"
+# What the example replaces.
+BY_HAND_CONFIG = REPOSITORY / "lab" / "nautobot" / "by_hand.py"
 PASSED_ON = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 START_SECONDS = 120
 WEB_PROCESSES = 2
@@ -109,17 +111,13 @@ def nautobot_environment(
         "NAUTOBOT_DB_USER": "app",
         "NAUTOBOT_DB_PASSWORD": "",
         "NAUTOBOT_DB_SSLMODE": sslmode,
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         "NAUTOBOT_REDIS_HOST": redis_host,
         "NAUTOBOT_REDIS_PORT": str(redis_port),
         "NAUTOBOT_REDIS_PASSWORD": redis_password or "",
         # What the chart always writes.
         "NAUTOBOT_REDIS_SSL": "false",
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.redis_variables,
         "UNDERSTACK_CONNECTION_PROFILE": "wan",
         "UNDERSTACK_PARTITION": partition,
         "UNDERSTACK_ROLE": role,

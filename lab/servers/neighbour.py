@@ -124,9 +124,7 @@ def expiry_without_kubectl(mount: Mount, days: int) -> Row:
     env = {
         "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         "UNDERSTACK_REDIS_MTLS": "off",
     }
     told = json.loads(_run(env, "check", "--json"))

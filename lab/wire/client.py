@@ -16,14 +16,13 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lab.nautobot.celery_worker import BY_HAND
 from lab.nautobot.celery_worker import without_library
+from lab.nautobot.deployment import REPOSITORY
 from lab.processes import dying_with_us
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PASSED_ON = ("PATH", "TMPDIR", "LD_LIBRARY_PATH")
 ANSWER_SECONDS = 60.0
 KINDS = ("psycopg2", "psycopg", "cache", "broker")

@@ -369,9 +369,7 @@ def mounted(tmp_path):
     mount = write_mount(tmp_path, authority.client(), authority.ca_pem)
     return {
         "UNDERSTACK_REDIS_MTLS": "",
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.redis_variables,
     }
 
 

@@ -39,9 +39,7 @@ def database_environment(
         "NAUTOBOT_DB_USER": "app",
         "NAUTOBOT_DB_PASSWORD": "canary-of-the-database",
         "NAUTOBOT_DB_SSLMODE": sslmode,
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         **more,
     }
 
@@ -60,9 +58,7 @@ def redis_environment(
     if mount is None:
         return {"UNDERSTACK_REDIS_MTLS": "off", **env}
     return {
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.redis_variables,
         **env,
     }
 

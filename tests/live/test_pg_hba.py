@@ -3,14 +3,13 @@
 The operator adds a line of its own after them, which takes a password from everybody.
 """
 
-import time
-
 import pytest
 from django.db import OperationalError
 
 from lab.servers.databases import CERTIFICATE_ONLY
 from lab.servers.databases import OPERATOR_LAST_RULE
 from lab.servers.databases import PostgresServer
+from lab.wire.sections.beside import wait_for
 from tests.kubernetes_examples import one
 from tests.live.deployment import configured
 from tests.live.deployment import database
@@ -38,14 +37,6 @@ def sessions_after_login(server, mount, address, sslmode):
         return [(one["ssl"], one["client_dn"]) for one in server.sessions()]
 
 
-def sessions_left(server, seconds=10):
-    """Return the sessions once the server has ended what it refused."""
-    end = time.monotonic() + seconds
-    while (left := server.sessions()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return left
-
-
 @ADDRESSES
 def test_rules_accept_a_certificate(server, mount, address):
     assert sessions_after_login(server, mount, address, "verify-ca") == [
@@ -66,7 +57,9 @@ def test_rules_refuse_password_without_certificate(
 ):
     with pytest.raises(OperationalError, match=refusal):
         sessions_after_login(server, mount, address, sslmode)
-    assert sessions_left(server) == []
+    # The server ends what it refused a moment later.
+    wait_for(lambda: not server.sessions(), 10)
+    assert server.sessions() == []
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
+from understack_nautobot_settings.fragments.redis_urls import event_broker_problem
 from understack_nautobot_settings.fragments.redis_urls import host_of
-from understack_nautobot_settings.fragments.redis_urls import plain_event_broker
 from understack_nautobot_settings.fragments.redis_urls import plain_event_brokers
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import ssl_options
@@ -426,7 +426,7 @@ def _added_problems(
     if connection.startswith("EVENT_BROKERS"):
         if not plain.isdisjoint(caches):
             what = "its URL reaches without TLS the Redis of the others"
-            yield plain_event_broker(connection, f"{added}, and {what}.")
+            yield event_broker_problem(connection, f"{added}, and {what}.")
     elif not plain.isdisjoint(databases | caches):
         what = "reaches without TLS the server that the others reach over TLS"
         yield _not_in_force(connection, f"{added}, and it {what}.")

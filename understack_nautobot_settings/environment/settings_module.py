@@ -104,7 +104,7 @@ def _is_port(value: object) -> bool:
 
 def path_of(value: object) -> str:
     """Return a path of a settings file as text, empty for what is none."""
-    return str(value) if isinstance(value, str | os.PathLike) else ""
+    return str(value) if _is_path(value) else ""
 
 
 def _is_path(value: object) -> bool:

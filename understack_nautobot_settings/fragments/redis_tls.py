@@ -32,11 +32,11 @@ from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
 from understack_nautobot_settings.fragments.redis_urls import check_mixture
 from understack_nautobot_settings.fragments.redis_urls import check_urls
+from understack_nautobot_settings.fragments.redis_urls import event_broker_problem
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import nautobot_database
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url_start
 from understack_nautobot_settings.fragments.redis_urls import over_tls
-from understack_nautobot_settings.fragments.redis_urls import plain_event_broker
 from understack_nautobot_settings.fragments.redis_urls import plain_event_brokers
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
@@ -387,7 +387,7 @@ def _name_others(
         if is_valkey_cache(cache)
     )
     read.problems.extend(
-        plain_event_broker(
+        event_broker_problem(
             name,
             "Nautobot's event broker takes its TLS options from its URL alone, and "
             "this URL has none.",

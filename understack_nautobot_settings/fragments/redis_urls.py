@@ -213,7 +213,7 @@ def plain_event_brokers(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def plain_event_broker(name: str, fact: str) -> Problem:
+def event_broker_problem(name: str, fact: str) -> Problem:
     """Return the warning about one of them."""
     return codes.REDIS_LEFT_ALONE.problem(
         name,

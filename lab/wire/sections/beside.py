@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from lab.nautobot.celery_worker import BY_HAND
 from lab.nautobot.celery_worker import FURTHER
+from lab.nautobot.deployment import REPOSITORY
 from lab.processes import Process
 from lab.wire.deployment import Say
 from lab.wire.deployment import Servers
@@ -33,7 +34,6 @@ from lab.wire.deployment import site_environment
 from lab.wire.promises import Promise
 
 SECTION = "beside"
-REPOSITORY = Path(__file__).resolve().parents[3]
 WHO: Mapping[str, Mapping[str, str]] = {
     "plain": {"UNDERSTACK_CONNECTION_PROFILE": "", BY_HAND: "1"},
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},

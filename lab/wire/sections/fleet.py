@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.certificates import write_mount
+from lab.nautobot.deployment import REPOSITORY
 from lab.processes import dying_with_us
 from lab.wire.deployment import Say
 from lab.wire.deployment import Servers
@@ -34,7 +35,6 @@ PROCESSES = 2
 READY_SECONDS = 60
 BACK_SECONDS = 60
 OUTAGE_SECONDS = 3
-REPOSITORY = Path(__file__).resolve().parents[3]
 DIARY = """
 create schema if not exists fleet;
 create table fleet.diary (

@@ -29,6 +29,8 @@ from typing import NamedTuple
 from lab import network
 from lab.certificates import mount_files
 from lab.nautobot.celery_worker import BY_HAND
+from lab.nautobot.deployment import BY_HAND_CONFIG
+from lab.nautobot.deployment import REPOSITORY
 from lab.nautobot.deployment import Nautobot
 from lab.processes import Process
 from lab.processes import dying_with_us
@@ -60,8 +62,6 @@ do $$ begin
 end $$
 """
 """Every result that a job writes in the meantime is on its way, without an answer."""
-REPOSITORY = Path(__file__).resolve().parents[3]
-BY_HAND_CONFIG = REPOSITORY / "lab" / "nautobot" / "by_hand.py"
 PROFILES: Mapping[str, Mapping[str, str]] = {
     "wan": {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
     "default": {"UNDERSTACK_CONNECTION_PROFILE": ""},

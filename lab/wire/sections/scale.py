@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.nautobot.deployment import REPOSITORY
 from lab.processes import dying_with_us
 from lab.servers.databases import PostgresServer
 from lab.servers.pooler import pooler
@@ -31,7 +32,6 @@ PROCESSES = 2
 POOL_SIZE = 80
 OUTAGE_SECONDS = 3
 BACK_SECONDS = 90.0
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def show(directory: Path, behind: Servers, say: Say) -> list[Promise]:

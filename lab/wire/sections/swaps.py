@@ -15,6 +15,7 @@ from lab.certificates import Authority
 from lab.certificates import KubernetesMount
 from lab.certificates import Mount
 from lab.certificates import mount_files
+from lab.nautobot.deployment import REPOSITORY
 from lab.processes import dying_with_us
 from lab.wire.deployment import Say
 from lab.wire.promises import Promise
@@ -28,7 +29,6 @@ CERTIFICATES = 20
 LONGEST_PAUSE = 0.02
 """Seconds between two swaps: a check takes some milliseconds."""
 CHECKERS = 2
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def show(directory: Path, say: Say) -> list[Promise]:
@@ -87,12 +87,8 @@ def environment(mount: Mount) -> dict[str, str]:
     return {
         "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.database_variables,
+        **mount.redis_variables,
     }
 
 

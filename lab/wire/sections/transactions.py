@@ -8,10 +8,10 @@ the two, as a failover does.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from lab.nautobot.deployment import BY_HAND_CONFIG
 from lab.nautobot.deployment import Nautobot
 from lab.wire import stream
 from lab.wire.deployment import Say
@@ -19,9 +19,9 @@ from lab.wire.deployment import Servers
 from lab.wire.promises import Promise
 from lab.wire.sections.beside import Seen
 from lab.wire.sections.beside import behind_plain
+from lab.wire.sections.beside import wait_for
 
 SECTION = "transactions"
-BY_HAND = Path(__file__).parents[2] / "nautobot" / "by_hand.py"
 JOB = "Transaction"
 JOBS = 3
 END_SECONDS = 60.0
@@ -76,7 +76,7 @@ def show(
             nautobot.directory,
             nautobot.deployment,
             python=nautobot.python,
-            config=BY_HAND,
+            config=BY_HAND_CONFIG,
         ),
         "default": nautobot.having(UNDERSTACK_CONNECTION_PROFILE=""),
         "wan": nautobot.having(UNDERSTACK_CONNECTION_PROFILE="wan"),
@@ -132,9 +132,7 @@ def _judged(
     behind: Servers, ids: list[str], marks: list[str], diary: Path, *, lost: bool
 ) -> Seen:
     """Return what became of the jobs of a worker, once they have ended."""
-    end = time.monotonic() + END_SECONDS
-    while stream.unfinished(behind.postgres, ids) and time.monotonic() < end:
-        time.sleep(0.2)
+    wait_for(lambda: not stream.unfinished(behind.postgres, ids), END_SECONDS)
     results = {
         row["id"]: row
         for row in behind.postgres.rows(

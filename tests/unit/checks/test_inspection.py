@@ -24,12 +24,8 @@ def mounted(tmp_path_factory):
         **KEY,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
         "NAUTOBOT_DB_USER": "app",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.database_variables,
+        **mount.redis_variables,
     }
 
 
@@ -153,9 +149,7 @@ def test_ca_file_holding_client_certificate_gets_one_remedy(tmp_path, mounted):
     env = {
         **mounted,
         "UNDERSTACK_REDIS_MTLS": "off",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         **dict.fromkeys(mounted.keys() & REDIS_PATHS, ""),
     }
 

@@ -129,9 +129,7 @@ def mounted(tmp_path_factory):
     directory = tmp_path_factory.mktemp("mtls")
     mount = write_mount(directory, authority.client(), authority.ca_pem)
     return {
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
         "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
         "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,

@@ -247,9 +247,7 @@ def test_certificate_of_another_user_is_one_warning_and_an_error_in_check(
     env = {
         **ENV,
         "NAUTOBOT_DB_SSLMODE": "verify-full",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         **env,
     }
     namespace = configured(base_settings(env), env)

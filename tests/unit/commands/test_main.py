@@ -64,9 +64,7 @@ def test_check_json_has_the_documented_keys(tmp_path):
     env = {
         **KEY,
         "PGSERVICE": "x",
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.redis_variables,
     }
 
     status, stdout, stderr = run("check", "--json", env=env)

@@ -193,9 +193,7 @@ def environment(mount, db_port=1, redis_port=1, **more):
         "NAUTOBOT_REDIS_HOST": "127.0.0.1",
         "NAUTOBOT_REDIS_PORT": str(redis_port),
         "NAUTOBOT_REDIS_PASSWORD": PASSWORD,
-        "NAUTOBOT_REDIS_SSL_CA_CERTS": mount.ca,
-        "NAUTOBOT_REDIS_SSL_CERTFILE": mount.certificate,
-        "NAUTOBOT_REDIS_SSL_KEYFILE": mount.key,
+        **mount.redis_variables,
         **more,
     }
 

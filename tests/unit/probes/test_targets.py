@@ -157,9 +157,7 @@ def test_worker_probe_without_ping_checks_all_certificates(mount, tmp_path, more
     env = {
         **environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file)),
         "NAUTOBOT_DB_SSLMODE": "verify-full",
-        "NAUTOBOT_DB_SSLCERT": mount.certificate,
-        "NAUTOBOT_DB_SSLKEY": mount.key,
-        "NAUTOBOT_DB_SSLROOTCERT": mount.ca,
+        **mount.database_variables,
         **more,
     }
     (found,) = probe_targets(["worker"], env)
