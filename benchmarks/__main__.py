@@ -17,7 +17,7 @@ from benchmarks.table import rendered
 
 GROUPS = {
     "settings": "a configuration, inside a Nautobot process",
-    "probes": "probes and checks, as processes",
+    "probes": "processes",
     "connections": "new connections",
     "workers": "workers",
     "verdicts": "verdicts on certificates",

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 from benchmarks.deployment import mounted_by
 from benchmarks.measuring import Usage
 from benchmarks.measuring import progress
 from benchmarks.measuring import usage
 from benchmarks.measuring import usages
+from benchmarks.settings import first_call
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import compared
@@ -33,9 +35,10 @@ COMMAND = (
     "import sys; from understack_nautobot_settings.commands.main import run; "
     "sys.exit(run())",
 )
-ROUNDS = 9
-THEIR_ROUNDS = 3
+ROUNDS = 5
+STARTS = 3
 SITE = "dfw3"
+FIRST = 1 / 100
 WORKER = 1 / 50
 PING = 1 / 12
 CONNECTIONS = 1 / 15
@@ -81,10 +84,16 @@ def rows() -> Iterator[Row]:
         progress("  a Nautobot database, 20 s or more")
         nautobot.prepare_database()
         plain = nautobot.without_migrations()
+        environment = nautobot.environment
+        starts, firsts = [], []
+        for _ in range(STARTS):
+            with nautobot.worker(SITE) as worker:
+                starts.append(worker.cpu_seconds)
+            firsts.append(first_call(environment))
         stack.enter_context(nautobot.worker(SITE))
         _await(directory / "heartbeat")
-        environment = nautobot.environment
         destination = f"celery@{socket.gethostname()}"
+        ping = ("celery", "inspect", "ping", "--destination", destination)
 
         def probe(*arguments: str) -> Usage:
             return usage(
@@ -101,37 +110,36 @@ def rows() -> Iterator[Row]:
         for targets in (("worker", "--ping"), ("database", "cache", "broker")):
             answer = json.loads(probe(*targets, "--json").output)
             assert all(target["ok"] for target in answer["targets"]), answer
-        inspected = server("celery", "inspect", "ping", "--destination", destination)
-        assert "pong" in inspected.output, inspected.output
-        theirs = usages(
+        assert "pong" in server(*ping).output
+        measured = usages(
             {
-                INSPECT: lambda: server(
-                    "celery", "inspect", "ping", "--destination", destination
-                ),
-                HEALTH: lambda: server("health_check"),
-                SYSTEM_CHECK: lambda: server("check"),
-            },
-            THEIR_ROUNDS,
-        )
-        ours = usages(
-            {
+                INSPECT: lambda: server(*ping),
                 "worker": lambda: probe("worker"),
                 "ping": lambda: probe("worker", "--ping"),
+                HEALTH: lambda: server("health_check"),
                 "all": lambda: probe("database", "cache", "broker"),
+                SYSTEM_CHECK: lambda: server("check"),
                 "check": lambda: usage(
                     [*COMMAND, "check"], environment, statuses=(0, 1)
                 ),
             },
             ROUNDS,
         )
+    yield compared(
+        "import and first configure, certificates judged",
+        Figure(median(firsts), "s"),
+        "start of a Nautobot worker",
+        Figure(median(starts), "s"),
+        at_most=FIRST,
+    )
     for work, name, against, at_most in (
         ("probe worker", "worker", INSPECT, WORKER),
         ("probe worker --ping", "ping", INSPECT, PING),
         ("probe database cache broker", "all", HEALTH, CONNECTIONS),
         ("check", "check", SYSTEM_CHECK, CHECK),
     ):
-        cpu, memory = ours[name]
-        their_cpu, their_memory = theirs[against]
+        cpu, memory = measured[name]
+        their_cpu, their_memory = measured[against]
         yield compared(f"{work}, CPU", cpu, against, their_cpu, at_most=at_most)
         if name in MEMORY:
             yield within(f"{work}, memory", memory, MEMORY[name])._replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from benchmarks.measuring import python_environment
 from benchmarks.table import Figure
 from benchmarks.table import Row
 from benchmarks.table import ahead
-from benchmarks.table import compared
 
 OURS = "ours"
 PEERS = {
@@ -30,8 +28,6 @@ PEERS = {
 }
 WARM_CALLS = 50
 ROUNDS = 15
-FRESH_PROCESSES = 3
-FIRST = 1 / 100
 
 
 class Stand:
@@ -81,7 +77,6 @@ def rows() -> Iterator[Row]:
         }
         _prove_contained(stands)
         yield from _warm(stands)
-        yield from _first(environment)
 
 
 def _prove_contained(stands: Mapping[str, Stand]) -> None:
@@ -126,20 +121,7 @@ def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
         )
 
 
-def _first(environment: Mapping[str, str]) -> Iterator[Row]:
-    """Measure what happens once, each time in a Nautobot process of its own."""
-    answers = []
-    for _ in range(FRESH_PROCESSES):
-        with Stand("ours", environment) as fresh:
-            answers.append(fresh.ask("once", "configure"))
-    ours, process = (
-        Figure(statistics.median(one[part] for one in answers), "s")
-        for part in ("ours", "process")
-    )
-    yield compared(
-        "import and first configure, certificates judged",
-        ours,
-        "start of that Nautobot process",
-        process,
-        at_most=FIRST,
-    )
+def first_call(environment: Mapping[str, str]) -> float:
+    """Return the CPU seconds of import and first call, in a process of their own."""
+    with Stand("ours", environment) as fresh:
+        return float(fresh.ask("once", "configure"))

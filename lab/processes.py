@@ -92,6 +92,12 @@ class Process:
         return self._popen.pid
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU time that it has taken itself, without its children (`proc(5)`)."""
+        status = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, status[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def running(self) -> bool:
         """Whether the program has not ended."""
         return self._popen.poll() is None
