@@ -20,7 +20,7 @@ from lab.corpus import POSTGRESQL
 from lab.corpus import client_files
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
-from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.evaluation import evaluate
 
 ROUNDS = 5
 COUNTS = (1, 10, 100, 1000)

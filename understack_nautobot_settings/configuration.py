@@ -1,4 +1,4 @@
-"""One call over all fragments: settings, or every problem at once."""
+"""The one call of a ``nautobot_config.py``."""
 
 from __future__ import annotations
 
@@ -8,97 +8,20 @@ from collections.abc import Mapping
 from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import check_name
-from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
-from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import entries
-from understack_nautobot_settings.fragments.connections import connection_settings
-from understack_nautobot_settings.fragments.django_app import app_settings
-from understack_nautobot_settings.fragments.hardening import hardening_settings
-from understack_nautobot_settings.fragments.logs import log_settings
-from understack_nautobot_settings.fragments.plugins import plugin_settings
-from understack_nautobot_settings.fragments.postgresql_tls import (
-    postgresql_tls_settings,
-)
-from understack_nautobot_settings.fragments.redis_tls import redis_tls_settings
-from understack_nautobot_settings.fragments.secret_files import secret_settings
-from understack_nautobot_settings.fragments.site_identity import site_settings
-from understack_nautobot_settings.fragments.sso import sso_settings
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
-
-FRAGMENTS: tuple[Callable[..., dict[str, Any]], ...] = (
-    secret_settings,
-    postgresql_tls_settings,
-    redis_tls_settings,
-    # After the TLS fragments: which URLs speak TLS decides the connection classes.
-    connection_settings,
-    plugin_settings,
-    site_settings,
-    sso_settings,
-    hardening_settings,
-    log_settings,
-    app_settings,
-)
-"""Every fragment, in the order of the fold.
-
-Each takes the settings module as a mapping and an environment, and returns the
-settings it decides. ``DATABASES`` and ``CACHES`` are extended by several, each of
-which adds keys of its own to them.
-"""
-
-
-class Evaluation(NamedTuple):
-    """What an environment makes of a settings module.
-
-    Attributes:
-        settings: The settings that the fragments return, by name.
-        problems: Every problem of every fragment, each once.
-    """
-
-    settings: dict[str, Any]
-    problems: list[Problem]
-
-
-def evaluate(
-    namespace: Mapping[str, Any],
-    env: Mapping[str, str] = os.environ,
-    *,
-    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
-    libpq: Callable[[], int | None] = libpq_version,
-) -> Evaluation:
-    """Fold all fragments over a settings module, changing nothing.
-
-    Args:
-        namespace: The settings to extend, any mapping; not changed.
-        env: The environment.
-        check_files: Judges the certificate files that the active modes use.
-        libpq: Tells the version of libpq, where a mode depends on it.
-    """
-    asked: dict[Callable[..., dict[str, Any]], dict[str, Any]] = {
-        postgresql_tls_settings: {"check_files": check_files, "libpq": libpq},
-        redis_tls_settings: {"check_files": check_files},
-    }
-    settings: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for fragment in FRAGMENTS:
-        settings |= fragment(
-            {**namespace, **settings},
-            env,
-            problems=problems,
-            **asked.get(fragment, {}),
-        )
-    return Evaluation(settings, without_consequences(problems))
 
 
 def configure(

@@ -16,7 +16,7 @@ from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks import start_up
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.checks.start_up import startup_line
-from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.evaluation import evaluate
 
 CANARY = "canary"
 SECRETS = {

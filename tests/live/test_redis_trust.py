@@ -192,7 +192,7 @@ def test_redis_connection_after_renewal_uses_the_new_certificate(
 def test_settings_name_the_connection_class_without_importing_redis():
     code = (
         "import sys\n"
-        "from understack_nautobot_settings.configuration import evaluate\n"
+        "from understack_nautobot_settings.evaluation import evaluate\n"
         "from understack_nautobot_settings.checks.nautobot_base "
         "import nautobot_settings\n"
         "env = {'UNDERSTACK_CONNECTION_PROFILE': 'wan'}\n"

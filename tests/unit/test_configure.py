@@ -17,9 +17,9 @@ from understack_nautobot_settings import configure
 from understack_nautobot_settings import connection_settings
 from understack_nautobot_settings.checks import start_up
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
-from understack_nautobot_settings.configuration import FRAGMENTS
-from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment.variables import VARIABLES
+from understack_nautobot_settings.evaluation import FRAGMENTS
+from understack_nautobot_settings.evaluation import evaluate
 
 KEY = "key-0123456789" * 4
 NAMES = [name for variable in VARIABLES for name in variable.names]

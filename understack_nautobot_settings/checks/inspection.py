@@ -25,12 +25,12 @@ from understack_nautobot_settings.checks.consequences import without_consequence
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
-from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem

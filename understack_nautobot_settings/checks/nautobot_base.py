@@ -107,7 +107,7 @@ def settings_for(
         SettingsError: What `configure` would raise. Its warnings come as
             `SettingsWarning`.
     """
-    from understack_nautobot_settings.configuration import evaluate
+    from understack_nautobot_settings.evaluation import evaluate
 
     extended = base_settings(env) if base is None else base
     with Collecting(None) as problems:

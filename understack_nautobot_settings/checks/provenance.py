@@ -16,13 +16,13 @@ from understack_nautobot_settings.checks.in_force import is_decided
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
-from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import sso
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES

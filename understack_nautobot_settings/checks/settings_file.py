@@ -20,8 +20,8 @@ from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
-from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment.libpq import libpq_version
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import SettingsError
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES

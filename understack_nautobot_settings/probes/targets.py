@@ -224,7 +224,7 @@ def _ways(
         with lock:
             if not evaluated:
                 from understack_nautobot_settings.checks.environment import explained
-                from understack_nautobot_settings.configuration import evaluate
+                from understack_nautobot_settings.evaluation import evaluate
 
                 base = nautobot_settings(env)
                 evaluation = evaluate(base, env)
@@ -290,7 +290,7 @@ def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
-    from understack_nautobot_settings.configuration import evaluate
+    from understack_nautobot_settings.evaluation import evaluate
 
     base = nautobot_settings(env)
     evaluation = evaluate(base, env, check_files=no_files, libpq=lambda: None)

@@ -8,7 +8,7 @@ from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
-from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.evaluation import evaluate
 
 CANARY = "c4n4ry"
 ENV = {

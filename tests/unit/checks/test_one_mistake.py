@@ -11,7 +11,6 @@ from lab.certificates import write_mount
 from tests.examples import FULL
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.nautobot_base import base_settings
-from understack_nautobot_settings.configuration import evaluate
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
@@ -20,6 +19,7 @@ from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Ports
+from understack_nautobot_settings.evaluation import evaluate
 
 SOUND = {
     "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from understack_nautobot_settings.configuration import FRAGMENTS
-from understack_nautobot_settings.configuration import evaluate
+from understack_nautobot_settings.evaluation import FRAGMENTS
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments.connections import NAUTOBOTS_RESULT_BACKEND
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 from understack_nautobot_settings.fragments.plugins import plugin_settings
