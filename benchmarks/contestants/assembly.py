@@ -107,7 +107,8 @@ def _broker(values: dict[str, Any]) -> dict[str, Any]:
     password = quote(secret("NAUTOBOT_REDIS_PASSWORD"), safe="")
     host = f"{values['redis_host']}:{values['redis_port']}"
     who = f"{user}:{password}@" if user or password else ""
-    return {"CELERY_BROKER_URL": f"redis{'s' * mutual}://{who}{host}/0"}
+    scheme = "rediss" if mutual else "redis"
+    return {"CELERY_BROKER_URL": f"{scheme}://{who}{host}/0"}
 
 
 def _plugins(namespace: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

@@ -7,18 +7,24 @@ import understack_nautobot_settings
 
 NAME = "understack_nautobot_settings"
 PACKAGE = Path(understack_nautobot_settings.__file__).parent
-ROOMS = {"commands", "probes", "checks", "fragments", "environment", "certificates"}
+
+# Upwards: what folds fragments, what judges that, what connects, what prints.
+ABOVE_FRAGMENTS = {"evaluation", "checks", "configuration", "probes", "commands"}
+ROOMS = {"certificates", "environment", "fragments", *ABOVE_FRAGMENTS}
+APART = {"accounts", "queues", "django_app"}
 
 NEVER = {
-    "certificates": {"environment", "fragments", "checks", "probes", "commands"},
-    "environment": {"fragments", "checks", "probes", "commands", "configuration"},
-    "fragments": {"checks", "probes", "commands", "configuration"},
-    "checks": {"probes", "commands"},
-    "probes": {"commands"},
-    "accounts": {"fragments", "certificates", "checks", "probes", "commands"},
-    "queues": {"fragments", "certificates", "checks", "probes", "commands"},
-    "runtime": {*ROOMS, "configuration", "accounts", "queues"},
-    "problems": {*ROOMS, "configuration", "runtime", "accounts", "queues"},
+    "certificates": {"environment", "fragments", *ABOVE_FRAGMENTS, *APART},
+    "environment": {"fragments", *ABOVE_FRAGMENTS, *APART},
+    "fragments": {*ABOVE_FRAGMENTS, *APART},
+    "evaluation": {"configuration", "probes", "commands", *APART},
+    "checks": {"configuration", "probes", "commands", *APART},
+    "configuration": {"probes", "commands", *APART},
+    "probes": {"commands", *APART},
+    "accounts": {*ROOMS, "queues", "django_app"},
+    "queues": {"fragments", "certificates", *ABOVE_FRAGMENTS, "django_app"},
+    "runtime": {*ROOMS, *APART},
+    "problems": {*ROOMS, *APART, "runtime"},
 }
 
 
@@ -28,7 +34,8 @@ def imports():
         who = file.relative_to(PACKAGE).with_suffix("").parts
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom):
-                yield who, (*node.module.split("."), node.names[0].name)
+                module = node.module.split(".")
+                yield from ((who, (*module, one.name)) for one in node.names)
             elif isinstance(node, ast.Import):
                 yield from ((who, tuple(one.name.split("."))) for one in node.names)
 

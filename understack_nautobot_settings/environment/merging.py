@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,8 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     result: dict[Any, Any] = {}
     for layer in layers:
         todo = [(result, _copy(dict(layer)))]
-        for below, above in todo:
+        while todo:
+            below, above = todo.pop()
             for key, value in above.items():
                 under = below.get(key)
                 if isinstance(value, dict) and isinstance(under, dict):
@@ -32,9 +34,10 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
 def _copy(value: Any) -> Any:
     """Copy dicts, lists and the tuples that may hold them; recursion would end."""
     root = [value]
-    todo: list[Any] = [root]
+    todo: deque[Any] = deque([root])
     tuples = []
-    for container in todo:
+    while todo:
+        container = todo.popleft()
         for key, item in (
             container.items() if isinstance(container, dict) else enumerate(container)
         ):

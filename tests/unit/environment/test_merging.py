@@ -82,7 +82,8 @@ def test_value_of_last_layer_wins(below, above):
 def containers(value):
     found = []
     todo = [value]
-    for one in todo:
+    while todo:
+        one = todo.pop()
         if isinstance(one, (dict, list)):
             found.append(id(one))
         if isinstance(one, (dict, list, tuple)):

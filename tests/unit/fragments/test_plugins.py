@@ -993,7 +993,8 @@ def test_plugin_settings_raise_only_settings_error_and_never_change_input(
 def containers(value):
     found = []
     todo = [value]
-    for one in todo:
+    while todo:
+        one = todo.pop()
         if isinstance(one, (dict, list)):
             found.append(id(one))
             todo.extend(one.values() if isinstance(one, dict) else one)
