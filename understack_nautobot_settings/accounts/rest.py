@@ -14,7 +14,6 @@ import re
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -76,7 +75,6 @@ class RestApi:
         *,
         ca_pem: str | None = None,
         seconds: float,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare, without connecting.
 
@@ -84,15 +82,13 @@ class RestApi:
             url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
             ca_pem: CA certificates to trust; default those of the system.
             seconds: How long all requests may take together.
-            clock: Returns seconds that only grow.
 
         Raises:
             Unusable: The URL is not of that form, or the CA certificates are none.
         """
-        self._base = base_url(url)
-        self._seconds = seconds
-        self._clock = clock
-        self._deadline = clock() + seconds
+        self._base = _base_url(url)
+        self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
+        self._deadline = time.monotonic() + seconds
         try:
             self._context = ssl.create_default_context(cadata=ca_pem)
         except (ssl.SSLError, ValueError):
@@ -101,13 +97,7 @@ class RestApi:
     def request(
         self, method: str, path: str, login: Secret, body: Any = None
     ) -> Answer:
-        """Return the answer to one request below ``/api/``.
-
-        Args:
-            method: The HTTP method.
-            path: What follows ``/api/``, such as ``users/groups/``.
-            login: Value of the Authorization header.
-            body: What is sent as JSON; None for nothing.
+        """Return the answer to one request below ``/api/``; a body is sent as JSON.
 
         Raises:
             Unreachable: No answer, or one that says to try again.
@@ -180,9 +170,9 @@ class RestApi:
         return there._replace(scheme="", netloc="", fragment="").geturl()
 
     def _ask(self, method: str, target: str, login: Secret, body: Any = None) -> Answer:
-        left = self._deadline - self._clock()
+        left = self._deadline - time.monotonic()
         if left <= 0:
-            raise Unreachable(self._late())
+            raise Unreachable(self._late)
         headers = {
             "Accept": "application/json",
             "Authorization": login.reveal(),
@@ -205,7 +195,7 @@ class RestApi:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER + 1)
-            if self._clock() < self._deadline and not response.length:
+            if time.monotonic() < self._deadline and not response.length:
                 return _answer(response.status, text)
             failure = self._failure(ConnectionError())
         except (OSError, UnicodeError, http.client.HTTPException) as error:
@@ -216,8 +206,8 @@ class RestApi:
         raise failure
 
     def _failure(self, error: Exception) -> Unreachable | Unusable:
-        if self._clock() >= self._deadline:
-            return Unreachable(self._late())
+        if time.monotonic() >= self._deadline:
+            return Unreachable(self._late)
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unusable(
                 "the server's certificate is not trusted; name its CA with --ca-file"
@@ -232,16 +222,8 @@ class RestApi:
             return Unreachable("no connection to Nautobot")
         return Unusable("what answers at this URL does not speak HTTP")
 
-    def _late(self) -> str:
-        return f"the run took longer than {self._seconds:g} seconds (--timeout)"
 
-
-def base_url(url: str) -> SplitResult:
-    """Return the parts of a base URL.
-
-    Raises:
-        Unusable: It is not ``https://HOST[:PORT][/PATH]``.
-    """
+def _base_url(url: str) -> SplitResult:
     fact = "the URL has to be https://HOST, or https://HOST:PORT/PATH"
     try:
         parts = urlsplit(url)
@@ -257,31 +239,19 @@ def base_url(url: str) -> SplitResult:
 
 
 def checked(value: Any, *kinds: type[Kind]) -> Kind:
-    """Return a value of an answer that has to be of one of these kinds.
-
-    Raises:
-        Unusable: It is of another kind.
-    """
+    """Return a value of one of these kinds; raise `Unusable` for any other."""
     if not isinstance(value, kinds):
         raise Unusable(_NO_NAUTOBOT)
     return value
 
 
 def field(record: Mapping[str, Any], name: str, *kinds: type[Kind]) -> Kind:
-    """Return a field of a record that has to be of one of these kinds.
-
-    Raises:
-        Unusable: It is of another kind, or not there.
-    """
+    """Return a field of one of these kinds; raise `Unusable` for any other, or none."""
     return checked(record.get(name, ...), *kinds)
 
 
 def place(path: str, key: Any) -> str:
-    """Return the path of one record of a listing.
-
-    Raises:
-        Unusable: The key is none that a record has.
-    """
+    """Return the path of one record; raise `Unusable` if it cannot have this key."""
     return f"{path}{quote(str(checked(key, str, int)), safe='')}/"
 
 
