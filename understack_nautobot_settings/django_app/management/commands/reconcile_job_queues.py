@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.core.management.base import CommandParser
 
 from understack_nautobot_settings.commands import reconcile_queues
-from understack_nautobot_settings.queues.plan import Backend
+from understack_nautobot_settings.queues.records import DatabaseQueues
 
 
 class Command(BaseCommand):
@@ -29,15 +29,9 @@ class Command(BaseCommand):
         del args
         status = reconcile_queues.run_queue_command(
             SimpleNamespace(**options),
-            local=_database,
+            local=DatabaseQueues,
             write=self.stdout.write,
             complain=self.stderr.write,
         )
         if status:
             sys.exit(status)
-
-
-def _database() -> Backend:
-    from understack_nautobot_settings.queues.records import DatabaseQueues
-
-    return DatabaseQueues()
