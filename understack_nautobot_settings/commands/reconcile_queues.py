@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.rest import RestApi
@@ -23,14 +24,17 @@ from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
-from understack_nautobot_settings.queues.plan import Backend
 from understack_nautobot_settings.queues.plan import Job
-from understack_nautobot_settings.queues.plan import QueueStep
 from understack_nautobot_settings.queues.plan import missing_jobs
 from understack_nautobot_settings.queues.plan import queue_steps
 from understack_nautobot_settings.queues.remote import RemoteQueues
 from understack_nautobot_settings.queues.wishes import Wishes
 from understack_nautobot_settings.queues.wishes import read_wishes
+
+if TYPE_CHECKING:
+    from understack_nautobot_settings.queues.records import DatabaseQueues
+
+    Backend = DatabaseQueues | RemoteQueues
 
 SUMMARY = (
     "Make sure that the job queue of each site exists and takes the jobs that a YAML "
@@ -41,12 +45,7 @@ SUMMARY = (
 def add_queue_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
-    """Add the arguments.
-
-    Args:
-        parser: Takes them.
-        remote_only: True where there is no database to fall back to.
-    """
+    """Add the arguments; see `add_remote_arguments`."""
     parser.add_argument("file", help="the wanted state, .yaml or .json")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would change, change nothing"
@@ -95,10 +94,15 @@ def run_queue_command(
             steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
             if any(one.severity == ERROR for one in problems):
                 return ""
-            _carry_out(steps, backend, write, dry_run=options.dry_run)
+            if not options.dry_run:
+                with backend.all_or_nothing():
+                    for step in steps:
+                        backend.apply(step)
         except Refused as refused:
             problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
             return ""
+        for step in steps:
+            write(f"would {step}" if options.dry_run else str(step))
         dry = " (dry run)" if options.dry_run else ""
         return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
 
@@ -121,17 +125,6 @@ def _jobs(
         sleep(wishes.delay)
         jobs = backend.jobs()
     return jobs
-
-
-def _carry_out(
-    steps: list[QueueStep], backend: Backend, write: Write, *, dry_run: bool
-) -> None:
-    if not dry_run:
-        with backend.all_or_nothing():
-            for step in steps:
-                backend.apply(step)
-    for step in steps:
-        write(f"would {step}" if dry_run else str(step))
 
 
 COMMAND = Command(

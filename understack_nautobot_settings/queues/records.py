@@ -12,11 +12,11 @@ from nautobot.extras.models import Job as JobRecord
 from nautobot.extras.models import JobQueue as QueueRecord
 
 from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.records import answering
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
-from understack_nautobot_settings.queues.plan import QueueStep
 
 
 class DatabaseQueues:
@@ -51,12 +51,12 @@ class DatabaseQueues:
             for record in QueueRecord.objects.all()
         ]
 
-    def apply(self, step: QueueStep) -> None:
+    def apply(self, step: Step) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_QUEUE:
-            QueueRecord(name=step.queue, queue_type=plan.CELERY).validated_save()
+            QueueRecord(name=step.subject, queue_type=plan.CELERY).validated_save()
         elif step.verb == plan.DESCRIBE_QUEUE:
-            queue = QueueRecord.objects.get(name=step.queue)
+            queue = QueueRecord.objects.get(name=step.subject)
             queue.description = step.detail
             queue.validated_save()
         else:
@@ -76,8 +76,8 @@ class DatabaseQueues:
             raise Refused(f"the database refused a change ({reason})")
 
 
-def _change_job(step: QueueStep) -> None:
-    module, _, name = step.job.rpartition(".")
+def _change_job(step: Step) -> None:
+    module, _, name = step.key.rpartition(".")
     job = JobRecord.objects.get(module_name=module, job_class_name=name)
     if step.verb == plan.ENABLE_JOB:
         job.enabled = True
@@ -86,7 +86,7 @@ def _change_job(step: QueueStep) -> None:
         job.job_queues_override = step.verb == plan.KEEP_QUEUES
         job.validated_save()
     else:
-        queue = QueueRecord.objects.get(name=step.queue)
+        queue = QueueRecord.objects.get(name=step.subject)
         if step.verb == plan.ALLOW_JOB:
             job.job_queues.add(queue)
         else:

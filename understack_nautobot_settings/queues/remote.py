@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from typing import Any
 
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.rest import Record
 from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.accounts.rest import checked
@@ -16,7 +17,6 @@ from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
-from understack_nautobot_settings.queues.plan import QueueStep
 
 QUEUES = "extras/job-queues/"
 JOBS = "extras/jobs/"
@@ -74,19 +74,21 @@ class RemoteQueues:
             for one in found
         ]
 
-    def apply(self, step: QueueStep) -> None:
+    def apply(self, step: Step) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_QUEUE:
-            body = {"name": step.queue, "queue_type": plan.CELERY}
+            body = {"name": step.subject, "queue_type": plan.CELERY}
             made = self._api.change("POST", QUEUES, self._login, body)
-            self._queues[step.queue] = _key(made)
+            self._queues[step.subject] = _key(made)
         elif step.verb == plan.DESCRIBE_QUEUE:
-            self._patch(QUEUES, self._queues[step.queue], {"description": step.detail})
+            self._patch(
+                QUEUES, self._queues[step.subject], {"description": step.detail}
+            )
         elif step.verb == plan.ENABLE_JOB:
-            self._patch(JOBS, self._jobs[step.job], {"enabled": True})
+            self._patch(JOBS, self._jobs[step.key], {"enabled": True})
         elif step.verb in (plan.KEEP_QUEUES, plan.RELEASE_QUEUES):
             wanted = {"job_queues_override": step.verb == plan.KEEP_QUEUES}
-            self._patch(JOBS, self._jobs[step.job], wanted)
+            self._patch(JOBS, self._jobs[step.key], wanted)
         else:
             self._assign(step)
 
@@ -94,8 +96,8 @@ class RemoteQueues:
         """Return nothing that helps: the REST API has no transactions."""
         return nullcontext()
 
-    def _assign(self, step: QueueStep) -> None:
-        both = {"job": self._jobs[step.job], "job_queue": self._queues[step.queue]}
+    def _assign(self, step: Step) -> None:
+        both = {"job": self._jobs[step.key], "job_queue": self._queues[step.subject]}
         there = [
             one
             for one in self._api.records(ASSIGNMENTS, self._login, **both)

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.core.management.base import CommandParser
 
-from understack_nautobot_settings.accounts.reconcile import Backend
+from understack_nautobot_settings.accounts.records import answering_accounts
 from understack_nautobot_settings.commands import reconcile_accounts
 
 
@@ -29,17 +29,9 @@ class Command(BaseCommand):
         del args
         status = reconcile_accounts.run_account_command(
             SimpleNamespace(**options),
-            local=_database,
+            local=answering_accounts,
             write=self.stdout.write,
             complain=self.stderr.write,
         )
         if status:
             sys.exit(status)
-
-
-def _database() -> Backend:
-    from understack_nautobot_settings.accounts.records import DatabaseAccounts
-    from understack_nautobot_settings.accounts.records import reachable
-
-    reachable()
-    return DatabaseAccounts()
