@@ -135,24 +135,19 @@ def refusal(
     """Return why an account may not be touched, None where it may."""
     if account is None:
         return None
+    user = f"the user {account.username!r}"
     others = _other_owners(account, policy)
     if others:
-        return codes.ACCOUNT_FOREIGN.problem(
-            credential.source,
-            f"the user {account.username!r} belongs to {others[0]!r}.",
-            f"Remove the secret from {others[0]!r} or from {policy.owner!r}.",
-        )
+        fact = f"{user} belongs to {others[0]!r}."
+        hint = f"Remove the secret from {others[0]!r} or from {policy.owner!r}."
+        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
     if not (policy.adopt or account.groups & {*policy.own_groups}):
-        return codes.ACCOUNT_FOREIGN.problem(
-            credential.source,
-            f"the user {account.username!r} exists and was not created by "
-            f"{policy.owner!r}.",
-            "Run once with --adopt to take it over, or choose another username.",
-        )
+        fact = f"{user} exists and was not created by {policy.owner!r}."
+        hint = "Run once with --adopt to take it over, or choose another username."
+        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
     if not account.is_active:
-        return codes.ACCOUNT_DISABLED.problem(
-            credential.source, f"the user {account.username!r} is disabled."
-        )
+        fact = f"{user} is disabled."
+        return codes.ACCOUNT_DISABLED.problem(credential.source, fact)
     return None
 
 

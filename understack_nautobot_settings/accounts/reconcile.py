@@ -6,6 +6,8 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import NamedTuple
@@ -39,10 +41,7 @@ class Summary(NamedTuple):
     """What a run did, or would do.
 
     Attributes:
-        created: Usernames that did not exist.
-        updated: Usernames of which something differed.
-        unchanged: Usernames that were right.
-        removed: Usernames that were taken back.
+        created, updated, unchanged, removed: Usernames.
         stale: Usernames that carry the mark, are in no secret, and were kept.
         problems: What went wrong; the accounts concerned are in none of the above.
     """
@@ -125,21 +124,15 @@ def reconcile_accounts(
     return summary
 
 
+@dataclass
 class _Run:
     """Steps on their way from the plan to the back end."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        policy: Policy,
-        dry_run: bool,
-        progress: Callable[[str], object],
-    ) -> None:
-        self.backend = backend
-        self.policy = policy
-        self.dry_run = dry_run
-        self.progress = progress
-        self._lines: list[str] = []
+    backend: Backend
+    policy: Policy
+    dry_run: bool
+    progress: Callable[[str], object]
+    lines: list[str] = field(default_factory=list)
 
     def settled(self, work: Callable[[], Found]) -> Found:
         """Do the work; where it fails, look again: another run may have come between.
@@ -153,23 +146,23 @@ class _Run:
         return self._together(work)
 
     def _together(self, work: Callable[[], Found]) -> Found:
-        self._lines.clear()
+        self.lines.clear()
         try:
             with self.backend.one_at_a_time(self.policy):
                 return work()
         except (Refused, Unreachable):
             if self.backend.takes_back:
-                self._lines.clear()
+                self.lines.clear()
             raise
         finally:
-            for line in self._lines:
+            for line in self.lines:
                 self.progress(line)
 
     def carry_out(self, steps: Iterable[Step], credential: Credential | None) -> None:
         for step in steps:
             if not self.dry_run:
                 self.backend.apply(step, credential, self.policy)
-            self._lines.append(f"would {step}" if self.dry_run else str(step))
+            self.lines.append(f"would {step}" if self.dry_run else str(step))
 
     def prepare(self) -> list[str]:
         """Make what all accounts share; return the further groups that are missing."""

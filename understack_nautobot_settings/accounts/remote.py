@@ -51,10 +51,9 @@ class RemoteAccounts:
 
     takes_back = False
 
-    def __init__(self, api: RestApi, bootstrap: Secret) -> None:
-        """Prepare, with the token of who may change users, groups and permissions."""
+    def __init__(self, api: RestApi) -> None:
+        """Take an API whose token may change users, groups and permissions."""
         self._api = api
-        self._login = token_login(bootstrap)
         self._group_ids: dict[str, int] | None = None
         self._passwords: dict[str, Secret] = {}
 
@@ -94,7 +93,7 @@ class RemoteAccounts:
         marks = {there[name] for name in policy.own_groups if name in there}
         if not marks:
             return []
-        users = self._api.records(USERS, self._login, groups=policy.own_groups)
+        users = self._api.records(USERS, {"groups": policy.own_groups})
         accounts = [
             self._account(user, None) for user in users if marks & {*_group_ids(user)}
         ]
@@ -103,7 +102,7 @@ class RemoteAccounts:
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_GROUP:
-            self._change("POST", GROUPS, {"name": step.detail})
+            self._api.change("POST", GROUPS, {"name": step.detail})
             self._group_ids = None
         elif step.verb == plan.CREATE_PERMISSION:
             self._permit(policy)
@@ -116,13 +115,13 @@ class RemoteAccounts:
                 "email": credential.email or "",
                 "groups": [self._groups()[policy.created_group]],
             }
-            self._change("POST", USERS, user)
+            self._api.change("POST", USERS, user)
         elif "token" in step.verb:
             path = place(TOKENS, step.key) if step.key else TOKENS
             method = {plan.CREATE_TOKEN: "POST", plan.REMOVE_TOKEN: "DELETE"}
             body = plan.changed_fields(step, credential, policy) or None
             login = self._own_login(credential)
-            self._api.change(method.get(step.verb, "PATCH"), path, login, body)
+            self._api.change(method.get(step.verb, "PATCH"), path, body, login)
         else:
             found = self._found(USERS, "username", step.subject) or {}
             body = plan.changed_fields(step, credential, policy)
@@ -131,11 +130,10 @@ class RemoteAccounts:
             elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
                 group = self._groups()[step.detail or policy.adopted_group]
                 body = {"groups": [*_group_ids(found), group]}
-            self._change("PATCH", place(USERS, found.get("id")), body)
+            self._api.change("PATCH", place(USERS, found.get("id")), body)
 
-    def one_at_a_time(self, policy: Policy) -> AbstractContextManager[object]:
+    def one_at_a_time(self, _policy: Policy) -> AbstractContextManager[object]:
         """Return nothing that helps: the REST API has no transactions."""
-        del policy
         return nullcontext()
 
     def _permit(self, policy: Policy) -> None:
@@ -148,9 +146,9 @@ class RemoteAccounts:
         }
         found = self._found(PERMISSIONS, "name", name)
         if found:
-            self._change("PATCH", place(PERMISSIONS, found.get("id")), content)
+            self._api.change("PATCH", place(PERMISSIONS, found.get("id")), content)
         else:
-            self._change("POST", PERMISSIONS, content)
+            self._api.change("POST", PERMISSIONS, content)
 
     def _take_back(self, step: Step, policy: Policy) -> None:
         user = self._found(USERS, "username", step.subject)
@@ -162,10 +160,10 @@ class RemoteAccounts:
             raise Refused("the user lost its mark while this ran")
         path = place(USERS, user.get("id"))
         if step.verb == plan.REMOVE_USER:
-            self._change("DELETE", path)
+            self._api.change("DELETE", path)
         else:
             left = [group for group in groups if group != mark]
-            self._change("PATCH", path, {"groups": left})
+            self._api.change("PATCH", path, {"groups": left})
 
     def _account(self, user: Record, tokens: tuple[Token, ...] | None) -> Account:
         names = {number: name for name, number in self._groups().items()}
@@ -180,7 +178,7 @@ class RemoteAccounts:
 
     def _found(self, path: str, name: str, value: str) -> Record | None:
         """Return the record of which a field has this value; a filter may give more."""
-        for record in self._api.records(path, self._login, **{name: value}):
+        for record in self._api.records(path, {name: value}):
             if record.get(name) == value:
                 return record
         return None
@@ -188,14 +186,11 @@ class RemoteAccounts:
     def _groups(self) -> dict[str, int]:
         """Return the ids of all groups by name."""
         if self._group_ids is None:
-            groups = self._api.records(GROUPS, self._login)
+            groups = self._api.records(GROUPS)
             self._group_ids = {
                 field(group, "name", str): field(group, "id", int) for group in groups
             }
         return self._group_ids
-
-    def _change(self, method: str, path: str, body: Any = None) -> None:
-        self._api.change(method, path, self._login, body)
 
     def _password(self, credential: Credential) -> Secret:
         """Return the user's password, or one made up for a user without."""
@@ -219,11 +214,12 @@ class RemoteAccounts:
         OPTIONS is the one method for which being somebody is enough; any other is
         answered alike for a wrong password and a missing permission.
         """
-        return self._api.request("OPTIONS", TOKENS, login).status == HTTPStatus.OK
+        status, _ = self._api.request("OPTIONS", TOKENS, login=login)
+        return status == HTTPStatus.OK
 
     def _tokens(self, login: Secret, username: str) -> tuple[Token, ...] | None:
         try:
-            records = self._api.records(TOKENS, login)
+            records = self._api.records(TOKENS, login=login)
         except Refused:
             return None
         return tuple(

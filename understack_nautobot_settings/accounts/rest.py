@@ -20,7 +20,6 @@ from http import HTTPStatus
 from socket import SHUT_RDWR
 from threading import Timer
 from typing import Any
-from typing import NamedTuple
 from typing import TypeVar
 from urllib.parse import SplitResult
 from urllib.parse import quote
@@ -41,18 +40,11 @@ PAGE = 1000
 
 Kind = TypeVar("Kind")
 Record = dict[str, Any]
+Answer = tuple[int, Any]
 
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _FIELD = re.compile(r"[a-z_]{1,40}")
-_NO_NAUTOBOT = "what answers at this URL is not the REST API of a Nautobot"
-
-
-class Answer(NamedTuple):
-    """What Nautobot answered; ``content`` is the JSON, None where it is none."""
-
-    status: int
-    content: Any
 
 
 def token_login(token: Secret) -> Secret:
@@ -72,6 +64,7 @@ class RestApi:
     def __init__(
         self,
         url: str,
+        token: Secret,
         *,
         ca_pem: str | None = None,
         seconds: float,
@@ -80,6 +73,7 @@ class RestApi:
 
         Args:
             url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
+            token: What logs in where a request names no other login.
             ca_pem: CA certificates to trust; default those of the system.
             seconds: How long all requests may take together.
 
@@ -87,6 +81,7 @@ class RestApi:
             Unusable: The URL is not of that form, or the CA certificates are none.
         """
         self._base = _base_url(url)
+        self._login = token_login(token)
         self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
         self._deadline = time.monotonic() + seconds
         try:
@@ -95,28 +90,36 @@ class RestApi:
             raise Unusable("the CA file holds no certificates") from None
 
     def request(
-        self, method: str, path: str, login: Secret, body: Any = None
+        self, method: str, path: str, body: Any = None, login: Secret | None = None
     ) -> Answer:
-        """Return the answer to one request below ``/api/``; a body is sent as JSON.
+        """Return status and JSON, if any, of the answer to one request below ``/api/``.
 
         Raises:
             Unreachable: No answer, or one that says to try again.
             Unusable: The certificate is not trusted, a redirect, too large an answer.
         """
-        return self._ask(method, f"{self._base.path}/api/{path}", login, body)
+        target = f"{self._base.path}/api/{path}"
+        return self._ask(method, target, login or self._login, body)
 
-    def change(self, method: str, path: str, login: Secret, body: Any = None) -> Any:
+    def change(
+        self, method: str, path: str, body: Any = None, login: Secret | None = None
+    ) -> Any:
         """Return the content of the answer to a change that Nautobot accepts.
 
         Raises:
             Refused: It does not accept it.
         """
-        answer = self.request(method, path, login, body)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise Refused(f"HTTP {answer.status}{_refused_fields(answer.content)}")
-        return answer.content
+        status, content = self.request(method, path, body, login)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(f"HTTP {status}{_refused_fields(content)}")
+        return content
 
-    def records(self, path: str, login: Secret, **filters: Any) -> list[Record]:
+    def records(
+        self,
+        path: str,
+        filters: Mapping[str, Any] | None = None,
+        login: Secret | None = None,
+    ) -> list[Record]:
         """Return all records of a listing, of all its pages.
 
         Raises:
@@ -125,20 +128,20 @@ class RestApi:
             Unusable: A page is of another form, names another server, or repeats.
         """
         # Since 3.0 the API leaves relations out of lists unless they are asked for.
-        query = urlencode({"limit": PAGE, "exclude_m2m": "false", **filters}, True)
+        query = urlencode(
+            {"limit": PAGE, "exclude_m2m": "false", **(filters or {})}, True
+        )
         following: str | None = f"{self._base.path}/api/{path}?{query}"
         found: list[Record] = []
         keys: set[str] = set()
         count = pages = 0
         while following is not None:
-            answer = self._ask("GET", following, login)
-            if answer.status in _ELSEWHERE:
-                raise Unusable(
-                    f"there is no Nautobot API at this URL (HTTP {answer.status})"
-                )
-            if answer.status >= HTTPStatus.BAD_REQUEST:
-                raise Refused(f"HTTP {answer.status}")
-            page = checked(answer.content, dict)
+            status, content = self._ask("GET", following, login or self._login)
+            if status in _ELSEWHERE:
+                raise Unusable(f"there is no Nautobot API at this URL (HTTP {status})")
+            if status >= HTTPStatus.BAD_REQUEST:
+                raise Refused(f"HTTP {status}")
+            page = checked(content, dict)
             records = [checked(one, dict) for one in field(page, "results", list)]
             link = field(page, "next", str, type(None))
             new = {str(one.get("id")) for one in records} - keys
@@ -241,7 +244,7 @@ def _base_url(url: str) -> SplitResult:
 def checked(value: Any, *kinds: type[Kind]) -> Kind:
     """Return a value of one of these kinds; raise `Unusable` for any other."""
     if not isinstance(value, kinds):
-        raise Unusable(_NO_NAUTOBOT)
+        raise Unusable("what answers at this URL is not the REST API of a Nautobot")
     return value
 
 
@@ -278,7 +281,7 @@ def _answer(status: int, text: bytes) -> Answer:
         content = json.loads(text) if text else None
     except (ValueError, RecursionError):
         content = None
-    return Answer(status, content)
+    return status, content
 
 
 def _refused_fields(content: Any) -> str:

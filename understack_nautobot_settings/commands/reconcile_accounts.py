@@ -36,8 +36,7 @@ SUMMARY = (
 )
 
 
-def owner(text: str) -> str:
-    """Return the name of an owner, checked."""
+def _owner(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} cannot be an owner: write letters, digits, '.', '_' and '-'"
@@ -45,8 +44,7 @@ def owner(text: str) -> str:
     return text
 
 
-def group(text: str) -> str:
-    """Return the name of a group, which may not be one that marks accounts."""
+def _group(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("a group has a name")
     if is_mark(text):
@@ -68,7 +66,7 @@ def add_account_arguments(
     parser.add_argument(
         "--owner",
         required=True,
-        type=owner,
+        type=_owner,
         metavar="NAME",
         help="whose accounts these are, such as the name of the cluster: letters, "
         "digits, '.', '_' and '-'; only accounts with this mark are ever changed",
@@ -91,7 +89,7 @@ def add_account_arguments(
         action="append",
         default=[],
         dest="groups",
-        type=group,
+        type=_group,
         metavar="NAME",
         help="a group that every account joins, for its permissions; repeatable",
     )
@@ -111,17 +109,9 @@ def run_account_command(
     complain: Write,
     connect: Connect = RestApi,
 ) -> int:
-    """Reconcile as the arguments say.
+    """Reconcile as the arguments say, and return what `exit_status_of` says.
 
-    Args:
-        options: What `add_account_arguments` parsed.
-        local: Makes the back end for the database; None outside Nautobot.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-        connect: Makes the API of a remote Nautobot.
-
-    Returns:
-        The exit status, as `exit_status_of` says.
+    The keywords are those of `backend_of` and `exit_status_of`.
     """
 
     def work(problems: list[Problem], write: Write) -> str:

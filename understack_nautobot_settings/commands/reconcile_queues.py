@@ -62,18 +62,9 @@ def run_queue_command(
     connect: Connect = RestApi,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Reconcile as the arguments say.
+    """Reconcile as the arguments say, and return what `exit_status_of` says.
 
-    Args:
-        options: What `add_queue_arguments` parsed.
-        local: Makes the back end for the database; None outside Nautobot.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-        connect: Makes the API of a remote Nautobot.
-        sleep: Waits so many seconds.
-
-    Returns:
-        The exit status, as `exit_status_of` says.
+    The keywords are those of `backend_of` and `exit_status_of`; ``sleep`` waits.
     """
 
     def work(problems: list[Problem], write: Write) -> str:

@@ -17,7 +17,6 @@ from understack_nautobot_settings.accounts.credentials import read_bootstrap
 from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
@@ -36,8 +35,7 @@ Connect = Callable[..., RestApi]
 Backend = TypeVar("Backend")
 
 
-def run_seconds(text: str) -> float:
-    """Return a positive number of seconds, at most a day."""
+def _seconds(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -55,9 +53,7 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     remote = parser.add_argument_group(
         "remote Nautobot", "over the REST API instead of the database"
     )
-    if remote_only:
-        parser.set_defaults(remote=True)
-    else:
+    if not remote_only:
         remote.add_argument(
             "--remote",
             action="store_true",
@@ -79,7 +75,7 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
     remote.add_argument(
         "--timeout",
-        type=run_seconds,
+        type=_seconds,
         default=300.0,
         metavar="SECONDS",
         help="give up after so many seconds (default: 300)",
@@ -90,7 +86,7 @@ def backend_of(
     options: SimpleNamespace,
     *,
     local: Callable[[], Backend] | None,
-    remote: Callable[[RestApi, Secret], Backend],
+    remote: Callable[[RestApi], Backend],
     connect: Connect,
     problems: list[Problem],
 ) -> Backend | None:
@@ -128,7 +124,7 @@ def backend_of(
         fact = f"{refused.words}."
         problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
         return None
-    return remote(connect(url, ca_pem=pem, seconds=options.timeout), token)
+    return remote(connect(url, token, ca_pem=pem, seconds=options.timeout))
 
 
 def exit_status_of(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
 from typing import NamedTuple
 
 from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest_ones
 from understack_nautobot_settings.environment.kinds import one_of
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
 from understack_nautobot_settings.queues.wishes import REPLACE
@@ -77,7 +80,9 @@ def queue_steps(
     Returns:
         The steps in the order they have to be made; empty where nothing differs.
     """
-    plan = _Plan(wishes, jobs, problems)
+    fail = wishes.fail_on_missing
+    missing_job = codes.QUEUE_JOB_MISSING if fail else codes.QUEUE_JOB_SKIPPED
+    plan = _Plan(missing_job, jobs, problems)
     there = {queue.name: queue for queue in queues}
     for wish in wishes.queues:
         plan.grant(wish, there.get(wish.name))
@@ -106,20 +111,14 @@ def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in there]
 
 
+@dataclass
 class _Plan:
     """The steps so far, in order; some may be there twice."""
 
-    def __init__(
-        self, wishes: Wishes, jobs: Sequence[Job], problems: list[Problem]
-    ) -> None:
-        self.steps: list[Step] = []
-        self._missing = (
-            codes.QUEUE_JOB_MISSING
-            if wishes.fail_on_missing
-            else codes.QUEUE_JOB_SKIPPED
-        )
-        self._jobs = jobs
-        self._problems = problems
+    missing: Code
+    jobs: Sequence[Job]
+    problems: list[Problem]
+    steps: list[Step] = field(default_factory=list)
 
     def grant(self, wish: QueueWish, queue: Queue | None) -> None:
         if queue is None:
@@ -127,7 +126,7 @@ class _Plan:
             queue = Queue(wish.name, CELERY, "")
         if queue.queue_type != CELERY:
             fact = f"the queue exists and is of type {queue.queue_type!r}."
-            self._problems.append(codes.QUEUE_NOT_CELERY.problem(wish.name, fact))
+            self.problems.append(codes.QUEUE_NOT_CELERY.problem(wish.name, fact))
             return
         if wish.description and wish.description != queue.description:
             self.steps.append(Step(DESCRIBE_QUEUE, wish.name, wish.description))
@@ -141,12 +140,12 @@ class _Plan:
             if wish.name not in job.queues:
                 self._override(job, wanted=True)
                 self._add(ALLOW_JOB, wish.name, job)
-        for job in self._jobs if wish.existing == REPLACE else ():
+        for job in self.jobs if wish.existing == REPLACE else ():
             if wish.name not in job.queues or job.class_path in wanted:
                 continue
             if job.default_queue == wish.name:
                 fact = f"the queue is the default queue of the job {job.name!r}."
-                self._problems.append(codes.QUEUE_IS_DEFAULT.problem(wish.name, fact))
+                self.problems.append(codes.QUEUE_IS_DEFAULT.problem(wish.name, fact))
             else:
                 self._override(job, wanted=True)
                 self._add(DISALLOW_JOB, wish.name, job)
@@ -170,13 +169,11 @@ class _Plan:
         """Return the installed jobs that are chosen; say which are missing."""
         found: list[Job] = []
         for choice in choices:
-            jobs = [
-                job for job in self._jobs if getattr(job, choice.by) == choice.value
-            ]
+            jobs = [job for job in self.jobs if getattr(job, choice.by) == choice.value]
             installed = [job for job in jobs if job.installed]
             if not installed:
                 fact, hint = self._nothing(choice, gone=bool(jobs))
-                self._problems.append(self._missing.problem(where, fact, hint))
+                self.problems.append(self.missing.problem(where, fact, hint))
             found += installed
         return list(dict.fromkeys(found))
 
@@ -186,7 +183,7 @@ class _Plan:
         if gone:
             hint = "Install the App that provides it, or remove it from the file."
             return f"the code of the {what} is not installed.", hint
-        known = sorted({getattr(job, choice.by) for job in self._jobs if job.installed})
+        known = sorted({getattr(job, choice.by) for job in self.jobs if job.installed})
         near = nearest_ones(choice.value, known, 3)
         hint = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
         return f"there is no {what}.", hint

@@ -12,8 +12,6 @@ from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.accounts.rest import checked
 from understack_nautobot_settings.accounts.rest import field
 from understack_nautobot_settings.accounts.rest import place
-from understack_nautobot_settings.accounts.rest import token_login
-from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
@@ -26,21 +24,15 @@ ASSIGNMENTS = "extras/job-queue-assignments/"
 class RemoteQueues:
     """Jobs and queues through the REST API."""
 
-    def __init__(self, api: RestApi, token: Secret) -> None:
-        """Prepare, without connecting.
-
-        Args:
-            api: The Nautobot.
-            token: Token of a user that may view and change jobs and their queues.
-        """
+    def __init__(self, api: RestApi) -> None:
+        """Take an API whose token may view and change jobs and their queues."""
         self._api = api
-        self._login = token_login(token)
         self._queues: dict[str, str] = {}
         self._jobs: dict[str, str] = {}
 
     def queues(self) -> list[Queue]:
         """Return every queue that Nautobot has."""
-        found = self._api.records(QUEUES, self._login)
+        found = self._api.records(QUEUES)
         self._queues = {field(one, "name", str): field(one, "id", str) for one in found}
         return [
             Queue(
@@ -55,7 +47,7 @@ class RemoteQueues:
         """Return every job that Nautobot knows."""
         self.queues()
         names = {key: name for name, key in self._queues.items()}
-        found = self._api.records(JOBS, self._login)
+        found = self._api.records(JOBS)
         self._jobs = {_class_path(one): field(one, "id", str) for one in found}
         return [
             Job(
@@ -78,7 +70,7 @@ class RemoteQueues:
         """Carry out one step."""
         if step.verb == plan.CREATE_QUEUE:
             body = {"name": step.subject, "queue_type": plan.CELERY}
-            made = self._api.change("POST", QUEUES, self._login, body)
+            made = self._api.change("POST", QUEUES, body)
             self._queues[step.subject] = _key(made)
         elif step.verb == plan.DESCRIBE_QUEUE:
             self._patch(
@@ -100,20 +92,18 @@ class RemoteQueues:
         both = {"job": self._jobs[step.key], "job_queue": self._queues[step.subject]}
         there = [
             one
-            for one in self._api.records(ASSIGNMENTS, self._login, **both)
+            for one in self._api.records(ASSIGNMENTS, both)
             if all(_key(one.get(name)) == key for name, key in both.items())
         ]
         if step.verb == plan.ALLOW_JOB and not there:
             body = {name: {"id": key} for name, key in both.items()}
-            self._api.change("POST", ASSIGNMENTS, self._login, body)
+            self._api.change("POST", ASSIGNMENTS, body)
         elif step.verb == plan.DISALLOW_JOB:
             for one in there:
-                self._api.change(
-                    "DELETE", place(ASSIGNMENTS, one.get("id")), self._login
-                )
+                self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
 
     def _patch(self, path: str, key: str, body: dict[str, Any]) -> None:
-        self._api.change("PATCH", place(path, key), self._login, body)
+        self._api.change("PATCH", place(path, key), body)
 
 
 def _class_path(job: Record) -> str:

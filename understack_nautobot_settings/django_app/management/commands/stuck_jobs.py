@@ -49,9 +49,8 @@ class Command(BaseCommand):
             help="say what would change, change nothing",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Look, act, and leave with the status."""
-        del args
         try:
             status = self._act(options)
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
