@@ -60,7 +60,6 @@ class Credential(NamedTuple):
 
     Attributes:
         source: Path of the secret, for messages.
-        username: Name of the user.
         password: The user's password; None for a user without a usable one.
         token: The user's API token, 40 characters.
         email: The user's address; None to leave it alone.

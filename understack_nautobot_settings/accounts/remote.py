@@ -89,15 +89,13 @@ class RemoteAccounts:
 
     def marked_accounts(self, policy: Policy) -> list[Account]:
         """Return every account that carries the mark of the owner."""
-        there = self._groups()
-        marks = {there[name] for name in policy.own_groups if name in there}
-        if not marks:
+        own = {*policy.own_groups}
+        if own.isdisjoint(self._groups()):
             return []
         users = self._api.records(USERS, {"groups": policy.own_groups})
-        accounts = [
-            self._account(user, None) for user in users if marks & {*_group_ids(user)}
-        ]
-        return sorted(accounts, key=lambda account: account.username)
+        accounts = [self._account(user, None) for user in users]
+        marked = [account for account in accounts if account.groups & own]
+        return sorted(marked, key=lambda account: account.username)
 
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
         """Carry out one step."""

@@ -62,19 +62,14 @@ class RestApi:
     """The REST API of one Nautobot."""
 
     def __init__(
-        self,
-        url: str,
-        token: Secret,
-        *,
-        ca_pem: str | None = None,
-        seconds: float,
+        self, url: str, token: Secret, *, ca_pem: str | None, seconds: float
     ) -> None:
         """Prepare, without connecting.
 
         Args:
             url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
             token: What logs in where a request names no other login.
-            ca_pem: CA certificates to trust; default those of the system.
+            ca_pem: CA certificates to trust; None for those of the system.
             seconds: How long all requests may take together.
 
         Raises:
@@ -128,9 +123,8 @@ class RestApi:
             Unusable: A page is of another form, names another server, or repeats.
         """
         # Since 3.0 the API leaves relations out of lists unless they are asked for.
-        query = urlencode(
-            {"limit": PAGE, "exclude_m2m": "false", **(filters or {})}, True
-        )
+        fields = {"limit": PAGE, "exclude_m2m": "false", **(filters or {})}
+        query = urlencode(fields, doseq=True)
         following: str | None = f"{self._base.path}/api/{path}?{query}"
         found: list[Record] = []
         keys: set[str] = set()
@@ -286,7 +280,7 @@ def _answer(status: int, text: bytes) -> Answer:
 
 def _refused_fields(content: Any) -> str:
     """Return the names of the refused fields; the texts might repeat a value."""
-    if not isinstance(content, dict) or not content or "detail" in content:
+    if not isinstance(content, dict) or "detail" in content:
         return ""
     names = sorted(name for name in content if _FIELD.fullmatch(name))
     return f" for {', '.join(names[:9])}" if names else ""

@@ -69,16 +69,9 @@ def queue_steps(
     *,
     problems: list[Problem],
 ) -> list[Step]:
-    """Return the changes that give each queue the jobs it is to take.
+    """Return the changes, in their order, that give each queue the jobs it is to take.
 
-    Args:
-        wishes: The wanted state.
-        jobs: Every job that Nautobot knows.
-        queues: Every queue that Nautobot has.
-        problems: Collects why a wish cannot be granted.
-
-    Returns:
-        The steps in the order they have to be made; empty where nothing differs.
+    ``problems`` collects why a wish cannot be granted.
     """
     fail = wishes.fail_on_missing
     missing_job = codes.QUEUE_JOB_MISSING if fail else codes.QUEUE_JOB_SKIPPED
