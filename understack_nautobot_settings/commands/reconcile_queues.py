@@ -101,10 +101,7 @@ def run_queue_command(
 
 
 def _jobs(
-    backend: Backend,
-    wishes: Wishes,
-    write: Write,
-    sleep: Callable[[float], object],
+    backend: Backend, wishes: Wishes, write: Write, sleep: Callable[[float], object]
 ) -> list[Job]:
     """Return the jobs of Nautobot; wait, where the file says so, for those it names."""
     jobs = backend.jobs()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.accounts.plan import Step
@@ -102,6 +103,18 @@ def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
     there = {job.name for job in jobs if job.installed}
     names = [one.value for one in choices if one.by == "name"]
     return [name for name in dict.fromkeys(names) if name not in there]
+
+
+def changed_fields(step: Step) -> dict[str, Any]:
+    """Return what a step sets, by the names of Nautobot's models and its REST API."""
+    fields: dict[str, dict[str, Any]] = {
+        CREATE_QUEUE: {"name": step.subject, "queue_type": CELERY},
+        DESCRIBE_QUEUE: {"description": step.detail},
+        ENABLE_JOB: {"enabled": True},
+        KEEP_QUEUES: {"job_queues_override": True},
+        RELEASE_QUEUES: {"job_queues_override": False},
+    }
+    return fields.get(step.verb, {})
 
 
 @dataclass

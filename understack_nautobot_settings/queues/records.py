@@ -54,13 +54,20 @@ class DatabaseQueues:
     def apply(self, step: Step) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_QUEUE:
-            QueueRecord(name=step.subject, queue_type=plan.CELERY).validated_save()
-        elif step.verb == plan.DESCRIBE_QUEUE:
-            queue = QueueRecord.objects.get(name=step.subject)
-            queue.description = step.detail
-            queue.validated_save()
+            record = QueueRecord()
+        elif step.key:
+            module, _, name = step.key.rpartition(".")
+            record = JobRecord.objects.get(module_name=module, job_class_name=name)
         else:
-            _change_job(step)
+            record = QueueRecord.objects.get(name=step.subject)
+        if step.verb == plan.ALLOW_JOB:
+            record.job_queues.add(QueueRecord.objects.get(name=step.subject))
+        elif step.verb == plan.DISALLOW_JOB:
+            record.job_queues.remove(QueueRecord.objects.get(name=step.subject))
+        else:
+            for field, value in plan.changed_fields(step).items():
+                setattr(record, field, value)
+            record.validated_save()
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
@@ -74,20 +81,3 @@ class DatabaseQueues:
             reason = type(error).__name__
         if reason:
             raise Refused(f"the database refused a change ({reason})")
-
-
-def _change_job(step: Step) -> None:
-    module, _, name = step.key.rpartition(".")
-    job = JobRecord.objects.get(module_name=module, job_class_name=name)
-    if step.verb == plan.ENABLE_JOB:
-        job.enabled = True
-        job.validated_save()
-    elif step.verb in (plan.KEEP_QUEUES, plan.RELEASE_QUEUES):
-        job.job_queues_override = step.verb == plan.KEEP_QUEUES
-        job.validated_save()
-    else:
-        queue = QueueRecord.objects.get(name=step.subject)
-        if step.verb == plan.ALLOW_JOB:
-            job.job_queues.add(queue)
-        else:
-            job.job_queues.remove(queue)

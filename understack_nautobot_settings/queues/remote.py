@@ -68,21 +68,15 @@ class RemoteQueues:
 
     def apply(self, step: Step) -> None:
         """Carry out one step."""
+        fields = plan.changed_fields(step)
         if step.verb == plan.CREATE_QUEUE:
-            body = {"name": step.subject, "queue_type": plan.CELERY}
-            made = self._api.change("POST", QUEUES, body)
-            self._queues[step.subject] = _key(made)
-        elif step.verb == plan.DESCRIBE_QUEUE:
-            self._patch(
-                QUEUES, self._queues[step.subject], {"description": step.detail}
-            )
-        elif step.verb == plan.ENABLE_JOB:
-            self._patch(JOBS, self._jobs[step.key], {"enabled": True})
-        elif step.verb in (plan.KEEP_QUEUES, plan.RELEASE_QUEUES):
-            wanted = {"job_queues_override": step.verb == plan.KEEP_QUEUES}
-            self._patch(JOBS, self._jobs[step.key], wanted)
-        else:
+            self._queues[step.subject] = _key(self._api.change("POST", QUEUES, fields))
+        elif step.verb in (plan.ALLOW_JOB, plan.DISALLOW_JOB):
             self._assign(step)
+        elif step.key:
+            self._api.change("PATCH", place(JOBS, self._jobs[step.key]), fields)
+        else:
+            self._api.change("PATCH", place(QUEUES, self._queues[step.subject]), fields)
 
     def all_or_nothing(self) -> AbstractContextManager[object]:
         """Return nothing that helps: the REST API has no transactions."""
@@ -101,9 +95,6 @@ class RemoteQueues:
         elif step.verb == plan.DISALLOW_JOB:
             for one in there:
                 self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
-
-    def _patch(self, path: str, key: str, body: dict[str, Any]) -> None:
-        self._api.change("PATCH", place(path, key), body)
 
 
 def _class_path(job: Record) -> str:
