@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from functools import partial
@@ -140,23 +139,21 @@ class _Run:
         Over REST nothing keeps two runs apart, and Nautobot answers the slower one
         with a refusal, or with an internal error where its database refuses.
         """
-        for _ in range(ATTEMPTS - 1):
-            with suppress(Refused, Unreachable):
-                return self._together(work)
-        return self._together(work)
-
-    def _together(self, work: Callable[[], Found]) -> Found:
-        self.lines.clear()
-        try:
-            with self.backend.one_at_a_time(self.policy):
-                return work()
-        except (Refused, Unreachable):
-            if self.backend.takes_back:
-                self.lines.clear()
-            raise
-        finally:
-            for line in self.lines:
-                self.progress(line)
+        attempts = 0
+        while True:
+            attempts += 1
+            self.lines.clear()
+            try:
+                with self.backend.one_at_a_time(self.policy):
+                    return work()
+            except (Refused, Unreachable):
+                if self.backend.takes_back:
+                    self.lines.clear()
+                if attempts == ATTEMPTS:
+                    raise
+            finally:
+                for line in self.lines:
+                    self.progress(line)
 
     def carry_out(self, steps: Iterable[Step], credential: Credential | None) -> None:
         for step in steps:

@@ -98,8 +98,8 @@ def backend_of(
     Args:
         options: What the arguments say.
         local: Makes the back end for the database; None outside Nautobot.
-        remote: Makes the back end for a remote Nautobot.
-        connect: Makes the API of a remote Nautobot.
+        remote: Makes the back end for the API that ``connect`` makes.
+        connect: Takes the URL, the token, and ``ca_pem`` and ``seconds``.
         problems: Collects what is wrong with the token and the CA file.
 
     Raises:
@@ -136,8 +136,8 @@ def exit_status_of(
     line is written so that a terminal shows it as it is.
 
     Args:
-        work: Reconciles; is given a list for problems and what writes a line, and
-            returns the last line of the result.
+        work: Reconciles; takes a list for problems and what writes a line of the
+            result, and returns the last line.
         write: Takes the lines of the result.
         complain: Takes the lines of what is wrong.
 
