@@ -188,36 +188,30 @@ class RestApi:
         watch = Timer(left, _hang_up, (connection,))
         watch.daemon = True
         watch.start()
+        failure: Exception = Unreachable("no connection to Nautobot")
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER + 1)
             if time.monotonic() < self._deadline and not response.length:
                 return _answer(response.status, text)
-            failure = self._failure(ConnectionError())
-        except (OSError, UnicodeError, http.client.HTTPException) as error:
-            failure = self._failure(error)
+        except ssl.SSLCertVerificationError:
+            fact = "the server's certificate is not trusted; name its CA with --ca-file"
+            failure = Unusable(fact)
+        except TimeoutError:
+            fact = f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
+            failure = Unreachable(fact)
+        except UnicodeError:
+            failure = Unusable("no host can have the name in the URL")
+        except (OSError, http.client.IncompleteRead):
+            pass
+        except http.client.HTTPException:
+            failure = Unusable("what answers at this URL does not speak HTTP")
         finally:
             watch.cancel()
             connection.close()
-        raise failure
-
-    def _failure(self, error: Exception) -> Unreachable | Unusable:
-        if time.monotonic() >= self._deadline:
-            return Unreachable(self._late)
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return Unusable(
-                "the server's certificate is not trusted; name its CA with --ca-file"
-            )
-        if isinstance(error, TimeoutError):
-            return Unreachable(
-                f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
-            )
-        if isinstance(error, UnicodeError):
-            return Unusable("no host can have the name in the URL")
-        if isinstance(error, OSError | http.client.IncompleteRead):
-            return Unreachable("no connection to Nautobot")
-        return Unusable("what answers at this URL does not speak HTTP")
+        late = time.monotonic() >= self._deadline
+        raise Unreachable(self._late) if late else failure
 
 
 def _base_url(url: str) -> SplitResult:
