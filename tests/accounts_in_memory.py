@@ -56,17 +56,14 @@ class InMemory:
             for name, user in self.users.items()
         }
 
-    def shared_steps(self, policy: Policy) -> list[Step]:
-        return [
-            Step(plan.CREATE_GROUP, "", name)
-            for name in policy.own_groups
-            if name not in self.groups
-        ]
-
-    def missing_groups(self, policy: Policy) -> list[str]:
-        if "missing_groups" in self.refuse:
+    def group_names(self) -> set[str]:
+        if "group_names" in self.refuse:
             raise Refused("HTTP 403")
-        return [name for name in policy.groups if name not in self.groups]
+        return self.groups
+
+    def permission_steps(self, policy: Policy) -> list[Step]:
+        del policy
+        return []
 
     def account(self, credential: Credential) -> Account | None:
         user = self.users.get(credential.username)
@@ -131,11 +128,11 @@ class InMemory:
         if step.verb == plan.CREATE_GROUP:
             self.groups.add(step.detail)
         elif step.verb == plan.REMOVE_USER:
-            del self.users[step.username]
+            del self.users[step.subject]
         else:
             if step.verb == plan.CREATE_USER:
-                self.users[step.username] = User(groups=[policy.created_group])
-            self._change(step, self.users[step.username], credential, policy)
+                self.users[step.subject] = User(groups=[policy.created_group])
+            self._change(step, self.users[step.subject], credential, policy)
 
     def _change(
         self, step: Step, user: User, credential: Credential | None, policy: Policy
@@ -156,7 +153,7 @@ class InMemory:
         elif step.verb == plan.JOIN_GROUP:
             user.groups.add(step.detail)
         elif step.verb == plan.REMOVE_TOKEN:
-            del user.tokens[step.token_id]
+            del user.tokens[step.key]
         else:
             self._change_token(step, user, credential.token.reveal(), policy)
 
@@ -164,15 +161,13 @@ class InMemory:
         if step.verb == plan.CREATE_TOKEN:
             user.tokens[key] = [policy.token_mark, True]
         elif step.verb == plan.ADOPT_TOKEN:
-            user.tokens[step.token_id][0] = policy.token_mark
+            user.tokens[step.key][0] = policy.token_mark
         elif step.verb == plan.ROTATE_TOKEN:
             user.tokens = {
-                key if one == step.token_id else one: told
+                key if one == step.key else one: told
                 for one, told in user.tokens.items()
             }
         else:
             assert step.verb == plan.RENEW_TOKEN
             # After a rotation the token is known by its new key.
-            user.tokens[step.token_id if step.token_id in user.tokens else key][1] = (
-                True
-            )
+            user.tokens[step.key if step.key in user.tokens else key][1] = True

@@ -4,8 +4,6 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
-# --- API accounts -----------------------------------------------------------
-
 CREDENTIAL_UNREADABLE = Code(
     "credential-unreadable",
     ERROR,
@@ -82,9 +80,6 @@ PRUNE_WITHHELD = Code(
     "Nothing was removed, because an unusable secret makes its account look stale.",
     "Correct the secrets and run again.",
 )
-
-# --- the REST API ---------------------------------------------------------------
-
 NAUTOBOT_UNUSABLE = Code(
     "nautobot-unusable",
     ERROR,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
-from functools import partial
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 from typing import NamedTuple
-from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.secret import Secret
@@ -24,31 +22,20 @@ from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import names_in
 from understack_nautobot_settings.text_files import read_text
 
-Found = TypeVar("Found")
-
 FIELDS = ("hostname", "username", "password", "token")
 """What a secret of the documents holds."""
-
-CHART_FIELDS = ("username", "email", "apiToken")
-"""What a secret of UnderStack's chart holds."""
 
 JSON_FIELD = "credential"
 LISTS = ("users", "tokens")
 TOKEN_LENGTH = 40
 LONGEST_PASSWORD = 128
-LONGEST_USERNAME = 150
 SHORTEST_PASSWORD = 12
 FEWEST_DIFFERENT = 8
 
 # All names of a field, as they are written without case, "-" and "_".
 _MEANINGS = {
-    "hostname": "hostname",
-    "username": "username",
-    "email": "email",
-    "password": "password",
-    "token": "token",
+    **{name: name for name in (*FIELDS, "email", "superuser")},
     "apitoken": "token",
-    "superuser": "superuser",
     "issuperuser": "superuser",
 }
 _TRUTH = {
@@ -56,7 +43,7 @@ _TRUTH = {
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
 # What Django's username validator takes.
-_USERNAME = re.compile(r"[\w.@+-]+")
+_USERNAME = re.compile(r"[\w.@+-]{1,150}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 # What survives an Authorization header.
 _TOKEN = re.compile(r"[!-~]+")
@@ -73,7 +60,6 @@ class Credential(NamedTuple):
 
     Attributes:
         source: Path of the secret, for messages.
-        username: Name of the user.
         password: The user's password; None for a user without a usable one.
         token: The user's API token, 40 characters.
         email: The user's address; None to leave it alone.
@@ -103,14 +89,6 @@ class _Unusable(Exception):
         self.problem = code.problem(where, message, hint)
 
 
-def _incomplete(where: str, message: str) -> _Unusable:
-    return _Unusable(where, message, code=codes.CREDENTIAL_INCOMPLETE)
-
-
-def _unreadable(where: str, message: str) -> _Unusable:
-    return _Unusable(where, message, None, codes.CREDENTIAL_UNREADABLE)
-
-
 def read_credentials(
     paths: Iterable[str], *, problems: list[Problem]
 ) -> list[Credential]:
@@ -137,52 +115,43 @@ def read_credentials(
     """
     found: list[Credential] = []
     for path in paths:
-        for secret in _usable(_secrets, path, problems) or ():
-            for where, fields in _usable(_all_fields, secret, problems) or ():
-                read = partial(_credential, fields=fields)
-                credential = _usable(read, where, problems)
-                if credential is not None:
-                    problems += _weaknesses(credential)
-                    found.append(credential)
+        with _collected(problems):
+            for secret in _secrets(path):
+                with _collected(problems):
+                    for where, fields in _all_fields(secret):
+                        with _collected(problems):
+                            credential = _credential(where, fields)
+                            problems += _weaknesses(credential)
+                            found.append(credential)
     return sorted(_consistent(found, problems), key=lambda one: one.username)
 
 
-def read_token(path: str, *, problems: list[Problem]) -> Secret | None:
-    """Return the API token that a file holds, None where it holds none.
+def read_bootstrap(path: str, *, problems: list[Problem]) -> tuple[Secret, str] | None:
+    """Return an API token and the host name beside it, None without a token.
 
     Args:
-        path: The file, or the directory of the secret that holds it as ``token`` or,
-            as UnderStack's chart names it, as ``apitoken``.
-        problems: Collects why there is none.
+        path: The file with the token, or the directory of the secret that holds it
+            as ``token`` or, as UnderStack's chart names it, as ``apitoken``. Only a
+            directory names a host; without one, the name is empty.
+        problems: Collects why there is no token.
     """
-
-    def token(path: str) -> Secret:
+    with _collected(problems):
         if not os.path.isdir(path):
-            return Secret(_token(path, _text(path).strip()))
-        found = _directory_fields(path).get("token")
-        if not isinstance(found, str) or not found:
+            return _token(path, _text(path)), ""
+        fields = _directory_fields(path)
+        token = fields.get("token")
+        if not isinstance(token, str) or not token:
             raise _Unusable(path, "has no token.", None, codes.CREDENTIAL_INCOMPLETE)
-        return Secret(_token(path, found.strip()))
-
-    return _usable(token, path, problems)
-
-
-def read_hostname(path: str, *, problems: list[Problem]) -> str:
-    """Return the host name beside a bootstrap token, empty where there is none."""
-    if not os.path.isdir(path):
-        return ""
-    fields = _usable(_directory_fields, path, problems) or {}
-    return str(fields.get("hostname") or "").strip()
+        return _token(path, token), str(fields.get("hostname") or "").strip()
+    return None
 
 
-def _usable(
-    read: Callable[[str], Found], path: str, problems: list[Problem]
-) -> Found | None:
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
     try:
-        return read(path)
+        yield
     except _Unusable as unusable:
         problems.append(unusable.problem)
-        return None
 
 
 def _secrets(path: str) -> list[str]:
@@ -199,7 +168,7 @@ def _secrets(path: str) -> list[str]:
         one for one in entries if one.endswith(".json") or not os.path.isfile(one)
     ]
     if not entries:
-        raise _incomplete(path, "holds no credential.")
+        raise _Unusable(path, "holds no credential.", code=codes.CREDENTIAL_INCOMPLETE)
     return entries
 
 
@@ -208,30 +177,27 @@ def _names(path: str) -> list[str]:
         # Kubernetes keeps the files of a volume behind names that start with a dot.
         return [name for name in names_in(path) if name[0] != "."]
     except FileRefused as refused:
-        raise _unreadable(path, f"{refused.words}.") from None
+        raise _unreadable(path, refused) from None
 
 
 def _meaning(name: str) -> str:
     return _MEANINGS.get(name.lower().replace("_", "").replace("-", ""), "")
 
 
-def _all_fields(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _all_fields(path: str) -> list[tuple[str, dict[str, Any]]]:
     """Return where each user is described, and by which fields."""
     if os.path.isdir(path):
-        return iter([(path, _directory_fields(path))])
+        return [(path, _directory_fields(path))]
     content = _json(path, _text(path))
     if isinstance(content, dict):
-        for name in LISTS:
-            if isinstance(content.get(name), list):
-                content = content[name]
-                break
+        lists = [content[name] for name in LISTS if name in content]
+        content = next((one for one in lists if isinstance(one, list)), content)
     if not isinstance(content, list):
-        return iter([(path, _json_fields(path, content))])
-    found = []
-    for index, one in enumerate(content):
-        where = f"{path}[{index}]"
-        found.append((where, _json_fields(where, one)))
-    return iter(found)
+        return [(path, _json_fields(path, content))]
+    return [
+        (f"{path}[{index}]", _json_fields(f"{path}[{index}]", one))
+        for index, one in enumerate(content)
+    ]
 
 
 def _directory_fields(path: str) -> dict[str, Any]:
@@ -249,11 +215,10 @@ def _directory_fields(path: str) -> dict[str, Any]:
 
 
 def _json_fields(path: str, content: Any) -> dict[str, Any]:
-    content = _object(path, content)
-    inner = content.get(JSON_FIELD, content)
-    if isinstance(inner, str):
-        inner = _json(path, inner)
-    return _with_inner(path, _named(path, _object(path, inner)))
+    if isinstance(content, dict):
+        inner = content.get(JSON_FIELD, content)
+        content = _json(path, inner) if isinstance(inner, str) else inner
+    return _with_inner(path, _named(path, content))
 
 
 def _with_inner(path: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -269,8 +234,10 @@ def _with_inner(path: str, fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _named(path: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _named(path: str, content: Any) -> dict[str, Any]:
     """Return the known fields by their own names; nulls are left out."""
+    if not isinstance(content, dict):
+        raise _Unusable(path, "is not a JSON object.")
     fields: dict[str, Any] = {}
     for name, value in content.items():
         meaning = _meaning(name)
@@ -285,18 +252,11 @@ def _json(path: str, text: str) -> Any:
     place = ""
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (RecursionError, ValueError) as error:
         # The exception holds the text: keep the position and let go of the rest.
-        place = f" from line {error.lineno}, column {error.colno}"
-    except (RecursionError, ValueError):
-        place = ""
+        if isinstance(error, json.JSONDecodeError):
+            place = f" from line {error.lineno}, column {error.colno}"
     raise _Unusable(path, f"is not a JSON object{place}.")
-
-
-def _object(path: str, content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise _Unusable(path, "is not a JSON object.")
-    return content
 
 
 def _text(path: str) -> str:
@@ -305,7 +265,11 @@ def _text(path: str) -> str:
     except FileRefused as refused:
         if refused.reason is Reason.EMPTY:
             return ""
-        raise _unreadable(path, f"{refused.words}.") from None
+        raise _unreadable(path, refused) from None
+
+
+def _unreadable(path: str, refused: FileRefused) -> _Unusable:
+    return _Unusable(path, f"{refused.words}.", None, codes.CREDENTIAL_UNREADABLE)
 
 
 def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
@@ -319,43 +283,28 @@ def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
         fact = "'superuser' is neither true nor false."
         raise _Unusable(path, fact, "Write true or false.")
     # The documents' users have a password; the chart's have an address instead.
-    needed = ["username", "token"] if "email" in fields else ["username", "password"]
-    missing = [
-        name for name in dict.fromkeys([*needed, "token"]) if not fields.get(name)
-    ]
+    needed = ["username", "password", "token"]
+    if "email" in fields:
+        needed.remove("password")
+    missing = [name for name in needed if not fields.get(name)]
     if missing:
-        raise _incomplete(path, f"has no {', no '.join(missing)}.")
-    password = fields.get("password")
-    return Credential(
-        path,
-        _username(path, fields["username"].strip()),
-        Secret(_password(path, password)) if password else None,
-        Secret(_token(path, fields["token"].strip())),
-        _email(path, fields.get("email", "").strip()),
-        superuser,
-    )
-
-
-def _username(path: str, username: str) -> str:
-    if len(username) > LONGEST_USERNAME or not _USERNAME.fullmatch(username):
-        raise _Unusable(
-            path,
-            "Nautobot does not accept the username.",
-            f"Use 1 to {LONGEST_USERNAME} letters, digits, '@', '.', '+', '-' or '_'.",
-        )
-    return username
-
-
-def _email(path: str, email: str) -> str | None:
+        fact = f"has no {', no '.join(missing)}."
+        raise _Unusable(path, fact, code=codes.CREDENTIAL_INCOMPLETE)
+    username = fields["username"].strip()
+    if not _USERNAME.fullmatch(username):
+        hint = "Use 1 to 150 letters, digits, '@', '.', '+', '-' or '_'."
+        raise _Unusable(path, "Nautobot does not accept the username.", hint)
+    password = _password(path, fields.get("password", ""))
+    token = _token(path, fields["token"])
+    email = fields.get("email", "").strip() or None
     if email and not _EMAIL.fullmatch(email):
         hint = "Write an address such as svc@example.com, or leave it out."
         raise _Unusable(path, "'email' is not an email address.", hint)
-    return email or None
+    return Credential(path, username, password, token, email, superuser)
 
 
-def _password(path: str, password: str) -> str:
-    hint = f"Store a password of 1 to {LONGEST_PASSWORD} characters without blanks "
-    hint += "around it."
+def _password(path: str, password: str) -> Secret | None:
+    hint = "Store a password of 1 to 128 characters without blanks around it."
     if len(password) > LONGEST_PASSWORD:
         fact = f"the password has more than {LONGEST_PASSWORD} characters."
         raise _Unusable(path, fact, hint)
@@ -363,38 +312,33 @@ def _password(path: str, password: str) -> str:
     if password != password.strip() or "\0" in password:
         fact = "the password begins or ends with a blank, or holds a NUL."
         raise _Unusable(path, fact, hint)
-    return password
+    return Secret(password) if password else None
 
 
-def _token(path: str, token: str) -> str:
-    hint = f"Nautobot takes exactly {TOKEN_LENGTH}, such as 'openssl rand -hex 20' "
-    hint += "prints."
+def _token(path: str, text: str) -> Secret:
+    token = text.strip()
+    hint = "Nautobot takes exactly 40, such as 'openssl rand -hex 20' prints."
     if len(token) != TOKEN_LENGTH:
         raise _Unusable(path, f"the token has {len(token)} characters.", hint)
     if not _TOKEN.fullmatch(token):
         fact = "the token has characters that no HTTP header takes."
         raise _Unusable(path, fact, hint)
-    return token
+    return Secret(token)
 
 
 def _weaknesses(credential: Credential) -> Iterator[Problem]:
     password = "" if credential.password is None else credential.password.reveal()
     token = credential.token.reveal()
-    weak = {
-        "token": _is_guessable(token),
-        "password": bool(password)
-        and (
-            len(password) < SHORTEST_PASSWORD
-            or _is_guessable(password)
-            or credential.username.lower() in password.lower()
-            or password in token
-        ),
-    }
-    for name in (name for name, is_weak in weak.items() if is_weak):
-        yield codes.CREDENTIAL_WEAK.problem(
-            credential.source,
-            f"the {name} of {credential.username!r} is easy to guess.",
-        )
+    weak_password = password and (
+        len(password) < SHORTEST_PASSWORD
+        or _is_guessable(password)
+        or credential.username.lower() in password.lower()
+        or password in token
+    )
+    for name, weak in (("token", _is_guessable(token)), ("password", weak_password)):
+        if weak:
+            fact = f"the {name} of {credential.username!r} is easy to guess."
+            yield codes.CREDENTIAL_WEAK.problem(credential.source, fact)
 
 
 def _is_guessable(text: str) -> bool:
@@ -415,28 +359,22 @@ def _consistent(
     """Return those that no other contradicts."""
     by_username: dict[str, Credential] = {}
     refused: set[str] = set()
+
+    def conflict(one: Credential, fact: str, hint: str) -> None:
+        refused.add(one.username)
+        problems.append(codes.CREDENTIAL_CONFLICT.problem(one.source, fact, hint))
+
     for one in credentials:
         first = by_username.setdefault(one.username, one)
         if one[1:] != first[1:]:
-            refused.add(one.username)
-            problems.append(
-                codes.CREDENTIAL_CONFLICT.problem(
-                    one.source,
-                    f"{first.source} says something else about {one.username!r}.",
-                    "Give every user one secret.",
-                )
-            )
+            fact = f"{first.source} says something else about {one.username!r}."
+            conflict(one, fact, "Give every user one secret.")
     by_token: dict[Secret, Credential] = {}
     for one in by_username.values():
         first = by_token.setdefault(one.token, one)
         if first is not one:
-            refused |= {one.username, first.username}
-            problems.append(
-                codes.CREDENTIAL_CONFLICT.problem(
-                    one.source,
-                    f"the token of {one.username!r} is also that of "
-                    f"{first.username!r} in {first.source}.",
-                    "Give every user a token of its own.",
-                )
-            )
+            refused.add(first.username)
+            fact = f"the token of {one.username!r} is also that of {first.username!r}"
+            hint = "Give every user a token of its own."
+            conflict(one, f"{fact} in {first.source}.", hint)
     return [one for one in by_username.values() if one.username not in refused]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
 from collections.abc import Iterable
+from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.accounts import codes
@@ -33,17 +32,6 @@ LOOK_AGAIN = "look at tokens once the password is set"
 
 _CREATED = "accounts created by "
 _ADOPTED = "accounts adopted by "
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def is_owner(name: str) -> bool:
-    """Tell whether accounts can be marked with a name, such as that of a cluster."""
-    return _OWNER.fullmatch(name) is not None
-
-
-def is_mark(group: str) -> bool:
-    """Tell whether a group is one that marks accounts."""
-    return group.startswith((_CREATED, _ADOPTED))
 
 
 class Policy(NamedTuple):
@@ -88,14 +76,7 @@ class Policy(NamedTuple):
 
 
 class Token(NamedTuple):
-    """An API token as Nautobot has it.
-
-    Attributes:
-        id: Primary key.
-        key: The token itself.
-        description: The mark, or whatever its user wrote.
-        usable: True where it may write and never expires.
-    """
+    """An API token as Nautobot has it; ``usable`` may write and never expires."""
 
     id: str
     key: Secret
@@ -107,44 +88,45 @@ class Account(NamedTuple):
     """A user as Nautobot has it.
 
     Attributes:
-        username: Name of the user.
-        is_active: False where the user may not log in.
-        is_superuser: True for an administrator.
-        groups: Names of the groups the user is in.
         password_matches: True where the credential's password logs in, or where
             neither the credential nor the user has one.
         tokens: The user's tokens; None where they are not visible.
-        email: The user's address.
     """
 
     username: str
-    is_active: bool
-    is_superuser: bool
-    groups: frozenset[str]
-    password_matches: bool
-    tokens: tuple[Token, ...] | None
+    is_active: bool = True
+    is_superuser: bool = False
+    groups: frozenset[str] = frozenset()
+    password_matches: bool = True
+    tokens: tuple[Token, ...] | None = ()
     email: str = ""
 
 
 class Step(NamedTuple):
-    """One change, as it is reported and carried out.
+    """One change to an account or a job queue, as it is reported and carried out.
 
     Attributes:
-        verb: One of the constants of this module.
-        username: Whose account; empty for what all accounts share.
-        detail: Name of the group or permission; empty otherwise.
-        token_id: Primary key of the token; empty for a new one.
+        verb: One of the constants of this module, or of the plan for queues.
+        subject: Name of the user or queue; empty for what is about neither.
+        detail: What the line shows beside them, such as the name of a group or job.
+        key: Primary key of the token, or module and class of the job; empty for a
+            new token and for what is about neither.
     """
 
     verb: str
-    username: str
+    subject: str
     detail: str = ""
-    token_id: str = ""
+    key: str = ""
 
     def __str__(self) -> str:
         """Return the change as one line."""
-        subject = f"{self.username}: " if self.username else ""
+        subject = f"{self.subject}: " if self.subject else ""
         return f"{subject}{self.verb}" + (f" {self.detail!r}" if self.detail else "")
+
+
+def is_mark(group: str) -> bool:
+    """Tell whether a group is one that marks accounts."""
+    return group.startswith((_CREATED, _ADOPTED))
 
 
 def refusal(
@@ -153,137 +135,76 @@ def refusal(
     """Return why an account may not be touched, None where it may."""
     if account is None:
         return None
-    others = sorted(
-        name.removeprefix(prefix)
-        for prefix in (_CREATED, _ADOPTED)
-        for name in account.groups - {*policy.own_groups}
-        if name.startswith(prefix)
-    )
+    user = f"the user {account.username!r}"
+    others = _other_owners(account, policy)
     if others:
-        return codes.ACCOUNT_FOREIGN.problem(
-            credential.source,
-            f"the user {account.username!r} belongs to {others[0]!r}.",
-            f"Remove the secret from {others[0]!r} or from {policy.owner!r}.",
-        )
+        fact = f"{user} belongs to {others[0]!r}."
+        hint = f"Remove the secret from {others[0]!r} or from {policy.owner!r}."
+        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
     if not (policy.adopt or account.groups & {*policy.own_groups}):
-        return codes.ACCOUNT_FOREIGN.problem(
-            credential.source,
-            f"the user {account.username!r} exists and was not created by "
-            f"{policy.owner!r}.",
-            "Run once with --adopt to take it over, or choose another username.",
-        )
+        fact = f"{user} exists and was not created by {policy.owner!r}."
+        hint = "Run once with --adopt to take it over, or choose another username."
+        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
     if not account.is_active:
-        return codes.ACCOUNT_DISABLED.problem(
-            credential.source, f"the user {account.username!r} is disabled."
-        )
+        fact = f"{user} is disabled."
+        return codes.ACCOUNT_DISABLED.problem(credential.source, fact)
     return None
 
 
 def account_steps(
     credential: Credential, account: Account | None, policy: Policy
 ) -> list[Step]:
-    """Return the changes to a user, its tokens left aside.
-
-    Args:
-        credential: What the secret says.
-        account: What Nautobot has; None where there is no such user.
-        policy: How to treat what is found.
-
-    Returns:
-        The steps in the order they have to be made; empty where nothing differs.
-    """
+    """Return the changes to a user, its tokens left aside, in their order."""
     name = credential.username
-    steps: list[Step] = []
+    verbs = []
     if account is None:
-        steps.append(Step(CREATE_USER, name))
-        joined: Collection[str] = {policy.created_group}
-        is_superuser = False
-        email = credential.email
-    else:
-        joined = account.groups
-        is_superuser = account.is_superuser
-        email = account.email
-        if not account.groups & {*policy.own_groups}:
-            steps.append(Step(ADOPT_USER, name))
-            joined = {*joined, policy.adopted_group}
-        if not account.password_matches:
-            without = credential.password is None
-            steps.append(Step(TAKE_PASSWORD if without else SET_PASSWORD, name))
-    if credential.email is not None and email != credential.email:
-        steps.append(Step(SET_EMAIL, name))
+        verbs.append(CREATE_USER)
+        groups = frozenset({policy.created_group})
+        account = Account(name, groups=groups, email=credential.email or "")
+    if not account.groups & {*policy.own_groups}:
+        verbs.append(ADOPT_USER)
+    if not account.password_matches:
+        verbs.append(TAKE_PASSWORD if credential.password is None else SET_PASSWORD)
+    if credential.email not in (None, account.email):
+        verbs.append(SET_EMAIL)
     # What a secret does not say about a superuser is left as it is.
     wanted = policy.superuser if credential.superuser is None else credential.superuser
-    if wanted and not is_superuser:
-        steps.append(Step(MAKE_SUPERUSER, name))
-    elif is_superuser and credential.superuser is False:
-        steps.append(Step(END_SUPERUSER, name))
-    steps += [
-        Step(JOIN_GROUP, name, group) for group in policy.groups if group not in joined
+    if wanted and not account.is_superuser:
+        verbs.append(MAKE_SUPERUSER)
+    elif account.is_superuser and credential.superuser is False:
+        verbs.append(END_SUPERUSER)
+    missing = [group for group in policy.groups if group not in account.groups]
+    return [
+        *(Step(verb, name) for verb in verbs),
+        *(Step(JOIN_GROUP, name, group) for group in missing),
     ]
-    return steps
 
 
 def token_steps(
     credential: Credential, tokens: Iterable[Token], policy: Policy
 ) -> list[Step]:
-    """Return the changes to the tokens of a user.
+    """Return the changes to the tokens of a user, in their order.
 
     One token is kept equal to the secret and carries the mark. Tokens without the
     mark are the user's own and stay, except one that already has the right key,
     which then gets the mark. Further tokens with the mark are stale.
-
-    Args:
-        credential: What the secret says.
-        tokens: The user's tokens.
-        policy: How to treat what is found.
-
-    Returns:
-        The steps; empty where nothing differs.
     """
     name = credential.username
     tokens = list(tokens)
     marked = [token for token in tokens if token.description == policy.token_mark]
     right = [token for token in tokens if token.key == credential.token]
-    steps: list[Step] = []
-    if right:
-        (kept,) = right
-        if kept.description != policy.token_mark:
-            steps.append(Step(ADOPT_TOKEN, name, token_id=kept.id))
-        if not kept.usable:
-            steps.append(Step(RENEW_TOKEN, name, token_id=kept.id))
-    elif marked:
-        kept = marked[0]
-        steps.append(Step(ROTATE_TOKEN, name, token_id=kept.id))
-        if not kept.usable:
-            steps.append(Step(RENEW_TOKEN, name, token_id=kept.id))
-    else:
+    if not (right or marked):
         return [Step(CREATE_TOKEN, name)]
-    if policy.prune:
-        steps += [
-            Step(REMOVE_TOKEN, name, token_id=token.id)
-            for token in marked
-            if token is not kept
-        ]
-    return steps
-
-
-def token_taken(
-    credential: Credential, account: Account | None, *, in_use: bool
-) -> bool:
-    """Tell whether the token of a credential certainly belongs to another user.
-
-    Args:
-        credential: What the secret says.
-        account: What Nautobot has; None where there is no such user.
-        in_use: True where Nautobot knows the token at all.
-    """
-    if not in_use:
-        return False
-    if account is None:
-        return True
-    if account.tokens is None:
-        return False
-    return all(token.key != credential.token for token in account.tokens)
+    kept = [*right, *marked][0]
+    steps = []
+    if not right:
+        steps.append(Step(ROTATE_TOKEN, name, key=kept.id))
+    elif kept.description != policy.token_mark:
+        steps.append(Step(ADOPT_TOKEN, name, key=kept.id))
+    if not kept.usable:
+        steps.append(Step(RENEW_TOKEN, name, key=kept.id))
+    stale = [token for token in marked if policy.prune and token is not kept]
+    return [*steps, *(Step(REMOVE_TOKEN, name, key=token.id) for token in stale)]
 
 
 def stale_steps(account: Account, policy: Policy) -> list[Step]:
@@ -294,15 +215,37 @@ def stale_steps(account: Account, policy: Policy) -> list[Step]:
     mark, and stays.
     """
     name = account.username
-    own = [group for group in policy.own_groups if group in account.groups]
-    others = {group for group in account.groups if is_mark(group)} - {*own}
-    if policy.created_group in own and not others:
+    if policy.created_group in account.groups and not _other_owners(account, policy):
         return [Step(REMOVE_USER, name)]
+    marked = [
+        token
+        for token in account.tokens or ()
+        if token.description == policy.token_mark
+    ]
+    own = [group for group in policy.own_groups if group in account.groups]
     return [
-        *(
-            Step(REMOVE_TOKEN, name, token_id=token.id)
-            for token in account.tokens or ()
-            if token.description == policy.token_mark
-        ),
+        *(Step(REMOVE_TOKEN, name, key=token.id) for token in marked),
         *(Step(RELEASE_USER, name, group) for group in own),
     ]
+
+
+def changed_fields(
+    step: Step, credential: Credential, policy: Policy
+) -> dict[str, Any]:
+    """Return what a step sets, by the names of Nautobot's models and its REST API."""
+    key = credential.token.reveal()
+    fields: dict[str, dict[str, Any]] = {
+        SET_EMAIL: {"email": credential.email},
+        MAKE_SUPERUSER: {"is_superuser": True, "is_staff": True},
+        END_SUPERUSER: {"is_superuser": False, "is_staff": False},
+        CREATE_TOKEN: {"key": key, "description": policy.token_mark},
+        ADOPT_TOKEN: {"description": policy.token_mark},
+        ROTATE_TOKEN: {"key": key},
+        RENEW_TOKEN: {"write_enabled": True, "expires": None},
+    }
+    return fields.get(step.verb, {})
+
+
+def _other_owners(account: Account, policy: Policy) -> list[str]:
+    marks = filter(is_mark, account.groups - {*policy.own_groups})
+    return sorted(mark.partition(" by ")[2] for mark in marks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,19 +34,13 @@ class DatabaseAccounts:
 
     takes_back = True
 
-    def shared_steps(self, policy: Policy) -> list[Step]:
-        """Return the groups that mark accounts and do not exist yet."""
-        there = set(_names(Group.objects.filter(name__in=policy.own_groups)))
-        return [
-            Step(plan.CREATE_GROUP, "", name)
-            for name in policy.own_groups
-            if name not in there
-        ]
+    def group_names(self) -> Collection[str]:
+        """Return the names of all groups."""
+        return _names(Group.objects)
 
-    def missing_groups(self, policy: Policy) -> list[str]:
-        """Return those of ``policy.groups`` that do not exist."""
-        there = set(_names(Group.objects.filter(name__in=policy.groups)))
-        return [name for name in policy.groups if name not in there]
+    def permission_steps(self, _policy: Policy) -> list[Step]:
+        """Return nothing: the database asks for no permission."""
+        return []
 
     def account(self, credential: Credential) -> Account | None:
         """Return the user of a credential, None where there is no such user."""
@@ -109,74 +105,58 @@ def answering(kind: type[DatabaseError] = DatabaseError) -> Iterator[None]:
         raise Unreachable(f"the database does not answer: {reason}")
 
 
-def reachable() -> None:
-    """Make sure that the database answers; raise `Unreachable` otherwise."""
+def answering_accounts() -> DatabaseAccounts:
+    """Return the back end; raise `Unreachable` where the database does not answer."""
     with answering():
         Group.objects.exists()
+    return DatabaseAccounts()
 
 
 def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
     if step.verb == plan.CREATE_GROUP:
         Group.objects.get_or_create(name=step.detail)
         return
-    if credential is None:
-        _take_back(step)
+    if step.verb == plan.REMOVE_TOKEN:
+        TokenRecord.objects.filter(pk=step.key).delete()
         return
+    user = _user(step.subject)
+    if credential is None:
+        _take_back(step, user)
+        return
+    fields = plan.changed_fields(step, credential, policy)
     if step.verb == plan.CREATE_USER:
-        user = get_user_model()(
-            username=credential.username, email=credential.email or ""
-        )
+        user = get_user_model()(username=step.subject, email=credential.email or "")
         _set_password(user, credential)
         user.groups.add(_group(policy.created_group))
-        return
-    user = _user(credential.username)
-    if step.verb == plan.ADOPT_USER:
-        user.groups.add(_group(policy.adopted_group))
-    elif step.verb == plan.JOIN_GROUP:
-        user.groups.add(_group(step.detail))
-    elif step.verb == plan.SET_EMAIL:
-        user.email = credential.email
-        user.save(update_fields=["email"])
-    elif step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
-        user.is_superuser = user.is_staff = step.verb == plan.MAKE_SUPERUSER
-        user.save(update_fields=["is_superuser", "is_staff"])
+    elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
+        user.groups.add(_group(step.detail or policy.adopted_group))
     elif step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
         _set_password(user, credential)
     elif step.verb == plan.CREATE_TOKEN:
-        TokenRecord(
-            user=user, key=credential.token.reveal(), description=policy.token_mark
-        ).validated_save()
+        TokenRecord(user=user, **fields).validated_save()
+    elif step.key:
+        token = TokenRecord.objects.get(pk=step.key)
+        # Every one of these steps ends with the credential's key in place, and saying
+        # so spares reading a key that newer versions hold back.
+        _set(token, {**fields, "key": credential.token.reveal()})
+        token.validated_save()
     else:
-        _change_token(step, credential, policy)
+        _set(user, fields)
+        user.save(update_fields=[*fields])
 
 
-def _change_token(step: Step, credential: Credential, policy: Policy) -> None:
-    token = TokenRecord.objects.get(pk=step.token_id)
-    if step.verb == plan.REMOVE_TOKEN:
-        token.delete()
-        return
-    # Every one of these steps ends with the credential's key in place, and saying
-    # so spares reading a key that newer versions hold back.
-    token.key = credential.token.reveal()
-    if step.verb == plan.ADOPT_TOKEN:
-        token.description = policy.token_mark
-    elif step.verb == plan.RENEW_TOKEN:
-        token.write_enabled = True
-        token.expires = None
-    token.validated_save()
-
-
-def _take_back(step: Step) -> None:
-    if step.verb == plan.REMOVE_TOKEN:
-        TokenRecord.objects.filter(pk=step.token_id).delete()
-        return
-    user = _user(step.username)
+def _take_back(step: Step, user: Any) -> None:
     if user is None:
         return
     if step.verb == plan.REMOVE_USER:
         user.delete()
     else:
         user.groups.remove(_group(step.detail))
+
+
+def _set(record: Any, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(record, name, value)
 
 
 def _user(username: str) -> Any:

@@ -10,6 +10,7 @@ user without a password gets a random one that is forgotten when the run ends.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
@@ -50,43 +51,27 @@ class RemoteAccounts:
 
     takes_back = False
 
-    def __init__(self, api: RestApi, bootstrap: Secret) -> None:
-        """Prepare, without connecting.
-
-        Args:
-            api: The Nautobot.
-            bootstrap: Token of a user that may change users, groups and
-                permissions.
-        """
+    def __init__(self, api: RestApi) -> None:
+        """Take an API whose token may change users, groups and permissions."""
         self._api = api
-        self._login = token_login(bootstrap)
         self._group_ids: dict[str, int] | None = None
         self._passwords: dict[str, Secret] = {}
 
-    def shared_steps(self, policy: Policy) -> list[Step]:
-        """Return the groups and the permission that are needed and missing."""
-        there = self._groups()
-        steps = [
-            Step(plan.CREATE_GROUP, "", name)
-            for name in policy.own_groups
-            if name not in there
-        ]
-        groups = {there.get(group) for group in policy.own_groups}
-        if not any(
-            _holds(record, OWN_TOKENS) and groups <= {*_group_ids(record)}
-            for record in self._permissions(policy)
-        ):
-            steps.append(Step(plan.CREATE_PERMISSION, "", _permission_name(policy)))
-        return steps
+    def group_names(self) -> Collection[str]:
+        """Return the names of all groups."""
+        return self._groups()
 
-    def missing_groups(self, policy: Policy) -> list[str]:
-        """Return those of ``policy.groups`` that do not exist."""
-        there = self._groups() if policy.groups else {}
-        return [name for name in policy.groups if name not in there]
+    def permission_steps(self, policy: Policy) -> list[Step]:
+        """Return what lets accounts change their own tokens, where that is missing."""
+        found = self._found(PERMISSIONS, "name", _permission_name(policy))
+        groups = {self._groups().get(group) for group in policy.own_groups}
+        if found and _holds(found, OWN_TOKENS) and groups <= {*_group_ids(found)}:
+            return []
+        return [Step(plan.CREATE_PERMISSION, "", _permission_name(policy))]
 
     def account(self, credential: Credential) -> Account | None:
         """Return the user of a credential, None where there is no such user."""
-        user = self._user(credential.username)
+        user = self._found(USERS, "username", credential.username)
         if user is None:
             return None
         logins = [self._own_login(credential)]
@@ -94,8 +79,9 @@ class RemoteAccounts:
             # Another run may have replaced the password that this one made up.
             logins.append(token_login(credential.token))
         login = next(filter(self._accepted, logins), None)
-        tokens = None if login is None else self._tokens(login, credential.username)
-        return self._account(user, password_matches=login is not None, tokens=tokens)
+        if login is None:
+            return self._account(user, None)._replace(password_matches=False)
+        return self._account(user, self._tokens(login, credential.username))
 
     def token_in_use(self, credential: Credential) -> bool:
         """Tell whether any active user logs in with the token of a credential."""
@@ -103,149 +89,106 @@ class RemoteAccounts:
 
     def marked_accounts(self, policy: Policy) -> list[Account]:
         """Return every account that carries the mark of the owner."""
-        there = self._groups()
-        marks = {there[name] for name in policy.own_groups if name in there}
-        if not marks:
+        own = {*policy.own_groups}
+        if own.isdisjoint(self._groups()):
             return []
-        users = self._api.records(USERS, self._login, groups=policy.own_groups)
-        accounts = [
-            self._account(user, password_matches=True, tokens=None)
-            for user in users
-            if marks & {*_group_ids(user)}
-        ]
-        return sorted(accounts, key=lambda account: account.username)
+        users = self._api.records(USERS, {"groups": policy.own_groups})
+        accounts = [self._account(user, None) for user in users]
+        marked = [account for account in accounts if account.groups & own]
+        return sorted(marked, key=lambda account: account.username)
 
     def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_GROUP:
-            self._change("POST", GROUPS, {"name": step.detail})
+            self._api.change("POST", GROUPS, {"name": step.detail})
             self._group_ids = None
         elif step.verb == plan.CREATE_PERMISSION:
             self._permit(policy)
         elif credential is None:
             self._take_back(step, policy)
         elif step.verb == plan.CREATE_USER:
-            body = {
+            user = {
                 "username": credential.username,
                 "password": self._password(credential).reveal(),
                 "email": credential.email or "",
                 "groups": [self._groups()[policy.created_group]],
             }
-            self._change("POST", USERS, body)
+            self._api.change("POST", USERS, user)
         elif "token" in step.verb:
-            self._apply_token(step, credential, policy)
+            path = place(TOKENS, step.key) if step.key else TOKENS
+            method = {plan.CREATE_TOKEN: "POST", plan.REMOVE_TOKEN: "DELETE"}
+            body = plan.changed_fields(step, credential, policy) or None
+            login = self._own_login(credential)
+            self._api.change(method.get(step.verb, "PATCH"), path, body, login)
         else:
-            user = self._user(step.username) or {}
-            body = self._changed(step, credential, user, policy)
-            self._change("PATCH", place(USERS, user.get("id")), body)
+            found = self._found(USERS, "username", step.subject) or {}
+            body = plan.changed_fields(step, credential, policy)
+            if step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
+                body = {"password": self._password(credential).reveal()}
+            elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
+                group = self._groups()[step.detail or policy.adopted_group]
+                body = {"groups": [*_group_ids(found), group]}
+            self._api.change("PATCH", place(USERS, found.get("id")), body)
 
-    def one_at_a_time(self, policy: Policy) -> AbstractContextManager[object]:
+    def one_at_a_time(self, _policy: Policy) -> AbstractContextManager[object]:
         """Return nothing that helps: the REST API has no transactions."""
-        del policy
         return nullcontext()
 
-    def _changed(
-        self,
-        step: Step,
-        credential: Credential,
-        user: Mapping[str, Any],
-        policy: Policy,
-    ) -> dict[str, Any]:
-        if step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
-            return {"password": self._password(credential).reveal()}
-        if step.verb == plan.SET_EMAIL:
-            return {"email": credential.email}
-        if step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
-            wanted = step.verb == plan.MAKE_SUPERUSER
-            return {"is_superuser": wanted, "is_staff": wanted}
-        name = step.detail if step.verb == plan.JOIN_GROUP else policy.adopted_group
-        return {"groups": [*_group_ids(user), self._groups()[name]]}
-
     def _permit(self, policy: Policy) -> None:
-        there = self._groups()
+        name = _permission_name(policy)
         content = {
             **OWN_TOKENS,
-            "name": _permission_name(policy),
+            "name": name,
             "description": "Lets these accounts change their own API tokens.",
-            "groups": [there[name] for name in policy.own_groups],
+            "groups": [self._groups()[group] for group in policy.own_groups],
         }
-        found = self._permissions(policy)
+        found = self._found(PERMISSIONS, "name", name)
         if found:
-            self._change("PATCH", place(PERMISSIONS, found[0].get("id")), content)
+            self._api.change("PATCH", place(PERMISSIONS, found.get("id")), content)
         else:
-            self._change("POST", PERMISSIONS, content)
+            self._api.change("POST", PERMISSIONS, content)
 
     def _take_back(self, step: Step, policy: Policy) -> None:
-        user = self._user(step.username)
+        user = self._found(USERS, "username", step.subject)
         if user is None:
             return
-        there = self._groups()
-        mark = there.get(step.detail or policy.created_group)
-        if mark not in _group_ids(user):
+        groups = _group_ids(user)
+        mark = self._groups().get(step.detail or policy.created_group)
+        if mark not in groups:
             raise Refused("the user lost its mark while this ran")
+        path = place(USERS, user.get("id"))
         if step.verb == plan.REMOVE_USER:
-            self._change("DELETE", place(USERS, user.get("id")))
+            self._api.change("DELETE", path)
         else:
-            left = [group for group in _group_ids(user) if group != mark]
-            self._change("PATCH", place(USERS, user.get("id")), {"groups": left})
+            left = [group for group in groups if group != mark]
+            self._api.change("PATCH", path, {"groups": left})
 
-    def _apply_token(self, step: Step, credential: Credential, policy: Policy) -> None:
-        login = self._own_login(credential)
-        key = credential.token.reveal()
-        if step.verb == plan.CREATE_TOKEN:
-            body = {"key": key, "description": policy.token_mark}
-            self._api.change("POST", TOKENS, login, body)
-        elif step.verb == plan.REMOVE_TOKEN:
-            self._api.change("DELETE", place(TOKENS, step.token_id), login)
-        else:
-            changes: dict[str, dict[str, Any]] = {
-                plan.ADOPT_TOKEN: {"description": policy.token_mark},
-                plan.ROTATE_TOKEN: {"key": key},
-                plan.RENEW_TOKEN: {"write_enabled": True, "expires": None},
-            }
-            token = place(TOKENS, step.token_id)
-            self._api.change("PATCH", token, login, changes[step.verb])
-
-    def _account(
-        self,
-        user: Record,
-        *,
-        password_matches: bool,
-        tokens: tuple[Token, ...] | None,
-    ) -> Account:
+    def _account(self, user: Record, tokens: tuple[Token, ...] | None) -> Account:
         names = {number: name for name, number in self._groups().items()}
         return Account(
             field(user, "username", str),
             field(user, "is_active", bool),
             field(user, "is_superuser", bool),
             frozenset(names[one] for one in _group_ids(user) if one in names),
-            password_matches,
-            tokens,
-            field(user, "email", str, type(None)) or "",
+            tokens=tokens,
+            email=field(user, "email", str, type(None)) or "",
         )
 
-    def _user(self, username: str) -> Record | None:
-        for user in self._api.records(USERS, self._login, username=username):
-            if user.get("username") == username:
-                return user
+    def _found(self, path: str, name: str, value: str) -> Record | None:
+        """Return the record of which a field has this value; a filter may give more."""
+        for record in self._api.records(path, {name: value}):
+            if record.get(name) == value:
+                return record
         return None
-
-    def _permissions(self, policy: Policy) -> list[Record]:
-        name = _permission_name(policy)
-        found = self._api.records(PERMISSIONS, self._login, name=name)
-        return [record for record in found if record.get("name") == name]
 
     def _groups(self) -> dict[str, int]:
         """Return the ids of all groups by name."""
         if self._group_ids is None:
-            groups = self._api.records(GROUPS, self._login)
+            groups = self._api.records(GROUPS)
             self._group_ids = {
                 field(group, "name", str): field(group, "id", int) for group in groups
             }
         return self._group_ids
-
-    def _change(self, method: str, path: str, body: Any = None) -> None:
-        self._api.change(method, path, self._login, body)
 
     def _password(self, credential: Credential) -> Secret:
         """Return the user's password, or one made up for a user without."""
@@ -269,11 +212,12 @@ class RemoteAccounts:
         OPTIONS is the one method for which being somebody is enough; any other is
         answered alike for a wrong password and a missing permission.
         """
-        return self._api.request("OPTIONS", TOKENS, login).status == HTTPStatus.OK
+        status, _ = self._api.request("OPTIONS", TOKENS, login=login)
+        return status == HTTPStatus.OK
 
     def _tokens(self, login: Secret, username: str) -> tuple[Token, ...] | None:
         try:
-            records = self._api.records(TOKENS, login)
+            records = self._api.records(TOKENS, login=login)
         except Refused:
             return None
         return tuple(

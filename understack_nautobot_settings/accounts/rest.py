@@ -14,14 +14,12 @@ import re
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from socket import SHUT_RDWR
 from threading import Timer
 from typing import Any
-from typing import NamedTuple
 from typing import TypeVar
 from urllib.parse import SplitResult
 from urllib.parse import quote
@@ -42,18 +40,11 @@ PAGE = 1000
 
 Kind = TypeVar("Kind")
 Record = dict[str, Any]
+Answer = tuple[int, Any]
 
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _FIELD = re.compile(r"[a-z_]{1,40}")
-_NO_NAUTOBOT = "what answers at this URL is not the REST API of a Nautobot"
-
-
-class Answer(NamedTuple):
-    """What Nautobot answered; ``content`` is the JSON, None where it is none."""
-
-    status: int
-    content: Any
 
 
 def token_login(token: Secret) -> Secret:
@@ -71,62 +62,59 @@ class RestApi:
     """The REST API of one Nautobot."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        ca_pem: str | None = None,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, url: str, token: Secret, *, ca_pem: str | None, seconds: float
     ) -> None:
         """Prepare, without connecting.
 
         Args:
             url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
-            ca_pem: CA certificates to trust; default those of the system.
+            token: What logs in where a request names no other login.
+            ca_pem: CA certificates to trust; None for those of the system.
             seconds: How long all requests may take together.
-            clock: Returns seconds that only grow.
 
         Raises:
             Unusable: The URL is not of that form, or the CA certificates are none.
         """
-        self._base = base_url(url)
-        self._seconds = seconds
-        self._clock = clock
-        self._deadline = clock() + seconds
+        self._base = _base_url(url)
+        self._login = token_login(token)
+        self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
+        self._deadline = time.monotonic() + seconds
         try:
             self._context = ssl.create_default_context(cadata=ca_pem)
         except (ssl.SSLError, ValueError):
             raise Unusable("the CA file holds no certificates") from None
 
     def request(
-        self, method: str, path: str, login: Secret, body: Any = None
+        self, method: str, path: str, body: Any = None, login: Secret | None = None
     ) -> Answer:
-        """Return the answer to one request below ``/api/``.
-
-        Args:
-            method: The HTTP method.
-            path: What follows ``/api/``, such as ``users/groups/``.
-            login: Value of the Authorization header.
-            body: What is sent as JSON; None for nothing.
+        """Return status and JSON, if any, of the answer to one request below ``/api/``.
 
         Raises:
             Unreachable: No answer, or one that says to try again.
             Unusable: The certificate is not trusted, a redirect, too large an answer.
         """
-        return self._ask(method, f"{self._base.path}/api/{path}", login, body)
+        target = f"{self._base.path}/api/{path}"
+        return self._ask(method, target, login or self._login, body)
 
-    def change(self, method: str, path: str, login: Secret, body: Any = None) -> Any:
+    def change(
+        self, method: str, path: str, body: Any = None, login: Secret | None = None
+    ) -> Any:
         """Return the content of the answer to a change that Nautobot accepts.
 
         Raises:
             Refused: It does not accept it.
         """
-        answer = self.request(method, path, login, body)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise Refused(f"HTTP {answer.status}{_refused_fields(answer.content)}")
-        return answer.content
+        status, content = self.request(method, path, body, login)
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(f"HTTP {status}{_refused_fields(content)}")
+        return content
 
-    def records(self, path: str, login: Secret, **filters: Any) -> list[Record]:
+    def records(
+        self,
+        path: str,
+        filters: Mapping[str, Any] | None = None,
+        login: Secret | None = None,
+    ) -> list[Record]:
         """Return all records of a listing, of all its pages.
 
         Raises:
@@ -135,20 +123,19 @@ class RestApi:
             Unusable: A page is of another form, names another server, or repeats.
         """
         # Since 3.0 the API leaves relations out of lists unless they are asked for.
-        query = urlencode({"limit": PAGE, "exclude_m2m": "false", **filters}, True)
+        fields = {"limit": PAGE, "exclude_m2m": "false", **(filters or {})}
+        query = urlencode(fields, doseq=True)
         following: str | None = f"{self._base.path}/api/{path}?{query}"
         found: list[Record] = []
         keys: set[str] = set()
         count = pages = 0
         while following is not None:
-            answer = self._ask("GET", following, login)
-            if answer.status in _ELSEWHERE:
-                raise Unusable(
-                    f"there is no Nautobot API at this URL (HTTP {answer.status})"
-                )
-            if answer.status >= HTTPStatus.BAD_REQUEST:
-                raise Refused(f"HTTP {answer.status}")
-            page = checked(answer.content, dict)
+            status, content = self._ask("GET", following, login or self._login)
+            if status in _ELSEWHERE:
+                raise Unusable(f"there is no Nautobot API at this URL (HTTP {status})")
+            if status >= HTTPStatus.BAD_REQUEST:
+                raise Refused(f"HTTP {status}")
+            page = checked(content, dict)
             records = [checked(one, dict) for one in field(page, "results", list)]
             link = field(page, "next", str, type(None))
             new = {str(one.get("id")) for one in records} - keys
@@ -180,9 +167,9 @@ class RestApi:
         return there._replace(scheme="", netloc="", fragment="").geturl()
 
     def _ask(self, method: str, target: str, login: Secret, body: Any = None) -> Answer:
-        left = self._deadline - self._clock()
+        left = self._deadline - time.monotonic()
         if left <= 0:
-            raise Unreachable(self._late())
+            raise Unreachable(self._late)
         headers = {
             "Accept": "application/json",
             "Authorization": login.reveal(),
@@ -201,47 +188,33 @@ class RestApi:
         watch = Timer(left, _hang_up, (connection,))
         watch.daemon = True
         watch.start()
+        failure: Exception = Unreachable("no connection to Nautobot")
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER + 1)
-            if self._clock() < self._deadline and not response.length:
+            if time.monotonic() < self._deadline and not response.length:
                 return _answer(response.status, text)
-            failure = self._failure(ConnectionError())
-        except (OSError, UnicodeError, http.client.HTTPException) as error:
-            failure = self._failure(error)
+        except ssl.SSLCertVerificationError:
+            fact = "the server's certificate is not trusted; name its CA with --ca-file"
+            failure = Unusable(fact)
+        except TimeoutError:
+            fact = f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
+            failure = Unreachable(fact)
+        except UnicodeError:
+            failure = Unusable("no host can have the name in the URL")
+        except (OSError, http.client.IncompleteRead):
+            pass
+        except http.client.HTTPException:
+            failure = Unusable("what answers at this URL does not speak HTTP")
         finally:
             watch.cancel()
             connection.close()
-        raise failure
-
-    def _failure(self, error: Exception) -> Unreachable | Unusable:
-        if self._clock() >= self._deadline:
-            return Unreachable(self._late())
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return Unusable(
-                "the server's certificate is not trusted; name its CA with --ca-file"
-            )
-        if isinstance(error, TimeoutError):
-            return Unreachable(
-                f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
-            )
-        if isinstance(error, UnicodeError):
-            return Unusable("no host can have the name in the URL")
-        if isinstance(error, OSError | http.client.IncompleteRead):
-            return Unreachable("no connection to Nautobot")
-        return Unusable("what answers at this URL does not speak HTTP")
-
-    def _late(self) -> str:
-        return f"the run took longer than {self._seconds:g} seconds (--timeout)"
+        late = time.monotonic() >= self._deadline
+        raise Unreachable(self._late) if late else failure
 
 
-def base_url(url: str) -> SplitResult:
-    """Return the parts of a base URL.
-
-    Raises:
-        Unusable: It is not ``https://HOST[:PORT][/PATH]``.
-    """
+def _base_url(url: str) -> SplitResult:
     fact = "the URL has to be https://HOST, or https://HOST:PORT/PATH"
     try:
         parts = urlsplit(url)
@@ -257,31 +230,19 @@ def base_url(url: str) -> SplitResult:
 
 
 def checked(value: Any, *kinds: type[Kind]) -> Kind:
-    """Return a value of an answer that has to be of one of these kinds.
-
-    Raises:
-        Unusable: It is of another kind.
-    """
+    """Return a value of one of these kinds; raise `Unusable` for any other."""
     if not isinstance(value, kinds):
-        raise Unusable(_NO_NAUTOBOT)
+        raise Unusable("what answers at this URL is not the REST API of a Nautobot")
     return value
 
 
 def field(record: Mapping[str, Any], name: str, *kinds: type[Kind]) -> Kind:
-    """Return a field of a record that has to be of one of these kinds.
-
-    Raises:
-        Unusable: It is of another kind, or not there.
-    """
+    """Return a field of one of these kinds; raise `Unusable` for any other, or none."""
     return checked(record.get(name, ...), *kinds)
 
 
 def place(path: str, key: Any) -> str:
-    """Return the path of one record of a listing.
-
-    Raises:
-        Unusable: The key is none that a record has.
-    """
+    """Return the path of one record; raise `Unusable` if it cannot have this key."""
     return f"{path}{quote(str(checked(key, str, int)), safe='')}/"
 
 
@@ -308,12 +269,12 @@ def _answer(status: int, text: bytes) -> Answer:
         content = json.loads(text) if text else None
     except (ValueError, RecursionError):
         content = None
-    return Answer(status, content)
+    return status, content
 
 
 def _refused_fields(content: Any) -> str:
     """Return the names of the refused fields; the texts might repeat a value."""
-    if not isinstance(content, dict) or not content or "detail" in content:
+    if not isinstance(content, dict) or "detail" in content:
         return ""
     names = sorted(name for name in content if _FIELD.fullmatch(name))
     return f" for {', '.join(names[:9])}" if names else ""

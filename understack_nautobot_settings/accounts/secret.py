@@ -25,9 +25,7 @@ class Secret:
         return hmac.compare_digest(self._text.encode(), other._text.encode())
 
     def __hash__(self) -> int:
-        """Return a hash that agrees with equality."""
         return hash(self._text)
 
     def __repr__(self) -> str:
-        """Return a mask."""
         return "<secret>"

@@ -6,15 +6,15 @@ Shared by the management command inside Nautobot and the command line outside.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from understack_nautobot_settings.accounts.credentials import read_credentials
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import is_mark
-from understack_nautobot_settings.accounts.plan import is_owner
-from understack_nautobot_settings.accounts.reconcile import Backend
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.remote import RemoteAccounts
 from understack_nautobot_settings.accounts.rest import RestApi
@@ -27,41 +27,36 @@ from understack_nautobot_settings.commands.remote_nautobot import exit_status_of
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.problems import Problem
 
+if TYPE_CHECKING:
+    from understack_nautobot_settings.accounts.reconcile import Backend
+
 SUMMARY = (
     "Make API users and their tokens equal to mounted secrets: create, update, "
     "rotate, or leave alone."
 )
 
 
-def owner(text: str) -> str:
-    """Return the name of an owner, checked."""
-    if not is_owner(text):
+def _owner(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
         raise argparse.ArgumentTypeError(
             f"{text!r} cannot be an owner: write letters, digits, '.', '_' and '-'"
         )
     return text
 
 
-def group(text: str) -> str:
-    """Return the name of a group, which may not be one that marks accounts."""
-    if not text or is_mark(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is a group that marks accounts of an owner"
-            if text
-            else "a group has a name"
-        )
+def _group(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a group has a name")
+    if is_mark(text):
+        fact = f"{text!r} is a group that marks accounts of an owner"
+        raise argparse.ArgumentTypeError(fact)
     return text
 
 
 def add_account_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
-    """Add the arguments.
-
-    Args:
-        parser: Takes them.
-        remote_only: True where there is no database to fall back to.
-    """
+    """Add the arguments; see `add_remote_arguments`."""
     parser.add_argument(
         "secrets",
         nargs="+",
@@ -71,7 +66,7 @@ def add_account_arguments(
     parser.add_argument(
         "--owner",
         required=True,
-        type=owner,
+        type=_owner,
         metavar="NAME",
         help="whose accounts these are, such as the name of the cluster: letters, "
         "digits, '.', '_' and '-'; only accounts with this mark are ever changed",
@@ -94,7 +89,7 @@ def add_account_arguments(
         action="append",
         default=[],
         dest="groups",
-        type=group,
+        type=_group,
         metavar="NAME",
         help="a group that every account joins, for its permissions; repeatable",
     )
@@ -114,17 +109,9 @@ def run_account_command(
     complain: Write,
     connect: Connect = RestApi,
 ) -> int:
-    """Reconcile as the arguments say.
+    """Reconcile as the arguments say, and return what `exit_status_of` says.
 
-    Args:
-        options: What `add_account_arguments` parsed.
-        local: Makes the back end for the database; None outside Nautobot.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-        connect: Makes the API of a remote Nautobot.
-
-    Returns:
-        The exit status, as `exit_status_of` says.
+    The keywords are those of `backend_of` and `exit_status_of`.
     """
 
     def work(problems: list[Problem], write: Write) -> str:
@@ -138,12 +125,9 @@ def run_account_command(
         )
         if backend is None:
             return ""
+        groups = tuple(dict.fromkeys(options.groups))
         policy = Policy(
-            options.owner,
-            options.adopt,
-            options.prune,
-            options.superuser,
-            tuple(dict.fromkeys(options.groups)),
+            options.owner, options.adopt, options.prune, options.superuser, groups
         )
         summary = reconcile_accounts(
             backend,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.rest import RestApi
@@ -23,14 +24,17 @@ from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
-from understack_nautobot_settings.queues.plan import Backend
 from understack_nautobot_settings.queues.plan import Job
-from understack_nautobot_settings.queues.plan import QueueStep
 from understack_nautobot_settings.queues.plan import missing_jobs
 from understack_nautobot_settings.queues.plan import queue_steps
 from understack_nautobot_settings.queues.remote import RemoteQueues
 from understack_nautobot_settings.queues.wishes import Wishes
 from understack_nautobot_settings.queues.wishes import read_wishes
+
+if TYPE_CHECKING:
+    from understack_nautobot_settings.queues.records import DatabaseQueues
+
+    Backend = DatabaseQueues | RemoteQueues
 
 SUMMARY = (
     "Make sure that the job queue of each site exists and takes the jobs that a YAML "
@@ -41,12 +45,7 @@ SUMMARY = (
 def add_queue_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
-    """Add the arguments.
-
-    Args:
-        parser: Takes them.
-        remote_only: True where there is no database to fall back to.
-    """
+    """Add the arguments; see `add_remote_arguments`."""
     parser.add_argument("file", help="the wanted state, .yaml or .json")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would change, change nothing"
@@ -63,18 +62,9 @@ def run_queue_command(
     connect: Connect = RestApi,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Reconcile as the arguments say.
+    """Reconcile as the arguments say, and return what `exit_status_of` says.
 
-    Args:
-        options: What `add_queue_arguments` parsed.
-        local: Makes the back end for the database; None outside Nautobot.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-        connect: Makes the API of a remote Nautobot.
-        sleep: Waits so many seconds.
-
-    Returns:
-        The exit status, as `exit_status_of` says.
+    The keywords are those of `backend_of` and `exit_status_of`; ``sleep`` waits.
     """
 
     def work(problems: list[Problem], write: Write) -> str:
@@ -95,10 +85,15 @@ def run_queue_command(
             steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
             if any(one.severity == ERROR for one in problems):
                 return ""
-            _carry_out(steps, backend, write, dry_run=options.dry_run)
+            if not options.dry_run:
+                with backend.all_or_nothing():
+                    for step in steps:
+                        backend.apply(step)
         except Refused as refused:
             problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
             return ""
+        for step in steps:
+            write(f"would {step}" if options.dry_run else str(step))
         dry = " (dry run)" if options.dry_run else ""
         return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
 
@@ -106,10 +101,7 @@ def run_queue_command(
 
 
 def _jobs(
-    backend: Backend,
-    wishes: Wishes,
-    write: Write,
-    sleep: Callable[[float], object],
+    backend: Backend, wishes: Wishes, write: Write, sleep: Callable[[float], object]
 ) -> list[Job]:
     """Return the jobs of Nautobot; wait, where the file says so, for those it names."""
     jobs = backend.jobs()
@@ -121,17 +113,6 @@ def _jobs(
         sleep(wishes.delay)
         jobs = backend.jobs()
     return jobs
-
-
-def _carry_out(
-    steps: list[QueueStep], backend: Backend, write: Write, *, dry_run: bool
-) -> None:
-    if not dry_run:
-        with backend.all_or_nothing():
-            for step in steps:
-                backend.apply(step)
-    for step in steps:
-        write(f"would {step}" if dry_run else str(step))
 
 
 COMMAND = Command(

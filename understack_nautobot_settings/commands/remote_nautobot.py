@@ -13,12 +13,11 @@ from typing import Any
 from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
-from understack_nautobot_settings.accounts.credentials import read_hostname
-from understack_nautobot_settings.accounts.credentials import read_token
+from understack_nautobot_settings.accounts.credentials import read_bootstrap
 from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import ERROR
@@ -36,12 +35,7 @@ Connect = Callable[..., RestApi]
 Backend = TypeVar("Backend")
 
 
-class Misused(Exception):
-    """The arguments do not fit together."""
-
-
-def run_seconds(text: str) -> float:
-    """Return a positive number of seconds, at most a day."""
+def _seconds(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -54,16 +48,12 @@ def run_seconds(text: str) -> float:
 def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) -> None:
     """Add the arguments that say which Nautobot, and how to reach it.
 
-    Args:
-        parser: Takes them.
-        remote_only: True where there is no database to fall back to.
+    With ``remote_only`` there is no database to fall back to.
     """
     remote = parser.add_argument_group(
         "remote Nautobot", "over the REST API instead of the database"
     )
-    if remote_only:
-        parser.set_defaults(remote=True)
-    else:
+    if not remote_only:
         remote.add_argument(
             "--remote",
             action="store_true",
@@ -85,7 +75,7 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
     remote.add_argument(
         "--timeout",
-        type=run_seconds,
+        type=_seconds,
         default=300.0,
         metavar="SECONDS",
         help="give up after so many seconds (default: 300)",
@@ -96,57 +86,45 @@ def backend_of(
     options: SimpleNamespace,
     *,
     local: Callable[[], Backend] | None,
-    remote: Callable[[RestApi, Secret], Backend],
+    remote: Callable[[RestApi], Backend],
     connect: Connect,
     problems: list[Problem],
 ) -> Backend | None:
     """Return what reaches the Nautobot that is meant, None where a problem was added.
 
+    Host names of accounts' secrets play no part: the token goes to the host of
+    ``--url``, or to the one that the token's own secret names.
+
     Args:
         options: What the arguments say.
         local: Makes the back end for the database; None outside Nautobot.
-        remote: Makes the back end for a remote Nautobot.
-        connect: Makes the API of a remote Nautobot.
+        remote: Makes the back end for the API that ``connect`` makes.
+        connect: Takes the URL, the token, and ``ca_pem`` and ``seconds``.
         problems: Collects what is wrong with the token and the CA file.
 
     Raises:
-        Misused: An argument is missing.
+        CouldNotCheck: An argument is missing.
+        Unusable: The URL or the CA file cannot be used.
     """
     named = options.url or options.token_file or options.ca_file
     if local is not None and not (options.remote or named):
         return local()
-    api = _remote_nautobot(options, connect, problems)
-    return None if api is None else remote(*api)
-
-
-def _remote_nautobot(
-    options: SimpleNamespace, connect: Connect, problems: list[Problem]
-) -> tuple[RestApi, Secret] | None:
-    """Return the API and the token, None where a problem was added.
-
-    Host names of accounts' secrets play no part: the token goes to the host of
-    ``--url``, or to the one that the token's own secret names.
-    """
     if not options.token_file:
-        raise Misused("A remote Nautobot needs --token-file.")
-    token = read_token(options.token_file, problems=problems)
-    if token is None:
+        raise CouldNotCheck("A remote Nautobot needs --token-file.")
+    bootstrap = read_bootstrap(options.token_file, problems=problems)
+    if bootstrap is None:
         return None
-    url = options.url
-    if not url:
-        host = read_hostname(options.token_file, problems=problems)
-        if not host:
-            raise Misused(f"{options.token_file} names no hostname. Use --url.")
-        url = host if "://" in host else f"https://{host}"
+    token, host = bootstrap
+    if not (options.url or host):
+        raise CouldNotCheck(f"{options.token_file} names no hostname. Use --url.")
+    url = options.url or (host if "://" in host else f"https://{host}")
     try:
         pem = read_text(options.ca_file) if options.ca_file else None
-        return connect(url, ca_pem=pem, seconds=options.timeout), token
     except FileRefused as refused:
         fact = f"{refused.words}."
         problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
-    except Unusable as unusable:
-        problems.append(_unusable(unusable))
-    return None
+        return None
+    return remote(connect(url, token, ca_pem=pem, seconds=options.timeout))
 
 
 def exit_status_of(
@@ -158,8 +136,8 @@ def exit_status_of(
     line is written so that a terminal shows it as it is.
 
     Args:
-        work: Reconciles; is given a list for problems and what writes a line, and
-            returns the last line of the result.
+        work: Reconciles; takes a list for problems and what writes a line of the
+            result, and returns the last line.
         write: Takes the lines of the result.
         complain: Takes the lines of what is wrong.
 
@@ -172,13 +150,14 @@ def exit_status_of(
     failure = last = ""
     try:
         last = work(problems, lambda text: write(printable(text)))
-    except Misused as misused:
-        failure = str(misused)
+    except CouldNotCheck as reason:
+        failure = str(reason)
     except Unreachable as unreachable:
         failure = f"Nautobot could not be asked: {unreachable}."
     except Unusable as unusable:
-        problems.append(_unusable(unusable))
-    for text in (*map(str, problems), *([failure] if failure else [])):
+        fact = f"{unusable}."
+        problems.append(codes.NAUTOBOT_UNUSABLE.problem("Nautobot", fact))
+    for text in filter(None, (*map(str, problems), failure)):
         complain(printable(text))
     if last:
         write(printable(last))
@@ -196,7 +175,3 @@ def outcome_of(command: Callable[..., int], arguments: Any) -> Outcome:
     )
     text, said = ("".join(f"{one}\n" for one in lines) for lines in (results, remarks))
     return Outcome(status, text, said)
-
-
-def _unusable(unusable: Unusable) -> Problem:
-    return codes.NAUTOBOT_UNUSABLE.problem("Nautobot", f"{unusable}.")

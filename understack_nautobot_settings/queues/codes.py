@@ -4,8 +4,6 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
-# --- job queues of sites ----------------------------------------------------
-
 QUEUE_FILE_UNREADABLE = Code(
     "queue-file-unreadable",
     ERROR,
@@ -56,8 +54,6 @@ QUEUE_REFUSED = Code(
     "Nautobot refused to list or change jobs or their queues.",
     "Correct the permissions of the user whose token this is, or what is refused.",
 )
-
-# --- jobs -------------------------------------------------------------------
 
 JOB_STUCK = Code(
     "job-stuck",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
 from typing import NamedTuple
-from typing import Protocol
 
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest_ones
 from understack_nautobot_settings.environment.kinds import one_of
@@ -35,10 +37,8 @@ class Job(NamedTuple):
 
     Attributes:
         name: Its name, unique.
-        grouping: The group that it is listed under.
         class_path: Module and class.
         installed: False where its code is gone.
-        enabled: True where it may be run.
         queues: Names of the queues it is allowed on.
         default_queue: Name of the queue it is sent to unless told otherwise.
         overridden: True where Nautobot keeps these queues when it reads the class
@@ -63,87 +63,34 @@ class Queue(NamedTuple):
     description: str
 
 
-class QueueStep(NamedTuple):
-    """One change, as it is reported and carried out.
-
-    Attributes:
-        verb: One of the constants of this module.
-        queue: Name of the queue; empty for what is about the job alone.
-        job: Module and class of the job; empty for the queue itself.
-        detail: What the line shows beside them: the job's name, the description.
-    """
-
-    verb: str
-    queue: str
-    job: str = ""
-    detail: str = ""
-
-    def __str__(self) -> str:
-        """Return the change as one line."""
-        subject = f"{self.queue}: " if self.queue else ""
-        return f"{subject}{self.verb}" + (f" {self.detail!r}" if self.detail else "")
-
-
-class Backend(Protocol):
-    """A Nautobot, by whatever way it is reached."""
-
-    def queues(self) -> list[Queue]:
-        """Return every queue that Nautobot has."""
-
-    def jobs(self) -> list[Job]:
-        """Return every job that Nautobot knows."""
-
-    def apply(self, step: QueueStep) -> None:
-        """Carry out one step."""
-
-    def all_or_nothing(self) -> AbstractContextManager[object]:
-        """Return what keeps the steps together, where that can be."""
-
-
 def queue_steps(
     wishes: Wishes,
     jobs: Sequence[Job],
     queues: Iterable[Queue],
     *,
     problems: list[Problem],
-) -> list[QueueStep]:
-    """Return the changes that give each queue the jobs it is to take.
+) -> list[Step]:
+    """Return the changes, in their order, that give each queue the jobs it is to take.
 
-    Args:
-        wishes: The wanted state.
-        jobs: Every job that Nautobot knows.
-        queues: Every queue that Nautobot has.
-        problems: Collects why a wish cannot be granted.
-
-    Returns:
-        The steps in the order they have to be made; empty where nothing differs.
+    ``problems`` collects why a wish cannot be granted.
     """
-    plan = _Plan(wishes, jobs, problems)
+    fail = wishes.fail_on_missing
+    missing_job = codes.QUEUE_JOB_MISSING if fail else codes.QUEUE_JOB_SKIPPED
+    plan = _Plan(missing_job, jobs, problems)
     there = {queue.name: queue for queue in queues}
     for wish in wishes.queues:
-        queue = there.get(wish.name)
-        if queue is not None and queue.queue_type != CELERY:
-            problems.append(
-                codes.QUEUE_NOT_CELERY.problem(
-                    wish.name,
-                    f"the queue exists and is of type {queue.queue_type!r}.",
-                )
-            )
-            continue
-        plan.queue(wish, queue)
-        plan.jobs_of(wish)
+        plan.grant(wish, there.get(wish.name))
     for job in plan.chosen("jobs.enable", wishes.enable):
         plan.enable(job)
     known = {*there, *(wish.name for wish in wishes.queues)}
     for assignment in wishes.assignments:
         missing = [name for name in assignment.queues if name not in known]
-        problems.extend(
-            codes.QUEUE_MISSING.problem(name, "there is no queue of that name.")
-            for name in missing
-        )
+        for name in missing:
+            fact = "there is no queue of that name."
+            problems.append(codes.QUEUE_MISSING.problem(name, fact))
         if not missing:
             plan.assign(assignment)
-    return list(plan.steps)
+    return list(dict.fromkeys(plan.steps))
 
 
 def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
@@ -158,25 +105,37 @@ def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in there]
 
 
+def changed_fields(step: Step) -> dict[str, Any]:
+    """Return what a step sets, by the names of Nautobot's models and its REST API."""
+    fields: dict[str, dict[str, Any]] = {
+        CREATE_QUEUE: {"name": step.subject, "queue_type": CELERY},
+        DESCRIBE_QUEUE: {"description": step.detail},
+        ENABLE_JOB: {"enabled": True},
+        KEEP_QUEUES: {"job_queues_override": True},
+        RELEASE_QUEUES: {"job_queues_override": False},
+    }
+    return fields.get(step.verb, {})
+
+
+@dataclass
 class _Plan:
-    """The steps so far, in order, none of them twice."""
+    """The steps so far, in order; some may be there twice."""
 
-    def __init__(
-        self, wishes: Wishes, jobs: Sequence[Job], problems: list[Problem]
-    ) -> None:
-        self.steps: dict[QueueStep, None] = {}
-        self._fail = wishes.fail_on_missing
-        self._jobs = jobs
-        self._problems = problems
+    missing: Code
+    jobs: Sequence[Job]
+    problems: list[Problem]
+    steps: list[Step] = field(default_factory=list)
 
-    def queue(self, wish: QueueWish, queue: Queue | None) -> None:
+    def grant(self, wish: QueueWish, queue: Queue | None) -> None:
         if queue is None:
-            self._add(CREATE_QUEUE, wish.name)
-        described = queue is not None and queue.description == wish.description
-        if wish.description and not described:
-            self._add(DESCRIBE_QUEUE, wish.name, detail=wish.description)
-
-    def jobs_of(self, wish: QueueWish) -> None:
+            self.steps.append(Step(CREATE_QUEUE, wish.name))
+            queue = Queue(wish.name, CELERY, "")
+        if queue.queue_type != CELERY:
+            fact = f"the queue exists and is of type {queue.queue_type!r}."
+            self.problems.append(codes.QUEUE_NOT_CELERY.problem(wish.name, fact))
+            return
+        if wish.description and wish.description != queue.description:
+            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, wish.description))
         wanted: dict[str, Job] = {}
         for choice in wish.jobs:
             for job in self.chosen(wish.name, (choice,)):
@@ -187,16 +146,12 @@ class _Plan:
             if wish.name not in job.queues:
                 self._override(job, wanted=True)
                 self._add(ALLOW_JOB, wish.name, job)
-        for job in self._jobs if wish.existing == REPLACE else ():
+        for job in self.jobs if wish.existing == REPLACE else ():
             if wish.name not in job.queues or job.class_path in wanted:
                 continue
             if job.default_queue == wish.name:
-                self._problems.append(
-                    codes.QUEUE_IS_DEFAULT.problem(
-                        wish.name,
-                        f"the queue is the default queue of the job {job.name!r}.",
-                    )
-                )
+                fact = f"the queue is the default queue of the job {job.name!r}."
+                self.problems.append(codes.QUEUE_IS_DEFAULT.problem(wish.name, fact))
             else:
                 self._override(job, wanted=True)
                 self._add(DISALLOW_JOB, wish.name, job)
@@ -220,50 +175,28 @@ class _Plan:
         """Return the installed jobs that are chosen; say which are missing."""
         found: list[Job] = []
         for choice in choices:
-            jobs = [
-                job for job in self._jobs if getattr(job, choice.by) == choice.value
-            ]
+            jobs = [job for job in self.jobs if getattr(job, choice.by) == choice.value]
             installed = [job for job in jobs if job.installed]
             if not installed:
-                code = (
-                    codes.QUEUE_JOB_MISSING if self._fail else codes.QUEUE_JOB_SKIPPED
-                )
-                self._problems.append(
-                    _no_such_job(code, where, choice, jobs, self._jobs)
-                )
+                fact, hint = self._nothing(choice, gone=bool(jobs))
+                self.problems.append(self.missing.problem(where, fact, hint))
             found += installed
         return list(dict.fromkeys(found))
+
+    def _nothing(self, choice: JobChoice, *, gone: bool) -> tuple[str, str]:
+        what = "job" if choice.by == "name" else f"job with the {choice.by}"
+        what = f"{what} {echo(choice.value)}"
+        if gone:
+            hint = "Install the App that provides it, or remove it from the file."
+            return f"the code of the {what} is not installed.", hint
+        known = sorted({getattr(job, choice.by) for job in self.jobs if job.installed})
+        near = nearest_ones(choice.value, known, 3)
+        hint = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
+        return f"there is no {what}.", hint
 
     def _override(self, job: Job, *, wanted: bool) -> None:
         if job.overridden != wanted:
             self._add(KEEP_QUEUES if wanted else RELEASE_QUEUES, "", job)
 
-    def _add(
-        self, verb: str, queue: str, job: Job | None = None, detail: str = ""
-    ) -> None:
-        step = (
-            QueueStep(verb, queue, detail=detail)
-            if job is None
-            else QueueStep(verb, queue, job.class_path, job.name)
-        )
-        self.steps[step] = None
-
-
-def _no_such_job(
-    code: Code,
-    where: str,
-    choice: JobChoice,
-    chosen: Sequence[Job],
-    jobs: Sequence[Job],
-) -> Problem:
-    what = "job" if choice.by == "name" else f"job with the {choice.by}"
-    if chosen:
-        return code.problem(
-            where,
-            f"the code of the {what} {echo(choice.value)} is not installed.",
-            "Install the App that provides it, or remove it from the file.",
-        )
-    known = sorted({getattr(job, choice.by) for job in jobs if job.installed})
-    near = nearest_ones(choice.value, known, 3)
-    offer = f"Is it {one_of(map(repr, near))}?" if near else "Correct the file."
-    return code.problem(where, f"there is no {what} {echo(choice.value)}.", offer)
+    def _add(self, verb: str, queue: str, job: Job) -> None:
+        self.steps.append(Step(verb, queue, job.name, job.class_path))

@@ -12,11 +12,11 @@ from nautobot.extras.models import Job as JobRecord
 from nautobot.extras.models import JobQueue as QueueRecord
 
 from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.records import answering
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
-from understack_nautobot_settings.queues.plan import QueueStep
 
 
 class DatabaseQueues:
@@ -51,16 +51,23 @@ class DatabaseQueues:
             for record in QueueRecord.objects.all()
         ]
 
-    def apply(self, step: QueueStep) -> None:
+    def apply(self, step: Step) -> None:
         """Carry out one step."""
         if step.verb == plan.CREATE_QUEUE:
-            QueueRecord(name=step.queue, queue_type=plan.CELERY).validated_save()
-        elif step.verb == plan.DESCRIBE_QUEUE:
-            queue = QueueRecord.objects.get(name=step.queue)
-            queue.description = step.detail
-            queue.validated_save()
+            record = QueueRecord()
+        elif step.key:
+            module, _, name = step.key.rpartition(".")
+            record = JobRecord.objects.get(module_name=module, job_class_name=name)
         else:
-            _change_job(step)
+            record = QueueRecord.objects.get(name=step.subject)
+        if step.verb == plan.ALLOW_JOB:
+            record.job_queues.add(QueueRecord.objects.get(name=step.subject))
+        elif step.verb == plan.DISALLOW_JOB:
+            record.job_queues.remove(QueueRecord.objects.get(name=step.subject))
+        else:
+            for field, value in plan.changed_fields(step).items():
+                setattr(record, field, value)
+            record.validated_save()
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
@@ -74,20 +81,3 @@ class DatabaseQueues:
             reason = type(error).__name__
         if reason:
             raise Refused(f"the database refused a change ({reason})")
-
-
-def _change_job(step: QueueStep) -> None:
-    module, _, name = step.job.rpartition(".")
-    job = JobRecord.objects.get(module_name=module, job_class_name=name)
-    if step.verb == plan.ENABLE_JOB:
-        job.enabled = True
-        job.validated_save()
-    elif step.verb in (plan.KEEP_QUEUES, plan.RELEASE_QUEUES):
-        job.job_queues_override = step.verb == plan.KEEP_QUEUES
-        job.validated_save()
-    else:
-        queue = QueueRecord.objects.get(name=step.queue)
-        if step.verb == plan.ALLOW_JOB:
-            job.job_queues.add(queue)
-        else:
-            job.job_queues.remove(queue)

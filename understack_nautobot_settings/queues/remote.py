@@ -6,17 +6,15 @@ from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from typing import Any
 
+from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.rest import Record
 from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.accounts.rest import checked
 from understack_nautobot_settings.accounts.rest import field
 from understack_nautobot_settings.accounts.rest import place
-from understack_nautobot_settings.accounts.rest import token_login
-from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
-from understack_nautobot_settings.queues.plan import QueueStep
 
 QUEUES = "extras/job-queues/"
 JOBS = "extras/jobs/"
@@ -26,21 +24,15 @@ ASSIGNMENTS = "extras/job-queue-assignments/"
 class RemoteQueues:
     """Jobs and queues through the REST API."""
 
-    def __init__(self, api: RestApi, token: Secret) -> None:
-        """Prepare, without connecting.
-
-        Args:
-            api: The Nautobot.
-            token: Token of a user that may view and change jobs and their queues.
-        """
+    def __init__(self, api: RestApi) -> None:
+        """Take an API whose token may view and change jobs and their queues."""
         self._api = api
-        self._login = token_login(token)
         self._queues: dict[str, str] = {}
         self._jobs: dict[str, str] = {}
 
     def queues(self) -> list[Queue]:
         """Return every queue that Nautobot has."""
-        found = self._api.records(QUEUES, self._login)
+        found = self._api.records(QUEUES)
         self._queues = {field(one, "name", str): field(one, "id", str) for one in found}
         return [
             Queue(
@@ -55,7 +47,7 @@ class RemoteQueues:
         """Return every job that Nautobot knows."""
         self.queues()
         names = {key: name for name, key in self._queues.items()}
-        found = self._api.records(JOBS, self._login)
+        found = self._api.records(JOBS)
         self._jobs = {_class_path(one): field(one, "id", str) for one in found}
         return [
             Job(
@@ -74,44 +66,35 @@ class RemoteQueues:
             for one in found
         ]
 
-    def apply(self, step: QueueStep) -> None:
+    def apply(self, step: Step) -> None:
         """Carry out one step."""
+        fields = plan.changed_fields(step)
         if step.verb == plan.CREATE_QUEUE:
-            body = {"name": step.queue, "queue_type": plan.CELERY}
-            made = self._api.change("POST", QUEUES, self._login, body)
-            self._queues[step.queue] = _key(made)
-        elif step.verb == plan.DESCRIBE_QUEUE:
-            self._patch(QUEUES, self._queues[step.queue], {"description": step.detail})
-        elif step.verb == plan.ENABLE_JOB:
-            self._patch(JOBS, self._jobs[step.job], {"enabled": True})
-        elif step.verb in (plan.KEEP_QUEUES, plan.RELEASE_QUEUES):
-            wanted = {"job_queues_override": step.verb == plan.KEEP_QUEUES}
-            self._patch(JOBS, self._jobs[step.job], wanted)
-        else:
+            self._queues[step.subject] = _key(self._api.change("POST", QUEUES, fields))
+        elif step.verb in (plan.ALLOW_JOB, plan.DISALLOW_JOB):
             self._assign(step)
+        elif step.key:
+            self._api.change("PATCH", place(JOBS, self._jobs[step.key]), fields)
+        else:
+            self._api.change("PATCH", place(QUEUES, self._queues[step.subject]), fields)
 
     def all_or_nothing(self) -> AbstractContextManager[object]:
         """Return nothing that helps: the REST API has no transactions."""
         return nullcontext()
 
-    def _assign(self, step: QueueStep) -> None:
-        both = {"job": self._jobs[step.job], "job_queue": self._queues[step.queue]}
+    def _assign(self, step: Step) -> None:
+        both = {"job": self._jobs[step.key], "job_queue": self._queues[step.subject]}
         there = [
             one
-            for one in self._api.records(ASSIGNMENTS, self._login, **both)
+            for one in self._api.records(ASSIGNMENTS, both)
             if all(_key(one.get(name)) == key for name, key in both.items())
         ]
         if step.verb == plan.ALLOW_JOB and not there:
             body = {name: {"id": key} for name, key in both.items()}
-            self._api.change("POST", ASSIGNMENTS, self._login, body)
+            self._api.change("POST", ASSIGNMENTS, body)
         elif step.verb == plan.DISALLOW_JOB:
             for one in there:
-                self._api.change(
-                    "DELETE", place(ASSIGNMENTS, one.get("id")), self._login
-                )
-
-    def _patch(self, path: str, key: str, body: dict[str, Any]) -> None:
-        self._api.change("PATCH", place(path, key), self._login, body)
+                self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
 
 
 def _class_path(job: Record) -> str:

@@ -8,7 +8,6 @@ and in the broker of the Nautobot it runs in.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,14 +27,7 @@ _PAGE = 1000
 
 
 class StuckJob(NamedTuple):
-    """A job whose message is gone.
-
-    Attributes:
-        id: Of its job result.
-        name: Of the job.
-        queue: Where it was sent.
-        seconds: How long ago.
-    """
+    """A job whose message is gone: its job result, and how long ago it was sent."""
 
     id: str
     name: str
@@ -55,9 +47,8 @@ def stuck_jobs(
 
     Args:
         older_than: Seconds.
-        ask_workers: Whether to ask every worker what it holds as well, which takes
-            some seconds. Without, a job counts as held while its message is
-            unacknowledged.
+        ask_workers: Whether to ask every worker what it holds, which takes some
+            seconds. Without, a job counts as held while its message is unacknowledged.
 
     Raises:
         LookupError: The broker is not Redis, so nobody can look into its queues.
@@ -65,7 +56,9 @@ def stuck_jobs(
     """
     found = _not_in_broker(_pending(older_than))
     if found and ask_workers:
-        held = set(_in_workers(job.id for job in found))
+        inspect = app.control.inspect(timeout=INSPECT_SECONDS)
+        answers = inspect.query_task(*(job.id for job in found)) or {}
+        held = {task for tasks in answers.values() for task in tasks}
         found = [job for job in found if job.id not in held]
     # A message that moves while it is looked for is seen by the second look.
     return _not_in_broker(found)
@@ -128,7 +121,7 @@ def _pending(older_than: float) -> list[StuckJob]:
     ]
 
 
-def _not_in_broker(jobs: Collection[StuckJob]) -> list[StuckJob]:
+def _not_in_broker(jobs: list[StuckJob]) -> list[StuckJob]:
     known = set(_in_broker({job.queue for job in jobs})) if jobs else ()
     return [job for job in jobs if job.id not in known]
 
@@ -153,10 +146,3 @@ def _in_broker(queues: Iterable[str]) -> Iterator[str]:
                     start += _PAGE
         for _, raw in client.hscan_iter(f"{prefix}{channel.unacked_key}"):
             yield json.loads(raw)[0]["headers"]["id"]
-
-
-def _in_workers(ids: Iterable[str]) -> Iterator[str]:
-    """Yield those of these ids that the workers which answer say they have."""
-    answers = app.control.inspect(timeout=INSPECT_SECONDS).query_task(*ids)
-    for tasks in (answers or {}).values():
-        yield from tasks

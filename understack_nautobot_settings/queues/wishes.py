@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +20,6 @@ from understack_nautobot_settings.text_files import read_text
 KEEP = "keep"
 REPLACE = "replace"
 SELECTORS = ("name", "grouping", "class_path")
-MOST_ATTEMPTS = 1000
-LONGEST_DELAY = 3600
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _FORM = (
@@ -38,13 +35,7 @@ class Malformed(Exception):
 
 
 class JobChoice(NamedTuple):
-    """One or more jobs, as the file chooses them.
-
-    Attributes:
-        by: One of `SELECTORS`.
-        value: The job's name, grouping, or module and class.
-        enable: True where the jobs are to be enabled as well.
-    """
+    """The jobs of which the field ``by``, one of `SELECTORS`, has this value."""
 
     by: str
     value: str
@@ -58,7 +49,6 @@ class QueueWish(NamedTuple):
         name: Name of the queue: the partition of the site, or the site.
         description: Its description; None to leave it alone.
         existing: `KEEP` or `REPLACE` the jobs it takes now.
-        jobs: The jobs it is to take.
     """
 
     name: str
@@ -71,7 +61,6 @@ class Assignment(NamedTuple):
     """The queues that some jobs are to be allowed on, as the chart writes it.
 
     Attributes:
-        jobs: The jobs.
         queues: Names of queues; none is created for this.
         existing: `KEEP` or `REPLACE` the queues the jobs are allowed on now; their
             default queue always stays.
@@ -88,9 +77,7 @@ class Wishes(NamedTuple):
     """What a file wants.
 
     Attributes:
-        queues: The queues that are to exist.
         enable: Jobs to enable.
-        assignments: Further jobs and their queues.
         fail_on_missing: False where a missing job is only a warning.
         attempts: How often to look for the jobs.
         delay: Seconds between two looks.
@@ -111,6 +98,7 @@ def read_wishes(path: str, *, problems: list[Problem]) -> Wishes:
         path: The file; ``.json`` is read as JSON, any other as YAML.
         problems: Collects what is wrong with it, at most one problem.
     """
+    text = ""
     try:
         text = read_text(path)
     except FileRefused as refused:
@@ -118,7 +106,6 @@ def read_wishes(path: str, *, problems: list[Problem]) -> Wishes:
             fact = f"{refused.words}."
             problems.append(codes.QUEUE_FILE_UNREADABLE.problem(path, fact))
             return Wishes()
-        text = ""
     return wishes_in(path, text, problems=problems)
 
 
@@ -146,34 +133,28 @@ def _wishes(content: Any) -> Wishes:
     content = _mapping(content, "the file")
     if "jobs" in content or isinstance(content.get("queues"), list):
         return _chart_wishes(content)
-    queues = _fields(content, "the file", ("queues",)).get("queues")
-    return Wishes(tuple(_queue_wishes(queues)))
+    queues = _mapping(_fields(content, "the file", ("queues",)).get("queues"), "queues")
+    return Wishes(tuple(_queue_wish(*one) for one in queues.items()))
 
 
-def _queue_wishes(queues: Any) -> Iterator[QueueWish]:
-    for name, wish in _mapping(queues, "queues").items():
-        where = f"queues.{name}"
-        queue = _queue_name(name, where)
-        fields = _fields(wish or {}, where, ("description", "existing", "jobs"))
-        existing = fields.get("existing", KEEP)
-        if existing not in (KEEP, REPLACE):
-            raise Malformed(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
-        description = fields.get("description")
-        if not isinstance(description, str | None):
-            raise Malformed(f"{where}.description is no text.")
-        choices = (
-            _choice(job, f"{where}.jobs[{index}]")
-            for index, job in enumerate(_list(fields, "jobs", where))
-        )
-        yield QueueWish(queue, description, existing, tuple(choices))
+def _queue_wish(name: Any, wish: Any) -> QueueWish:
+    where = f"queues.{name}"
+    queue = _queue_name(name, where)
+    fields = _fields(wish or {}, where, ("description", "existing", "jobs"))
+    existing = fields.get("existing", KEEP)
+    if existing not in (KEEP, REPLACE):
+        raise Malformed(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
+    description = fields.get("description")
+    if not isinstance(description, str | None):
+        raise Malformed(f"{where}.description is no text.")
+    jobs = _list(fields, "jobs", where)
+    choices = (_choice(job, f"{where}.jobs[{i}]") for i, job in enumerate(jobs))
+    return QueueWish(queue, description, existing, tuple(choices))
 
 
 def _choice(job: Any, where: str) -> JobChoice:
-    fields = (
-        {"name": job}
-        if isinstance(job, str)
-        else _fields(job, where, (*SELECTORS, "enable"))
-    )
+    job = {"name": job} if isinstance(job, str) else job
+    fields = _fields(job, where, (*SELECTORS, "enable"))
     chosen = [by for by in SELECTORS if fields.get(by)]
     if len(chosen) != 1 or not isinstance(fields[chosen[0]], str):
         raise Malformed(f"{where} needs one of {one_of(SELECTORS)}.")
@@ -191,7 +172,7 @@ def _chart_wishes(content: Mapping[str, Any]) -> Wishes:
     jobs = _fields(
         content.get("jobs") or {}, "jobs", ("enable", "queueAssignments", *_POLICY)
     )
-    policy = {**{name: content[name] for name in _POLICY if name in content}, **jobs}
+    policy = {**content, **jobs}
     names = [
         _queue_name(name, f"queues[{index}]")
         for index, name in enumerate(_list(content, "queues", "the file"))
@@ -208,8 +189,8 @@ def _chart_wishes(content: Mapping[str, Any]) -> Wishes:
             for index, one in enumerate(_list(jobs, "queueAssignments", "jobs"))
         ),
         _truth(policy, "failOnMissing", "jobs", default=True),
-        _number(wait, "attempts", 1, MOST_ATTEMPTS),
-        _number(wait, "delaySeconds", 0, LONGEST_DELAY),
+        _number(wait, "attempts", 1, 1000),
+        _number(wait, "delaySeconds", 0, 3600),
     )
 
 

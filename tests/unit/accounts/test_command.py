@@ -192,7 +192,7 @@ def test_host_comes_from_bootstrap_secret(secrets, bootstrap):
     (bootstrap / "hostname").write_text("nautobot.example.com\n")
     asked = []
 
-    def connect(url, **_options):
+    def connect(url, *_token, **_options):
         asked.append(url)
         raise Unreachable("no connection to Nautobot")
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understack_nautobot_settings.accounts.credentials import Credential
+from understack_nautobot_settings.accounts.credentials import read_bootstrap
 from understack_nautobot_settings.accounts.credentials import read_credentials
-from understack_nautobot_settings.accounts.credentials import read_hostname
-from understack_nautobot_settings.accounts.credentials import read_token
 from understack_nautobot_settings.accounts.secret import Secret
 
 TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
@@ -102,8 +101,11 @@ def test_hostname_of_bootstrap_secret_is_read(tmp_path):
     path = write_secret(tmp_path / "s", hostname="nautobot.example.com\n", token=TOKEN)
     problems = []
 
-    assert read_hostname(path, problems=problems) == "nautobot.example.com"
-    assert read_hostname(f"{path}/token", problems=problems) == ""
+    assert read_bootstrap(path, problems=problems) == (
+        Secret(TOKEN),
+        "nautobot.example.com",
+    )
+    assert read_bootstrap(f"{path}/token", problems=problems) == (Secret(TOKEN), "")
     assert problems == []
 
 
@@ -289,15 +291,15 @@ def test_other_secrets_are_read_beside_an_unusable_one(tmp_path):
 def test_bootstrap_token_is_read_from_a_file_or_its_directory(tmp_path):
     path = write_secret(tmp_path / "s", token=f"{TOKEN}\n")
     problems = []
-    assert read_token(path, problems=problems) == Secret(TOKEN)
-    assert read_token(f"{path}/token", problems=problems) == Secret(TOKEN)
+    assert read_bootstrap(path, problems=problems) == (Secret(TOKEN), "")
+    assert read_bootstrap(f"{path}/token", problems=problems) == (Secret(TOKEN), "")
     assert problems == []
 
 
 def test_bootstrap_token_of_wrong_length_is_refused(tmp_path):
     path = write_secret(tmp_path / "s", token=CANARY)
     problems = []
-    assert read_token(path, problems=problems) is None
+    assert read_bootstrap(path, problems=problems) is None
     assert [str(problem) for problem in problems] == [
         f"{path}: the token has 23 characters. Nautobot takes exactly 40, such as "
         "'openssl rand -hex 20' prints."
@@ -417,7 +419,7 @@ def test_token_directory_may_use_name_of_chart(tmp_path, name):
     path = write_secret(tmp_path / "s", **{name: TOKEN, "username": "admin"})
     problems = []
 
-    assert read_token(path, problems=problems) == Secret(TOKEN)
+    assert read_bootstrap(path, problems=problems) == (Secret(TOKEN), "")
     assert problems == []
 
 
@@ -509,7 +511,7 @@ def test_bootstrap_secret_without_token_is_refused(tmp_path, content):
     path = write_secret(tmp_path / "s", credential=content)
     problems = []
 
-    assert read_token(path, problems=problems) is None
+    assert read_bootstrap(path, problems=problems) is None
     assert [str(problem) for problem in problems] == [
         f"{path}: has no token. Complete the entry in the secret backend, or the "
         "template of the ExternalSecret."

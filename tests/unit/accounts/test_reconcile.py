@@ -372,7 +372,7 @@ def test_missing_group_changes_nothing():
 @pytest.mark.parametrize(
     ("refused", "where"),
     [
-        ("missing_groups", "groups and permissions"),
+        ("group_names", "groups and permissions"),
         ("create group", "groups and permissions"),
         ("marked_accounts", "stale accounts"),
     ],

@@ -333,15 +333,17 @@ def test_second_plan_is_empty(wishes):
     wishes = Wishes(tuple(wishes))
     for step in queue_steps(wishes, list(jobs.values()), queues.values(), problems=[]):
         if step.verb == job_queues.CREATE_QUEUE:
-            queues[step.queue] = Queue(step.queue, "celery", "")
+            queues[step.subject] = Queue(step.subject, "celery", "")
         elif step.verb == job_queues.DESCRIBE_QUEUE:
-            queues[step.queue] = queues[step.queue]._replace(description=step.detail)
+            queues[step.subject] = queues[step.subject]._replace(
+                description=step.detail
+            )
         elif step.verb == job_queues.ENABLE_JOB:
-            jobs[step.job] = jobs[step.job]._replace(enabled=True)
+            jobs[step.key] = jobs[step.key]._replace(enabled=True)
         else:
             assert step.verb == job_queues.ALLOW_JOB
-            one = jobs[step.job]
-            jobs[step.job] = one._replace(queues=one.queues | {step.queue})
+            one = jobs[step.key]
+            jobs[step.key] = one._replace(queues=one.queues | {step.subject})
     problems = []
     left = queue_steps(wishes, list(jobs.values()), queues.values(), problems=problems)
     assert (left, problems) == ([], [])

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.core.management.base import CommandParser
 
-from understack_nautobot_settings.accounts.reconcile import Backend
+from understack_nautobot_settings.accounts.records import answering_accounts
 from understack_nautobot_settings.commands import reconcile_accounts
 
 
@@ -19,27 +18,15 @@ class Command(BaseCommand):
     help = reconcile_accounts.SUMMARY
     # A Kubernetes Job runs this one thing; what else is wrong is not its concern.
     requires_system_checks: list[str] = []
+    add_arguments = staticmethod(reconcile_accounts.add_account_arguments)
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments that both entrances share."""
-        reconcile_accounts.add_account_arguments(parser)
-
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Reconcile, and leave with the status."""
-        del args
         status = reconcile_accounts.run_account_command(
             SimpleNamespace(**options),
-            local=_database,
+            local=answering_accounts,
             write=self.stdout.write,
             complain=self.stderr.write,
         )
         if status:
             sys.exit(status)
-
-
-def _database() -> Backend:
-    from understack_nautobot_settings.accounts.records import DatabaseAccounts
-    from understack_nautobot_settings.accounts.records import reachable
-
-    reachable()
-    return DatabaseAccounts()

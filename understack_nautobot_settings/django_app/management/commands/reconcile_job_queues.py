@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.core.management.base import CommandParser
 
 from understack_nautobot_settings.commands import reconcile_queues
-from understack_nautobot_settings.queues.plan import Backend
+from understack_nautobot_settings.queues.records import DatabaseQueues
 
 
 class Command(BaseCommand):
@@ -19,25 +18,15 @@ class Command(BaseCommand):
     help = reconcile_queues.SUMMARY
     # A Kubernetes Job runs this one thing; what else is wrong is not its concern.
     requires_system_checks: list[str] = []
+    add_arguments = staticmethod(reconcile_queues.add_queue_arguments)
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        """Add the arguments that both entrances share."""
-        reconcile_queues.add_queue_arguments(parser)
-
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Reconcile, and leave with the status."""
-        del args
         status = reconcile_queues.run_queue_command(
             SimpleNamespace(**options),
-            local=_database,
+            local=DatabaseQueues,
             write=self.stdout.write,
             complain=self.stderr.write,
         )
         if status:
             sys.exit(status)
-
-
-def _database() -> Backend:
-    from understack_nautobot_settings.queues.records import DatabaseQueues
-
-    return DatabaseQueues()

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
+from understack_nautobot_settings.queues import stuck_jobs
 
 
 class Command(BaseCommand):
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--older-than",
             type=float,
+            default=stuck_jobs.GRACE_SECONDS,
             metavar="SECONDS",
             help="how old a job has to be, 900 by default",
         )
@@ -47,9 +49,8 @@ class Command(BaseCommand):
             help="say what would change, change nothing",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Look, act, and leave with the status."""
-        del args
         try:
             status = self._act(options)
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
@@ -60,16 +61,11 @@ class Command(BaseCommand):
             sys.exit(status)
 
     def _act(self, options: dict[str, Any]) -> int:
-        from understack_nautobot_settings.queues import stuck_jobs
-
         action, names = options["action"], set(options["jobs"])
         if action != "list" and not names:
             self.stderr.write(f"Name the jobs to {action}: their ids, or their names.")
             return COULD_NOT_CHECK
-        older_than = options["older_than"]
-        if older_than is None:
-            older_than = stuck_jobs.GRACE_SECONDS
-        found = stuck_jobs.stuck_jobs(older_than, ask_workers=True)
+        found = stuck_jobs.stuck_jobs(options["older_than"], ask_workers=True)
         if action == "list":
             for job in found:
                 self.stdout.write(str(job))
