@@ -20,10 +20,9 @@ from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
 from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
 from understack_nautobot_settings.probes.targets import TARGETS
-from understack_nautobot_settings.probes.targets import Ping
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
@@ -112,7 +111,7 @@ def attempt(
             arguments.targets or DEFAULT_TARGETS,
             console.env,
             timeout=timeout,
-            ping=Ping(arguments.destination) if arguments.ping else None,
+            ping=arguments.destination if arguments.ping else None,
             tls_prefix=arguments.tls_prefix,
             heartbeat_seconds=arguments.heartbeat,
             before=before,

@@ -17,7 +17,7 @@ from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
 from understack_nautobot_settings.commands.probe import seconds
-from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.wait import wait_until_up
 from understack_nautobot_settings.problems import printable
 

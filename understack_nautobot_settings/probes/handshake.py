@@ -67,7 +67,7 @@ def secure(server: Server, connection: socket.socket) -> Secured:
     """
     attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
     refusal: ssl.SSLCertVerificationError | None = None
-    with attempt.stage("tls") as stage:
+    with attempt.stage("tls"):
         context = tls_context(tls, endpoint)
         server.start_tls(connection)
         connection.settimeout(attempt.patience)
@@ -75,7 +75,7 @@ def secure(server: Server, connection: socket.socket) -> Secured:
             secured = context.wrap_socket(connection, server_hostname=server.name)
         except ssl.SSLCertVerificationError as error:
             refusal = error
-            stage.detail = "the server speaks TLS"
+            attempt.detail = "the server speaks TLS"
         except (OSError, ValueError) as error:
             failure = error if isinstance(error, OSError) else OSError(str(error))
             raise Failed(
@@ -85,17 +85,17 @@ def secure(server: Server, connection: socket.socket) -> Secured:
             ) from None
         else:
             session = (secured.version(), (secured.cipher() or ("",))[0])
-            stage.detail = ", ".join(part for part in session if part)
-    with attempt.stage("identity") as stage:
+            attempt.detail = ", ".join(part for part in session if part)
+    with attempt.stage("identity"):
         if refusal is None:
             seen = seen_certificate(secured.getpeercert(binary_form=True) or b"")
-            stage.detail = described_server(seen, tls, endpoint.name, refused=False)
+            attempt.detail = described_server(seen, tls, endpoint.name, refused=False)
             return Secured(secured, seen)
         refused = refusal
 
         def look() -> Problem:
             seen = seen_certificate(shown_certificate(server))
-            stage.detail = described_server(seen, tls, endpoint.name, refused=True)
+            attempt.detail = described_server(seen, tls, endpoint.name, refused=True)
             return server_problem(refused, seen, tls, endpoint)
 
         raise Failed(attempt.explained(f"identity {refused.verify_code}", look))

@@ -81,14 +81,14 @@ def probe_https(
     )
     with connection, secure(server, connection).connection as secured:
         try:
-            with attempt.stage("query") as stage:
+            with attempt.stage("query"):
                 incoming = Incoming(secured, attempt.timer())
                 incoming.send(request.encode())
                 line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
                 status = _status(line)
-                stage.detail = f"GET {path}: {status or 'no HTTP'}"
+                attempt.detail = f"GET {path}: {status or 'no HTTP'}"
                 if _REDIRECT <= status < _CLIENT_ERROR:
-                    stage.detail += ", a redirect that is not followed"
+                    attempt.detail += ", a redirect that is not followed"
                 if status == 0 or status >= _CLIENT_ERROR:
                     attempt.symptom = f"status {status}"
                     attempt.quote(line)

@@ -200,7 +200,7 @@ def reach(
         Failed: No name resolves, or nobody accepts.
     """
     ways = _resolve(attempt, network, endpoints)
-    with attempt.stage("tcp") as stage:
+    with attempt.stage("tcp"):
         failed: OSError | None = None
         for count, (endpoint, address) in enumerate(ways):
             # A dead address may not use up the time of those after it.
@@ -212,7 +212,7 @@ def reach(
                 continue
             attempt.connections += 1
             connection.settimeout(attempt.left)
-            stage.detail = shown_address(address)
+            attempt.detail = shown_address(address)
             return Route(attempt, network, endpoint, address), connection
         raise Failed(_unreachable(endpoints, failed))
 
@@ -224,7 +224,7 @@ def _resolve(
         attempt.skip("dns", "a socket of this machine")
         return [(one, (socket.AF_UNIX, one.host)) for one in endpoints]
     ways: list[tuple[Endpoint, Address]] = []
-    with attempt.stage("dns") as stage:
+    with attempt.stage("dns"):
         failed = None
         for endpoint in endpoints:
             host = endpoint.address or endpoint.host.strip("[]")
@@ -243,7 +243,7 @@ def _resolve(
             raise Failed(failed)
         shown = ", ".join(shown_address(address) for _, address in ways[:_SHOWN])
         more = len(ways) - _SHOWN
-        stage.detail = shown + (f" and {more} more" if more > 0 else "")
+        attempt.detail = shown + (f" and {more} more" if more > 0 else "")
     return ways
 
 

@@ -131,8 +131,8 @@ def probe_database(
         return
     attempt.connections += max(1, text.count("connection to server at"))
     before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
-    if before is not None:
-        with attempt.stage(before.stage):
+    if before is not None and before.problem is not None:
+        with attempt.stage(before.stages[-1].stage):
             raise Failed(before.problem)
     if on_query:
         _fail_on_query(attempt, database, text)
@@ -244,7 +244,7 @@ def _note_success(
         if seen_server is not None:
             shown = described_server(seen_server, database.tls, hosts, refused=False)
         attempt.skip("identity", shown)
-    attempt.over("login", True, seconds, f"accepted from {session.driver}")
+    attempt.skip("login", f"accepted from {session.driver}", seconds)
     seen = protocol or "no TLS"
     if subject:
         # As `check` and OpenSSL write it; PostgreSQL writes it in decimal.

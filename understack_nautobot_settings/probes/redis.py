@@ -205,20 +205,20 @@ def _converse(
     attempt, endpoint = server.attempt, login.endpoint
     redis = Conversation(Incoming(connection, attempt.timer()))
     try:
-        with attempt.stage("login") as stage:
+        with attempt.stage("login"):
             if login.password:
                 words = (login.username, login.password)
                 redis.ask("AUTH", *(word for word in words if word))
             if login.database:
                 redis.ask("SELECT", str(login.database))
             who = _if_allowed(redis, "ACL", "WHOAMI")
-            stage.detail = f"database {login.database}"
+            attempt.detail = f"database {login.database}"
             if who:
-                stage.detail = f"as {who}, {stage.detail}"
-        with attempt.stage("query") as stage:
-            stage.detail = f"PING: {redis.ask('PING')}"
+                attempt.detail = f"as {who}, {attempt.detail}"
+        with attempt.stage("query"):
+            attempt.detail = f"PING: {redis.ask('PING')}"
             _try_use(redis, use)
-            stage.detail += ", writes accepted"
+            attempt.detail += ", writes accepted"
     except Refused as refused:
         said = str(refused)
         if login.password:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.problems import FINE
 

@@ -48,7 +48,7 @@ def probe_heartbeat(
     read = Reader(env, [])
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
     switch = variables.CELERY_HEALTH_PROBES_AS_FILES
-    with attempt.stage("heartbeat") as stage:
+    with attempt.stage("heartbeat"):
         status = status_of(path)
         if status is None and not read(switch):
             fact = "the worker writes no heartbeat."
@@ -61,7 +61,7 @@ def probe_heartbeat(
                 )
             )
         age = clock() - status.st_mtime
-        stage.detail = f"{path}, {max(age, 0):.0f} s old"
+        attempt.detail = f"{path}, {max(age, 0):.0f} s old"
         if age > oldest:
             raise Failed(
                 codes.PROBE_HEARTBEAT.problem(
@@ -77,7 +77,7 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     Raises:
         Failed: A client certificate is expired.
     """
-    with attempt.stage("certificate") as stage:
+    with attempt.stage("certificate"):
         found = [
             (one, files.use, files.cert.variable)
             for files in client_files(settings)
@@ -89,7 +89,7 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
             + ("expired" if one.is_expired else f"{one.days_left} days")
             for one, use, _ in found
         )
-        stage.detail = ", ".join(shown) or "none in use"
+        attempt.detail = ", ".join(shown) or "none in use"
         for one, _, variable in found:
             if not one.is_expired:
                 continue
@@ -120,7 +120,7 @@ def probe_ping(
     Raises:
         Failed: It does not answer, or the broker cannot be reached.
     """
-    with attempt.stage("ping") as stage:
+    with attempt.stage("ping"):
         try:
             answers = (ask or ping)(settings, destination, attempt.left * _SHARE)
         except ImportError:
@@ -138,9 +138,9 @@ def probe_ping(
                     "Run `probe broker` for the reason.",
                 )
             ) from None
-        stage.detail = f"{destination} answers"
+        attempt.detail = f"{destination} answers"
         if not any(destination in one for one in answers):
-            stage.detail = ""
+            attempt.detail = ""
             raise Failed(
                 codes.PROBE_WORKER_SILENT.problem(
                     variables.CELERY_BROKER_URL.name,

@@ -4,8 +4,8 @@ import pytest
 
 from understack_nautobot_settings.commands.wait import Progress
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
-from understack_nautobot_settings.probes.targets import Probe
 
 REFUSED = codes.PROBE_REFUSED.problem("HOST", "nothing listens.", "Start it.")
 UP = Probe("database", True, (Stage("query", True, 0.1, "fine"),), None)

@@ -23,12 +23,12 @@ from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import secured
 from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.driver_session import NoDriver
 from understack_nautobot_settings.probes.driver_session import Session
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 
 

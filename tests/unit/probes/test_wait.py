@@ -1,8 +1,8 @@
 import itertools
 
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.wait import LONGEST_PAUSE
 from understack_nautobot_settings.probes.wait import pauses
 from understack_nautobot_settings.probes.wait import wait_until_up
