@@ -79,7 +79,7 @@ def probe_https(
         f"GET {path}{query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
-    with connection, secure(server, connection).connection as secured:
+    with connection, secure(server, connection)[0] as secured:
         try:
             with attempt.stage("query"):
                 incoming = Incoming(secured, attempt.timer())

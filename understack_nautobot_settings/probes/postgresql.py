@@ -336,9 +336,7 @@ def _login_problem(
     except OSError as error:
         if libpq_words.is_of_server(text):
             return _driver_problem(attempt, database, text, None)
-        if isinstance(error, TimeoutError):
-            return server.silent()
-        return server.hung_up() if server.is_plain else lost_problem(error, server)
+        return lost_problem(error, server)
     return _driver_problem(attempt, database, text, answer)
 
 

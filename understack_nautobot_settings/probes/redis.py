@@ -193,7 +193,7 @@ def _probe(
             attempt.skip("tls", "plain text, as configured")
             attempt.skip("identity", "no TLS: the server's identity is not verified")
         else:
-            connection = secure(server, connection).connection
+            connection = secure(server, connection)[0]
         _converse(server, connection, login, use)
     finally:
         connection.close()
@@ -234,7 +234,7 @@ def _converse(
     except OSError as error:
         failure = error
         problem = attempt.explained(
-            f"login {symptom_of(failure)}", lambda: server.lost(failure)
+            f"login {symptom_of(failure)}", lambda: lost_problem(failure, server)
         )
     else:
         return
@@ -367,12 +367,6 @@ class RedisServer(Server):
     """Redis, over TLS or in plain text."""
 
     stranger = ALPN
-
-    def lost(self, error: OSError) -> Problem:
-        """Return why a connection was lost after its beginning."""
-        if isinstance(error, TimeoutError):
-            return self.silent()
-        return self.hung_up() if self.is_plain else lost_problem(error, self)
 
     def hung_up(self) -> Problem:
         """Return why the connection is closed on our first words."""
