@@ -37,6 +37,7 @@ from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.network import reach
+from understack_nautobot_settings.probes.network import shown_address
 from understack_nautobot_settings.probes.startup import Database
 from understack_nautobot_settings.probes.startup import StartUpAnswer
 from understack_nautobot_settings.probes.startup import refusal_problem
@@ -210,10 +211,7 @@ def _seen_without_the_name(
     tls = database.tls
     if tls is None or not tls.verify or tls.check_hostname:
         return None
-    host, _, port = session.address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    address = (family, (host.strip("[]"), int(port)))
-    route = Route(attempt, network, database.endpoints[0], address)
+    route = Route(attempt, network, database.endpoints[0], session.address)
     server = PostgresqlServer(route, tls, database.direct)
     return seen_certificate(shown_certificate(server))
 
@@ -231,7 +229,7 @@ def _note_success(
     user, version, protocol, cipher, subject, serial = session.row
     mode = database.parameters.get("sslmode", "unset")
     attempt.skip("dns", "resolved by libpq" if database.endpoints else "left to libpq")
-    attempt.skip("tcp", session.address)
+    attempt.skip("tcp", shown_address(session.address) or "a socket of this machine")
     # A pooler in between has another connection to PostgreSQL, perhaps without TLS.
     spoken = ", ".join(part for part in (protocol, cipher) if part)
     if database.tls is None:
@@ -410,9 +408,8 @@ class PostgresqlServer(Server):
 
     def not_tls(self) -> Problem:
         """Return the problem of another server."""
-        return codes.PROBE_NOT_POSTGRESQL.problem(
-            self.endpoint.variable,
-            f"{self.endpoint.place} answers, but not as PostgreSQL does.",
+        return self.endpoint.problem(
+            codes.PROBE_NOT_POSTGRESQL, "answers, but not as PostgreSQL does."
         )
 
     def silent(self) -> Problem:
@@ -439,8 +436,7 @@ class PostgresqlServer(Server):
             if said == b"N":
                 return self._tls_refused()
         if self.is_plain:
-            host = None if endpoint.is_ip else endpoint.host
-            if self.is_postgresql() or self.chosen(host, None) is None:
+            if self.is_postgresql() or self.chosen(endpoint.tls_name, None) is None:
                 return self.closed()
             return self.not_tls()
         if self.closes_unasked():

@@ -374,12 +374,10 @@ class RedisServer(Server):
             return super().hung_up()
         if self.is_postgresql():
             return self.not_this_server()
-        endpoint = self.endpoint
-        if self.chosen(None if endpoint.is_ip else endpoint.host, None) is None:
+        if self.chosen(self.endpoint.tls_name, None) is None:
             return self.closed()
-        return codes.PROBE_TLS_REQUIRED.problem(
-            endpoint.variable,
-            f"{endpoint.place} speaks TLS, and plain text is configured.",
+        return self.endpoint.problem(
+            codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
         )
 
     def silent(self) -> Problem:

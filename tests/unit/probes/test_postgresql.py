@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from lab.servers.listening import tls_context
@@ -133,7 +135,7 @@ def test_driver_gets_the_same_parameters_as_from_django(mount, options, since):
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
         given.append((parameters, libpq_since))
-        return Session("d", "a", ROW)
+        return Session("d", (socket.AF_INET, ("127.0.0.1", 5)), ROW)
 
     settings = database(5, mount, mode="disable", isolation_level=1, connect_timeout=3)
     settings["DATABASES"]["default"]["OPTIONS"].update(options)
