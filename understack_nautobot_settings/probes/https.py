@@ -37,16 +37,16 @@ def probe_https(
     *,
     prefix: str = "",
 ) -> None:
-    """Fetch a URL with the client certificate that variables of any prefix name.
+    """Fetch a URL with the client certificate that variables of a prefix name.
 
     Args:
         attempt: Where the stages go.
         url: ``https://host:port/path``.
-        env: The environment; reads ``<prefix>CLIENT_CERT``, ``<prefix>CLIENT_KEY``
-            and ``<prefix>CA``. What is unset is not used, and without a CA the
-            system's are trusted.
+        env: The environment; for the prefix ``NOETL_TLS_`` the files are in
+            ``NOETL_TLS_CLIENT_CERT``, ``NOETL_TLS_CLIENT_KEY`` and ``NOETL_TLS_CA``.
+            What is unset is not used, and without a CA the system's are trusted.
         network: The network.
-        prefix: Prefix of the variables, ``NOETL_TLS_``.
+        prefix: Prefix of the variables.
 
     Raises:
         Failed: A stage was not passed.
@@ -59,14 +59,7 @@ def probe_https(
         )
         for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")
     )
-    tls = Tls(
-        cert,
-        key,
-        ca,
-        verify=True,
-        check_hostname=True,
-        protocol="http/1.1",
-    )
+    tls = Tls(cert, key, ca, verify=True, check_hostname=True, protocol="http/1.1")
     endpoint = Endpoint(
         "the server", parts.hostname or "", parts.port or PORT, URL_NAME
     )
@@ -125,4 +118,4 @@ def _http_problem(status: int, endpoint: Endpoint, path: str) -> Problem:
         fact = f"answers {path} with status {status}"
     if status >= _SERVER_ERROR:
         kind = codes.PROBE_HTTP_UNAVAILABLE
-    return kind.problem(URL_NAME, f"{endpoint.place} {fact}.")
+    return endpoint.problem(kind, f"{fact}.")

@@ -45,7 +45,6 @@ from understack_nautobot_settings.probes.startup import sqlstate_of
 from understack_nautobot_settings.probes.startup import start_up
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import POSTGRESQL
-from understack_nautobot_settings.probes.tls import Seen
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import described_server
 from understack_nautobot_settings.probes.tls import name_problem
@@ -127,8 +126,7 @@ def probe_database(
         pass
     else:
         seconds = attempt.clock() - started
-        seen = _seen_without_the_name(attempt, network, database, session)
-        _note_success(attempt, database, session, seconds, seen)
+        _note_success(attempt, network, database, session, seconds)
         return
     attempt.connections += max(1, text.count("connection to server at"))
     before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
@@ -201,27 +199,12 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return tuple(endpoints)
 
 
-def _seen_without_the_name(
-    attempt: Attempt, network: Network, database: Database, session: Session
-) -> Seen | None:
-    """Return the certificate of a server whose name libpq has not verified.
-
-    Whatever has a certificate of the CA can be that server, so its names are shown.
-    """
-    tls = database.tls
-    if tls is None or not tls.verify or tls.check_hostname:
-        return None
-    route = Route(attempt, network, database.endpoints[0], session.address)
-    server = PostgresqlServer(route, tls, database.direct)
-    return seen_certificate(shown_certificate(server))
-
-
 def _note_success(
     attempt: Attempt,
+    network: Network,
     database: Database,
     session: Session,
     seconds: float,
-    seen_server: Seen | None,
 ) -> None:
     """Note the stages that the driver has passed; it took them in one step."""
     if not session.row:
@@ -232,15 +215,21 @@ def _note_success(
     attempt.skip("tcp", shown_address(session.address) or "a socket of this machine")
     # A pooler in between has another connection to PostgreSQL, perhaps without TLS.
     spoken = ", ".join(part for part in (protocol, cipher) if part)
-    if database.tls is None:
+    tls = database.tls
+    if tls is None:
         attempt.skip("tls", f"{spoken or 'no TLS'}: sslmode is {mode}")
         attempt.skip("identity", "not verified: sslmode does not ask for it")
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
         hosts = ",".join(one.name for one in database.endpoints)
         shown = f"configured host {hosts}, {_VERIFIED[mode]}"
-        if seen_server is not None:
-            shown = described_server(seen_server, database.tls, hosts, refused=False)
+        if tls.verify and not tls.check_hostname:
+            # Whatever has a certificate of the CA can be that server: show its names.
+            route = Route(attempt, network, database.endpoints[0], session.address)
+            server = PostgresqlServer(route, tls, database.direct)
+            found = seen_certificate(shown_certificate(server))
+            if found is not None:
+                shown = described_server(found, tls, hosts, refused=False)
         attempt.skip("identity", shown)
     attempt.skip("login", f"accepted from {session.driver}", seconds)
     seen = protocol or "no TLS"
@@ -346,12 +335,8 @@ def _driver_problem(
 ) -> Problem:
     """Return what libpq's text means, with what the server answers a moment later.
 
-    Args:
-        attempt: Where the server's words go.
-        database: What libpq was told.
-        text: What libpq said, empty where it said nothing in time; None where there
-            is no libpq.
-        answer: The server's answer to a start-up message, None where it was not asked.
+    The text is empty where libpq said nothing in time, and None where there is no
+    libpq; the answer is None where the server was not asked.
     """
     if text is None:
         return codes.PROBE_DRIVER.problem(

@@ -67,15 +67,7 @@ _CLUSTER = "CLUSTER"
 
 
 class Login(NamedTuple):
-    """Where to, and as whom.
-
-    Attributes:
-        endpoint: Where Redis is.
-        scheme: Scheme of the URL.
-        username: ACL user, empty for the default one.
-        password: The password, empty for none.
-        database: Number of the database.
-    """
+    """Where to, and as whom; user and password are empty for the default and none."""
 
     endpoint: Endpoint
     scheme: str
@@ -84,29 +76,11 @@ class Login(NamedTuple):
     database: int
 
 
-class Use(NamedTuple):
-    """What cache or broker do with Redis, and where.
-
-    Attributes:
-        key: A key of their own form that nobody else has.
-        write: Command that writes it.
-        channel: A channel that is listened to, empty for none.
-    """
-
-    key: str
-    write: tuple[str, ...]
-    channel: str
-
-
 class Refused(Exception):
-    """Redis answered with an error.
-
-    Attributes:
-        word: Its first word.
-    """
+    """Redis answered with an error."""
 
     def __init__(self, text: str) -> None:
-        """Keep the text."""
+        """Keep the text, and its first word."""
         super().__init__(text)
         self.word = text.split(" ", 1)[0]
 
@@ -138,8 +112,8 @@ def probe_cache(
     # As Django makes the keys of a cache.
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
     key = f"{prefix}:{version}:{_own_name()}"
-    use = Use(key, ("SET", key, "1", "PX", _KEPT_MILLISECONDS), "")
-    _probe(attempt, login, _tls(login.scheme, pool), use, network)
+    write = ("SET", key, "1", "PX", _KEPT_MILLISECONDS)
+    _probe(attempt, login, pool, network, write=write)
 
 
 def probe_broker(
@@ -170,10 +144,10 @@ def probe_broker(
     login = _login(url, {}, variable)
     transport = settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}
     prefix = str(transport.get("global_keyprefix") or "")
-    key = f"{prefix}{_own_name()}"
     # What kombu does for a job, and the channel on which workers are spoken to.
-    use = Use(key, ("LPUSH", key, "1"), f"{prefix}/{login.database}.celery.pidbox")
-    _probe(attempt, login, _tls(login.scheme, options), use, network)
+    write = ("LPUSH", f"{prefix}{_own_name()}", "1")
+    channel = f"{prefix}/{login.database}.celery.pidbox"
+    _probe(attempt, login, options, network, write=write, channel=channel)
 
 
 def _own_name() -> str:
@@ -181,8 +155,16 @@ def _own_name() -> str:
 
 
 def _probe(
-    attempt: Attempt, login: Login, tls: Tls | None, use: Use, network: Network
+    attempt: Attempt,
+    login: Login,
+    options: Mapping[str, Any],
+    network: Network,
+    *,
+    write: tuple[str, ...],
+    channel: str = "",
 ) -> None:
+    """Pass all stages; `write` begins with a command and a key that nobody else has."""
+    tls = _tls(options) if login.scheme == "rediss" else None
     route, connection = reach(attempt, network, login.endpoint)
     server = RedisServer(route, tls)
     try:
@@ -194,16 +176,20 @@ def _probe(
             attempt.skip("identity", "no TLS: the server's identity is not verified")
         else:
             connection = secure(server, connection)[0]
-        _converse(server, connection, login, use)
+        _converse(server, connection, login, write, channel)
     finally:
         connection.close()
 
 
 def _converse(
-    server: RedisServer, connection: socket.socket, login: Login, use: Use
+    server: RedisServer,
+    connection: socket.socket,
+    login: Login,
+    write: tuple[str, ...],
+    channel: str,
 ) -> None:
-    attempt, endpoint = server.attempt, login.endpoint
-    redis = Conversation(Incoming(connection, attempt.timer()))
+    attempt = server.attempt
+    redis = Conversation(connection, attempt.timer())
     try:
         with attempt.stage("login"):
             if login.password:
@@ -217,7 +203,12 @@ def _converse(
                 attempt.detail = f"as {who}, {attempt.detail}"
         with attempt.stage("query"):
             attempt.detail = f"PING: {redis.ask('PING')}"
-            _try_use(redis, use)
+            if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
+                raise Refused(_CLUSTER)
+            # Both at once: whatever happens in between, the key does not stay.
+            redis.ask_all(write, ("DEL", write[1]))
+            if channel:
+                redis.ask("SUBSCRIBE", channel)
             attempt.detail += ", writes accepted"
     except Refused as refused:
         said = str(refused)
@@ -228,8 +219,8 @@ def _converse(
         problem = _refusal(refused.word, said, login)
     except NotRedis:
         attempt.symptom = attempt.symptom or "not redis"
-        problem = codes.PROBE_NOT_REDIS.problem(
-            endpoint.variable, f"{endpoint.place} answers, but not as Redis does."
+        problem = login.endpoint.problem(
+            codes.PROBE_NOT_REDIS, "answers, but not as Redis does."
         )
     except OSError as error:
         failure = error
@@ -251,26 +242,8 @@ def _if_allowed(redis: Conversation, *words: str) -> str:
         raise
 
 
-def _try_use(redis: Conversation, use: Use) -> None:
-    """Do what cache or broker do: write and delete a key, listen to a channel.
-
-    Raises:
-        Refused: Redis does not let them.
-    """
-    if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
-        raise Refused(_CLUSTER)
-    # Both at once: whatever happens in between, the key does not stay.
-    redis.ask_all(use.write, ("DEL", use.key))
-    if use.channel:
-        redis.ask("SUBSCRIBE", use.channel)
-
-
-class Conversation:
+class Conversation(Incoming):
     """Commands and their replies (RESP2), bounded in size and in time."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        """Talk over this connection."""
-        self._incoming = incoming
 
     def ask(self, *words: str) -> str:
         """Send a command and return its reply as text; raises as `ask_all`."""
@@ -284,7 +257,7 @@ class Conversation:
             NotRedis: It is no reply of Redis.
             OSError: The connection is lost, or time is up.
         """
-        self._incoming.send(b"".join(map(_encoded, commands)))
+        self.send(b"".join(map(_encoded, commands)))
         replies: list[str] = []
         refused = None
         for _ in commands:
@@ -297,7 +270,7 @@ class Conversation:
         return replies
 
     def _reply(self, *, nested: bool = False) -> str:
-        line = self._incoming.line(LONGEST_REPLY)
+        line = self.line(LONGEST_REPLY)
         kind, text = line[:1], line[1:].decode(errors="replace")
         if kind in (b"+", b":"):
             return text
@@ -308,7 +281,7 @@ class Conversation:
                 self._reply(nested=True) for _ in range(_number(text, _MOST_PARTS))
             )
         if kind == b"$":
-            content = self._incoming.take(_number(text, LONGEST_REPLY) + 2)
+            content = self.take(_number(text, LONGEST_REPLY) + 2)
             return content[:-2].decode(errors="replace")
         raise NotRedis
 
@@ -349,9 +322,7 @@ def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
     )
 
 
-def _tls(scheme: str, options: Mapping[str, Any]) -> Tls | None:
-    if scheme != "rediss":
-        return None
+def _tls(options: Mapping[str, Any]) -> Tls:
     verify = options.get("ssl_cert_reqs", "required") != "none"
     ca, cert, key = named_files(options, variables.REDIS_FILES)
     return Tls(
@@ -388,7 +359,7 @@ class RedisServer(Server):
 
 
 def _refusal(word: str, said: str, login: Login) -> Problem:
-    place, variable = login.endpoint.place, login.endpoint.variable
+    place = login.endpoint.place
     who = f"user {login.username}" if login.username else "the default user"
     if word == "NOAUTH":
         return codes.PROBE_REDIS_AUTH.problem(
@@ -412,12 +383,11 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
         )
     if word in _WRITES_REFUSED:
         reason, remedy = _WRITES_REFUSED[word]
-        return codes.PROBE_REDIS_READ_ONLY.problem(
-            variable, f"{place} does not accept writes: {reason}.", remedy
-        )
-    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})"
+        fact = f"does not accept writes: {reason}."
+        return login.endpoint.problem(codes.PROBE_REDIS_READ_ONLY, fact, remedy)
+    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})."
     if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
-        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster"
+        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
     elif word in _BUSY_WORDS:
-        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})"
-    return kind.problem(variable, f"{place} {fact}.")
+        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
+    return login.endpoint.problem(kind, fact)
