@@ -18,6 +18,7 @@ from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
 from understack_nautobot_settings.commands.probe import seconds
 from understack_nautobot_settings.probes.attempt import Probe
+from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.wait import wait_until_up
 from understack_nautobot_settings.problems import printable
 
@@ -63,7 +64,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if not waited.ok:
         reason = "" if waited.gave_up else ": this error does not go away by itself"
         remarks = f"{PROGRAM} wait: gave up after {waited.seconds:.1f} s{reason}\n"
-    return Outcome(waited.status, report(arguments, console, waited.probes), remarks)
+    return Outcome(
+        exit_status(waited.probes), report(arguments, console, waited.probes), remarks
+    )
 
 
 COMMAND = Command(

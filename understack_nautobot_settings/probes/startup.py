@@ -66,11 +66,9 @@ _WORDS = (
     ("invalid value for parameter", "22023"),
     ("cannot be changed", "55P02"),
 )
-_NOT_EXISTING = (
-    ("database ", NO_DATABASE),
-    ("role ", NOT_AUTHORIZED),
-)
+_NOT_EXISTING = (("database ", NO_DATABASE), ("role ", NOT_AUTHORIZED))
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
+_LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
 _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
 )
@@ -155,11 +153,8 @@ def start_up(
                 part[:1]: part[1:].decode(errors="replace")
                 for part in content.split(b"\0")
             }
-            return StartUpAnswer(
-                fields.get(b"C") or "unknown",
-                fields.get(b"M", ""),
-                fields.get(b"R", ""),
-            )
+            sqlstate = fields.get(b"C") or "unknown"
+            return StartUpAnswer(sqlstate, fields.get(b"M", ""), fields.get(b"R", ""))
         if kind == b"R" and content[:4] != _AUTHENTICATED:
             return StartUpAnswer(wants_password=True)
         if kind == b"Z":
@@ -200,33 +195,27 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"Grant CONNECT on database {database.name} to {user}.",
         )
     unsupported = _UNSUPPORTED.search(refusal.message)
-    if unsupported:
-        name, remedy = unsupported[1], "Remove it, or list"
-        variable = variables.DB_EXTRA_OPTIONS.name
+    name = unsupported[1] if unsupported else ""
+    if name or (sqlstate in _OPTIONS_REFUSED and database.parameters.get("options")):
+        variable, hint = variables.DB_EXTRA_OPTIONS.name, None
         if name == "options":
             variable = variables.DB_POOLER.name
-            remedy = f"Set {variable}=transaction for PgBouncer, or list"
+            hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
+        elif name:
+            hint = f"Remove it, or {_LIST_IT}"
         return codes.PROBE_DB_OPTIONS.problem(
             variable,
-            f"{place} does not accept the libpq parameter {name} with which the "
-            "session starts.",
-            f"{remedy} it in the ignore_startup_parameters of PgBouncer.",
-        )
-    if sqlstate in _OPTIONS_REFUSED and database.parameters.get("options"):
-        return codes.PROBE_DB_OPTIONS.problem(
-            variables.DB_EXTRA_OPTIONS.name,
-            f"{place} does not accept the libpq parameter options with which the "
-            "session starts.",
+            f"{place} does not accept the libpq parameter {name or 'options'} with "
+            "which the session starts.",
+            hint,
         )
     kind = codes.PROBE_DB_ERROR
     fact = f"refuses the session with SQLSTATE {sqlstate}"
     if sqlstate in NOT_YET:
         kind, fact = codes.PROBE_DB_STARTING, "is starting, stopping or recovering"
     elif sqlstate[:2] == TOO_MANY[:2]:
-        kind, fact = (
-            codes.PROBE_DB_FULL,
-            f"has no connection left for {user} or {database.name}",
-        )
+        kind = codes.PROBE_DB_FULL
+        fact = f"has no connection left for {user} or {database.name}"
     return kind.problem(variables.DB_HOST.name, f"PostgreSQL at {place} {fact}.")
 
 
