@@ -39,9 +39,7 @@ _known_target = word_of("target", (*TARGETS, f"{_HTTPS}HOST"))
 def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
     """Add what ``probe`` and ``wait`` have in common.
 
-    Args:
-        parser: Takes the arguments.
-        attempt: The option for the time limit of one attempt.
+    `attempt` is the option for the time limit of one attempt.
     """
     parser.add_argument(
         "targets",
@@ -101,11 +99,7 @@ def seconds(text: str) -> float:
 def attempt(
     arguments: Any, console: Console, timeout: float, before: Sequence[Probe] = ()
 ) -> list[Probe]:
-    """Probe every target once.
-
-    Raises:
-        CouldNotCheck: A URL leads nowhere.
-    """
+    """Probe every target once; raises `CouldNotCheck` where a URL leads nowhere."""
     try:
         return probe_targets(
             arguments.targets or DEFAULT_TARGETS,

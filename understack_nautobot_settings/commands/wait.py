@@ -85,15 +85,10 @@ class Progress:
     A log gets a line whenever a target changes its state, and none in between.
     """
 
-    def __init__(self, stream: TextIO, *, terminal: bool | None = None) -> None:
-        """Write to a stream.
-
-        Args:
-            stream: Where the lines go; standard error.
-            terminal: Whether it is one; asks the stream where None.
-        """
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream; standard error."""
         self._stream = stream
-        self._terminal = stream.isatty() if terminal is None else terminal
+        self._terminal = stream.isatty()
         self._said: dict[str, str] = {}
         self._turn = 0
 

@@ -58,11 +58,7 @@ class WorkerGauges:
     """The same values as gauges that a worker's processes share through files."""
 
     def __init__(self, registry: Any = None) -> None:
-        """Declare the gauges.
-
-        Args:
-            registry: Where; prometheus-client's own by default.
-        """
+        """Declare the gauges in a registry, prometheus-client's own by default."""
         options = {} if registry is None else {"registry": registry}
         self._gauges = {
             metric: Gauge(
@@ -77,7 +73,6 @@ class WorkerGauges:
 
     def refresh(self) -> None:
         """Write the values of this moment."""
-        for metric, labels, value in samples(
-            SettingsInForce(settings), read=RECENT_FILES
-        ):
+        in_force = SettingsInForce(settings)
+        for metric, labels, value in samples(in_force, read=RECENT_FILES):
             self._gauges[metric].labels(*labels, WORKER).set(value)
