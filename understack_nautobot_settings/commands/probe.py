@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.commands.command import Command
@@ -121,10 +122,6 @@ def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
     return probes_text(probes, terminal_of(console.stdout, console.env))
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_target_arguments(parser, attempt="--timeout")
-
-
 def _run(arguments: Any, console: Console) -> Outcome:
     probes = attempt(arguments, console, arguments.attempt_timeout)
     return Outcome(exit_status(probes), report(arguments, console, probes))
@@ -136,7 +133,7 @@ COMMAND = Command(
     "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
     "TCP, TLS, identity, login, query. Exit status 1 where something is wrong, 2 "
     "where something cannot be reached.",
-    _add_arguments,
+    partial(add_target_arguments, attempt="--timeout"),
     _run,
 )
 

@@ -55,8 +55,7 @@ class Probe(NamedTuple):
         ok: Whether every stage was passed.
         stages: The stages, in order; the last one failed where `ok` is false.
         problem: Why, None where all is well.
-        server_said: What the server said about it in its own words, printable;
-            empty where it said nothing.
+        server_said: What the server said about it in its own words, printable.
         symptom: What the first connection ended with; while it stays the same, the
             next attempt does not look for the cause again.
     """
@@ -87,7 +86,6 @@ class Attempt:
     """The stages of one target, in order, and the time that is left for them.
 
     Attributes:
-        target: What is reached for.
         stages: Those that are over.
         problem: Why the last of them was not passed, None where all were.
         server_said: What the server said about it in its own words, printable.
@@ -95,7 +93,7 @@ class Attempt:
         connections: How many were opened.
         current: The stage that is under way, empty between two.
         since: When it began, by the clock.
-        detail: What was seen in it so far.
+        detail: What was seen in it so far, for people.
     """
 
     def __init__(
@@ -179,8 +177,7 @@ class Attempt:
     def repeated(self, symptom: str) -> Probe | None:
         """Note what the first connection ended with.
 
-        Returns:
-            The attempt before this one, where it ended with the same symptom.
+        Returns the attempt before this one where it ended with the same symptom.
         """
         if self.symptom:
             return None
@@ -191,10 +188,9 @@ class Attempt:
         return self._before
 
     def explained(self, symptom: str, look: Callable[[], Problem]) -> Problem:
-        """Return the cause of a symptom.
+        """Return the cause of a symptom, which `look` finds with further connections.
 
-        `look` finds it, with further connections. It is not called where the attempt
-        before this one ended with the same symptom.
+        It is not called where the attempt before this one had the same symptom.
         """
         before = self.repeated(symptom)
         if before is not None and before.problem is not None:
@@ -205,11 +201,7 @@ class Attempt:
             return failed.problem
 
     def fail_last(self, problem: Problem) -> None:
-        """Put the reason into the stage that has just ended, and fail.
-
-        Raises:
-            Failed: Always.
-        """
+        """Put the reason into the stage that has just ended, and raise `Failed`."""
         last = self.stages.pop()
         detail = last.detail or problem.message
         self.stages.append(last._replace(ok=False, detail=detail))

@@ -61,7 +61,7 @@ def database_session(
     *,
     libpq_since: int = 0,
 ) -> Session:
-    """Connect with a driver that is installed, and run a statement.
+    """Connect with a driver that is installed, and run a statement for one row.
 
     Args:
         parameters: libpq's connection parameters by name.
@@ -69,10 +69,8 @@ def database_session(
         seconds: After which the session is ended, whatever it does.
         libpq_since: The oldest libpq that knows all parameters, as a number.
 
-    Raises:
-        NoDriver: There is none.
-        DriverError: It cannot connect, or the statement fails.
-        TimeoutError: The time is up.
+    Raises `NoDriver`, `DriverError` where it cannot connect or the statement fails, and
+    ``TimeoutError``.
     """
     request = {
         "parameters": parameters,

@@ -31,17 +31,14 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 class Server:
     """A server that was reached once, and why a connection to it ends.
 
-    The protocols on top of TLS know more; each has a class of its own.
-
-    Attributes:
-        stranger: ALPN's name of another protocol that may answer here, None for none.
-        is_plain: Whether TLS is not demanded.
+    The protocols on top of TLS know more; each has a class of its own. `stranger` is
+    ALPN's name of another protocol that may answer here.
     """
 
     stranger: str | None = None
 
     def __init__(self, route: Route, tls: Tls | None) -> None:
-        """Keep the way to it; without `tls`, TLS is not demanded."""
+        """Keep the way to it; without `tls`, TLS is not demanded (`is_plain`)."""
         self.route = route
         self.attempt = route.attempt
         self.endpoint = route.endpoint
@@ -54,19 +51,10 @@ class Server:
         return self.endpoint.host if self.tls.names_host else None
 
     def start_tls(self, connection: socket.socket) -> None:
-        """Bring a new connection to the point where TLS starts.
-
-        Raises:
-            Failed: The server does not do TLS.
-        """
+        """Bring a new connection to where TLS starts; `Failed` where it does not."""
 
     def connect(self) -> socket.socket:
-        """Return a new connection at the point where TLS starts.
-
-        Raises:
-            OSError: Nobody accepts.
-            Failed: The server does not do TLS.
-        """
+        """Return a new connection where TLS starts; raises ``OSError`` or `Failed`."""
         connection = self.route.connect()
         try:
             self.start_tls(connection)

@@ -56,11 +56,8 @@ def secure(
 ) -> tuple[ssl.SSLSocket, Seen | None]:
     """Pass the stages ``tls`` and ``identity`` on a new connection.
 
-    Returns:
-        The connection over TLS, and the certificate of the server.
-
-    Raises:
-        Failed: There is no TLS, or the server is not who it should be.
+    Returns the connection over TLS, and the certificate of the server. Raises `Failed`
+    where there is no TLS, or the server is not who it should be.
     """
     attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
     with attempt.stage("tls"):
@@ -206,14 +203,8 @@ def _client_verdict(server: Server) -> tuple[OSError | None, bool]:
     """Send the client certificate, and the rest of the handshake after a pause.
 
     A server that refuses the certificate then closes a connection on which nothing is
-    unread, and its alert arrives.
-
-    Returns:
-        What the connection ended with, None where it stays open, and whether it ended
-        on the certificate alone.
-
-    Raises:
-        Failed: Another server than this one answers.
+    unread, and its alert arrives. Returns what the connection ended with, None where it
+    stays open, and whether it ended on the certificate alone.
     """
     protocol = server.stranger or server.tls.protocol
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

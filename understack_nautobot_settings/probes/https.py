@@ -39,17 +39,9 @@ def probe_https(
 ) -> None:
     """Fetch a URL with the client certificate that variables of a prefix name.
 
-    Args:
-        attempt: Where the stages go.
-        url: ``https://host:port/path``.
-        env: The environment; for the prefix ``NOETL_TLS_`` the files are in
-            ``NOETL_TLS_CLIENT_CERT``, ``NOETL_TLS_CLIENT_KEY`` and ``NOETL_TLS_CA``.
-            What is unset is not used, and without a CA the system's are trusted.
-        network: The network.
-        prefix: Prefix of the variables.
-
-    Raises:
-        Failed: A stage was not passed.
+    For the prefix ``NOETL_TLS_`` the files are in ``NOETL_TLS_CLIENT_CERT``,
+    ``NOETL_TLS_CLIENT_KEY`` and ``NOETL_TLS_CA``. What is unset is not used; without a
+    CA the system's are trusted. Raises `Failed` where a stage is not passed.
     """
     parts = urlsplit(url)
     cert, key, ca = (

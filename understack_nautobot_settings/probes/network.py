@@ -158,11 +158,7 @@ class Route(NamedTuple):
     address: Address
 
     def connect(self, seconds: float | None = None) -> socket.socket:
-        """Return a new connection; it waits for what is left, or for less.
-
-        Raises:
-            OSError: Nobody accepts.
-        """
+        """Return a new connection; it waits for what is left, or for less."""
         left = self.attempt.left
         self.attempt.connections += 1
         return self.network.connect(
@@ -185,8 +181,7 @@ def reach(
 ) -> tuple[Route, socket.socket]:
     """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
 
-    Raises:
-        Failed: No name resolves, or nobody accepts.
+    Raises `Failed` where no name resolves, or nobody accepts.
     """
     ways = _resolve(attempt, network, endpoints)
     with attempt.stage("tcp"):

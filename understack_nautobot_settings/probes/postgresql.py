@@ -86,17 +86,10 @@ def probe_database(
     env: Mapping[str, str] | None = None,
     driver: Callable[..., Session] = database_session,
 ) -> None:
-    """Reach the default database as Django would.
+    """Reach the default database of Django settings as Django would.
 
-    Args:
-        attempt: Where the stages go.
-        settings: Django settings by name.
-        network: The network.
-        env: The environment; libpq reads ``PGSSLSNI`` from it.
-        driver: Connects with libpq's parameters, as `database_session` does.
-
-    Raises:
-        Failed: A stage was not passed.
+    libpq reads ``PGSSLSNI`` from the environment; the driver connects with libpq's
+    parameters, as `database_session` does. Raises `Failed` where a stage is not passed.
     """
     entry = (settings.get("DATABASES") or {}).get("default") or {}
     options = postgresql_options(settings)
@@ -271,10 +264,9 @@ def _without_password(text: str, database: Database) -> str:
 def _look(
     attempt: Attempt, network: Network, database: Database, text: str | None
 ) -> None:
-    """Find out why libpq failed, stage by stage; None for its text where there is none.
+    """Find out why libpq failed, stage by stage, and raise `Failed`.
 
-    Raises:
-        Failed: Always.
+    The text is what libpq said, None where there is no libpq.
     """
     if not database.endpoints:
         attempt.skip("dns", "left to libpq: no host is configured")

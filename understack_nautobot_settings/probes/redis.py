@@ -252,10 +252,8 @@ class Conversation(Incoming):
     def ask_all(self, *commands: Sequence[str]) -> list[str]:
         """Send commands at once, and return their replies.
 
-        Raises:
-            Refused: A reply is an error; the first of them.
-            NotRedis: It is no reply of Redis.
-            OSError: The connection is lost, or time is up.
+        Raises the first `Refused`, `NotRedis` for what is no reply of Redis, or
+        ``OSError`` where the connection is lost or time is up.
         """
         self.send(b"".join(map(_encoded, commands)))
         replies: list[str] = []

@@ -132,8 +132,8 @@ def start_up(
 ) -> StartUpAnswer:
     """Ask for a session without sending the password, and return the answer.
 
-    Raises:
-        OSError: The connection is lost, time is up, or it is no answer of PostgreSQL.
+    Raises ``OSError`` where the connection is lost, time is up, or it is no answer of
+    PostgreSQL.
     """
     given = {"dbname": database.parameters.get("user"), **database.parameters}
     words = []

@@ -84,10 +84,9 @@ class Tls(NamedTuple):
         return None if self.ca.path in ("", SYSTEM) else self.ca.path
 
     def context(self, *, shows_itself: bool = True) -> ssl.SSLContext:
-        """Return the context; without `shows_itself`, to verify and present nothing.
+        """Return the context; raises ``OSError`` where a file cannot be loaded.
 
-        Raises:
-            OSError: A file cannot be loaded (an ``ssl.SSLError`` is one).
+        Without `shows_itself`, nobody is verified and no certificate presented.
         """
         verify = self.verify and shows_itself
         if self.driver_judges:
@@ -223,11 +222,7 @@ def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
 
 
 def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
-    """Return the context.
-
-    Raises:
-        Failed: A file cannot be loaded.
-    """
+    """Return the context; raises `Failed` where a file cannot be loaded."""
     try:
         return tls.context()
     except OSError as error:

@@ -64,6 +64,8 @@ def wait_until_up(
 ) -> WaitResult:
     """Probe again and again until everything is up, or cannot come up by itself.
 
+    A failure that somebody has to mend ends it at once.
+
     Args:
         attempt: Probes everything within the seconds that it is given; is also given
             the results of the attempt before, so that a cause is looked for once.
@@ -73,9 +75,6 @@ def wait_until_up(
         clock: Seconds, of any beginning.
         sleep: Waits a number of seconds.
         chance: Returns a number from 0 to 1.
-
-    Returns:
-        How it ended. A failure that somebody has to mend ends it at once.
     """
     started = clock()
     end = started + timeout

@@ -33,17 +33,11 @@ def probe_heartbeat(
     oldest: float = HEARTBEAT_SECONDS,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Pass the stage ``heartbeat``.
+    """Pass the stage ``heartbeat``: the worker has touched its file in so many seconds.
 
-    Args:
-        attempt: Where the stage goes.
-        env: The environment; reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
-            ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``.
-        oldest: Seconds after which a heartbeat is too old.
-        clock: Seconds since the epoch.
-
-    Raises:
-        Failed: There is no heartbeat, or an old one.
+    Reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
+    ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``; the clock tells seconds since the epoch.
+    Raises `Failed` where there is no heartbeat, or an old one.
     """
     read = Reader(env, [])
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
@@ -67,8 +61,7 @@ def probe_heartbeat(
 def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     """Pass the stage ``certificate``: a connected worker says nothing about its own.
 
-    Raises:
-        Failed: A client certificate is expired.
+    Raises `Failed` where a client certificate is expired.
     """
     with attempt.stage("certificate"):
         found = [
@@ -100,16 +93,10 @@ def probe_ping(
     *,
     ask: Callable[[Mapping[str, Any], str, float], list[dict[str, Any]]] | None = None,
 ) -> None:
-    """Pass the stage ``ping``: the worker answers through the broker.
+    """Pass the stage ``ping``: the worker ``celery@host`` answers through the broker.
 
-    Args:
-        attempt: Where the stage goes.
-        settings: Django settings by name.
-        destination: Name of the worker, ``celery@host``.
-        ask: Sends the question and returns the answers, as `ping` does.
-
-    Raises:
-        Failed: It does not answer, or the broker cannot be reached.
+    `ask` sends the question and returns the answers, as `ping` does. Raises `Failed`
+    where the worker does not answer, or the broker cannot be reached.
     """
     variable = variables.CELERY_BROKER_URL.name
     silent = codes.PROBE_WORKER_SILENT

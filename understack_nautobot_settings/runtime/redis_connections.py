@@ -75,11 +75,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
         self._sent = time.monotonic()
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read a response, for as long as the command may take.
-
-        Raises:
-            NoReply: It did not come.
-        """
+        """Read a response for as long as the command may take; raises `NoReply`."""
         blocks, self._blocks, self._sent = self._blocks, 0.0, None
         sock, usual = self._sock, self.socket_timeout
         try:
@@ -93,11 +89,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
                 sock.settimeout(usual)
 
     def overdue(self) -> bool:
-        """Tell whether a reply should have come by now, and has not.
-
-        Raises:
-            redis.ConnectionError: The connection is lost.
-        """
+        """Tell whether a reply should have come by now, and has not."""
         blocks, usual = self._blocks, self.socket_timeout
         if self._sock is None or self._sent is None or blocks is None or usual is None:
             return False
@@ -154,7 +146,6 @@ class TlsConnection(TcpConnection, redis.SSLConnection):  # type: ignore[misc]
 def blocking_seconds(words: tuple[Any, ...]) -> float | None:
     """Return how long Redis may block on a command, None for as long as it likes."""
     command = _text(words[0]).upper() if words else ""
-    timeout: Any = None
     unit = 1.0
     if command in _LAST:
         timeout = words[-1]
@@ -162,10 +153,11 @@ def blocking_seconds(words: tuple[Any, ...]) -> float | None:
         timeout = words[1]
     elif command in _STREAMS:
         options = [_text(word).upper() for word in words]
-        if "BLOCK" in options:
-            timeout = words[options.index("BLOCK") + 1]
-            unit = 0.001
-    if timeout is None:
+        if "BLOCK" not in options:
+            return 0.0
+        timeout = words[options.index("BLOCK") + 1]
+        unit = 0.001
+    else:
         return 0.0
     try:
         return float(_text(timeout)) * unit or None
