@@ -94,9 +94,8 @@ def secure(
         raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
 
 
-def client_problem(error: OSError, server: Server) -> Problem | None:
+def client_problem(reason: str, server: Server) -> Problem | None:
     """Return what an alert says against our certificate, None for nothing."""
-    reason = getattr(error, "reason", None) or ""
     if "ALERT" in reason:
         server.attempt.quote(spaced(reason))
     endpoint, tls = server.endpoint, server.tls
@@ -162,13 +161,13 @@ def lost_problem(error: OSError, server: Server) -> Problem:
         return server.silent()
     if server.is_plain:
         return server.hung_up()
-    refused = client_problem(error, server)
+    refused = client_problem(symptom_of(error), server)
     closed_on_certificate = False
     while refused is None and server.attempt.may_connect:
         end, on_certificate = _client_verdict(server)
         if end is None:
             break
-        refused = client_problem(end, server)
+        refused = client_problem(symptom_of(end), server)
         if refused is None and not isinstance(end, HUNG_UP):
             return _handshake_problem(end, server)
         closed_on_certificate = on_certificate and bool(server.tls.cert.path)
@@ -297,7 +296,8 @@ def _no_tls(error: OSError, server: Server) -> Problem:
         return server.hung_up()
     if getattr(error, "reason", None) in _NOT_TLS:
         return server.not_tls()
-    return client_problem(error, server) or _handshake_problem(error, server)
+    refused = client_problem(symptom_of(error), server)
+    return refused or _handshake_problem(error, server)
 
 
 def shown_certificate(server: Server) -> bytes:

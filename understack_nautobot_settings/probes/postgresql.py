@@ -61,7 +61,12 @@ WHO = (
 """Answers who came in, as the server sees it."""
 
 _SNI_VARIABLE = "PGSSLSNI"
-_ENCRYPTED = ("require", "verify-ca", "verify-full")
+# What libpq verifies with each sslmode that demands TLS.
+_VERIFIED = {
+    "require": "certificate not verified",
+    "verify-ca": "certificate verified by libpq without the name",
+    "verify-full": "certificate and name verified by libpq",
+}
 # An older libpq refuses to connect at all. They are set for the driver that Django
 # takes, which need not be the one that imports faster.
 _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE}
@@ -151,10 +156,9 @@ def _database(
     if not names_host:
         parameters["sslsni"] = "0"
     mode = options.get("sslmode")
-    direct = options.get("sslnegotiation") == "direct"
     endpoints = _endpoints(parameters)
     tls = None
-    if mode in _ENCRYPTED and not any(one.is_socket for one in endpoints):
+    if mode in _VERIFIED and not any(one.is_socket for one in endpoints):
         cert, key, ca = named_files(options, variables.DB_FILES)
         tls = Tls(
             cert,
@@ -164,10 +168,10 @@ def _database(
             check_hostname=mode == "verify-full",
             driver_judges=True,
             names_host=names_host,
-            protocol=ALPN if direct else None,
+            protocol=ALPN if options.get("sslnegotiation") == "direct" else None,
             key_password=str(options.get("sslpassword") or ""),
         )
-    return Database(endpoints, parameters, tls, direct)
+    return Database(endpoints, parameters, tls)
 
 
 def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
@@ -219,7 +223,7 @@ def _note_success(
         if tls.verify and not tls.check_hostname:
             # Whatever has a certificate of the CA can be that server: show its names.
             route = Route(attempt, network, database.endpoints[0], session.address)
-            server = PostgresqlServer(route, tls, database.direct)
+            server = PostgresqlServer(route, tls)
             found = seen_certificate(shown_certificate(server))
             if found is not None:
                 shown = described_server(found, tls, hosts, refused=False)
@@ -233,13 +237,6 @@ def _note_success(
     elif protocol:
         seen += ", no client certificate"
     attempt.skip("query", f"as {user} on PostgreSQL {version}; the server sees {seen}")
-
-
-_VERIFIED = {
-    "require": "certificate not verified",
-    "verify-ca": "certificate verified by libpq without the name",
-    "verify-full": "certificate and name verified by libpq",
-}
 
 
 def _fail_on_query(attempt: Attempt, database: Database, text: str) -> None:
@@ -277,7 +274,7 @@ def _look(
     if tls is not None and libpq_words.is_of_server(text or ""):
         # Where the server has answered libpq, libpq has accepted its certificate.
         tls = tls._replace(verify=False)
-    server = PostgresqlServer(route, tls, database.direct)
+    server = PostgresqlServer(route, tls)
     with connection:
         if tls is None:
             mode = database.parameters.get("sslmode", "unset")
@@ -304,11 +301,10 @@ def _login_problem(
         return _driver_problem(attempt, database, text, None)
     if isinstance(connection, ssl.SSLSocket):
         # libpq goes no further either: with direct negotiation it is a must.
-        if database.direct and connection.selected_alpn_protocol() != ALPN:
+        if server.is_direct and connection.selected_alpn_protocol() != ALPN:
             return server.not_tls()
-        alert = libpq_words.alert_in(text)
-        refused = alert and client_problem(alert, server)
-        if refused:
+        refused = client_problem(libpq_words.alert_in(text), server)
+        if refused is not None:
             return refused
     try:
         answer = start_up(connection, database, attempt.timer())
@@ -359,14 +355,14 @@ def _driver_problem(
 class PostgresqlServer(Server):
     """PostgreSQL, which has a negotiation of its own before TLS."""
 
-    def __init__(self, route: Route, tls: Tls | None, direct: bool) -> None:
-        """Keep the way to it; `direct` where TLS starts at once."""
-        super().__init__(route, tls)
-        self._direct = direct
+    @property
+    def is_direct(self) -> bool:
+        """Whether TLS starts at once."""
+        return self.tls.protocol == ALPN
 
     def start_tls(self, connection: socket.socket) -> None:
         """Ask for TLS as libpq does where it does not start at once."""
-        if self._direct:
+        if self.is_direct:
             return
         connection.settimeout(self.attempt.patience)
         try:
@@ -402,7 +398,7 @@ class PostgresqlServer(Server):
     def hung_up(self) -> Problem:
         """Return why the connection is closed where TLS should start."""
         endpoint, name = self.endpoint, variables.DB_SSLNEGOTIATION.name
-        if self._direct:
+        if self.is_direct:
             said = self.said_to(SSL_REQUEST)
             if said == b"S":
                 return codes.PROBE_DIRECT_UNSUPPORTED.problem(
@@ -418,7 +414,7 @@ class PostgresqlServer(Server):
             return self.not_tls()
         if self.closes_unasked():
             return self.closed()
-        if self._direct:
+        if self.is_direct:
             return self.gateway_problem(ALPN)
         chosen = self.chosen(
             None if endpoint.is_ip else endpoint.host.rstrip("."), ALPN

@@ -81,13 +81,11 @@ class Database(NamedTuple):
         endpoints: Where the servers are; empty where libpq chooses.
         parameters: libpq's connection parameters by name.
         tls: How TLS is spoken, None where it is not demanded.
-        direct: Whether TLS starts at once.
     """
 
     endpoints: tuple[Endpoint, ...]
     parameters: dict[str, Any]
     tls: Tls | None
-    direct: bool
 
     @property
     def place(self) -> str:
