@@ -32,10 +32,12 @@ class Server:
     """A server that was reached once, and why a connection to it ends.
 
     The protocols on top of TLS know more; each has a class of its own. `stranger` is
-    ALPN's name of another protocol that may answer here.
+    ALPN's name of another protocol that may answer here, and `tls_remedy` what to do
+    where there is no TLS.
     """
 
     stranger: str | None = None
+    tls_remedy: str | None = None
 
     def __init__(self, route: Route, tls: Tls | None) -> None:
         """Keep the way to it; without `tls`, TLS is not demanded (`is_plain`)."""
@@ -67,7 +69,9 @@ class Server:
 
     def not_tls(self) -> Problem:
         """Return why something else than TLS is answered."""
-        return self.endpoint.problem(codes.PROBE_NOT_TLS, "does not speak TLS.")
+        return self.endpoint.problem(
+            codes.PROBE_NOT_TLS, "does not speak TLS.", self.tls_remedy
+        )
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""

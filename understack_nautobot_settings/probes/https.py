@@ -18,7 +18,6 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import symptom_of
-from understack_nautobot_settings.problems import Problem
 
 PORT = 443
 URL_NAME = "URL"
@@ -77,7 +76,12 @@ def probe_https(
                 if status == 0 or status >= _CLIENT_ERROR:
                     attempt.symptom = f"status {status}"
                     attempt.quote(line)
-                    raise Failed(_http_problem(status, endpoint, path))
+                    code, fact = codes.PROBE_HTTP_STATUS, "over TLS, but not in HTTP"
+                    if status:
+                        fact = f"{path} with status {status}"
+                    if status >= _SERVER_ERROR:
+                        code = codes.PROBE_HTTP_UNAVAILABLE
+                    raise Failed(endpoint.problem(code, f"answers {fact}."))
         except OSError as error:
             failure = error
             attempt.fail_last(
@@ -91,23 +95,10 @@ def probe_https(
 class HttpsServer(Server):
     """Any server that speaks HTTP over TLS."""
 
-    def not_tls(self) -> Problem:
-        """Return why something else than TLS is answered."""
-        problem = super().not_tls()
-        return problem._replace(hint="Use its TLS port, or turn TLS on there.")
+    tls_remedy = "Use its TLS port, or turn TLS on there."
 
 
 def _status(line: str) -> int:
     version, _, rest = line.partition(" ")
     number = rest[:3]
     return int(number) if version.startswith("HTTP/") and number.isdecimal() else 0
-
-
-def _http_problem(status: int, endpoint: Endpoint, path: str) -> Problem:
-    kind = codes.PROBE_HTTP_STATUS
-    fact = "answers over TLS, but not in HTTP"
-    if status:
-        fact = f"answers {path} with status {status}"
-    if status >= _SERVER_ERROR:
-        kind = codes.PROBE_HTTP_UNAVAILABLE
-    return endpoint.problem(kind, f"{fact}.")

@@ -104,11 +104,11 @@ def probe_cache(
     if "Sentinel" in str(options.get("CLIENT_CLASS", "")):
         host, port = next(iter(options.get("SENTINELS") or (("", 0),)))
         url = f"sentinel://{host}:{port}"
-    credentials = {
-        "username": pool.get("username") or options.get("USERNAME"),
-        "password": pool.get("password") or options.get("PASSWORD"),
-    }
-    login = _login(url.split(",")[0], credentials, "")
+    login = _login(
+        url.split(",")[0],
+        username=pool.get("username") or options.get("USERNAME") or "",
+        password=pool.get("password") or options.get("PASSWORD") or "",
+    )
     # As Django makes the keys of a cache.
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
     key = f"{prefix}:{version}:{_own_name()}"
@@ -140,8 +140,8 @@ def probe_broker(
             )
     ssl_options = settings.get("CELERY_BROKER_USE_SSL")
     options = ssl_options if isinstance(ssl_options, Mapping) else {}
-    variable = variables.CELERY_BROKER_URL.name if own_url else ""
-    login = _login(url, {}, variable)
+    variable = variables.CELERY_BROKER_URL if own_url else variables.REDIS_HOST
+    login = _login(url, variable.name)
     transport = settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}
     prefix = str(transport.get("global_keyprefix") or "")
     # What kombu does for a job, and the channel on which workers are spoken to.
@@ -299,7 +299,13 @@ def _number(text: str, most: int) -> int:
     return int(text)
 
 
-def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
+def _login(
+    url: str,
+    variable: str = variables.REDIS_HOST.name,
+    *,
+    username: str = "",
+    password: str = "",
+) -> Login:
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     query = parse_qs(parts.query)
@@ -312,23 +318,22 @@ def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
         port = parts.port or OTHER_PORTS.get(scheme, PORT)
     server = "Redis" if scheme in REDIS_SCHEMES else "the broker"
     return Login(
-        endpoint=Endpoint(server, host, port, variable or variables.REDIS_HOST.name),
+        endpoint=Endpoint(server, host, port, variable),
         scheme=scheme,
-        username=unquote(parts.username or "") or credentials.get("username") or "",
-        password=unquote(parts.password or "") or credentials.get("password") or "",
+        username=unquote(parts.username or "") or username,
+        password=unquote(parts.password or "") or password,
         database=int(number) if number.isdecimal() else 0,
     )
 
 
 def _tls(options: Mapping[str, Any]) -> Tls:
-    verify = options.get("ssl_cert_reqs", "required") != "none"
     ca, cert, key = named_files(options, variables.REDIS_FILES)
     return Tls(
         cert,
         key,
         ca,
-        verify=verify,
-        check_hostname=verify and bool(options.get("ssl_check_hostname", True)),
+        verify=options.get("ssl_cert_reqs", "required") != "none",
+        check_hostname=bool(options.get("ssl_check_hostname", True)),
     )
 
 

@@ -25,12 +25,6 @@ _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _MOST_MESSAGES = 64
 _AUTHENTICATED = b"\0\0\0\0"
-_SENT_AS = {
-    "user": "user",
-    "dbname": "database",
-    "options": "options",
-    "replication": "replication",
-}
 
 # SQLSTATE, appendix A of the PostgreSQL manual.
 WRONG_PASSWORD = "28P01"  # noqa: S105 - a code
@@ -133,12 +127,15 @@ def start_up(
     Raises ``OSError`` where the connection is lost, time is up, or it is no answer of
     PostgreSQL.
     """
-    given = {"dbname": database.parameters.get("user"), **database.parameters}
-    words = []
-    for name, sent_as in _SENT_AS.items():
-        if given.get(name):
-            words += [sent_as.encode(), str(given[name]).encode()]
-    body = struct.pack("!i", _PROTOCOL_3) + b"\0".join(words) + b"\0\0"
+    parameters = database.parameters
+    sent = {
+        "user": parameters.get("user"),
+        "database": parameters.get("dbname", parameters.get("user")),
+        "options": parameters.get("options"),
+        "replication": parameters.get("replication"),
+    }
+    words = [f"{name}\0{value}\0".encode() for name, value in sent.items() if value]
+    body = struct.pack("!i", _PROTOCOL_3) + b"".join(words) + b"\0"
     incoming = Incoming(connection, seconds_left)
     incoming.send(struct.pack("!i", len(body) + 4) + body)
     for _ in range(_MOST_MESSAGES):
