@@ -49,16 +49,6 @@ def server_words(text: str) -> str:
     return str(found[-1]).strip() if found else ""
 
 
-def is_of_server(text: str) -> bool:
-    """Tell whether the server answered, so that TLS had succeeded."""
-    return _SERVER.search(text) is not None
-
-
-def is_name_mismatch(text: str) -> bool:
-    """Tell whether libpq does not find the host in the server certificate."""
-    return "does not match host name" in text
-
-
 def alert_in(text: str) -> str:
     """Return the alert of the server as Python's ssl names it, empty for none."""
     found = _ALERT.search(text)
@@ -67,7 +57,10 @@ def alert_in(text: str) -> str:
 
 
 def own_problem(text: str, place: str) -> Problem | None:
-    """Return the problem that libpq's own words name, None where they name none."""
+    """Return the problem that libpq's own words name, None where they name none.
+
+    To be asked where the server itself said nothing.
+    """
     if "no password supplied" in text:
         return codes.PROBE_DB_PASSWORD.problem(
             variables.DB_PASSWORD.name,
@@ -89,8 +82,6 @@ def own_problem(text: str, place: str) -> Problem | None:
             variables.DB_HOST.name,
             f"{place} sends more than PostgreSQL would, and was cut off.",
         )
-    if is_of_server(text):
-        return None
     if any(words in text for words in _OWN):
         return codes.PROBE_LIBPQ.problem(
             variables.DB_HOST.name,

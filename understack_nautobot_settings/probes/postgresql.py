@@ -271,7 +271,7 @@ def _look(
             raise Failed(_driver_problem(attempt, database, text, None))
     route, connection = reach(attempt, network, *database.endpoints)
     tls = database.tls
-    if tls is not None and libpq_words.is_of_server(text or ""):
+    if tls is not None and libpq_words.server_words(text or ""):
         # Where the server has answered libpq, libpq has accepted its certificate.
         tls = tls._replace(verify=False)
     server = PostgresqlServer(route, tls)
@@ -283,7 +283,7 @@ def _look(
         else:
             connection, seen = secure(server, connection)
         with connection:
-            if tls is not None and libpq_words.is_name_mismatch(text or ""):
+            if tls is not None and "does not match host name" in (text or ""):
                 attempt.fail_last(name_problem(seen, route.endpoint))
             with attempt.stage("login"):
                 raise Failed(_login_problem(server, connection, database, text))
@@ -309,7 +309,7 @@ def _login_problem(
     try:
         answer = start_up(connection, database, attempt.timer())
     except OSError as error:
-        if libpq_words.is_of_server(text):
+        if libpq_words.server_words(text):
             return _driver_problem(attempt, database, text, None)
         return lost_problem(error, server)
     return _driver_problem(attempt, database, text, answer)

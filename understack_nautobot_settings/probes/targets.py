@@ -37,8 +37,6 @@ from understack_nautobot_settings.problems import shown_argument
 
 TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
-TIMEOUT = 10.0
-"""Seconds that each target gets; all of them at the same time."""
 
 _HTTPS = "https://"
 _GRACE = 0.5
@@ -71,7 +69,7 @@ def probe_targets(
     targets: Iterable[str] = DEFAULT_TARGETS,
     env: Mapping[str, str] = os.environ,
     *,
-    timeout: float = TIMEOUT,
+    timeout: float = 10.0,
     ping: str | None = None,
     tls_prefix: str = "",
     heartbeat_seconds: float | None = None,
@@ -85,7 +83,7 @@ def probe_targets(
     Args:
         targets: Any of `TARGETS`, and ``https://`` URLs.
         env: The environment.
-        timeout: Seconds that each target gets.
+        timeout: Seconds that each target gets, all of them at the same time.
         ping: Name of the worker that ``worker`` asks through the broker, in addition
             to its heartbeat file and certificate; ``celery@<host name>`` where empty.
         tls_prefix: Prefix of the variables with the client certificate for URLs, see

@@ -10,9 +10,6 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.probes.attempt import Probe
 
-TIMEOUT = 300.0
-"""Seconds to wait in all."""
-
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
 """Seconds between attempts: a random part of a bound that doubles up to the longest."""
@@ -55,7 +52,7 @@ def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
 def wait_until_up(
     attempt: Callable[[float, list[Probe]], list[Probe]],
     *,
-    timeout: float = TIMEOUT,
+    timeout: float = 300.0,
     stable: float = 0.0,
     report: Callable[[list[Probe], float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,

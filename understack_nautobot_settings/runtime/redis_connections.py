@@ -25,6 +25,12 @@ LONGEST_BACKOFF = 4.0
 # them: waiting again for who did not answer multiplies the time-out.
 _WORTH_A_RETRY = (redis.ConnectionError, builtins.ConnectionError, ssl.SSLEOFError)
 
+# The arguments with which this redis-py is told its own name.
+_KNOWN = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
+_CLIENT_INFO = (
+    ("driver_info",) if "driver_info" in _KNOWN else ("lib_name", "lib_version")
+)
+
 # Where a blocking command has its time-out, in seconds.
 _LAST = frozenset(("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"))
 _FIRST = frozenset(("BLMPOP", "BZMPOP"))
@@ -62,7 +68,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
             backoff = FullJitterBackoff(LONGEST_BACKOFF, FIRST_BACKOFF)
             options["retry"] = Retry(backoff, retries, _WORTH_A_RETRY)
         if not client_info:
-            options |= _NO_CLIENT_INFO
+            options |= {name: None for name in _CLIENT_INFO if name in _KNOWN}
         self._blocks: float | None = 0.0
         self._sent: float | None = None
         super().__init__(**options)
@@ -167,13 +173,3 @@ def blocking_seconds(words: tuple[Any, ...]) -> float | None:
 
 def _text(word: Any) -> str:
     return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-
-
-def _no_client_info() -> dict[str, None]:
-    """Return the arguments that keep this redis-py from telling its name."""
-    known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
-    names = ("driver_info",) if "driver_info" in known else ("lib_name", "lib_version")
-    return {name: None for name in names if name in known}
-
-
-_NO_CLIENT_INFO = _no_client_info()
