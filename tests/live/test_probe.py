@@ -22,7 +22,6 @@ from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
 from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
-from understack_nautobot_settings.probes.targets import Ping
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 
@@ -527,8 +526,8 @@ def test_worker_ping_reports_the_answer_of_the_worker(redis_server, mount, tmp_p
         directory=tmp_path,
     )
     try:
-        answered = probe("worker", env, ping=Ping("celery@lab"), timeout=20)
-        silent = probe("worker", env, ping=Ping("celery@other"), timeout=3)
+        answered = probe("worker", env, ping="celery@lab", timeout=20)
+        silent = probe("worker", env, ping="celery@other", timeout=3)
     finally:
         worker.end()
 
@@ -540,7 +539,7 @@ def test_worker_ping_reports_the_answer_of_the_worker(redis_server, mount, tmp_p
 def test_worker_ping_without_broker_is_reported_silent(mount, tmp_path):
     """Said in time, although kombu would go on trying."""
     env = redis_environment(free_port(), mount, "p")
-    found = probe("worker", env, ping=Ping("celery@lab"), timeout=3)
+    found = probe("worker", env, ping="celery@lab", timeout=3)
 
     assert code(found) == "probe-worker-silent"
     assert found.problem.message == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.commands.command import Command
@@ -20,10 +21,9 @@ from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
 from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
 from understack_nautobot_settings.probes.targets import TARGETS
-from understack_nautobot_settings.probes.targets import Ping
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
@@ -40,9 +40,7 @@ _known_target = word_of("target", (*TARGETS, f"{_HTTPS}HOST"))
 def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
     """Add what ``probe`` and ``wait`` have in common.
 
-    Args:
-        parser: Takes the arguments.
-        attempt: The option for the time limit of one attempt.
+    `attempt` is the option for the time limit of one attempt.
     """
     parser.add_argument(
         "targets",
@@ -102,17 +100,13 @@ def seconds(text: str) -> float:
 def attempt(
     arguments: Any, console: Console, timeout: float, before: Sequence[Probe] = ()
 ) -> list[Probe]:
-    """Probe every target once.
-
-    Raises:
-        CouldNotCheck: A URL leads nowhere.
-    """
+    """Probe every target once; raises `CouldNotCheck` where a URL leads nowhere."""
     try:
         return probe_targets(
             arguments.targets or DEFAULT_TARGETS,
             console.env,
             timeout=timeout,
-            ping=Ping(arguments.destination) if arguments.ping else None,
+            ping=arguments.destination if arguments.ping else None,
             tls_prefix=arguments.tls_prefix,
             heartbeat_seconds=arguments.heartbeat,
             before=before,
@@ -128,10 +122,6 @@ def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
     return probes_text(probes, terminal_of(console.stdout, console.env))
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_target_arguments(parser, attempt="--timeout")
-
-
 def _run(arguments: Any, console: Console) -> Outcome:
     probes = attempt(arguments, console, arguments.attempt_timeout)
     return Outcome(exit_status(probes), report(arguments, console, probes))
@@ -143,7 +133,7 @@ COMMAND = Command(
     "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
     "TCP, TLS, identity, login, query. Exit status 1 where something is wrong, 2 "
     "where something cannot be reached.",
-    _add_arguments,
+    partial(add_target_arguments, attempt="--timeout"),
     _run,
 )
 

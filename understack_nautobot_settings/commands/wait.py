@@ -17,7 +17,8 @@ from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
 from understack_nautobot_settings.commands.probe import seconds
-from understack_nautobot_settings.probes.targets import Probe
+from understack_nautobot_settings.probes.attempt import Probe
+from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.wait import wait_until_up
 from understack_nautobot_settings.problems import printable
 
@@ -63,7 +64,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if not waited.ok:
         reason = "" if waited.gave_up else ": this error does not go away by itself"
         remarks = f"{PROGRAM} wait: gave up after {waited.seconds:.1f} s{reason}\n"
-    return Outcome(waited.status, report(arguments, console, waited.probes), remarks)
+    return Outcome(
+        exit_status(waited.probes), report(arguments, console, waited.probes), remarks
+    )
 
 
 COMMAND = Command(
@@ -82,15 +85,10 @@ class Progress:
     A log gets a line whenever a target changes its state, and none in between.
     """
 
-    def __init__(self, stream: TextIO, *, terminal: bool | None = None) -> None:
-        """Write to a stream.
-
-        Args:
-            stream: Where the lines go; standard error.
-            terminal: Whether it is one; asks the stream where None.
-        """
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a stream; standard error."""
         self._stream = stream
-        self._terminal = stream.isatty() if terminal is None else terminal
+        self._terminal = stream.isatty()
         self._said: dict[str, str] = {}
         self._turn = 0
 

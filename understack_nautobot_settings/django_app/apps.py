@@ -20,19 +20,15 @@ class UnderstackConfig(AppConfig):
         from nautobot.core.celery import app as celery_app
         from nautobot.extras.plugins import register_metrics
 
-        from understack_nautobot_settings.django_app.checks import check_environment
-        from understack_nautobot_settings.django_app.health import CertificateBackend
-        from understack_nautobot_settings.django_app.metrics import families
-        from understack_nautobot_settings.django_app.metrics import import_cache_backend
-        from understack_nautobot_settings.django_app.stuck_jobs import check_stuck_jobs
-        from understack_nautobot_settings.django_app.stuck_jobs import (
-            stuck_job_families,
-        )
-        from understack_nautobot_settings.django_app.worker import CertificateMetrics
+        from understack_nautobot_settings.django_app import checks
+        from understack_nautobot_settings.django_app import health
+        from understack_nautobot_settings.django_app import metrics
+        from understack_nautobot_settings.django_app import stuck_jobs
+        from understack_nautobot_settings.django_app import worker
 
-        register(check_environment)
-        register(check_stuck_jobs, Tags.database)
-        plugin_dir.register(CertificateBackend)
-        register_metrics([families, stuck_job_families])
-        import_cache_backend()
-        celery_app.steps["consumer"].add(CertificateMetrics)
+        register(checks.check_environment)
+        register(stuck_jobs.check_stuck_jobs, Tags.database)
+        plugin_dir.register(health.CertificateBackend)
+        register_metrics([metrics.families, stuck_jobs.stuck_job_families])
+        metrics.import_cache_backend()
+        celery_app.steps["consumer"].add(worker.CertificateMetrics)

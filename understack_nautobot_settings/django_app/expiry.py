@@ -30,17 +30,12 @@ _MOST_KEPT = 16
 class FileExpiry(NamedTuple):
     """Until when one file can be used by one client.
 
-    A certificate file is good until the first certificate of its chain ends; a CA
-    file, as long as one CA in it is valid: during a change of the CA it holds the
-    old one and the new one.
-
     Attributes:
         path: The file.
         use: The client: ``"PostgreSQL"`` or ``"Redis"``.
         not_after: End of validity, UTC, ``2026-11-22T04:21:00Z``; empty where the
             file holds no certificate that can be read.
-        seconds_left: Seconds until then, negative once it is past; None where the
-            file holds no certificate that can be read.
+        seconds_left: Seconds until then, negative once it is past; None where empty.
     """
 
     path: str
@@ -53,6 +48,23 @@ FileEnds = list[tuple[str, datetime.datetime | None]]
 """Path and end of validity of each file with certificates."""
 
 
+def file_ends(files: ClientFiles, now: float) -> FileEnds:
+    """Return path and end of validity of the files of one client.
+
+    A certificate file is good until the first certificate of its chain ends; a CA
+    file, as long as one CA in it is valid: during a change of the CA it holds the old
+    one and the new one. None where no certificate can be read.
+    """
+    ends: dict[str, list[datetime.datetime]] = {}
+    for certificate in describe_certificates(files, clock=lambda: now):
+        ends.setdefault(certificate.path, []).append(certificate.not_after)
+    found: dict[str, datetime.datetime | None] = {}
+    for file, deciding in ((files.cert, min), (files.ca, max)):
+        if file is not None:
+            found.setdefault(file.path, deciding(ends.get(file.path, []), default=None))
+    return list(found.items())
+
+
 class RecentFiles:
     """Reads files at most every few seconds, whoever and however many ask.
 
@@ -60,14 +72,10 @@ class RecentFiles:
     """
 
     def __init__(
-        self, read: Callable[[ClientFiles, float], FileEnds] | None = None
+        self, read: Callable[[ClientFiles, float], FileEnds] = file_ends
     ) -> None:
-        """Know nothing yet.
-
-        Args:
-            read: Reads the files; `file_ends` by default.
-        """
-        self._read = read or file_ends
+        """Know nothing yet."""
+        self._read = read
         self._lock = threading.Lock()
         self._known: dict[ClientFiles, tuple[float, FileEnds]] = {}
 
@@ -87,17 +95,12 @@ def file_expiries(
     settings: Mapping[str, Any],
     *,
     clock: Callable[[], float] = time.time,
-    read: Callable[[ClientFiles, float], FileEnds] | None = None,
+    read: Callable[[ClientFiles, float], FileEnds] = file_ends,
 ) -> list[FileExpiry]:
     """Return until when each file with certificates can be used.
 
-    Args:
-        settings: Django settings by name.
-        clock: Seconds since the epoch.
-        read: Reads the files; `file_ends` by default.
-
-    Returns:
-        One entry for each file and client, in the order database, Redis.
+    One entry for each file and client, in the order database, Redis; `clock` tells
+    seconds since the epoch.
     """
     now = clock()
     return [
@@ -108,38 +111,33 @@ def file_expiries(
             end.timestamp() - now if end else None,
         )
         for files in client_files(settings)
-        for path, end in (read or file_ends)(files, now)
+        for path, end in read(files, now)
     ]
 
 
 def unhealthy(expiry: FileExpiry, days: float) -> str:
-    """Return why a file makes its process unhealthy, nothing where it does not.
-
-    Args:
-        expiry: The file.
-        days: How long before the end of its validity it does.
-    """
-    if expiry.seconds_left is None:
-        return f"{expiry.path} ({expiry.use}) holds no certificate that can be read"
-    if expiry.seconds_left <= 0:
-        return f"{expiry.path} ({expiry.use}) expired on {expiry.not_after}"
-    if expiry.seconds_left < days * DAY:
-        return (
-            f"{expiry.path} ({expiry.use}) expires on {expiry.not_after}, "
-            f"in {_remaining(expiry.seconds_left)}"
-        )
+    """Return why a file makes its process unhealthy so many days before its end."""
+    file, left = f"{expiry.path} ({expiry.use})", expiry.seconds_left
+    if left is None:
+        return f"{file} holds no certificate that can be read"
+    if left <= 0:
+        return f"{file} expired on {expiry.not_after}"
+    if left < days * DAY:
+        return f"{file} expires on {expiry.not_after}, in {_remaining(left)}"
     return ""
 
 
 def outlook(expiries: list[FileExpiry]) -> str:
     """Return what comes first, as the health page shows it."""
-    known = [one for one in expiries if one.seconds_left is not None]
+    known = [
+        (one.seconds_left, one) for one in expiries if one.seconds_left is not None
+    ]
     if not known:
         return "no certificates in use"
-    first = min(known, key=lambda one: one.seconds_left or 0.0)
+    left, first = min(known, key=lambda one: one[0])
     return (
         f"working; {first.path} ({first.use}) is the first to expire, on "
-        f"{first.not_after}, in {_remaining(first.seconds_left or 0.0)}"
+        f"{first.not_after}, in {_remaining(left)}"
     )
 
 
@@ -148,24 +146,6 @@ def unhealthy_days(settings: Mapping[str, Any]) -> float:
     name = variables.EXPIRY_UNHEALTHY.name
     days: float = settings.get(name, variables.EXPIRY_UNHEALTHY.default)
     return days
-
-
-def file_ends(files: ClientFiles, now: float) -> FileEnds:
-    """Read the files of one client.
-
-    Returns:
-        Path and end of validity: of a certificate file when the first certificate of
-        its chain ends, of a CA file when its last CA does; None where no certificate
-        can be read.
-    """
-    ends: dict[str, list[datetime.datetime]] = {}
-    for certificate in describe_certificates(files, clock=lambda: now):
-        ends.setdefault(certificate.path, []).append(certificate.not_after)
-    found: dict[str, datetime.datetime | None] = {}
-    for file, deciding in ((files.cert, min), (files.ca, max)):
-        if file is not None:
-            found.setdefault(file.path, deciding(ends.get(file.path, []), default=None))
-    return list(found.items())
 
 
 def _remaining(seconds: float) -> str:

@@ -28,15 +28,10 @@ class CertificateBackend(NautobotHealthCheckBackend):
     )
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
-        """Know nothing yet.
-
-        Args:
-            settings: Django settings by name; those in force by default.
-        """
+        """Know nothing yet; the settings in force are meant where none are given."""
         super().__init__()
-        if settings is None:
-            settings = SettingsInForce(django_settings)
-        self._settings = settings
+        in_force = SettingsInForce(django_settings)
+        self._settings = in_force if settings is None else settings
         self._outlook = ""
 
     def check_status(self) -> None:

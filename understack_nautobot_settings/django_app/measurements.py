@@ -13,17 +13,12 @@ from typing import NamedTuple
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.django_app.expiry import FileEnds
+from understack_nautobot_settings.django_app.expiry import file_ends
 from understack_nautobot_settings.django_app.expiry import file_expiries
 
 
 class Metric(NamedTuple):
-    """A gauge, as both ways of exporting it declare it.
-
-    Attributes:
-        name: Its name.
-        help: What it says.
-        labels: The names of its labels, ``process`` aside.
-    """
+    """A gauge, as both ways of exporting it declare it; both add the label process."""
 
     name: str
     help: str
@@ -55,17 +50,11 @@ def samples(
     settings: Mapping[str, Any],
     *,
     clock: Callable[[], float] = time.time,
-    read: Callable[[ClientFiles, float], FileEnds] | None = None,
+    read: Callable[[ClientFiles, float], FileEnds] = file_ends,
 ) -> Iterator[Sample]:
-    """Yield every value of this moment.
+    """Yield every gauge with the values of its labels and its value at this moment.
 
-    Args:
-        settings: Django settings by name.
-        clock: Seconds since the epoch.
-        read: As for `file_expiries`.
-
-    Yields:
-        The gauge, the values of its labels, and its value.
+    `clock` and `read` are as for `file_expiries`.
     """
     for expiry in file_expiries(settings, clock=clock, read=read):
         labels = (expiry.path, expiry.use)

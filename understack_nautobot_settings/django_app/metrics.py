@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+from prometheus_client import REGISTRY
 from prometheus_client import Gauge
 from prometheus_client.core import GaugeMetricFamily
 
@@ -57,27 +58,21 @@ def families() -> Iterator[Any]:
 class WorkerGauges:
     """The same values as gauges that a worker's processes share through files."""
 
-    def __init__(self, registry: Any = None) -> None:
-        """Declare the gauges.
-
-        Args:
-            registry: Where; prometheus-client's own by default.
-        """
-        options = {} if registry is None else {"registry": registry}
+    def __init__(self, registry: Any = REGISTRY) -> None:
+        """Declare the gauges in a registry, prometheus-client's own by default."""
         self._gauges = {
             metric: Gauge(
                 metric.name,
                 metric.help,
                 [*metric.labels, "process"],
                 multiprocess_mode="mostrecent",
-                **options,
+                registry=registry,
             )
             for metric in METRICS
         }
 
     def refresh(self) -> None:
         """Write the values of this moment."""
-        for metric, labels, value in samples(
-            SettingsInForce(settings), read=RECENT_FILES
-        ):
+        in_force = SettingsInForce(settings)
+        for metric, labels, value in samples(in_force, read=RECENT_FILES):
             self._gauges[metric].labels(*labels, WORKER).set(value)

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates import codes as certificates_codes
+from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 
@@ -19,6 +22,12 @@ SHORTEST_WAIT = 0.05
 
 _PATIENCE = 0.7
 _LONGEST_QUOTE = 300
+_TRANSIENT = frozenset(
+    code.id
+    for module in (codes, certificates_codes)
+    for code in vars(module).values()
+    if isinstance(code, Code) and code.transient
+)
 
 
 class Stage(NamedTuple):
@@ -38,29 +47,34 @@ class Stage(NamedTuple):
     detail: str
 
 
-class Cause(NamedTuple):
-    """Why a target could not be reached.
+class Probe(NamedTuple):
+    """What came of one target.
 
     Attributes:
-        symptom: What the first connection ended with. While it stays the same, the
-            cause is not looked for again.
-        stage: The stage that was not passed.
-        problem: The cause that was found.
-        server_said: The server's own words, empty where it said none.
+        target: ``database``, ``cache``, ``broker``, ``worker``, or a URL.
+        ok: Whether every stage was passed.
+        stages: The stages, in order; the last one failed where `ok` is false.
+        problem: Why, None where all is well.
+        server_said: What the server said about it in its own words, printable.
+        symptom: What the first connection ended with; while it stays the same, the
+            next attempt does not look for the cause again.
     """
 
-    symptom: str
-    stage: str
-    problem: Problem
+    target: str
+    ok: bool
+    stages: tuple[Stage, ...]
+    problem: Problem | None
     server_said: str = ""
+    symptom: str = ""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it may be well in a while without anybody doing anything."""
+        return self.problem is not None and self.problem.code in _TRANSIENT
 
 
 class Failed(Exception):
-    """A stage was not passed.
-
-    Attributes:
-        problem: Why.
-    """
+    """A stage was not passed, because of `problem`."""
 
     def __init__(self, problem: Problem) -> None:
         """Fail for this reason."""
@@ -68,21 +82,10 @@ class Failed(Exception):
         self.problem = problem
 
 
-class StageUnderWay:
-    """A stage that is not over.
-
-    Attributes:
-        detail: What was seen so far.
-    """
-
-    detail = ""
-
-
 class Attempt:
     """The stages of one target, in order, and the time that is left for them.
 
     Attributes:
-        target: What is reached for.
         stages: Those that are over.
         problem: Why the last of them was not passed, None where all were.
         server_said: What the server said about it in its own words, printable.
@@ -90,6 +93,7 @@ class Attempt:
         connections: How many were opened.
         current: The stage that is under way, empty between two.
         since: When it began, by the clock.
+        detail: What was seen in it so far, for people.
     """
 
     def __init__(
@@ -97,10 +101,10 @@ class Attempt:
         target: str,
         seconds: float,
         *,
-        before: Cause | None = None,
+        before: Probe | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start the clock; `before` is what the attempt before this one found."""
+        """Start the clock; `before` is what came of the attempt before this one."""
         self.target = target
         self.stages: list[Stage] = []
         self.problem: Problem | None = None
@@ -109,6 +113,7 @@ class Attempt:
         self.connections = 0
         self.current = ""
         self.since = 0.0
+        self.detail = ""
         self.clock = clock
         self._before = before
         self.end = clock() + seconds
@@ -145,32 +150,34 @@ class Attempt:
         return seconds_left
 
     @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[StageUnderWay]:
+    def stage(self, name: str) -> Iterator[None]:
         """Pass a stage; a failure goes on to whoever started the attempt."""
-        stage, ok = StageUnderWay(), False
-        self.current, self.since = name, self.clock()
+        self.current, self.since, self.detail = name, self.clock(), ""
+        ok = False
         try:
-            yield stage
+            yield
             ok = True
         except Failed as failed:
             self.problem = failed.problem
-            stage.detail = stage.detail or failed.problem.message
+            self.detail = self.detail or failed.problem.message
             raise
         finally:
-            self.over(name, ok, self.clock() - self.since, stage.detail)
+            seconds, detail = self.clock() - self.since, printable(self.detail)
+            self.stages.append(Stage(name, ok, seconds, detail))
+            self.current = ""
 
-    def skip(self, name: str, detail: str) -> None:
-        """Note a stage that there is nothing to do for."""
-        self.over(name, True, 0.0, detail)
+    def skip(self, name: str, detail: str, seconds: float = 0.0) -> None:
+        """Note a stage that is passed already, or that there is nothing to do for."""
+        self.stages.append(Stage(name, True, seconds, printable(detail)))
 
     def quote(self, said: str) -> None:
         """Keep what the server said: at most 300 characters, printable."""
         self.server_said = printable(said.strip()[:_LONGEST_QUOTE])
 
-    def repeated(self, symptom: str) -> Cause | None:
-        """Note what the first connection ended with, and return its known cause.
+    def repeated(self, symptom: str) -> Probe | None:
+        """Note what the first connection ended with.
 
-        None where the attempt before this one did not end with the same symptom.
+        Returns the attempt before this one where it ended with the same symptom.
         """
         if self.symptom:
             return None
@@ -181,13 +188,12 @@ class Attempt:
         return self._before
 
     def explained(self, symptom: str, look: Callable[[], Problem]) -> Problem:
-        """Return the cause of a symptom.
+        """Return the cause of a symptom, which `look` finds with further connections.
 
-        `look` finds it, with further connections. It is not called where the attempt
-        before this one ended with the same symptom.
+        It is not called where the attempt before this one had the same symptom.
         """
         before = self.repeated(symptom)
-        if before is not None:
+        if before is not None and before.problem is not None:
             return before.problem
         try:
             return look()
@@ -195,17 +201,9 @@ class Attempt:
             return failed.problem
 
     def fail_last(self, problem: Problem) -> None:
-        """Put the reason into the stage that has just failed, and fail.
-
-        Raises:
-            Failed: Always.
-        """
+        """Put the reason into the stage that has just ended, and raise `Failed`."""
         last = self.stages.pop()
-        self.over(last.stage, False, last.seconds, last.detail or problem.message)
+        detail = last.detail or problem.message
+        self.stages.append(last._replace(ok=False, detail=detail))
         self.problem = problem
         raise Failed(problem)
-
-    def over(self, name: str, ok: bool, seconds: float, detail: str) -> None:
-        """Note the end of a stage."""
-        self.current = ""
-        self.stages.append(Stage(name, ok, seconds, printable(detail)))

@@ -1,5 +1,7 @@
 """What a connection can fail at."""
 
+from functools import partial
+
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 
@@ -10,45 +12,42 @@ def _failure(
     return Code(id, ERROR, cause, fix, replaces, transient)
 
 
-PROBE_DNS = _failure(
+_passing = partial(_failure, transient=True)
+
+
+PROBE_DNS = _passing(
     "probe-dns",
     "The host name does not resolve.",
     "Correct the host name, or the DNS of the cluster.",
-    transient=True,
 )
-PROBE_REFUSED = _failure(
+PROBE_REFUSED = _passing(
     "probe-refused",
     "Nothing listens at this address and port.",
     "Start the server or the gateway in front of it, or correct host and port.",
     "Envoy Gateway not routing traffic",
-    transient=True,
 )
-PROBE_TIMEOUT = _failure(
+PROBE_TIMEOUT = _passing(
     "probe-timeout",
     "A stage took longer than the time it had; at TCP, packets vanish on the way.",
     "Check the server, and routes, firewalls and network policies on the way, or give "
     "it more time.",
-    transient=True,
 )
-PROBE_NETWORK = _failure(
+PROBE_NETWORK = _passing(
     "probe-network",
     "The operating system cannot reach the address.",
     "Check the address, the routes and the network policies on the way.",
-    transient=True,
 )
-PROBE_SILENT = _failure(
+PROBE_SILENT = _passing(
     "probe-silent",
     "The server, or something in front of it, accepts connections and says nothing.",
     "Look at the server and the load on it, and at what lies in between.",
-    transient=True,
 )
-PROBE_CLOSED = _failure(
+PROBE_CLOSED = _passing(
     "probe-closed",
     "The connection is accepted and closed without a word: nothing runs behind the "
     "address, or no connection is left.",
     "Check that the server runs behind this address, that it is not shutting down, and "
     "that it has connections left.",
-    transient=True,
 )
 PROBE_NOT_TLS = _failure(
     "probe-not-tls",
@@ -114,7 +113,7 @@ PROBE_GATEWAY_SNI_OFF = _failure(
     "Remove `sslsni=0` and `PGSSLSNI`.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_NAME = _failure(
+PROBE_GATEWAY_NAME = _passing(
     "probe-gateway-name",
     "The gateway has no route for this host name, or no server runs behind the route. "
     "It closes the connection in the same way for both.",
@@ -122,7 +121,6 @@ PROBE_GATEWAY_NAME = _failure(
     "route), or use the name that is there. If it is there, start the server and check "
     "the endpoints of the Service behind the route.",
     "Envoy Gateway not routing traffic",
-    transient=True,
 )
 PROBE_SERVER_CA = _failure(
     "probe-server-ca",
@@ -143,11 +141,10 @@ PROBE_SERVER_EXPIRED = _failure(
     "The server certificate, or its CA, is expired.",
     "Renew the server certificate, and reload the server.",
 )
-PROBE_SERVER_NOT_YET_VALID = _failure(
+PROBE_SERVER_NOT_YET_VALID = _passing(
     "probe-server-not-yet-valid",
     "The server certificate is not valid yet, or this machine's clock is behind.",
     "Set the clock of this machine, or wait.",
-    transient=True,
 )
 PROBE_SERVER_PURPOSE = _failure(
     "probe-server-purpose",
@@ -186,11 +183,10 @@ PROBE_CLIENT_REFUSED = _failure(
     "revoked, or for a reason in the server's log.",
     "Issue it for client authentication by the CA that the server trusts.",
 )
-PROBE_CLIENT_FILES = _failure(
+PROBE_CLIENT_FILES = _passing(
     "probe-client-files",
     "The certificate files cannot be loaded at this moment.",
     "Run `check` for the details.",
-    transient=True,
 )
 PROBE_DRIVER = _failure(
     "probe-driver-missing",
@@ -233,25 +229,22 @@ PROBE_DB_NAME = _failure(
     "The database does not exist.",
     "Correct `NAUTOBOT_DB_NAME`, or create the database.",
 )
-PROBE_DB_STARTING = _failure(
+PROBE_DB_STARTING = _passing(
     "probe-db-starting",
     "PostgreSQL is starting, stopping or recovering.",
     "Wait.",
-    transient=True,
 )
-PROBE_DB_FULL = _failure(
+PROBE_DB_FULL = _passing(
     "probe-db-full",
     "PostgreSQL, the database or the user has no connection left.",
     "Raise `max_connections` or the connection limit of the user, or use fewer "
     "connections (`CONN_MAX_AGE`, the number of workers).",
-    transient=True,
 )
-PROBE_DB_SESSION = _failure(
+PROBE_DB_SESSION = _passing(
     "probe-db-session-attributes",
     "No server is in the state that `target_session_attrs` demands, as during a "
     "failover.",
     "Wait until a server is promoted, or correct `target_session_attrs`.",
-    transient=True,
 )
 PROBE_DB_OPTIONS = _failure(
     "probe-db-options",
@@ -261,12 +254,11 @@ PROBE_DB_OPTIONS = _failure(
     "`UNDERSTACK_DB_POOLER=transaction`, or list the parameter in its "
     "`ignore_startup_parameters`.",
 )
-PROBE_DB_PASSING = _failure(
+PROBE_DB_PASSING = _passing(
     "probe-db-passing",
     "The driver failed, and a second attempt met no such fault: it has passed, comes "
     "and goes, or cannot be told from here.",
     "Try again, and read what the server said.",
-    transient=True,
 )
 PROBE_DB_ERROR = _failure(
     "probe-db-error",
@@ -285,13 +277,12 @@ PROBE_REDIS_PERMISSION = _failure(
     "Extend the ACL: `~*` or the configured prefix for keys, `&*` for channels, "
     "`+@all` or what Celery and django-redis use.",
 )
-PROBE_REDIS_READ_ONLY = _failure(
+PROBE_REDIS_READ_ONLY = _passing(
     "probe-redis-read-only",
     "Redis does not accept writes: it is a replica, its memory is full with the policy "
     "`noeviction`, or it cannot write to its disk.",
     "Correct host and port if it is a replica. Otherwise look at `INFO memory` and "
     "`INFO persistence`.",
-    transient=True,
 )
 PROBE_REDIS_CLUSTER = _failure(
     "probe-redis-cluster",
@@ -304,11 +295,10 @@ PROBE_BROKER_SCHEME = _failure(
     "Set `NAUTOBOT_CELERY_BROKER_URL` to `redis+socket:///path?virtual_host=0` for a "
     "socket.",
 )
-PROBE_REDIS_BUSY = _failure(
+PROBE_REDIS_BUSY = _passing(
     "probe-redis-busy",
     "Redis is loading its data, or has no master.",
     "Wait.",
-    transient=True,
 )
 PROBE_REDIS_ERROR = _failure(
     "probe-redis-error",
@@ -320,12 +310,11 @@ PROBE_HEARTBEAT_OFF = _failure(
     "Nautobot's workers write a heartbeat file only where they are told to.",
     "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true` on the worker.",
 )
-PROBE_HEARTBEAT = _failure(
+PROBE_HEARTBEAT = _passing(
     "probe-heartbeat",
     "The worker's heartbeat is missing or old.",
     "The worker has not started, has ended, hangs, or has lost its broker: look into "
     "its log.",
-    transient=True,
 )
 PROBE_WORKER_CERTIFICATE = _failure(
     "probe-worker-certificate",
@@ -334,23 +323,21 @@ PROBE_WORKER_CERTIFICATE = _failure(
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "The worker pod stays running but all tasks fail",
 )
-PROBE_WORKER_SILENT = _failure(
+PROBE_WORKER_SILENT = _passing(
     "probe-worker-silent",
     "The worker does not answer through the broker.",
     "It is not running, has lost its broker, or has another name: see its log, and "
     "`--destination`.",
-    transient=True,
 )
 PROBE_HTTP_STATUS = _failure(
     "probe-http-status",
     "The server answers with an error that will not go away by itself.",
     "Correct the URL, or look into the log of the server.",
 )
-PROBE_HTTP_UNAVAILABLE = _failure(
+PROBE_HTTP_UNAVAILABLE = _passing(
     "probe-http-unavailable",
     "The server answers that it is not able to answer.",
     "Wait, or look into its log.",
-    transient=True,
 )
 PROBE_BROKEN = _failure(
     "probe-broken",

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from typing import NamedTuple
 
@@ -31,12 +32,12 @@ class Session(NamedTuple):
 
     Attributes:
         driver: ``psycopg2, libpq 17.5``.
-        address: Where it was connected to, ``127.0.0.1:5432``.
+        address: Family and socket address of the server.
         row: The only row of the statement, as text.
     """
 
     driver: str
-    address: str
+    address: tuple[int, Any]
     row: tuple[str | None, ...]
 
 
@@ -45,14 +46,10 @@ class NoDriver(Exception):
 
 
 class DriverError(Exception):
-    """The driver failed; the text is libpq's.
-
-    Attributes:
-        on_query: Whether the session was let in, and the statement failed.
-    """
+    """The driver failed; the text is libpq's."""
 
     def __init__(self, text: str, *, on_query: bool = False) -> None:
-        """Keep the text."""
+        """Keep the text, and whether it was the statement that failed."""
         super().__init__(text)
         self.on_query = on_query
 
@@ -64,7 +61,7 @@ def database_session(
     *,
     libpq_since: int = 0,
 ) -> Session:
-    """Connect with a driver that is installed, and run a statement.
+    """Connect with a driver that is installed, and run a statement for one row.
 
     Args:
         parameters: libpq's connection parameters by name.
@@ -72,10 +69,8 @@ def database_session(
         seconds: After which the session is ended, whatever it does.
         libpq_since: The oldest libpq that knows all parameters, as a number.
 
-    Raises:
-        NoDriver: There is none.
-        DriverError: It cannot connect, or the statement fails.
-        TimeoutError: The time is up.
+    Raises `NoDriver`, `DriverError` where it cannot connect or the statement fails, and
+    ``TimeoutError``.
     """
     request = {
         "parameters": parameters,
@@ -109,7 +104,9 @@ def database_session(
         raise NoDriver
     if "error" in answer:
         raise DriverError(answer["error"], on_query=answer["on_query"])
-    return Session(answer["driver"], answer["address"], tuple(answer["row"]))
+    family, place = answer["address"]
+    address = family, place if isinstance(place, str) else tuple(place)
+    return Session(answer["driver"], address, tuple(answer["row"]))
 
 
 # What follows runs in that process alone, isolated (-I) and with its memory bounded, so
@@ -126,24 +123,20 @@ def main() -> None:  # pragma: no cover - in a process that cannot be traced
 
 def _driver(libpq_since: int) -> tuple[Any, str] | None:  # pragma: no cover - see main
     """Return a driver and its name, the one that imports faster where both can."""
-    found = []
-    try:
+    found = None
+    with suppress(ImportError):
         import psycopg2
         from psycopg2.extensions import libpq_version
-    except ImportError:
-        pass
-    else:
-        found.append((psycopg2, "psycopg2", libpq_version()))
-    if not found or found[0][2] < libpq_since:
-        try:
+
+        found = psycopg2, "psycopg2", libpq_version()
+    if found is None or found[2] < libpq_since:
+        with suppress(ImportError):
             import psycopg
-        except ImportError:
-            pass
-        else:
-            found.insert(0, (psycopg, "psycopg", psycopg.pq.version()))
-    if not found:
+
+            found = psycopg, "psycopg", psycopg.pq.version()
+    if found is None:
         return None
-    module, name, version = found[0]
+    module, name, version = found
     return module, f"{name}, libpq {version // 10000}.{version % 10000}"
 
 
@@ -160,7 +153,9 @@ def _answer(  # pragma: no cover - see main
         cursor = connection.cursor()
         cursor.execute(request["statement"])
         row = [None if one is None else str(one) for one in cursor.fetchone() or ()]
-        return {"driver": name, "address": _peer(connection.fileno()), "row": row}
+        with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+            address = [peer.family, peer.getpeername()]
+        return {"driver": name, "address": address, "row": row}
     except (driver.Error, TypeError, ValueError) as error:
         return {"error": str(error).strip()[:_LONGEST_TEXT], "on_query": on_query}
 
@@ -171,15 +166,6 @@ def _limit_memory() -> None:  # pragma: no cover - see main
     most = pages * os.sysconf("SC_PAGE_SIZE") + _MEMORY
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-
-
-def _peer(descriptor: int) -> str:  # pragma: no cover - see main
-    with socket.socket(fileno=os.dup(descriptor)) as connection:
-        peer = connection.getpeername()
-    if isinstance(peer, str):
-        return peer or "a socket of this machine"
-    host, port = peer[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 if __name__ == "__main__":  # pragma: no cover - see main

@@ -31,20 +31,16 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 class Server:
     """A server that was reached once, and why a connection to it ends.
 
-    The protocols on top of TLS know more; each has a class of its own.
-
-    Attributes:
-        stranger: ALPN's name of another protocol that may answer here, None for none.
-        attempt: The attempt to reach it.
-        endpoint: Where it is.
-        tls: How TLS is spoken with it.
-        is_plain: Whether TLS is not demanded.
+    The protocols on top of TLS know more; each has a class of its own. `stranger` is
+    ALPN's name of another protocol that may answer here, and `tls_remedy` what to do
+    where there is no TLS.
     """
 
     stranger: str | None = None
+    tls_remedy: str | None = None
 
     def __init__(self, route: Route, tls: Tls | None) -> None:
-        """Keep the way to it; without `tls`, TLS is not demanded."""
+        """Keep the way to it; without `tls`, TLS is not demanded (`is_plain`)."""
         self.route = route
         self.attempt = route.attempt
         self.endpoint = route.endpoint
@@ -57,19 +53,10 @@ class Server:
         return self.endpoint.host if self.tls.names_host else None
 
     def start_tls(self, connection: socket.socket) -> None:
-        """Bring a new connection to the point where TLS starts.
-
-        Raises:
-            Failed: The server does not do TLS.
-        """
+        """Bring a new connection to where TLS starts; `Failed` where it does not."""
 
     def connect(self) -> socket.socket:
-        """Return a new connection at the point where TLS starts.
-
-        Raises:
-            OSError: Nobody accepts.
-            Failed: The server does not do TLS.
-        """
+        """Return a new connection where TLS starts; raises ``OSError`` or `Failed`."""
         connection = self.route.connect()
         try:
             self.start_tls(connection)
@@ -82,22 +69,20 @@ class Server:
 
     def not_tls(self) -> Problem:
         """Return why something else than TLS is answered."""
-        return codes.PROBE_NOT_TLS.problem(
-            self.endpoint.variable, f"{self.endpoint.place} does not speak TLS."
+        return self.endpoint.problem(
+            codes.PROBE_NOT_TLS, "does not speak TLS.", self.tls_remedy
         )
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
-        return codes.PROBE_SILENT.problem(
-            self.endpoint.variable,
-            f"{self.endpoint.place} accepts the connection and says nothing.",
+        return self.endpoint.problem(
+            codes.PROBE_SILENT, "accepts the connection and says nothing."
         )
 
     def closed(self, when: str = "without a word") -> Problem:
         """Return the problem of a server that closes the connection by itself."""
-        return codes.PROBE_CLOSED.problem(
-            self.endpoint.variable,
-            f"{self.endpoint.place} accepts the connection and closes it {when}.",
+        return self.endpoint.problem(
+            codes.PROBE_CLOSED, f"accepts the connection and closes it {when}."
         )
 
     def hung_up(self) -> Problem:
@@ -116,33 +101,32 @@ class Server:
             f"{self.endpoint.server}.",
         )
 
-    def gateway_problem(self, protocol: str | None = None) -> Problem:
+    def gateway_problem(self, protocol: str | None) -> Problem:
         """Return why a gateway closes a ClientHello that offers this protocol."""
-        endpoint = self.endpoint
-        host, place, variable = endpoint.host, endpoint.place, endpoint.variable
-        closes = f"{place} closes the connection"
+        endpoint, host = self.endpoint, self.endpoint.host
         if endpoint.is_ip:
-            return codes.PROBE_GATEWAY_IP.problem(
-                variable,
-                f"{closes} when TLS starts. The host is an IP address, so TLS names no "
-                "host that a gateway could route by.",
+            return endpoint.problem(
+                codes.PROBE_GATEWAY_IP,
+                "closes the connection when TLS starts. The host is an IP address, so "
+                "TLS names no host that a gateway could route by.",
             )
         if not self.tls.names_host and self.chosen(host, protocol) is not None:
             return codes.PROBE_GATEWAY_SNI_OFF.problem(
-                variable,
-                f"sslsni is off, and {closes} unless TLS names {endpoint.name}.",
+                endpoint.variable,
+                f"sslsni is off, and {endpoint.place} closes the connection unless TLS "
+                f"names {endpoint.name}.",
             )
+        closes = f"closes the connection when TLS names {endpoint.name}"
         bare = host.rstrip(".")
         if bare != host and self.chosen(bare, protocol) is not None:
-            return codes.PROBE_GATEWAY_DOT.problem(
-                variable,
-                f"{closes} when TLS names {endpoint.name}, and answers to the name "
-                "without the dot.",
+            return endpoint.problem(
+                codes.PROBE_GATEWAY_DOT,
+                f"{closes}, and answers to the name without the dot.",
             )
-        return codes.PROBE_GATEWAY_NAME.problem(
-            variable,
-            f"{closes} when TLS names {endpoint.name}: the gateway has no route for "
-            "this name, or no server runs behind the route.",
+        return endpoint.problem(
+            codes.PROBE_GATEWAY_NAME,
+            f"{closes}: the gateway has no route for this name, or no server runs "
+            "behind the route.",
         )
 
     # Questions, each on a connection of its own.

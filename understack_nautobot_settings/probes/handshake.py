@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.certificates.reading import Certificate
@@ -52,58 +51,51 @@ _CLIENT_REFUSED = (
 )
 
 
-class Secured(NamedTuple):
-    """A connection over TLS, and the certificate of the server."""
-
-    connection: ssl.SSLSocket
-    seen: Seen | None
-
-
-def secure(server: Server, connection: socket.socket) -> Secured:
+def secure(
+    server: Server, connection: socket.socket
+) -> tuple[ssl.SSLSocket, Seen | None]:
     """Pass the stages ``tls`` and ``identity`` on a new connection.
 
-    Raises:
-        Failed: There is no TLS, or the server is not who it should be.
+    Returns the connection over TLS, and the certificate of the server. Raises `Failed`
+    where there is no TLS, or the server is not who it should be.
     """
     attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
-    refusal: ssl.SSLCertVerificationError | None = None
-    with attempt.stage("tls") as stage:
+    with attempt.stage("tls"):
         context = tls_context(tls, endpoint)
         server.start_tls(connection)
         connection.settimeout(attempt.patience)
+        refusal = None
         try:
             secured = context.wrap_socket(connection, server_hostname=server.name)
         except ssl.SSLCertVerificationError as error:
             refusal = error
-            stage.detail = "the server speaks TLS"
+            attempt.detail = "the server speaks TLS"
         except (OSError, ValueError) as error:
             failure = error if isinstance(error, OSError) else OSError(str(error))
+            symptom = f"tls {symptom_of(failure)}"
             raise Failed(
-                attempt.explained(
-                    f"tls {symptom_of(failure)}", lambda: _no_tls(failure, server)
-                )
+                attempt.explained(symptom, lambda: _no_tls(failure, server))
             ) from None
         else:
             session = (secured.version(), (secured.cipher() or ("",))[0])
-            stage.detail = ", ".join(part for part in session if part)
-    with attempt.stage("identity") as stage:
+            attempt.detail = ", ".join(part for part in session if part)
+    with attempt.stage("identity"):
         if refusal is None:
             seen = seen_certificate(secured.getpeercert(binary_form=True) or b"")
-            stage.detail = described_server(seen, tls, endpoint.name, refused=False)
-            return Secured(secured, seen)
+            attempt.detail = described_server(seen, tls, endpoint.name, refused=False)
+            return secured, seen
         refused = refusal
 
         def look() -> Problem:
             seen = seen_certificate(shown_certificate(server))
-            stage.detail = described_server(seen, tls, endpoint.name, refused=True)
+            attempt.detail = described_server(seen, tls, endpoint.name, refused=True)
             return server_problem(refused, seen, tls, endpoint)
 
         raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
 
 
-def client_problem(error: OSError, server: Server) -> Problem | None:
+def client_problem(reason: str, server: Server) -> Problem | None:
     """Return what an alert says against our certificate, None for nothing."""
-    reason = getattr(error, "reason", None) or ""
     if "ALERT" in reason:
         server.attempt.quote(spaced(reason))
     endpoint, tls = server.endpoint, server.tls
@@ -158,7 +150,7 @@ def _shown(own: Certificate | None) -> str:
 
 
 def lost_problem(error: OSError, server: Server) -> Problem:
-    """Return why a connection over TLS was lost.
+    """Return why a connection was lost after its beginning.
 
     With TLS 1.3 a server judges the client after the client has finished its part, and
     what the client says meanwhile can make it lose the answer. So where the error
@@ -167,18 +159,18 @@ def lost_problem(error: OSError, server: Server) -> Problem:
     """
     if isinstance(error, TimeoutError):
         return server.silent()
-    refused = client_problem(error, server)
+    if server.is_plain:
+        return server.hung_up()
+    refused = client_problem(symptom_of(error), server)
     closed_on_certificate = False
     while refused is None and server.attempt.may_connect:
-        verdict = _client_verdict(server)
-        if verdict.chose_stranger:
-            return server.not_this_server()
-        if verdict.error is None:
+        end, on_certificate = _client_verdict(server)
+        if end is None:
             break
-        refused = client_problem(verdict.error, server)
-        if refused is None and not isinstance(verdict.error, HUNG_UP):
-            return _handshake_problem(verdict.error, server)
-        closed_on_certificate = verdict.on_certificate and bool(server.tls.cert.path)
+        refused = client_problem(symptom_of(end), server)
+        if refused is None and not isinstance(end, HUNG_UP):
+            return _handshake_problem(end, server)
+        closed_on_certificate = on_certificate and bool(server.tls.cert.path)
         if not closed_on_certificate:
             break
     if refused is not None:
@@ -206,25 +198,12 @@ def _closed_on_certificate(server: Server) -> Problem:
     )
 
 
-class Verdict(NamedTuple):
-    """What a server did with our part of the handshake.
-
-    Attributes:
-        error: What the connection ended with, None where it stays open.
-        on_certificate: Whether it ended on the certificate alone.
-        chose_stranger: Whether the protocol of another server was chosen.
-    """
-
-    error: OSError | None
-    on_certificate: bool = False
-    chose_stranger: bool = False
-
-
-def _client_verdict(server: Server) -> Verdict:
+def _client_verdict(server: Server) -> tuple[OSError | None, bool]:
     """Send the client certificate, and the rest of the handshake after a pause.
 
     A server that refuses the certificate then closes a connection on which nothing is
-    unread, and its alert arrives.
+    unread, and its alert arrives. Returns what the connection ended with, None where it
+    stays open, and whether it ended on the certificate alone.
     """
     protocol = server.stranger or server.tls.protocol
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -244,7 +223,7 @@ def _client_verdict(server: Server) -> Verdict:
                     connection.sendall(outgoing.read())
                     _receive(connection, incoming, seconds_left())
             if server.stranger and inside.selected_alpn_protocol() == server.stranger:
-                return Verdict(None, chose_stranger=True)
+                raise Failed(server.not_this_server())
             # Several times as long as the server took for its part.
             pause = min(VERDICT_SECONDS, 0.2 + 4 * (time.monotonic() - started))
             certificate, rest = _flight(outgoing.read(), inside.version())
@@ -253,10 +232,10 @@ def _client_verdict(server: Server) -> Verdict:
                 connection.sendall(octets)
                 _read_alert(connection, inside, incoming, min(pause, seconds_left()))
     except TimeoutError:
-        return Verdict(None)
+        return None, False
     except OSError as error:
-        return Verdict(error, on_certificate)
-    return Verdict(None)
+        return error, on_certificate
+    return None, False
 
 
 def _receive(connection: socket.socket, incoming: ssl.MemoryBIO, wait: float) -> None:
@@ -317,7 +296,8 @@ def _no_tls(error: OSError, server: Server) -> Problem:
         return server.hung_up()
     if getattr(error, "reason", None) in _NOT_TLS:
         return server.not_tls()
-    return client_problem(error, server) or _handshake_problem(error, server)
+    refused = client_problem(symptom_of(error), server)
+    return refused or _handshake_problem(error, server)
 
 
 def shown_certificate(server: Server) -> bytes:

@@ -18,7 +18,6 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import symptom_of
-from understack_nautobot_settings.problems import Problem
 
 PORT = 443
 URL_NAME = "URL"
@@ -37,19 +36,11 @@ def probe_https(
     *,
     prefix: str = "",
 ) -> None:
-    """Fetch a URL with the client certificate that variables of any prefix name.
+    """Fetch a URL with the client certificate that variables of a prefix name.
 
-    Args:
-        attempt: Where the stages go.
-        url: ``https://host:port/path``.
-        env: The environment; reads ``<prefix>CLIENT_CERT``, ``<prefix>CLIENT_KEY``
-            and ``<prefix>CA``. What is unset is not used, and without a CA the
-            system's are trusted.
-        network: The network.
-        prefix: Prefix of the variables, ``NOETL_TLS_``.
-
-    Raises:
-        Failed: A stage was not passed.
+    For the prefix ``NOETL_TLS_`` the files are in ``NOETL_TLS_CLIENT_CERT``,
+    ``NOETL_TLS_CLIENT_KEY`` and ``NOETL_TLS_CA``. What is unset is not used; without a
+    CA the system's are trusted. Raises `Failed` where a stage is not passed.
     """
     parts = urlsplit(url)
     cert, key, ca = (
@@ -59,14 +50,7 @@ def probe_https(
         )
         for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")
     )
-    tls = Tls(
-        cert,
-        key,
-        ca,
-        verify=True,
-        check_hostname=True,
-        protocol="http/1.1",
-    )
+    tls = Tls(cert, key, ca, verify=True, check_hostname=True, protocol="http/1.1")
     endpoint = Endpoint(
         "the server", parts.hostname or "", parts.port or PORT, URL_NAME
     )
@@ -79,20 +63,25 @@ def probe_https(
         f"GET {path}{query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
-    with connection, secure(server, connection).connection as secured:
+    with connection, secure(server, connection)[0] as secured:
         try:
-            with attempt.stage("query") as stage:
+            with attempt.stage("query"):
                 incoming = Incoming(secured, attempt.timer())
                 incoming.send(request.encode())
                 line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
                 status = _status(line)
-                stage.detail = f"GET {path}: {status or 'no HTTP'}"
+                attempt.detail = f"GET {path}: {status or 'no HTTP'}"
                 if _REDIRECT <= status < _CLIENT_ERROR:
-                    stage.detail += ", a redirect that is not followed"
+                    attempt.detail += ", a redirect that is not followed"
                 if status == 0 or status >= _CLIENT_ERROR:
                     attempt.symptom = f"status {status}"
                     attempt.quote(line)
-                    raise Failed(_http_problem(status, endpoint, path))
+                    code, fact = codes.PROBE_HTTP_STATUS, "over TLS, but not in HTTP"
+                    if status:
+                        fact = f"{path} with status {status}"
+                    if status >= _SERVER_ERROR:
+                        code = codes.PROBE_HTTP_UNAVAILABLE
+                    raise Failed(endpoint.problem(code, f"answers {fact}."))
         except OSError as error:
             failure = error
             attempt.fail_last(
@@ -106,23 +95,10 @@ def probe_https(
 class HttpsServer(Server):
     """Any server that speaks HTTP over TLS."""
 
-    def not_tls(self) -> Problem:
-        """Return why something else than TLS is answered."""
-        problem = super().not_tls()
-        return problem._replace(hint="Use its TLS port, or turn TLS on there.")
+    tls_remedy = "Use its TLS port, or turn TLS on there."
 
 
 def _status(line: str) -> int:
     version, _, rest = line.partition(" ")
     number = rest[:3]
     return int(number) if version.startswith("HTTP/") and number.isdecimal() else 0
-
-
-def _http_problem(status: int, endpoint: Endpoint, path: str) -> Problem:
-    kind = codes.PROBE_HTTP_STATUS
-    fact = "answers over TLS, but not in HTTP"
-    if status:
-        fact = f"answers {path} with status {status}"
-    if status >= _SERVER_ERROR:
-        kind = codes.PROBE_HTTP_UNAVAILABLE
-    return kind.problem(URL_NAME, f"{endpoint.place} {fact}.")

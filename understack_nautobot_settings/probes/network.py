@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import re
 import socket
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 Address = tuple[int, Any]
@@ -49,7 +51,16 @@ class Endpoint(NamedTuple):
     @property
     def is_ip(self) -> bool:
         """Whether the host is an IP address, which no ClientHello can name."""
-        return is_ip(self.host)
+        try:
+            ipaddress.ip_address(self.host.strip("[]").partition("%")[0])
+        except ValueError:
+            return False
+        return True
+
+    @property
+    def tls_name(self) -> str | None:
+        """The host as a ClientHello names it, None for an IP address."""
+        return None if self.is_ip else self.host
 
     @property
     def name(self) -> str:
@@ -64,9 +75,16 @@ class Endpoint(NamedTuple):
             return "the configured host"
         return host if self.is_socket else f"{host}:{self.port}"
 
+    def problem(self, code: Code, fact: str, hint: str | None = None) -> Problem:
+        """Return the problem that the server at this place causes: place and fact."""
+        return code.problem(self.variable, f"{self.place} {fact}", hint)
+
 
 class Incoming:
-    """What a server answers, in the time that there is for it."""
+    """What a server answers, in the time that there is for it.
+
+    Every method raises ``OSError`` where the connection is lost, or time is up.
+    """
 
     def __init__(
         self, connection: socket.socket, seconds_left: Callable[[], float]
@@ -77,31 +95,19 @@ class Incoming:
         self._said = b""
 
     def send(self, octets: bytes) -> None:
-        """Say something.
-
-        Raises:
-            OSError: The connection is lost, or time is up.
-        """
+        """Say something."""
         self._connection.settimeout(self._seconds_left())
         self._connection.sendall(octets)
 
     def take(self, count: int) -> bytes:
-        """Return so many octets.
-
-        Raises:
-            OSError: The connection is lost, or time is up.
-        """
+        """Return so many octets."""
         while len(self._said) < count:
             self._receive()
         taken, self._said = self._said[:count], self._said[count:]
         return taken
 
     def line(self, longest: int) -> bytes:
-        """Return a line without its end, nothing where it is longer than that.
-
-        Raises:
-            OSError: The connection is lost, or time is up.
-        """
+        """Return a line without its end, nothing where it is longer than that."""
         while b"\r\n" not in self._said:
             if len(self._said) > longest:
                 return b""
@@ -120,25 +126,17 @@ class Incoming:
 
 
 class Network:
-    """The real network; tests bring their own."""
+    """The real network; tests bring their own. Its methods raise ``OSError``."""
 
     def resolve(self, host: str, port: int) -> list[Address]:
-        """Return the addresses of a host, in order of preference.
-
-        Raises:
-            OSError: The name does not resolve.
-        """
+        """Return the addresses of a host, in order of preference."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(
             dict.fromkeys((family, address) for family, _, _, _, address in found)
         )
 
     def connect(self, address: Address, seconds: float) -> socket.socket:
-        """Return a connected socket that waits no longer than that.
-
-        Raises:
-            OSError: Nobody there accepts.
-        """
+        """Return a connected socket that waits no longer than that."""
         connection = socket.socket(address[0], socket.SOCK_STREAM)
         try:
             connection.settimeout(seconds)
@@ -151,28 +149,20 @@ class Network:
         return connection
 
 
-class Route:
-    """An endpoint that was reached once, and can be reached again."""
+class Route(NamedTuple):
+    """An endpoint that was reached once at an address, and can be reached again."""
 
-    def __init__(
-        self, attempt: Attempt, network: Network, endpoint: Endpoint, address: Address
-    ) -> None:
-        """Remember the address that answered."""
-        self.attempt = attempt
-        self.endpoint = endpoint
-        self._network = network
-        self._address = address
+    attempt: Attempt
+    network: Network
+    endpoint: Endpoint
+    address: Address
 
     def connect(self, seconds: float | None = None) -> socket.socket:
-        """Return a new connection; it waits for what is left, or for less.
-
-        Raises:
-            OSError: Nobody accepts.
-        """
+        """Return a new connection; it waits for what is left, or for less."""
         left = self.attempt.left
         self.attempt.connections += 1
-        return self._network.connect(
-            self._address, left if seconds is None else min(seconds, left)
+        return self.network.connect(
+            self.address, left if seconds is None else min(seconds, left)
         )
 
 
@@ -180,15 +170,10 @@ def _shown_host(host: str, instead: str) -> str:
     return host if re.fullmatch(HOST_FORM, host) else instead
 
 
-def is_ip(host: str) -> bool:
-    """Tell whether a host is an IP address."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host.strip("[]").partition("%")[0])
-        except (OSError, ValueError):
-            continue
-        return True
-    return False
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first names as a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def reach(
@@ -196,11 +181,10 @@ def reach(
 ) -> tuple[Route, socket.socket]:
     """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
 
-    Raises:
-        Failed: No name resolves, or nobody accepts.
+    Raises `Failed` where no name resolves, or nobody accepts.
     """
     ways = _resolve(attempt, network, endpoints)
-    with attempt.stage("tcp") as stage:
+    with attempt.stage("tcp"):
         failed: OSError | None = None
         for count, (endpoint, address) in enumerate(ways):
             # A dead address may not use up the time of those after it.
@@ -212,7 +196,7 @@ def reach(
                 continue
             attempt.connections += 1
             connection.settimeout(attempt.left)
-            stage.detail = shown_address(address)
+            attempt.detail = shown_address(address)
             return Route(attempt, network, endpoint, address), connection
         raise Failed(_unreachable(endpoints, failed))
 
@@ -224,26 +208,24 @@ def _resolve(
         attempt.skip("dns", "a socket of this machine")
         return [(one, (socket.AF_UNIX, one.host)) for one in endpoints]
     ways: list[tuple[Endpoint, Address]] = []
-    with attempt.stage("dns") as stage:
+    with attempt.stage("dns"):
         failed = None
         for endpoint in endpoints:
             host = endpoint.address or endpoint.host.strip("[]")
             try:
                 found = network.resolve(host, endpoint.port)
             except (OSError, UnicodeError) as error:
-                # No name has a part of more than 63 characters.
-                reason = _reason(error) if isinstance(error, OSError) else "too long"
-                shown = _shown_host(host, "that is configured")
+                named = _shown_host(host, "that is configured")
                 failed = codes.PROBE_DNS.problem(
-                    endpoint.variable, f"the name {shown} does not resolve: {reason}."
+                    endpoint.variable,
+                    f"the name {named} does not resolve: {_reason(error)}.",
                 )
             else:
                 ways += [(endpoint, address) for address in found]
         if failed is not None and not ways:
             raise Failed(failed)
-        shown = ", ".join(shown_address(address) for _, address in ways[:_SHOWN])
-        more = len(ways) - _SHOWN
-        stage.detail = shown + (f" and {more} more" if more > 0 else "")
+        shown = [shown_address(address) for _, address in ways]
+        attempt.detail = listed(shown, _SHOWN)
     return ways
 
 
@@ -257,30 +239,27 @@ def shown_address(address: Address) -> str:
 
 
 def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Problem:
-    place = " and ".join(endpoint.place for endpoint in endpoints)
+    code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
     several = len(endpoints) > 1
-    variable = endpoints[0].variable
     if isinstance(error, TimeoutError):
-        return codes.PROBE_TIMEOUT.problem(
-            variable,
-            f"{place} {'do' if several else 'does'} not answer a TCP connection in "
-            "time.",
+        verb = "do" if several else "does"
+        code, fact = codes.PROBE_TIMEOUT, f"{verb} not answer a TCP connection in time."
+    elif isinstance(error, ConnectionRefusedError):
+        verb = "refuse" if several else "refuses"
+        code, fact = (
+            codes.PROBE_REFUSED,
+            f"{verb} the TCP connection: nothing listens there.",
         )
-    if isinstance(error, ConnectionRefusedError):
-        return codes.PROBE_REFUSED.problem(
-            variable,
-            f"{place} refuse{'' if several else 's'} the TCP connection: nothing "
-            "listens there.",
-        )
-    return codes.PROBE_NETWORK.problem(
-        variable, f"{place} cannot be reached: {_reason(error)}."
-    )
+    place = " and ".join(endpoint.place for endpoint in endpoints)
+    return code.problem(endpoints[0].variable, f"{place} {fact}")
 
 
-def _reason(error: OSError | None) -> str:
+def _reason(error: OSError | UnicodeError | None) -> str:
     if error is None:
         return "it has no address"
-    number = error.errno
+    if isinstance(error, UnicodeError):
+        # No name has a part of more than 63 characters.
+        return "too long"
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()
-    return errno.errorcode.get(number or 0, type(error).__name__)
+    return errno.errorcode.get(error.errno or 0, type(error).__name__)

@@ -37,6 +37,7 @@ from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.network import reach
+from understack_nautobot_settings.probes.network import shown_address
 from understack_nautobot_settings.probes.startup import Database
 from understack_nautobot_settings.probes.startup import StartUpAnswer
 from understack_nautobot_settings.probes.startup import refusal_problem
@@ -44,7 +45,6 @@ from understack_nautobot_settings.probes.startup import sqlstate_of
 from understack_nautobot_settings.probes.startup import start_up
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import POSTGRESQL
-from understack_nautobot_settings.probes.tls import Seen
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import described_server
 from understack_nautobot_settings.probes.tls import name_problem
@@ -61,7 +61,12 @@ WHO = (
 """Answers who came in, as the server sees it."""
 
 _SNI_VARIABLE = "PGSSLSNI"
-_ENCRYPTED = ("require", "verify-ca", "verify-full")
+# What libpq verifies with each sslmode that demands TLS.
+_VERIFIED = {
+    "require": "certificate not verified",
+    "verify-ca": "certificate verified by libpq without the name",
+    "verify-full": "certificate and name verified by libpq",
+}
 # An older libpq refuses to connect at all. They are set for the driver that Django
 # takes, which need not be the one that imports faster.
 _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE}
@@ -86,17 +91,10 @@ def probe_database(
     env: Mapping[str, str] | None = None,
     driver: Callable[..., Session] = database_session,
 ) -> None:
-    """Reach the default database as Django would.
+    """Reach the default database of Django settings as Django would.
 
-    Args:
-        attempt: Where the stages go.
-        settings: Django settings by name.
-        network: The network.
-        env: The environment; libpq reads ``PGSSLSNI`` from it.
-        driver: Connects with libpq's parameters, as `database_session` does.
-
-    Raises:
-        Failed: A stage was not passed.
+    libpq reads ``PGSSLSNI`` from the environment; the driver connects with libpq's
+    parameters, as `database_session` does. Raises `Failed` where a stage is not passed.
     """
     entry = (settings.get("DATABASES") or {}).get("default") or {}
     options = postgresql_options(settings)
@@ -126,13 +124,12 @@ def probe_database(
         pass
     else:
         seconds = attempt.clock() - started
-        seen = _seen_without_the_name(attempt, network, database, session)
-        _note_success(attempt, database, session, seconds, seen)
+        _note_success(attempt, network, database, session, seconds)
         return
     attempt.connections += max(1, text.count("connection to server at"))
     before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
-    if before is not None:
-        with attempt.stage(before.stage):
+    if before is not None and before.problem is not None:
+        with attempt.stage(before.stages[-1].stage):
             raise Failed(before.problem)
     if on_query:
         _fail_on_query(attempt, database, text)
@@ -159,10 +156,9 @@ def _database(
     if not names_host:
         parameters["sslsni"] = "0"
     mode = options.get("sslmode")
-    direct = options.get("sslnegotiation") == "direct"
     endpoints = _endpoints(parameters)
     tls = None
-    if mode in _ENCRYPTED and not any(one.is_socket for one in endpoints):
+    if mode in _VERIFIED and not any(one.is_socket for one in endpoints):
         cert, key, ca = named_files(options, variables.DB_FILES)
         tls = Tls(
             cert,
@@ -172,10 +168,10 @@ def _database(
             check_hostname=mode == "verify-full",
             driver_judges=True,
             names_host=names_host,
-            protocol=ALPN if direct else None,
+            protocol=ALPN if options.get("sslnegotiation") == "direct" else None,
             key_password=str(options.get("sslpassword") or ""),
         )
-    return Database(endpoints, parameters, tls, direct)
+    return Database(endpoints, parameters, tls)
 
 
 def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
@@ -200,30 +196,12 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return tuple(endpoints)
 
 
-def _seen_without_the_name(
-    attempt: Attempt, network: Network, database: Database, session: Session
-) -> Seen | None:
-    """Return the certificate of a server whose name libpq has not verified.
-
-    Whatever has a certificate of the CA can be that server, so its names are shown.
-    """
-    tls = database.tls
-    if tls is None or not tls.verify or tls.check_hostname:
-        return None
-    host, _, port = session.address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    address = (family, (host.strip("[]"), int(port)))
-    route = Route(attempt, network, database.endpoints[0], address)
-    server = PostgresqlServer(route, tls, database.direct)
-    return seen_certificate(shown_certificate(server))
-
-
 def _note_success(
     attempt: Attempt,
+    network: Network,
     database: Database,
     session: Session,
     seconds: float,
-    seen_server: Seen | None,
 ) -> None:
     """Note the stages that the driver has passed; it took them in one step."""
     if not session.row:
@@ -231,20 +209,26 @@ def _note_success(
     user, version, protocol, cipher, subject, serial = session.row
     mode = database.parameters.get("sslmode", "unset")
     attempt.skip("dns", "resolved by libpq" if database.endpoints else "left to libpq")
-    attempt.skip("tcp", session.address)
+    attempt.skip("tcp", shown_address(session.address) or "a socket of this machine")
     # A pooler in between has another connection to PostgreSQL, perhaps without TLS.
     spoken = ", ".join(part for part in (protocol, cipher) if part)
-    if database.tls is None:
+    tls = database.tls
+    if tls is None:
         attempt.skip("tls", f"{spoken or 'no TLS'}: sslmode is {mode}")
         attempt.skip("identity", "not verified: sslmode does not ask for it")
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
         hosts = ",".join(one.name for one in database.endpoints)
         shown = f"configured host {hosts}, {_VERIFIED[mode]}"
-        if seen_server is not None:
-            shown = described_server(seen_server, database.tls, hosts, refused=False)
+        if tls.verify and not tls.check_hostname:
+            # Whatever has a certificate of the CA can be that server: show its names.
+            route = Route(attempt, network, database.endpoints[0], session.address)
+            server = PostgresqlServer(route, tls)
+            found = seen_certificate(shown_certificate(server))
+            if found is not None:
+                shown = described_server(found, tls, hosts, refused=False)
         attempt.skip("identity", shown)
-    attempt.over("login", True, seconds, f"accepted from {session.driver}")
+    attempt.skip("login", f"accepted from {session.driver}", seconds)
     seen = protocol or "no TLS"
     if subject:
         # As `check` and OpenSSL write it; PostgreSQL writes it in decimal.
@@ -253,13 +237,6 @@ def _note_success(
     elif protocol:
         seen += ", no client certificate"
     attempt.skip("query", f"as {user} on PostgreSQL {version}; the server sees {seen}")
-
-
-_VERIFIED = {
-    "require": "certificate not verified",
-    "verify-ca": "certificate verified by libpq without the name",
-    "verify-full": "certificate and name verified by libpq",
-}
 
 
 def _fail_on_query(attempt: Attempt, database: Database, text: str) -> None:
@@ -284,10 +261,9 @@ def _without_password(text: str, database: Database) -> str:
 def _look(
     attempt: Attempt, network: Network, database: Database, text: str | None
 ) -> None:
-    """Find out why libpq failed, stage by stage; None for its text where there is none.
+    """Find out why libpq failed, stage by stage, and raise `Failed`.
 
-    Raises:
-        Failed: Always.
+    The text is what libpq said, None where there is no libpq.
     """
     if not database.endpoints:
         attempt.skip("dns", "left to libpq: no host is configured")
@@ -295,10 +271,10 @@ def _look(
             raise Failed(_driver_problem(attempt, database, text, None))
     route, connection = reach(attempt, network, *database.endpoints)
     tls = database.tls
-    if tls is not None and libpq_words.is_of_server(text or ""):
+    if tls is not None and libpq_words.server_words(text or ""):
         # Where the server has answered libpq, libpq has accepted its certificate.
         tls = tls._replace(verify=False)
-    server = PostgresqlServer(route, tls, database.direct)
+    server = PostgresqlServer(route, tls)
     with connection:
         if tls is None:
             mode = database.parameters.get("sslmode", "unset")
@@ -307,7 +283,7 @@ def _look(
         else:
             connection, seen = secure(server, connection)
         with connection:
-            if tls is not None and libpq_words.is_name_mismatch(text or ""):
+            if tls is not None and "does not match host name" in (text or ""):
                 attempt.fail_last(name_problem(seen, route.endpoint))
             with attempt.stage("login"):
                 raise Failed(_login_problem(server, connection, database, text))
@@ -325,20 +301,17 @@ def _login_problem(
         return _driver_problem(attempt, database, text, None)
     if isinstance(connection, ssl.SSLSocket):
         # libpq goes no further either: with direct negotiation it is a must.
-        if database.direct and connection.selected_alpn_protocol() != ALPN:
+        if server.is_direct and connection.selected_alpn_protocol() != ALPN:
             return server.not_tls()
-        alert = libpq_words.alert_in(text)
-        refused = alert and client_problem(alert, server)
-        if refused:
+        refused = client_problem(libpq_words.alert_in(text), server)
+        if refused is not None:
             return refused
     try:
         answer = start_up(connection, database, attempt.timer())
     except OSError as error:
-        if libpq_words.is_of_server(text):
+        if libpq_words.server_words(text):
             return _driver_problem(attempt, database, text, None)
-        if isinstance(error, TimeoutError):
-            return server.silent()
-        return server.hung_up() if server.is_plain else lost_problem(error, server)
+        return lost_problem(error, server)
     return _driver_problem(attempt, database, text, answer)
 
 
@@ -350,12 +323,8 @@ def _driver_problem(
 ) -> Problem:
     """Return what libpq's text means, with what the server answers a moment later.
 
-    Args:
-        attempt: Where the server's words go.
-        database: What libpq was told.
-        text: What libpq said, empty where it said nothing in time; None where there
-            is no libpq.
-        answer: The server's answer to a start-up message, None where it was not asked.
+    The text is empty where libpq said nothing in time, and None where there is no
+    libpq; the answer is None where the server was not asked.
     """
     if text is None:
         return codes.PROBE_DRIVER.problem(
@@ -386,14 +355,14 @@ def _driver_problem(
 class PostgresqlServer(Server):
     """PostgreSQL, which has a negotiation of its own before TLS."""
 
-    def __init__(self, route: Route, tls: Tls | None, direct: bool) -> None:
-        """Keep the way to it; `direct` where TLS starts at once."""
-        super().__init__(route, tls)
-        self._direct = direct
+    @property
+    def is_direct(self) -> bool:
+        """Whether TLS starts at once."""
+        return self.tls.protocol == ALPN
 
     def start_tls(self, connection: socket.socket) -> None:
         """Ask for TLS as libpq does where it does not start at once."""
-        if self._direct:
+        if self.is_direct:
             return
         connection.settimeout(self.attempt.patience)
         try:
@@ -412,9 +381,8 @@ class PostgresqlServer(Server):
 
     def not_tls(self) -> Problem:
         """Return the problem of another server."""
-        return codes.PROBE_NOT_POSTGRESQL.problem(
-            self.endpoint.variable,
-            f"{self.endpoint.place} answers, but not as PostgreSQL does.",
+        return self.endpoint.problem(
+            codes.PROBE_NOT_POSTGRESQL, "answers, but not as PostgreSQL does."
         )
 
     def silent(self) -> Problem:
@@ -430,7 +398,7 @@ class PostgresqlServer(Server):
     def hung_up(self) -> Problem:
         """Return why the connection is closed where TLS should start."""
         endpoint, name = self.endpoint, variables.DB_SSLNEGOTIATION.name
-        if self._direct:
+        if self.is_direct:
             said = self.said_to(SSL_REQUEST)
             if said == b"S":
                 return codes.PROBE_DIRECT_UNSUPPORTED.problem(
@@ -441,13 +409,12 @@ class PostgresqlServer(Server):
             if said == b"N":
                 return self._tls_refused()
         if self.is_plain:
-            host = None if endpoint.is_ip else endpoint.host
-            if self.is_postgresql() or self.chosen(host, None) is None:
+            if self.is_postgresql() or self.chosen(endpoint.tls_name, None) is None:
                 return self.closed()
             return self.not_tls()
         if self.closes_unasked():
             return self.closed()
-        if self._direct:
+        if self.is_direct:
             return self.gateway_problem(ALPN)
         chosen = self.chosen(
             None if endpoint.is_ip else endpoint.host.rstrip("."), ALPN

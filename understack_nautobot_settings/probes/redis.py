@@ -67,15 +67,7 @@ _CLUSTER = "CLUSTER"
 
 
 class Login(NamedTuple):
-    """Where to, and as whom.
-
-    Attributes:
-        endpoint: Where Redis is.
-        scheme: Scheme of the URL.
-        username: ACL user, empty for the default one.
-        password: The password, empty for none.
-        database: Number of the database.
-    """
+    """Where to, and as whom; user and password are empty for the default and none."""
 
     endpoint: Endpoint
     scheme: str
@@ -84,29 +76,11 @@ class Login(NamedTuple):
     database: int
 
 
-class Use(NamedTuple):
-    """What cache or broker do with Redis, and where.
-
-    Attributes:
-        key: A key of their own form that nobody else has.
-        write: Command that writes it.
-        channel: A channel that is listened to, empty for none.
-    """
-
-    key: str
-    write: tuple[str, ...]
-    channel: str
-
-
 class Refused(Exception):
-    """Redis answered with an error.
-
-    Attributes:
-        word: Its first word.
-    """
+    """Redis answered with an error."""
 
     def __init__(self, text: str) -> None:
-        """Keep the text."""
+        """Keep the text, and its first word."""
         super().__init__(text)
         self.word = text.split(" ", 1)[0]
 
@@ -130,16 +104,16 @@ def probe_cache(
     if "Sentinel" in str(options.get("CLIENT_CLASS", "")):
         host, port = next(iter(options.get("SENTINELS") or (("", 0),)))
         url = f"sentinel://{host}:{port}"
-    credentials = {
-        "username": pool.get("username") or options.get("USERNAME"),
-        "password": pool.get("password") or options.get("PASSWORD"),
-    }
-    login = _login(url.split(",")[0], credentials, "")
+    login = _login(
+        url.split(",")[0],
+        username=pool.get("username") or options.get("USERNAME") or "",
+        password=pool.get("password") or options.get("PASSWORD") or "",
+    )
     # As Django makes the keys of a cache.
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
     key = f"{prefix}:{version}:{_own_name()}"
-    use = Use(key, ("SET", key, "1", "PX", _KEPT_MILLISECONDS), "")
-    _probe(attempt, login, _tls(login.scheme, pool), use, network)
+    write = ("SET", key, "1", "PX", _KEPT_MILLISECONDS)
+    _probe(attempt, login, pool, network, write=write)
 
 
 def probe_broker(
@@ -166,14 +140,14 @@ def probe_broker(
             )
     ssl_options = settings.get("CELERY_BROKER_USE_SSL")
     options = ssl_options if isinstance(ssl_options, Mapping) else {}
-    variable = variables.CELERY_BROKER_URL.name if own_url else ""
-    login = _login(url, {}, variable)
+    variable = variables.CELERY_BROKER_URL if own_url else variables.REDIS_HOST
+    login = _login(url, variable.name)
     transport = settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}
     prefix = str(transport.get("global_keyprefix") or "")
-    key = f"{prefix}{_own_name()}"
     # What kombu does for a job, and the channel on which workers are spoken to.
-    use = Use(key, ("LPUSH", key, "1"), f"{prefix}/{login.database}.celery.pidbox")
-    _probe(attempt, login, _tls(login.scheme, options), use, network)
+    write = ("LPUSH", f"{prefix}{_own_name()}", "1")
+    channel = f"{prefix}/{login.database}.celery.pidbox"
+    _probe(attempt, login, options, network, write=write, channel=channel)
 
 
 def _own_name() -> str:
@@ -181,8 +155,16 @@ def _own_name() -> str:
 
 
 def _probe(
-    attempt: Attempt, login: Login, tls: Tls | None, use: Use, network: Network
+    attempt: Attempt,
+    login: Login,
+    options: Mapping[str, Any],
+    network: Network,
+    *,
+    write: tuple[str, ...],
+    channel: str = "",
 ) -> None:
+    """Pass all stages; `write` begins with a command and a key that nobody else has."""
+    tls = _tls(options) if login.scheme == "rediss" else None
     route, connection = reach(attempt, network, login.endpoint)
     server = RedisServer(route, tls)
     try:
@@ -193,32 +175,41 @@ def _probe(
             attempt.skip("tls", "plain text, as configured")
             attempt.skip("identity", "no TLS: the server's identity is not verified")
         else:
-            connection = secure(server, connection).connection
-        _converse(server, connection, login, use)
+            connection = secure(server, connection)[0]
+        _converse(server, connection, login, write, channel)
     finally:
         connection.close()
 
 
 def _converse(
-    server: RedisServer, connection: socket.socket, login: Login, use: Use
+    server: RedisServer,
+    connection: socket.socket,
+    login: Login,
+    write: tuple[str, ...],
+    channel: str,
 ) -> None:
-    attempt, endpoint = server.attempt, login.endpoint
-    redis = Conversation(Incoming(connection, attempt.timer()))
+    attempt = server.attempt
+    redis = Conversation(connection, attempt.timer())
     try:
-        with attempt.stage("login") as stage:
+        with attempt.stage("login"):
             if login.password:
                 words = (login.username, login.password)
                 redis.ask("AUTH", *(word for word in words if word))
             if login.database:
                 redis.ask("SELECT", str(login.database))
             who = _if_allowed(redis, "ACL", "WHOAMI")
-            stage.detail = f"database {login.database}"
+            attempt.detail = f"database {login.database}"
             if who:
-                stage.detail = f"as {who}, {stage.detail}"
-        with attempt.stage("query") as stage:
-            stage.detail = f"PING: {redis.ask('PING')}"
-            _try_use(redis, use)
-            stage.detail += ", writes accepted"
+                attempt.detail = f"as {who}, {attempt.detail}"
+        with attempt.stage("query"):
+            attempt.detail = f"PING: {redis.ask('PING')}"
+            if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
+                raise Refused(_CLUSTER)
+            # Both at once: whatever happens in between, the key does not stay.
+            redis.ask_all(write, ("DEL", write[1]))
+            if channel:
+                redis.ask("SUBSCRIBE", channel)
+            attempt.detail += ", writes accepted"
     except Refused as refused:
         said = str(refused)
         if login.password:
@@ -228,13 +219,13 @@ def _converse(
         problem = _refusal(refused.word, said, login)
     except NotRedis:
         attempt.symptom = attempt.symptom or "not redis"
-        problem = codes.PROBE_NOT_REDIS.problem(
-            endpoint.variable, f"{endpoint.place} answers, but not as Redis does."
+        problem = login.endpoint.problem(
+            codes.PROBE_NOT_REDIS, "answers, but not as Redis does."
         )
     except OSError as error:
         failure = error
         problem = attempt.explained(
-            f"login {symptom_of(failure)}", lambda: server.lost(failure)
+            f"login {symptom_of(failure)}", lambda: lost_problem(failure, server)
         )
     else:
         return
@@ -251,26 +242,8 @@ def _if_allowed(redis: Conversation, *words: str) -> str:
         raise
 
 
-def _try_use(redis: Conversation, use: Use) -> None:
-    """Do what cache or broker do: write and delete a key, listen to a channel.
-
-    Raises:
-        Refused: Redis does not let them.
-    """
-    if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
-        raise Refused(_CLUSTER)
-    # Both at once: whatever happens in between, the key does not stay.
-    redis.ask_all(use.write, ("DEL", use.key))
-    if use.channel:
-        redis.ask("SUBSCRIBE", use.channel)
-
-
-class Conversation:
+class Conversation(Incoming):
     """Commands and their replies (RESP2), bounded in size and in time."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        """Talk over this connection."""
-        self._incoming = incoming
 
     def ask(self, *words: str) -> str:
         """Send a command and return its reply as text; raises as `ask_all`."""
@@ -279,12 +252,10 @@ class Conversation:
     def ask_all(self, *commands: Sequence[str]) -> list[str]:
         """Send commands at once, and return their replies.
 
-        Raises:
-            Refused: A reply is an error; the first of them.
-            NotRedis: It is no reply of Redis.
-            OSError: The connection is lost, or time is up.
+        Raises the first `Refused`, `NotRedis` for what is no reply of Redis, or
+        ``OSError`` where the connection is lost or time is up.
         """
-        self._incoming.send(b"".join(map(_encoded, commands)))
+        self.send(b"".join(map(_encoded, commands)))
         replies: list[str] = []
         refused = None
         for _ in commands:
@@ -297,7 +268,7 @@ class Conversation:
         return replies
 
     def _reply(self, *, nested: bool = False) -> str:
-        line = self._incoming.line(LONGEST_REPLY)
+        line = self.line(LONGEST_REPLY)
         kind, text = line[:1], line[1:].decode(errors="replace")
         if kind in (b"+", b":"):
             return text
@@ -308,7 +279,7 @@ class Conversation:
                 self._reply(nested=True) for _ in range(_number(text, _MOST_PARTS))
             )
         if kind == b"$":
-            content = self._incoming.take(_number(text, LONGEST_REPLY) + 2)
+            content = self.take(_number(text, LONGEST_REPLY) + 2)
             return content[:-2].decode(errors="replace")
         raise NotRedis
 
@@ -328,7 +299,13 @@ def _number(text: str, most: int) -> int:
     return int(text)
 
 
-def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
+def _login(
+    url: str,
+    variable: str = variables.REDIS_HOST.name,
+    *,
+    username: str = "",
+    password: str = "",
+) -> Login:
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     query = parse_qs(parts.query)
@@ -341,25 +318,22 @@ def _login(url: str, credentials: Mapping[str, Any], variable: str) -> Login:
         port = parts.port or OTHER_PORTS.get(scheme, PORT)
     server = "Redis" if scheme in REDIS_SCHEMES else "the broker"
     return Login(
-        endpoint=Endpoint(server, host, port, variable or variables.REDIS_HOST.name),
+        endpoint=Endpoint(server, host, port, variable),
         scheme=scheme,
-        username=unquote(parts.username or "") or credentials.get("username") or "",
-        password=unquote(parts.password or "") or credentials.get("password") or "",
+        username=unquote(parts.username or "") or username,
+        password=unquote(parts.password or "") or password,
         database=int(number) if number.isdecimal() else 0,
     )
 
 
-def _tls(scheme: str, options: Mapping[str, Any]) -> Tls | None:
-    if scheme != "rediss":
-        return None
-    verify = options.get("ssl_cert_reqs", "required") != "none"
+def _tls(options: Mapping[str, Any]) -> Tls:
     ca, cert, key = named_files(options, variables.REDIS_FILES)
     return Tls(
         cert,
         key,
         ca,
-        verify=verify,
-        check_hostname=verify and bool(options.get("ssl_check_hostname", True)),
+        verify=options.get("ssl_cert_reqs", "required") != "none",
+        check_hostname=bool(options.get("ssl_check_hostname", True)),
     )
 
 
@@ -368,24 +342,16 @@ class RedisServer(Server):
 
     stranger = ALPN
 
-    def lost(self, error: OSError) -> Problem:
-        """Return why a connection was lost after its beginning."""
-        if isinstance(error, TimeoutError):
-            return self.silent()
-        return self.hung_up() if self.is_plain else lost_problem(error, self)
-
     def hung_up(self) -> Problem:
         """Return why the connection is closed on our first words."""
         if not self.is_plain:
             return super().hung_up()
         if self.is_postgresql():
             return self.not_this_server()
-        endpoint = self.endpoint
-        if self.chosen(None if endpoint.is_ip else endpoint.host, None) is None:
+        if self.chosen(self.endpoint.tls_name, None) is None:
             return self.closed()
-        return codes.PROBE_TLS_REQUIRED.problem(
-            endpoint.variable,
-            f"{endpoint.place} speaks TLS, and plain text is configured.",
+        return self.endpoint.problem(
+            codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
         )
 
     def silent(self) -> Problem:
@@ -396,7 +362,7 @@ class RedisServer(Server):
 
 
 def _refusal(word: str, said: str, login: Login) -> Problem:
-    place, variable = login.endpoint.place, login.endpoint.variable
+    place = login.endpoint.place
     who = f"user {login.username}" if login.username else "the default user"
     if word == "NOAUTH":
         return codes.PROBE_REDIS_AUTH.problem(
@@ -420,12 +386,11 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
         )
     if word in _WRITES_REFUSED:
         reason, remedy = _WRITES_REFUSED[word]
-        return codes.PROBE_REDIS_READ_ONLY.problem(
-            variable, f"{place} does not accept writes: {reason}.", remedy
-        )
-    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})"
+        fact = f"does not accept writes: {reason}."
+        return login.endpoint.problem(codes.PROBE_REDIS_READ_ONLY, fact, remedy)
+    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})."
     if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
-        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster"
+        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
     elif word in _BUSY_WORDS:
-        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})"
-    return kind.problem(variable, f"{place} {fact}.")
+        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
+    return login.endpoint.problem(kind, fact)

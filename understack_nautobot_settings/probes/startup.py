@@ -25,12 +25,6 @@ _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _MOST_MESSAGES = 64
 _AUTHENTICATED = b"\0\0\0\0"
-_SENT_AS = {
-    "user": "user",
-    "dbname": "database",
-    "options": "options",
-    "replication": "replication",
-}
 
 # SQLSTATE, appendix A of the PostgreSQL manual.
 WRONG_PASSWORD = "28P01"  # noqa: S105 - a code
@@ -66,11 +60,9 @@ _WORDS = (
     ("invalid value for parameter", "22023"),
     ("cannot be changed", "55P02"),
 )
-_NOT_EXISTING = (
-    ("database ", NO_DATABASE),
-    ("role ", NOT_AUTHORIZED),
-)
+_NOT_EXISTING = (("database ", NO_DATABASE), ("role ", NOT_AUTHORIZED))
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
+_LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
 _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
 )
@@ -83,13 +75,11 @@ class Database(NamedTuple):
         endpoints: Where the servers are; empty where libpq chooses.
         parameters: libpq's connection parameters by name.
         tls: How TLS is spoken, None where it is not demanded.
-        direct: Whether TLS starts at once.
     """
 
     endpoints: tuple[Endpoint, ...]
     parameters: dict[str, Any]
     tls: Tls | None
-    direct: bool
 
     @property
     def place(self) -> str:
@@ -134,15 +124,18 @@ def start_up(
 ) -> StartUpAnswer:
     """Ask for a session without sending the password, and return the answer.
 
-    Raises:
-        OSError: The connection is lost, time is up, or it is no answer of PostgreSQL.
+    Raises ``OSError`` where the connection is lost, time is up, or it is no answer of
+    PostgreSQL.
     """
-    given = {"dbname": database.parameters.get("user"), **database.parameters}
-    words = []
-    for name, sent_as in _SENT_AS.items():
-        if given.get(name):
-            words += [sent_as.encode(), str(given[name]).encode()]
-    body = struct.pack("!i", _PROTOCOL_3) + b"\0".join(words) + b"\0\0"
+    parameters = database.parameters
+    sent = {
+        "user": parameters.get("user"),
+        "database": parameters.get("dbname", parameters.get("user")),
+        "options": parameters.get("options"),
+        "replication": parameters.get("replication"),
+    }
+    words = [f"{name}\0{value}\0".encode() for name, value in sent.items() if value]
+    body = struct.pack("!i", _PROTOCOL_3) + b"".join(words) + b"\0"
     incoming = Incoming(connection, seconds_left)
     incoming.send(struct.pack("!i", len(body) + 4) + body)
     for _ in range(_MOST_MESSAGES):
@@ -155,11 +148,8 @@ def start_up(
                 part[:1]: part[1:].decode(errors="replace")
                 for part in content.split(b"\0")
             }
-            return StartUpAnswer(
-                fields.get(b"C") or "unknown",
-                fields.get(b"M", ""),
-                fields.get(b"R", ""),
-            )
+            sqlstate = fields.get(b"C") or "unknown"
+            return StartUpAnswer(sqlstate, fields.get(b"M", ""), fields.get(b"R", ""))
         if kind == b"R" and content[:4] != _AUTHENTICATED:
             return StartUpAnswer(wants_password=True)
         if kind == b"Z":
@@ -200,33 +190,27 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"Grant CONNECT on database {database.name} to {user}.",
         )
     unsupported = _UNSUPPORTED.search(refusal.message)
-    if unsupported:
-        name, remedy = unsupported[1], "Remove it, or list"
-        variable = variables.DB_EXTRA_OPTIONS.name
+    name = unsupported[1] if unsupported else ""
+    if name or (sqlstate in _OPTIONS_REFUSED and database.parameters.get("options")):
+        variable, hint = variables.DB_EXTRA_OPTIONS.name, None
         if name == "options":
             variable = variables.DB_POOLER.name
-            remedy = f"Set {variable}=transaction for PgBouncer, or list"
+            hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
+        elif name:
+            hint = f"Remove it, or {_LIST_IT}"
         return codes.PROBE_DB_OPTIONS.problem(
             variable,
-            f"{place} does not accept the libpq parameter {name} with which the "
-            "session starts.",
-            f"{remedy} it in the ignore_startup_parameters of PgBouncer.",
-        )
-    if sqlstate in _OPTIONS_REFUSED and database.parameters.get("options"):
-        return codes.PROBE_DB_OPTIONS.problem(
-            variables.DB_EXTRA_OPTIONS.name,
-            f"{place} does not accept the libpq parameter options with which the "
-            "session starts.",
+            f"{place} does not accept the libpq parameter {name or 'options'} with "
+            "which the session starts.",
+            hint,
         )
     kind = codes.PROBE_DB_ERROR
     fact = f"refuses the session with SQLSTATE {sqlstate}"
     if sqlstate in NOT_YET:
         kind, fact = codes.PROBE_DB_STARTING, "is starting, stopping or recovering"
     elif sqlstate[:2] == TOO_MANY[:2]:
-        kind, fact = (
-            codes.PROBE_DB_FULL,
-            f"has no connection left for {user} or {database.name}",
-        )
+        kind = codes.PROBE_DB_FULL
+        fact = f"has no connection left for {user} or {database.name}"
     return kind.problem(variables.DB_HOST.name, f"PostgreSQL at {place} {fact}.")
 
 

@@ -13,34 +13,30 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from functools import cache as cached
 from functools import partial
 from typing import Any
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
-from understack_nautobot_settings.probes.attempt import Cause
 from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
-from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import shown_argument
 
 TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
-TIMEOUT = 10.0
-"""Seconds that each target gets; all of them at the same time."""
 
 _HTTPS = "https://"
 _GRACE = 0.5
@@ -59,13 +55,6 @@ _NOT_CHECKED = frozenset(
         codes.PROBE_DB_PASSING,
     )
 )
-_TRANSIENT = frozenset(
-    code.id
-    for module in (codes, certificates_codes)
-    for code in vars(module).values()
-    if isinstance(code, Code) and code.transient
-)
-
 # Which variables and settings keep a target from being reached. A heartbeat says what
 # it says, whatever the settings are worth.
 _CONCERNS = {
@@ -76,70 +65,12 @@ _CONCERNS = {
 _SETTINGS = {"database": "DATABASES", "cache": "CACHES", "broker": "CELERY_"}
 
 
-class Probe(NamedTuple):
-    """What came of one target.
-
-    Attributes:
-        target: ``database``, ``cache``, ``broker``, ``worker``, or a URL.
-        ok: Whether every stage was passed.
-        stages: The stages, in order; the last one failed where `ok` is false.
-        problem: Why, None where all is well.
-        server_said: What the server said about it in its own words, printable;
-            empty where it said nothing.
-        symptom: What the first connection ended with; while it stays the same,
-            `probe_targets` does not look for the cause again.
-    """
-
-    target: str
-    ok: bool
-    stages: tuple[Stage, ...]
-    problem: Problem | None
-    server_said: str = ""
-    symptom: str = ""
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether it may be well in a while without anybody doing anything."""
-        return self.problem is not None and self.problem.code in _TRANSIENT
-
-    @property
-    def cause(self) -> Cause | None:
-        """What the next attempt need not look for again."""
-        if self.problem is None or not self.stages:
-            return None
-        stage = self.stages[-1].stage
-        return Cause(self.symptom, stage, self.problem, self.server_said)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented form: target, ok, stages, problem, server_said."""
-        return {
-            "target": self.target,
-            "ok": self.ok,
-            "stages": [
-                {**stage._asdict(), "seconds": round(stage.seconds, 6)}
-                for stage in self.stages
-            ],
-            "problem": None if self.problem is None else self.problem._asdict(),
-            "server_said": self.server_said or None,
-        }
-
-
-class Ping(NamedTuple):
-    """Which worker to ask for an answer of its own.
-
-    Attributes:
-        destination: Name of the worker; ``celery@<host name>`` where empty.
-    """
-
-    destination: str = ""
-
-
 def probe_targets(
     targets: Iterable[str] = DEFAULT_TARGETS,
     env: Mapping[str, str] = os.environ,
     *,
-    timeout: float = TIMEOUT,
-    ping: Ping | None = None,
+    timeout: float = 10.0,
+    ping: str | None = None,
     tls_prefix: str = "",
     heartbeat_seconds: float | None = None,
     before: Iterable[Probe] = (),
@@ -152,12 +83,11 @@ def probe_targets(
     Args:
         targets: Any of `TARGETS`, and ``https://`` URLs.
         env: The environment.
-        timeout: Seconds that each target gets.
-        ping: Makes ``worker`` ask the worker itself through the broker, in addition
-            to its heartbeat file and certificate.
-        tls_prefix: Prefix of the variables with the client certificate for URLs:
-            ``NOETL_TLS_`` reads ``NOETL_TLS_CLIENT_CERT``, ``NOETL_TLS_CLIENT_KEY``
-            and ``NOETL_TLS_CA``.
+        timeout: Seconds that each target gets, all of them at the same time.
+        ping: Name of the worker that ``worker`` asks through the broker, in addition
+            to its heartbeat file and certificate; ``celery@<host name>`` where empty.
+        tls_prefix: Prefix of the variables with the client certificate for URLs, see
+            `probe_https`.
         heartbeat_seconds: Age at which a worker's heartbeat is too old.
         before: The attempt before this one: where a target fails with the same
             symptom, the cause is not looked for again.
@@ -173,13 +103,17 @@ def probe_targets(
     """
     network = network or Network()
     known = {**_ways(env, ping, heartbeat_seconds, network), **(ways or {})}
-    causes = {probe.target: probe.cause for probe in before}
+    earlier = {probe.target: probe for probe in before}
     started = []
     for target in dict.fromkeys(targets):
         way = known.get(target)
         if way is None and target.startswith(_HTTPS):
             _refuse_unusable(target)
-            way = partial(_reach_url, target, env, tls_prefix, network)
+            from understack_nautobot_settings.probes.https import probe_https
+
+            way = partial(
+                probe_https, url=target, env=env, network=network, prefix=tls_prefix
+            )
         if way is None:
             raise ValueError(
                 f"unknown target '{shown_argument(target)}'. Use one of: "
@@ -187,7 +121,7 @@ def probe_targets(
             )
         # What follows the path may hold a token.
         shown = re.split("[?#;]", target)[0]
-        attempt = Attempt(shown, timeout, before=causes.get(shown), clock=clock)
+        attempt = Attempt(shown, timeout, before=earlier.get(shown), clock=clock)
         # A daemon: what hangs in a system call may not keep the process alive.
         thread = threading.Thread(target=_walk, args=(way, attempt), daemon=True)
         thread.start()
@@ -206,31 +140,43 @@ def exit_status(probes: Iterable[Probe]) -> int:
 
 
 def probes_as_json(probes: Iterable[Probe]) -> dict[str, Any]:
-    """Return the documented form: ``{"targets": [...]}``."""
-    return {"targets": [probe.as_json() for probe in probes]}
+    """Return the documented form: target, ok, stages, problem, server_said of each."""
+    return {
+        "targets": [
+            {
+                "target": probe.target,
+                "ok": probe.ok,
+                "stages": [
+                    {**stage._asdict(), "seconds": round(stage.seconds, 6)}
+                    for stage in probe.stages
+                ],
+                "problem": None if probe.problem is None else probe.problem._asdict(),
+                "server_said": probe.server_said or None,
+            }
+            for probe in probes
+        ]
+    }
 
 
 def _ways(
     env: Mapping[str, str],
-    ping: Ping | None,
+    ping: str | None,
     heartbeat_seconds: float | None,
     network: Network,
 ) -> dict[str, Callable[[Attempt], None]]:
     """Return how each target is reached; what a way needs is imported by it."""
     lock = threading.Lock()
-    evaluated: list[tuple[dict[str, Any], list[Problem]]] = []
+
+    @cached
+    def judged() -> tuple[dict[str, Any], list[Problem]]:
+        from understack_nautobot_settings.checks.environment import explained
+
+        settings, problems = _evaluated(env)
+        return settings, explained(problems, env)
 
     def settings_for(attempt: Attempt) -> dict[str, Any]:
         with lock:
-            if not evaluated:
-                from understack_nautobot_settings.checks.environment import explained
-                from understack_nautobot_settings.evaluation import evaluate
-
-                base = nautobot_settings(env)
-                evaluation = evaluate(base, env)
-                problems = explained(evaluation.problems, env)
-                evaluated.append(({**base, **evaluation.settings}, problems))
-        settings, problems = evaluated[0]
+            settings, problems = judged()
         for problem in problems:
             if problem.severity == ERROR and _concerns(problem, attempt.target):
                 with attempt.stage("settings"):
@@ -256,17 +202,20 @@ def _ways(
     def worker(attempt: Attempt) -> None:
         from understack_nautobot_settings.probes import worker as worker_probe
 
-        oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
-        settings = _file_settings(env) if ping is None else _unjudged_settings(env)
+        if ping is None:
+            settings = _file_settings(env)
+        else:
+            settings, _ = _evaluated(env, check_files=no_files, libpq=lambda: None)
         here = socket.gethostname()
-        name = ping.destination if ping else ""
-        if name.endswith(f"@{here}") or not name:
+        name = ping or f"celery@{here}"
+        if name.endswith(f"@{here}"):
+            oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
             worker_probe.probe_heartbeat(attempt, env, oldest=oldest)
         else:
             attempt.skip("heartbeat", f"not looked at: {name} is on another host")
         worker_probe.probe_certificates(attempt, settings)
         if ping is not None:
-            worker_probe.probe_ping(attempt, settings, name or f"celery@{here}")
+            worker_probe.probe_ping(attempt, settings, name)
 
     return {"database": database, "cache": cache, "broker": broker, "worker": worker}
 
@@ -289,12 +238,15 @@ def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
     )
 
 
-def _unjudged_settings(env: Mapping[str, str]) -> dict[str, Any]:
+def _evaluated(
+    env: Mapping[str, str], **options: Any
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return all settings, and what `evaluate` finds wrong with them."""
     from understack_nautobot_settings.evaluation import evaluate
 
     base = nautobot_settings(env)
-    evaluation = evaluate(base, env, check_files=no_files, libpq=lambda: None)
-    return {**base, **evaluation.settings}
+    settings, problems = evaluate(base, env, **options)
+    return {**base, **settings}, problems
 
 
 def _refuse_unusable(url: str) -> None:
@@ -311,14 +263,6 @@ def _refuse_unusable(url: str) -> None:
             "A URL is https://HOST:PORT/PATH, port and path optional, without a user "
             "and without blanks."
         )
-
-
-def _reach_url(
-    url: str, env: Mapping[str, str], prefix: str, network: Network, attempt: Attempt
-) -> None:
-    from understack_nautobot_settings.probes.https import probe_https
-
-    probe_https(attempt, url, env, network, prefix=prefix)
 
 
 def _walk(way: Callable[[Attempt], None], attempt: Attempt) -> None:

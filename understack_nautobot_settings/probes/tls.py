@@ -32,6 +32,8 @@ from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Endpoint
+from understack_nautobot_settings.probes.network import listed
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 POSTGRESQL = "PostgreSQL"
@@ -82,13 +84,9 @@ class Tls(NamedTuple):
         return None if self.ca.path in ("", SYSTEM) else self.ca.path
 
     def context(self, *, shows_itself: bool = True) -> ssl.SSLContext:
-        """Return the context.
+        """Return the context; raises ``OSError`` where a file cannot be loaded.
 
-        Args:
-            shows_itself: False to verify nobody and to present no certificate.
-
-        Raises:
-            OSError: A file cannot be loaded (an ``ssl.SSLError`` is one).
+        Without `shows_itself`, nobody is verified and no certificate presented.
         """
         verify = self.verify and shows_itself
         if self.driver_judges:
@@ -124,8 +122,8 @@ class Tls(NamedTuple):
     @property
     def own_certificate(self) -> Certificate | None:
         """The certificate that is presented, None where there is none."""
-        described = describe_certificates(self.files("")._replace(key=None, ca=None))
-        return described[0] if described else None
+        found = describe_certificates(self.files("")._replace(key=None, ca=None))
+        return found[0] if found else None
 
 
 def named_files(
@@ -152,6 +150,12 @@ def symptom_of(error: OSError) -> str:
     return str(getattr(error, "reason", None) or type(error).__name__)
 
 
+def _of_certificate(code: Code, endpoint: Endpoint, fact: str) -> Problem:
+    return code.problem(
+        endpoint.variable, f"the certificate of {endpoint.place}{fact}."
+    )
+
+
 def server_problem(
     refusal: ssl.SSLCertVerificationError,
     seen: Seen | None,
@@ -159,92 +163,66 @@ def server_problem(
     endpoint: Endpoint,
 ) -> Problem:
     """Return why OpenSSL does not accept the certificate of a server."""
-    code, place, server = refusal.verify_code, endpoint.place, endpoint.server
-    subject = f" ({seen.certificate.subject})" if seen else ""
+    code = refusal.verify_code
+    leaf = seen.certificate if seen else None
+    subject = f" ({leaf.subject})" if leaf else ""
     if code in NAME_MISMATCH:
         return name_problem(seen, endpoint)
     if code in NO_ISSUER:
-        issuer = f" It was issued by {seen.certificate.issuer}." if seen else ""
+        issuer = f" It was issued by {leaf.issuer}." if leaf else ""
         path, variable = tls.ca_path, tls.ca.variable
         there = f"into {path}" if path else f"into a file, and set {variable}"
         return codes.PROBE_SERVER_CA.problem(
             variable,
             f"no CA in {path or 'the system store'} issued the certificate of "
-            f"{place}{subject}.{issuer}",
-            f"Put the CA that signed the certificate of {server} {there}, or find out "
-            "who answers there.",
+            f"{endpoint.place}{subject}.{issuer}",
+            f"Put the CA that signed the certificate of {endpoint.server} {there}, or "
+            "find out who answers there.",
         )
-    if code == EXPIRED:
-        return _expired_problem(seen, tls, endpoint)
-    if code == NOT_YET_VALID:
-        until = f" before {utc(seen.certificate.not_before)}" if seen else " yet"
-        return codes.PROBE_SERVER_NOT_YET_VALID.problem(
-            endpoint.variable, f"the certificate of {place} is not valid{until}."
-        )
-    if code == PURPOSE:
-        return _purpose_problem(subject, seen, tls, endpoint)
-    return codes.PROBE_SERVER_UNVERIFIED.problem(
-        endpoint.variable,
-        f"the certificate of {place}{subject} is not accepted: "
-        f"{refusal.verify_message.lower()} (OpenSSL {code}).",
-    )
-
-
-def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
-    """Return the problem of a server certificate for other names."""
-    if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
-        return codes.PROBE_SERVER_NAME.problem(
-            endpoint.variable,
-            f"the certificate of {endpoint.place} has {endpoint.name} as a DNS name "
-            "and not as an IP address.",
-        )
-    return codes.PROBE_SERVER_NAME.problem(
-        endpoint.variable,
-        f"the certificate of {endpoint.place} is for {_names(seen)}, not for "
-        f"{endpoint.name}.",
-    )
-
-
-def _purpose_problem(
-    subject: str, seen: Seen | None, tls: Tls, endpoint: Endpoint
-) -> Problem:
-    """Blame a CA of ours that excludes servers, where the certificate does not."""
-    leaf_is_fine = seen is None or seen.certificate.is_for("server auth")
-    files = tls.files(endpoint.server)._replace(cert=None, key=None)
-    for one in inspect_certificates(files):
-        if one.code == CA_NOT_FOR_SERVERS.id and leaf_is_fine:
-            return codes.PROBE_SERVER_PURPOSE.problem(
-                tls.ca.variable,
-                f"{one.message} Therefore the certificate of {endpoint.place}"
-                f"{subject} is not accepted.",
-                one.hint,
-            )
-    return codes.PROBE_SERVER_PURPOSE.problem(
-        endpoint.variable,
-        f"the certificate of {endpoint.place}{subject} is not for servers.",
-    )
-
-
-def _expired_problem(seen: Seen | None, tls: Tls, endpoint: Endpoint) -> Problem:
-    leaf = seen.certificate if seen else None
-    if leaf is not None and not leaf.is_expired:
+    if code == EXPIRED and leaf is not None and not leaf.is_expired:
         return codes.PROBE_SERVER_EXPIRED.problem(
             tls.ca.variable,
             f"a CA of the certificate of {endpoint.place} is expired.",
             f"Put the current CA into {tls.ca.path}, or renew it at {endpoint.server}.",
         )
-    since = f" on {utc(leaf.not_after)}" if leaf else ""
-    return codes.PROBE_SERVER_EXPIRED.problem(
-        endpoint.variable, f"the certificate of {endpoint.place} expired{since}."
+    if code == EXPIRED:
+        since = f" on {utc(leaf.not_after)}" if leaf else ""
+        fact = f" expired{since}"
+        return _of_certificate(codes.PROBE_SERVER_EXPIRED, endpoint, fact)
+    if code == NOT_YET_VALID:
+        until = f" before {utc(leaf.not_before)}" if leaf else " yet"
+        fact = f" is not valid{until}"
+        return _of_certificate(codes.PROBE_SERVER_NOT_YET_VALID, endpoint, fact)
+    if code == PURPOSE:
+        if leaf is None or leaf.is_for("server auth"):
+            # A CA of ours may exclude servers.
+            files = tls.files(endpoint.server)._replace(cert=None, key=None)
+            for one in inspect_certificates(files):
+                if one.code == CA_NOT_FOR_SERVERS.id:
+                    return codes.PROBE_SERVER_PURPOSE.problem(
+                        tls.ca.variable,
+                        f"{one.message} Therefore the certificate of {endpoint.place}"
+                        f"{subject} is not accepted.",
+                        one.hint,
+                    )
+        fact = f"{subject} is not for servers"
+        return _of_certificate(codes.PROBE_SERVER_PURPOSE, endpoint, fact)
+    words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
+    return _of_certificate(
+        codes.PROBE_SERVER_UNVERIFIED, endpoint, f"{subject} is not accepted: {words}"
     )
 
 
-def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
-    """Return the context.
+def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
+    """Return the problem of a server certificate for other names."""
+    fact = f" is for {_names(seen)}, not for {endpoint.name}"
+    if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
+        fact = f" has {endpoint.name} as a DNS name and not as an IP address"
+    return _of_certificate(codes.PROBE_SERVER_NAME, endpoint, fact)
 
-    Raises:
-        Failed: A file cannot be loaded.
-    """
+
+def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
+    """Return the context; raises `Failed` where a file cannot be loaded."""
     try:
         return tls.context()
     except OSError as error:
@@ -289,9 +267,7 @@ def _names(seen: Seen | None) -> str:
     if seen is None:
         return "other names"
     names = seen.names or (seen.certificate.common_name,)
-    shown = ", ".join(name for name in names[:_SHOWN_NAMES] if name) or "no name"
-    more = len(names) - _SHOWN_NAMES
-    return shown + (f" and {more} more" if more > 0 else "")
+    return listed([name for name in names if name], _SHOWN_NAMES) or "no name"
 
 
 def described_server(seen: Seen | None, tls: Tls, host: str, *, refused: bool) -> str:

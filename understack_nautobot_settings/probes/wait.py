@@ -8,12 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from understack_nautobot_settings.probes.targets import Probe
-from understack_nautobot_settings.probes.targets import exit_status
-from understack_nautobot_settings.problems import FINE
-
-TIMEOUT = 300.0
-"""Seconds to wait in all."""
+from understack_nautobot_settings.probes.attempt import Probe
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -32,31 +27,21 @@ class WaitResult(NamedTuple):
     Attributes:
         ok: Whether everything was up, for as long as it had to be.
         probes: The last attempt.
-        attempts: How many there were.
         seconds: How long it took.
         gave_up: True where the time was up, false where the error does not pass.
     """
 
     ok: bool
     probes: list[Probe]
-    attempts: int
     seconds: float
     gave_up: bool
-
-    @property
-    def status(self) -> int:
-        """Exit status: 0 fine, 1 wrong, 2 unreachable."""
-        return FINE if self.ok else exit_status(self.probes)
 
 
 def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
     """Yield the seconds to pause after each attempt, with exponential backoff.
 
-    Half of each bound is certain and half is left to chance, so that a fleet that
-    starts at once does not ask at once.
-
-    Args:
-        chance: Returns a number from 0 to 1.
+    Half of each bound is certain and half is left to chance, a number from 0 to 1, so
+    that a fleet that starts at once does not ask at once.
     """
     bound = FIRST_PAUSE
     while True:
@@ -67,7 +52,7 @@ def pauses(chance: Callable[[], float] = random.random) -> Iterator[float]:
 def wait_until_up(
     attempt: Callable[[float, list[Probe]], list[Probe]],
     *,
-    timeout: float = TIMEOUT,
+    timeout: float = 300.0,
     stable: float = 0.0,
     report: Callable[[list[Probe], float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -75,6 +60,8 @@ def wait_until_up(
     chance: Callable[[], float] = random.random,
 ) -> WaitResult:
     """Probe again and again until everything is up, or cannot come up by itself.
+
+    A failure that somebody has to mend ends it at once.
 
     Args:
         attempt: Probes everything within the seconds that it is given; is also given
@@ -85,20 +72,15 @@ def wait_until_up(
         clock: Seconds, of any beginning.
         sleep: Waits a number of seconds.
         chance: Returns a number from 0 to 1.
-
-    Returns:
-        How it ended. A failure that somebody has to mend ends it at once.
     """
     started = clock()
     end = started + timeout
     up_since: float | None = None
     backoff = pauses(chance)
-    attempts = 0
     probes: list[Probe] = []
     while True:
         began = clock()
         probes = attempt(max(0.1, end - began), probes)
-        attempts += 1
         now = clock()
         if report is not None:
             report(probes, now - started)
@@ -106,18 +88,18 @@ def wait_until_up(
         if not failed:
             up_since = began if up_since is None else up_since
             if now - up_since >= stable:
-                return WaitResult(True, probes, attempts, now - started, False)
+                return WaitResult(True, probes, now - started, False)
             pause = min(STABLE_PAUSE, stable - (now - up_since))
         else:
             if not all(probe.is_transient for probe in failed):
-                return WaitResult(False, probes, attempts, now - started, False)
+                return WaitResult(False, probes, now - started, False)
             if up_since is not None:
                 backoff = pauses(chance)
             up_since = None
             pause = min(next(backoff), _longest_pause(end - now))
         if pause <= 0 or now + pause > end:
             sleep(max(0.0, end - now))
-            return WaitResult(False, probes, attempts, clock() - started, True)
+            return WaitResult(False, probes, clock() - started, True)
         sleep(pause)
 
 

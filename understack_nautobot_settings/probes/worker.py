@@ -33,51 +33,37 @@ def probe_heartbeat(
     oldest: float = HEARTBEAT_SECONDS,
     clock: Callable[[], float] = time.time,
 ) -> None:
-    """Pass the stage ``heartbeat``.
+    """Pass the stage ``heartbeat``: the worker has touched its file in so many seconds.
 
-    Args:
-        attempt: Where the stage goes.
-        env: The environment; reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
-            ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``.
-        oldest: Seconds after which a heartbeat is too old.
-        clock: Seconds since the epoch.
-
-    Raises:
-        Failed: There is no heartbeat, or an old one.
+    Reads ``NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE`` and
+    ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``; the clock tells seconds since the epoch.
+    Raises `Failed` where there is no heartbeat, or an old one.
     """
     read = Reader(env, [])
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
     switch = variables.CELERY_HEALTH_PROBES_AS_FILES
-    with attempt.stage("heartbeat") as stage:
+    with attempt.stage("heartbeat"):
         status = status_of(path)
         if status is None and not read(switch):
             fact = "the worker writes no heartbeat."
             raise Failed(codes.PROBE_HEARTBEAT_OFF.problem(switch.name, fact))
-        if status is None:
-            raise Failed(
-                codes.PROBE_HEARTBEAT.problem(
-                    variables.CELERY_WORKER_HEARTBEAT_FILE.name,
-                    f"there is no heartbeat in {path}.",
-                )
-            )
-        age = clock() - status.st_mtime
-        stage.detail = f"{path}, {max(age, 0):.0f} s old"
-        if age > oldest:
-            raise Failed(
-                codes.PROBE_HEARTBEAT.problem(
-                    variables.CELERY_WORKER_HEARTBEAT_FILE.name,
-                    f"the last heartbeat in {path} is {age:.0f} s old.",
-                )
-            )
+        fact = f"there is no heartbeat in {path}."
+        if status is not None:
+            age = clock() - status.st_mtime
+            attempt.detail = f"{path}, {max(age, 0):.0f} s old"
+            if age <= oldest:
+                return
+            fact = f"the last heartbeat in {path} is {age:.0f} s old."
+        variable = variables.CELERY_WORKER_HEARTBEAT_FILE.name
+        raise Failed(codes.PROBE_HEARTBEAT.problem(variable, fact))
 
 
 def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     """Pass the stage ``certificate``: a connected worker says nothing about its own.
 
-    Raises:
-        Failed: A client certificate is expired.
+    Raises `Failed` where a client certificate is expired.
     """
-    with attempt.stage("certificate") as stage:
+    with attempt.stage("certificate"):
         found = [
             (one, files.use, files.cert.variable)
             for files in client_files(settings)
@@ -89,17 +75,15 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
             + ("expired" if one.is_expired else f"{one.days_left} days")
             for one, use, _ in found
         )
-        stage.detail = ", ".join(shown) or "none in use"
+        attempt.detail = ", ".join(shown) or "none in use"
         for one, _, variable in found:
-            if not one.is_expired:
-                continue
-            raise Failed(
-                codes.PROBE_WORKER_CERTIFICATE.problem(
-                    variable,
+            if one.is_expired:
+                fact = (
                     f"the client certificate in {one.path} expired on "
-                    f"{utc(one.not_after)}, and no new connection will be let in.",
+                    f"{utc(one.not_after)}, and no new connection will be let in."
                 )
-            )
+                code = codes.PROBE_WORKER_CERTIFICATE
+                raise Failed(code.problem(variable, fact))
 
 
 def probe_ping(
@@ -109,44 +93,27 @@ def probe_ping(
     *,
     ask: Callable[[Mapping[str, Any], str, float], list[dict[str, Any]]] | None = None,
 ) -> None:
-    """Pass the stage ``ping``: the worker's own answer through the broker.
+    """Pass the stage ``ping``: the worker ``celery@host`` answers through the broker.
 
-    Args:
-        attempt: Where the stage goes.
-        settings: Django settings by name.
-        destination: Name of the worker, ``celery@host``.
-        ask: Sends the question and returns the answers.
-
-    Raises:
-        Failed: It does not answer, or the broker cannot be reached.
+    `ask` sends the question and returns the answers, as `ping` does. Raises `Failed`
+    where the worker does not answer, or the broker cannot be reached.
     """
-    with attempt.stage("ping") as stage:
+    variable = variables.CELERY_BROKER_URL.name
+    silent = codes.PROBE_WORKER_SILENT
+    with attempt.stage("ping"):
         try:
             answers = (ask or ping)(settings, destination, attempt.left * _SHARE)
         except ImportError:
-            raise Failed(
-                codes.PROBE_DRIVER.problem(
-                    variables.CELERY_BROKER_URL.name,
-                    "kombu cannot be imported here.",
-                )
-            ) from None
+            fact = "kombu cannot be imported here."
+            raise Failed(codes.PROBE_DRIVER.problem(variable, fact)) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
-            raise Failed(
-                codes.PROBE_WORKER_SILENT.problem(
-                    variables.CELERY_BROKER_URL.name,
-                    f"the broker does not take the question ({type(error).__name__}).",
-                    "Run `probe broker` for the reason.",
-                )
-            ) from None
-        stage.detail = f"{destination} answers"
+            fact = f"the broker does not take the question ({type(error).__name__})."
+            remedy = "Run `probe broker` for the reason."
+            raise Failed(silent.problem(variable, fact, remedy)) from None
         if not any(destination in one for one in answers):
-            stage.detail = ""
-            raise Failed(
-                codes.PROBE_WORKER_SILENT.problem(
-                    variables.CELERY_BROKER_URL.name,
-                    f"the worker {destination} does not answer.",
-                )
-            )
+            fact = f"the worker {destination} does not answer."
+            raise Failed(silent.problem(variable, fact))
+        attempt.detail = f"{destination} answers"
 
 
 def ping(
@@ -154,13 +121,8 @@ def ping(
 ) -> list[dict[str, Any]]:
     """Ask one worker over Celery's control protocol, without Celery.
 
-    Args:
-        settings: Django settings by name.
-        destination: Name of the worker.
-        seconds: How long to wait for its answer.
-
-    Returns:
-        Answers by worker: ``[{"celery@host": {"ok": "pong"}}]``.
+    Waits so many seconds for its answer, and returns answers by worker:
+    ``[{"celery@host": {"ok": "pong"}}]``.
     """
     import json
 

@@ -62,10 +62,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
     def raise_for_overdue_reply(self) -> None:
         """Disconnect where a reply does not come, which a gateway may never tell.
 
-        kombu waits for a message in its event loop, where no socket timeout applies.
-
-        Raises:
-            NoReply: Celery then connects anew, as after any lost connection.
+        kombu waits for a message in its event loop, where no socket timeout applies. On
+        `NoReply`, Celery connects anew, as after any lost connection.
         """
         for name in ("client", "subclient"):
             connection = getattr(self.__dict__.get(name), "connection", None)

@@ -38,11 +38,7 @@ _FAILED = (
 
 
 class ConnectionHints:
-    """Makes log records as another factory does, and says the hint after some.
-
-    Attributes:
-        clock: Seconds, of any beginning.
-    """
+    """Makes log records as another factory does, and says the hint after some."""
 
     def __init__(
         self,
@@ -50,7 +46,7 @@ class ConnectionHints:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take over from a factory of log records."""
+        """Take over from a factory of log records; the clock tells seconds."""
         self._make = make
         self.clock = clock
         self._said: dict[str, float] = {}
@@ -62,14 +58,11 @@ class ConnectionHints:
         level = record.levelno or logging.NOTSET
         if level >= logging.WARNING and record.name != LOGGER:
             for what, targets in _failed_connections(record):
-                self._say(what, targets)
+                now = self.clock()
+                if now - self._said.get(targets, -PAUSE) >= PAUSE:
+                    self._said[targets] = now
+                    logging.getLogger(LOGGER).warning(_HINT, what, targets)
         return record
-
-    def _say(self, what: str, targets: str) -> None:
-        now = self.clock()
-        if now - self._said.get(targets, -PAUSE) >= PAUSE:
-            self._said[targets] = now
-            logging.getLogger(LOGGER).warning(_HINT, what, targets)
 
 
 def hint_at_failed_connections() -> None:

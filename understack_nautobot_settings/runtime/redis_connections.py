@@ -25,6 +25,12 @@ LONGEST_BACKOFF = 4.0
 # them: waiting again for who did not answer multiplies the time-out.
 _WORTH_A_RETRY = (redis.ConnectionError, builtins.ConnectionError, ssl.SSLEOFError)
 
+# The arguments with which this redis-py is told its own name.
+_KNOWN = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
+_CLIENT_INFO = (
+    ("driver_info",) if "driver_info" in _KNOWN else ("lib_name", "lib_version")
+)
+
 # Where a blocking command has its time-out, in seconds.
 _LAST = frozenset(("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"))
 _FIRST = frozenset(("BLMPOP", "BZMPOP"))
@@ -62,7 +68,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
             backoff = FullJitterBackoff(LONGEST_BACKOFF, FIRST_BACKOFF)
             options["retry"] = Retry(backoff, retries, _WORTH_A_RETRY)
         if not client_info:
-            options |= _NO_CLIENT_INFO
+            options |= {name: None for name in _CLIENT_INFO if name in _KNOWN}
         self._blocks: float | None = 0.0
         self._sent: float | None = None
         super().__init__(**options)
@@ -75,11 +81,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
         self._sent = time.monotonic()
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """Read a response, for as long as the command may take.
-
-        Raises:
-            NoReply: It did not come.
-        """
+        """Read a response for as long as the command may take; raises `NoReply`."""
         blocks, self._blocks, self._sent = self._blocks, 0.0, None
         sock, usual = self._sock, self.socket_timeout
         try:
@@ -93,11 +95,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
                 sock.settimeout(usual)
 
     def overdue(self) -> bool:
-        """Tell whether a reply should have come by now, and has not.
-
-        Raises:
-            redis.ConnectionError: The connection is lost.
-        """
+        """Tell whether a reply should have come by now, and has not."""
         blocks, usual = self._blocks, self.socket_timeout
         if self._sock is None or self._sent is None or blocks is None or usual is None:
             return False
@@ -154,7 +152,6 @@ class TlsConnection(TcpConnection, redis.SSLConnection):  # type: ignore[misc]
 def blocking_seconds(words: tuple[Any, ...]) -> float | None:
     """Return how long Redis may block on a command, None for as long as it likes."""
     command = _text(words[0]).upper() if words else ""
-    timeout: Any = None
     unit = 1.0
     if command in _LAST:
         timeout = words[-1]
@@ -162,10 +159,11 @@ def blocking_seconds(words: tuple[Any, ...]) -> float | None:
         timeout = words[1]
     elif command in _STREAMS:
         options = [_text(word).upper() for word in words]
-        if "BLOCK" in options:
-            timeout = words[options.index("BLOCK") + 1]
-            unit = 0.001
-    if timeout is None:
+        if "BLOCK" not in options:
+            return 0.0
+        timeout = words[options.index("BLOCK") + 1]
+        unit = 0.001
+    else:
         return 0.0
     try:
         return float(_text(timeout)) * unit or None
@@ -175,13 +173,3 @@ def blocking_seconds(words: tuple[Any, ...]) -> float | None:
 
 def _text(word: Any) -> str:
     return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-
-
-def _no_client_info() -> dict[str, None]:
-    """Return the arguments that keep this redis-py from telling its name."""
-    known = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
-    names = ("driver_info",) if "driver_info" in known else ("lib_name", "lib_version")
-    return {name: None for name in names if name in known}
-
-
-_NO_CLIENT_INFO = _no_client_info()

@@ -8,8 +8,8 @@ from tests.unit.probes.attempts import secured
 from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.commands.probe import probes_text
 from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.problems import Problem
 
 TABLE = Terminal(table=True, width=60, symbols=True)

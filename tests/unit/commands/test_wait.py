@@ -4,18 +4,23 @@ import pytest
 
 from understack_nautobot_settings.commands.wait import Progress
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
-from understack_nautobot_settings.probes.targets import Probe
 
 REFUSED = codes.PROBE_REFUSED.problem("HOST", "nothing listens.", "Start it.")
 UP = Probe("database", True, (Stage("query", True, 0.1, "fine"),), None)
 DOWN = Probe("database", False, (Stage("tcp", False, 0.1, ""),), REFUSED)
 
 
+class TerminalStream(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
 def test_progress_prints_one_line_for_each_change(terminal):
-    stream = io.StringIO()
-    progress = Progress(stream, terminal=terminal)
+    stream = TerminalStream() if terminal else io.StringIO()
+    progress = Progress(stream)
 
     for seconds, probe in enumerate([DOWN, DOWN, DOWN, UP, UP]):
         progress([probe], seconds)
@@ -30,8 +35,8 @@ def test_progress_prints_one_line_for_each_change(terminal):
 
 
 def test_progress_on_terminal_updates_the_last_line():
-    stream = io.StringIO()
-    progress = Progress(stream, terminal=True)
+    stream = TerminalStream()
+    progress = Progress(stream)
 
     progress([DOWN], 1)
     progress([DOWN], 2)

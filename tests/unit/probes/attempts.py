@@ -46,7 +46,8 @@ def answering(*row, port=1):
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
         assert "pg_stat_ssl" in statement
-        return Session("a driver, libpq 17.5", f"127.0.0.1:{port}", row)
+        address = (socket.AF_INET, ("127.0.0.1", port))
+        return Session("a driver, libpq 17.5", address, row)
 
     return driver
 

@@ -10,9 +10,9 @@ from tests.unit.probes.attempts import database
 from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 
 

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 
 from lab.servers.listening import tls_context
@@ -23,12 +25,12 @@ from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import secured
 from tests.unit.probes.attempts import walk
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.driver_session import NoDriver
 from understack_nautobot_settings.probes.driver_session import Session
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 
 
@@ -133,7 +135,7 @@ def test_driver_gets_the_same_parameters_as_from_django(mount, options, since):
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
         given.append((parameters, libpq_since))
-        return Session("d", "a", ROW)
+        return Session("d", (socket.AF_INET, ("127.0.0.1", 5)), ROW)
 
     settings = database(5, mount, mode="disable", isolation_level=1, connect_timeout=3)
     settings["DATABASES"]["default"]["OPTIONS"].update(options)

@@ -10,9 +10,8 @@ from tests.unit.probes.attempts import good_redis
 from tests.unit.probes.attempts import secured
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
-from understack_nautobot_settings.probes.targets import Ping
-from understack_nautobot_settings.probes.targets import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
@@ -122,7 +121,7 @@ def test_worker_probe_with_ping_asks_the_worker(mount, tmp_path, destination):
     file = tmp_path / "heartbeat"
     file.touch()
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
-    (probe,) = probe_targets(["worker"], env, ping=Ping(destination), timeout=3)
+    (probe,) = probe_targets(["worker"], env, ping=destination, timeout=3)
 
     assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
     assert re.fullmatch(rf"{file}, \d s old", probe.stages[0].detail)
@@ -168,7 +167,7 @@ def test_worker_probe_without_ping_checks_all_certificates(mount, tmp_path, more
 def test_worker_on_another_host_is_probed_without_heartbeat(mount, tmp_path):
     file = tmp_path / "not-here"
     env = environment(mount, NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE=str(file))
-    (probe,) = probe_targets(["worker"], env, ping=Ping("celery@there"), timeout=3)
+    (probe,) = probe_targets(["worker"], env, ping="celery@there", timeout=3)
 
     assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
     assert probe.stages[0].ok
