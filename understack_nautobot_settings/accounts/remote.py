@@ -111,7 +111,7 @@ class RemoteAccounts:
                 "username": credential.username,
                 "password": self._password(credential).reveal(),
                 "email": credential.email or "",
-                "groups": [self._groups()[policy.created_group]],
+                "groups": [self._group_id(policy.created_group)],
             }
             self._api.change("POST", USERS, user)
         elif "token" in step.verb:
@@ -126,7 +126,7 @@ class RemoteAccounts:
             if step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
                 body = {"password": self._password(credential).reveal()}
             elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
-                group = self._groups()[step.detail or policy.adopted_group]
+                group = self._group_id(step.detail or policy.adopted_group)
                 body = {"groups": [*_group_ids(found), group]}
             self._api.change("PATCH", place(USERS, found.get("id")), body)
 
@@ -134,13 +134,19 @@ class RemoteAccounts:
         """Return nothing that helps: the REST API has no transactions."""
         return nullcontext()
 
+    def _group_id(self, name: str) -> str:
+        found = self._groups().get(name)
+        if found is None:
+            raise Unusable(f"the API does not list the group {name}")
+        return found
+
     def _permit(self, policy: Policy) -> None:
         name = _permission_name(policy)
         content = {
             **OWN_TOKENS,
             "name": name,
             "description": "Lets these accounts change their own API tokens.",
-            "groups": [self._groups()[group] for group in policy.own_groups],
+            "groups": [self._group_id(group) for group in policy.own_groups],
         }
         found = self._found(PERMISSIONS, "name", name)
         if found:

@@ -20,6 +20,8 @@ from understack_nautobot_settings.commands.probe import seconds
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.wait import wait_until_up
+from understack_nautobot_settings.problems import COULD_NOT_CHECK
+from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import printable
 
 _SPINNER = "|/-\\"
@@ -60,13 +62,14 @@ def _run(arguments: Any, console: Console) -> Outcome:
     finally:
         signal(SIGTERM, before)
         progress.close()
-    remarks = ""
+    status, remarks = exit_status(waited.probes), ""
     if not waited.ok:
         reason = "" if waited.gave_up else ": this error does not go away by itself"
+        if status == FINE:
+            reason = f": everything is up, but not for {arguments.stable:g} s yet"
+            status = COULD_NOT_CHECK
         remarks = f"{PROGRAM} wait: gave up after {waited.seconds:.1f} s{reason}\n"
-    return Outcome(
-        exit_status(waited.probes), report(arguments, console, waited.probes), remarks
-    )
+    return Outcome(status, report(arguments, console, waited.probes), remarks)
 
 
 COMMAND = Command(

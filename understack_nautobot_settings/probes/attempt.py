@@ -112,7 +112,7 @@ class Attempt:
         self.symptom = ""
         self.connections = 0
         self.current = ""
-        self.since = 0.0
+        self.since = clock()
         self.detail = ""
         self.clock = clock
         self._before = before

@@ -108,7 +108,7 @@ def probe_ping(
             raise Failed(codes.PROBE_DRIVER.problem(variable, fact)) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
             fact = f"the broker does not take the question ({type(error).__name__})."
-            remedy = "Run `probe broker` for the reason."
+            remedy = "Run 'understack-nautobot-settings probe broker' for the reason."
             raise Failed(silent.problem(variable, fact, remedy)) from None
         if not any(destination in one for one in answers):
             fact = f"the worker {destination} does not answer."

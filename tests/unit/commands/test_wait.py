@@ -1,7 +1,9 @@
 import io
+import re
 
 import pytest
 
+from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.commands.wait import Progress
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Probe
@@ -57,4 +59,23 @@ def test_failure_without_stages_is_reported_for_the_settings():
 
     assert stream.getvalue() == (
         "    0.0 s  database: not up at settings: HOST: nothing listens. Start it.\n"
+    )
+
+
+def test_wait_up_for_less_than_stable_exits_with_two(tmp_path, capsys, monkeypatch):
+    heartbeat = tmp_path / "heartbeat"
+    heartbeat.touch()
+    environment = {
+        "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
+        "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(heartbeat),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    status = main(["wait", "worker", "--timeout=0.3", "--stable=60"])
+
+    assert status == 2
+    assert re.search(
+        r"wait: gave up after 0\.\d s: everything is up, but not for 60 s yet\n",
+        capsys.readouterr().err,
     )
