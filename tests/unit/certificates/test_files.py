@@ -393,8 +393,9 @@ class Opening:
         self.left, self.act = 0, lambda: None
         sys.addaudithook(self.hook)
 
-    def hook(self, event: str, _: object) -> None:
-        if event != "open" or not self.left:
+    def hook(self, event: str, details: tuple[object, ...]) -> None:
+        # One event from open(), with a mode, and one from its opener.
+        if event != "open" or details[1] is None or not self.left:
             return
         self.left -= 1
         if not self.left:
