@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
@@ -46,11 +45,9 @@ class ClientFiles(NamedTuple):
     key: CertificateFile | None
     ca: CertificateFile | None
 
-    def present(self) -> Iterator[CertificateFile]:
-        """Yield the files that are configured."""
-        for file in (self.cert, self.key, self.ca):
-            if file is not None:
-                yield file
+    def present(self) -> list[CertificateFile]:
+        """Return the files that are configured."""
+        return [file for file in (self.cert, self.key, self.ca) if file]
 
 
 class FileContent(NamedTuple):
@@ -64,7 +61,7 @@ ReadFile = Callable[[CertificateFile], "FileContent | Problem"]
 
 
 class ReadOnce:
-    """Reads a file the first time only, as long as no other takes its place."""
+    """Reads a file once, as long as no other takes its place, as `read_file`."""
 
     def __init__(self) -> None:
         """Begin with nothing read."""
@@ -86,7 +83,13 @@ class ReadOnce:
 
 
 class Mount:
-    """The files of one client at one moment: each is read once, and then judged."""
+    """The files of one client at one moment: each is read once, and then judged.
+
+    Attributes:
+        files: The files of one client.
+        now: When they were read, seconds since the epoch.
+        problems: Why files cannot be read, at most one for each.
+    """
 
     def __init__(
         self,
@@ -94,47 +97,37 @@ class Mount:
         clock: Callable[[], float],
         read: ReadFile | None = None,
     ) -> None:
-        """Read the files.
-
-        Args:
-            files: The files of one client.
-            clock: Seconds since the epoch.
-            read: Reads a file, `read_file` for None.
-        """
-        read = read or read_file
+        """Read the files, with `read_file` by default."""
         self.files = files
-        self._looks = {file: read(file) for file in files.present()}
+        self.problems: list[Problem] = []
+        self._contents: dict[CertificateFile | None, FileContent] = {}
+        for file in dict.fromkeys(files.present()):
+            look = (read or read_file)(file)
+            if isinstance(look, FileContent):
+                self._contents[file] = look
+            else:
+                self.problems.append(look)
         self.now = clock()
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Why files cannot be read, at most one problem for each."""
-        return [look for look in self._looks.values() if isinstance(look, Problem)]
-
-    def read(self, file: CertificateFile | None) -> FileContent | None:
-        """Return a file that could be read, None for another."""
-        look = self._looks.get(file) if file is not None else None
-        return look if isinstance(look, FileContent) else None
 
     def content(self, file: CertificateFile | None) -> bytes:
         """Return the content of a file, nothing where it could not be read."""
-        read = self.read(file)
-        return b"" if read is None else read.content
+        return self._contents[file].content if file in self._contents else b""
+
+    def status(self, file: CertificateFile) -> os.stat_result:
+        """Return owner and mode of a file that could be read."""
+        return self._contents[file].status
 
     def certificates(self, file: CertificateFile | None) -> list[Certificate]:
         """Return the certificates of a file that can be read, in their order."""
-        if file is None:
-            return []
-        return certificates_in(
-            self.content(file), now=self.now, path=file.path, use=self.files.use
-        )
+        path = file.path if file else ""
+        use = self.files.use
+        return certificates_in(self.content(file), now=self.now, path=path, use=use)
 
     def is_current(self) -> bool:
         """Tell whether the files are still those that were read."""
         return all(
-            _identity(status_of(file.path)) == _identity(look.status)
-            for file, look in self._looks.items()
-            if isinstance(look, FileContent)
+            file and _identity(status_of(file.path)) == _identity(look.status)
+            for file, look in self._contents.items()
         )
 
 
@@ -152,24 +145,11 @@ def describe_certificates(
         read: Reads a file, `read_file` for None.
 
     Returns:
-        The client certificate, its intermediates, then the CAs, each file in its
-        own order.
+        The client certificate, its intermediates, then the CAs, as the files have them.
     """
     mount = Mount(files._replace(key=None), clock, read)
     places = dict.fromkeys((files.cert, files.ca))
     return [one for file in places for one in mount.certificates(file)]
-
-
-def check_files(files: ClientFiles) -> list[Problem]:
-    """Tell which files are missing, not regular, empty, too large or unreadable.
-
-    Args:
-        files: The files of one client.
-
-    Returns:
-        At most one problem for each file, all of severity error.
-    """
-    return Mount(files, time.time).problems
 
 
 def read_file(file: CertificateFile) -> FileContent | Problem:
@@ -234,16 +214,13 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
 
 
 def _closed_directory(path: str) -> str | None:
-    """Return the first directory on the way to a file that lets us not through."""
-    place = os.path.realpath(path)
-    above: list[str] = []
+    """Return the first directory on the way to a file that does not let us through."""
+    place, closed = os.path.realpath(path), None
     while place != os.path.dirname(place):
         place = os.path.dirname(place)
-        above.append(place)
-    for directory in reversed(above):
-        if not os.access(directory, os.X_OK, effective_ids=True):
-            return directory
-    return None
+        if not os.access(place, os.X_OK, effective_ids=True):
+            closed = place
+    return closed
 
 
 def mode(status: os.stat_result) -> str:
