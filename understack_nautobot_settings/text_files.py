@@ -63,6 +63,15 @@ def is_path(text: str) -> bool:
         return False
 
 
+def encodable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def looks_like_a_path(text: str) -> bool:
     """Tell whether a text may be shown: some put a secret where its path belongs."""
     return bool(re.fullmatch(_LOOKS_LIKE_A_PATH, text))
