@@ -8,7 +8,6 @@ would refuse as well. The rest of this module turns a refusal into words.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -36,10 +35,6 @@ from understack_nautobot_settings.problems import Problem
 _RETRY_SECONDS = 0.2
 _ATTEMPTS = 5
 
-# libpq, fe-secure-openssl.c: group may read where root owns the key, nobody else.
-_ROOT_OWNED_KEY = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
-_OTHERWISE_OWNED_KEY = stat.S_IRWXG | stat.S_IRWXO
-
 _MISMATCHED = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _WEAK_REASONS = {
     "EE_KEY_TOO_SMALL": "its key is too small",
@@ -54,12 +49,7 @@ _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 # What belongs into the files of a mount.
 _LEAF, _KEY, _CA = "client certificate", "private key", "CA certificate"
 
-_DER_KEY_LABELS = (
-    "PRIVATE KEY",
-    "EC PRIVATE KEY",
-    "RSA PRIVATE KEY",
-    "DSA PRIVATE KEY",
-)
+_DER_KEY_KINDS = ("", "EC ", "RSA ", "DSA ")
 
 
 def check_certificates(
@@ -79,26 +69,24 @@ def check_certificates(
 
     Args:
         files: The files of one client.
-        key_password: Password of the key (libpq ``sslpassword``), None for none.
+        key_password: Password of the key (libpq ``sslpassword``).
         clock: Seconds since the epoch.
         sleep: Waits a number of seconds.
         read: Reads a file, `files.read_file` for None.
 
     Returns:
         Errors: what is refused for certain. Warnings: what this Python's OpenSSL
-        refuses and the driver's may accept. None in a few milliseconds.
+        refuses and the driver's may accept.
     """
     problems: list[Problem] = []
     for attempt in range(_ATTEMPTS):
+        if attempt:
+            sleep(_RETRY_SECONDS)
         mount = Mount(files, clock, read)
         problems = _refusals(mount, key_password)
-        if not problems:
-            break
         half_way = not attempt and _is_perhaps_half_way(files, problems)
-        if mount.is_current() and not half_way:
+        if not problems or (mount.is_current() and not half_way):
             break
-        if attempt < _ATTEMPTS - 1:
-            sleep(_RETRY_SECONDS)
     return problems
 
 
@@ -162,16 +150,18 @@ def _holding(mount: Mount, file: CertificateFile) -> str:
 
 def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
     status = mount.status(key)
-    roots = status.st_uid == 0
-    if status.st_mode & (_ROOT_OWNED_KEY if roots else _OTHERWISE_OWNED_KEY):
+    # libpq, fe-secure-openssl.c: group may read where root owns the key, nobody else.
+    refused, whose, most = 0o077, "this owner", "0600"
+    remedy = "Mount the secret itself, or make the copy 0600."
+    if status.st_uid == 0:
+        refused, whose, most = 0o037, "root", "0640"
+        remedy = "Set 'defaultMode: 256' on the secret volume."
+    if status.st_mode & refused:
         yield codes.KEY_MODE.problem(
             key.variable,
             f"{key.path} has mode {mode(status)} and owner {owner(status)}; libpq "
-            f"accepts a key of {'root' if roots else 'this owner'} up to mode "
-            f"{'0640' if roots else '0600'}.",
-            "Set 'defaultMode: 256' on the secret volume."
-            if roots
-            else "Mount the secret itself, or make the copy 0600.",
+            f"accepts a key of {whose} up to mode {most}.",
+            remedy,
         )
 
 
@@ -183,8 +173,8 @@ def _pair_problems(
     cert_content, key_content = mount.content(cert), mount.content(key)
     presented = openssl.present(cert_content, key_content, key_password)
     if presented.leaf is None and use == POSTGRESQL and pem.is_der_key(key_content):
-        for label in _DER_KEY_LABELS:
-            armoured = pem.armoured(key_content, label)
+        for kind in _DER_KEY_KINDS:
+            armoured = pem.armoured(key_content, f"{kind}PRIVATE KEY")
             as_pem = openssl.present(cert_content, armoured, key_password)
             if as_pem.leaf is not None or as_pem.reason not in _UNREADABLE_REASONS:
                 presented, key_content = as_pem, armoured

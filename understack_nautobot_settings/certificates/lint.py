@@ -58,9 +58,6 @@ def inspect_certificates(
         expiry_warning_days: Days before notAfter from which to warn.
         database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
-
-    Returns:
-        Problems, all of severity warning.
     """
     mount = Mount(files, clock)
     window = datetime.timedelta(days=expiry_warning_days)
@@ -85,19 +82,17 @@ def check_name(
     clock: Callable[[], float] = time.time,
     read: ReadFile | None = None,
 ) -> list[Problem]:
-    """Tell whether PostgreSQL's ``cert`` rule lets a certificate in as a user.
+    """Warn where PostgreSQL's ``cert`` rule does not let a certificate in as a user.
 
     The server compares the octets of the first CN with the name of the user
-    (be-secure-openssl.c), so that the encoding counts as well.
+    (be-secure-openssl.c), so that the encoding counts as well. Only a warning: an
+    identity map makes other names work.
 
     Args:
         files: The files of one client; others than PostgreSQL's have no user.
         database_user: The user that logs in, None to leave that out.
         clock: Seconds since the epoch.
         read: Reads a file, `files.read_file` for None.
-
-    Returns:
-        At most one problem, a warning: an identity map makes other names work.
     """
     if files.use != POSTGRESQL or database_user is None:
         return []

@@ -73,27 +73,21 @@ def expanded(
     problems: list[Problem] | None = None,
     most: int = MOST_CHARACTERS,
 ) -> Any:
-    """Return a JSON value with the references in its strings replaced.
+    """Return a copy of a JSON value with the references in its strings replaced.
 
     Time grows with the size of the value, however deep it is.
 
     Args:
-        value: What a JSON parser returns: str, list and dict are gone through,
-            anything else is returned as it is. Not changed.
+        value: What a JSON parser returns; not changed.
         env: The environment that references name.
         variable: The name that problems are filed under.
         problems: Collects problems instead of raising them; what has a problem
             stays as written.
-        most: How many characters longer than written all strings together may
-            become.
-
-    Returns:
-        A copy that shares no list or dict with the value.
+        most: How many characters longer all strings together may become.
 
     Raises:
         SettingsError: A variable is unset or does not fit its cast, a ``${`` is
-            malformed, or the result is too large. Lists all of them by JSON path,
-            none with any content.
+            malformed, or the result is too large. Lists all by JSON path.
     """
     with Collecting(problems) as found:
         return _expanded(value, env, variable, found, most)
@@ -134,12 +128,7 @@ def _expanded(
 
 
 class _Text:
-    """Replaces the references of one string.
-
-    Attributes:
-        remarks: What is to be said about it.
-        growth: How many characters longer than written it became.
-    """
+    """Replaces the references of one string; keeps remarks, and by how much it grew."""
 
     def __init__(self, env: Mapping[str, str], most: int) -> None:
         """Replace by the environment, within a bound."""
@@ -162,7 +151,7 @@ class _Text:
             if isinstance(value, str):
                 self.growth = len(value) - len(written)
         else:
-            value = self._joined(written)
+            value = _DOLLAR.sub(self._counted, written)
         if self.growth > self._most:
             fact = "takes the expanded text beyond the limit."
             self._remark(codes.EXPANSION_TOO_LARGE, fact)
@@ -172,19 +161,14 @@ class _Text:
             return written
         return value
 
-    def _joined(self, written: str) -> str:
-        pieces: list[str] = []
-        at = 0
-        for match in _DOLLAR.finditer(written):
-            piece = self._piece(match)
-            pieces += (written[at : match.start()], piece)
-            at = match.end()
-            self.growth += len(piece) - len(match.group())
-            # Nothing more goes in once what is left cannot make up for it: joined,
-            # it might fill the memory.
-            if self.growth > self._most + len(written):
-                break
-        return "".join([*pieces, written[at:]])
+    def _counted(self, match: re.Match[str]) -> str:
+        # Nothing more goes in once what is left cannot make up for it: joined, it
+        # might fill the memory.
+        if self.growth > self._most + len(match.string):
+            return ""
+        piece = self._piece(match)
+        self.growth += len(piece) - len(match.group())
+        return piece
 
     def _piece(self, match: re.Match[str]) -> str:
         if match["literal"]:
