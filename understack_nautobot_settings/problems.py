@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -40,16 +41,13 @@ def shown_argument(text: str) -> str:
 
     What follows ``=`` or ``?``, and everything around ``@``, may be a secret.
     """
-    name, mark, _ = text.partition("=")
-    for end in "?#;":
-        name, more, _ = name.partition(end)
-        mark = more or mark
+    name = re.split("[=?#;]", text, maxsplit=1)[0]
     if "@" in text:
         scheme, mark, _ = name.partition("//")
         name = f"{scheme}//" if mark else ""
-        mark = "@"
-    shown = printable(name[:_LONGEST_ARGUMENT])
-    return f"{shown}…" if mark or len(name) > _LONGEST_ARGUMENT else shown
+    name = name[:_LONGEST_ARGUMENT]
+    more = "…" if name != text or "@" in text else ""
+    return f"{printable(name)}{more}"
 
 
 class Problem(NamedTuple):

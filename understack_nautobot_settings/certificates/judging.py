@@ -8,6 +8,7 @@ would refuse as well. The rest of this module turns a refusal into words.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -330,7 +331,7 @@ def _opens(content: bytes, password: str | None) -> bool | None:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    if pem.has_old_cipher(content):
+    if re.search(pem.OLD_CIPHER, content):
         return None
     block = pem.first_block(content, pem.PRIVATE_KEY) or content
     try:

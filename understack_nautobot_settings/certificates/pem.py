@@ -20,6 +20,9 @@ PRIVATE_KEY = "private key"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
+"""The header of a key whose cipher OpenSSL 3 keeps in its legacy provider."""
+
 # A pattern here never reaches over more than one line: any content takes linear time.
 _LABELS = {
     CERTIFICATE: rb"(?:X509 |TRUSTED )?CERTIFICATE",
@@ -43,8 +46,6 @@ _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
 _LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
 _ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
-# The ciphers of encrypted keys that OpenSSL 3 keeps in its legacy provider.
-_OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
 _PKCS12 = bytes.fromhex("06092a864886f70d0107")
 # What a certificate begins with, and no key: two sequences, and a version, [0].
 _CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
@@ -69,11 +70,6 @@ def holds(content: bytes, wanted: str) -> bool:
 def is_encrypted(content: bytes) -> bool:
     """Tell whether a file holds a private key that needs a password."""
     return re.search(_ENCRYPTED, content) is not None
-
-
-def has_old_cipher(content: bytes) -> bool:
-    """Tell whether the header of an encrypted key names a cipher of the past."""
-    return re.search(_OLD_CIPHER, content) is not None
 
 
 def is_der(content: bytes) -> bool:
@@ -119,9 +115,7 @@ def pem_fault(content: bytes, wanted: str) -> PemFault | None:
         wanted: `CERTIFICATE` or `PRIVATE_KEY`.
     """
     return (
-        _encoding_fault(content, wanted)
-        or _line_fault(content)
-        or _kind_fault(content, wanted)
+        _form_fault(content, wanted)
         or _layout_fault(content, wanted)
         or _block_fault(content, wanted)
     )
@@ -140,7 +134,7 @@ def _blocks(content: bytes, wanted: str) -> Iterator[tuple[bytes, bytes]]:
             label = None
 
 
-def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
+def _form_fault(content: bytes, wanted: str) -> PemFault | None:
     if not content.strip():
         return PemFault(codes.FILE_EMPTY, "holds only blanks.")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
@@ -152,8 +146,25 @@ def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
             fact = "holds a certificate (DER), not a private key."
             return PemFault(codes.PEM_OTHER_KIND, fact)
         return PemFault(codes.PEM_DER, "is DER, not PEM.")
-    if re.search(_BEGIN, content):
+    labels = set(re.findall(_BEGIN, content))
+    if not labels:
+        return _unarmoured_fault(content)
+    if re.search(_LITERAL_LINE_END, content):
+        fact = r"has the two characters \n where a line should end."
+        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
+    if b"\r" in content and b"\n" not in content:
+        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
+    if holds(content, wanted):
         return None
+    seen = "a PEM block of another kind"
+    for pattern, kind in reversed(_KINDS):
+        if any(re.fullmatch(pattern, label) for label in labels):
+            seen = kind
+    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
+
+
+def _unarmoured_fault(content: bytes) -> PemFault:
+    """Return what a file is that has no BEGIN line."""
     decoded = _decoded(content) or b""
     if re.search(_BEGIN, decoded):
         return PemFault(codes.PEM_BASE64, "is base64 of a PEM file.")
@@ -167,26 +178,6 @@ def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
 
 def _is_pkcs12(content: bytes) -> bool:
     return _PKCS12 in content[:64]
-
-
-def _line_fault(content: bytes) -> PemFault | None:
-    if re.search(_LITERAL_LINE_END, content):
-        fact = r"has the two characters \n where a line should end."
-        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
-    if b"\r" in content and b"\n" not in content:
-        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
-    return None
-
-
-def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
-    if holds(content, wanted):
-        return None
-    labels = set(re.findall(_BEGIN, content))
-    seen = "a PEM block of another kind"
-    for pattern, kind in reversed(_KINDS):
-        if any(re.fullmatch(pattern, label) for label in labels):
-            seen = kind
-    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
 
 
 def _layout_fault(content: bytes, wanted: str) -> PemFault | None:

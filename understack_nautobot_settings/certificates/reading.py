@@ -71,22 +71,19 @@ class Certificate(NamedTuple):
         path: The file it was read from, empty for one that a server presented.
         use: The client that uses the file, as in `ClientFiles`; else empty.
         subject: ``CN=app``, attributes in the order of the certificate, at most
-            256 characters of them.
-        issuer: As the subject.
+            256 characters of them; likewise the issuer.
         serial: Upper-case hexadecimal, as OpenSSL prints it.
-        not_before: Start of validity, UTC.
-        not_after: End of validity, UTC; as OpenSSL has it, its second is outside.
-        seen_at: When it was read, UTC.
+        not_after: End of validity; as OpenSSL has it, its second is outside. All
+            moments are in UTC.
+        seen_at: When it was read.
         common_name: The first CN of the subject, empty without one.
         encoded_name: The octets of that CN, which is what PostgreSQL compares.
         is_self_issued: Whether subject and issuer are the same name.
         is_ca: The CA flag of basicConstraints; None where no extension can be read.
-        has_critical_constraints: Whether basicConstraints is critical.
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
         key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``, or empty.
         has_explicit_curve: Whether the key writes its curve out.
-        der: The certificate itself.
     """
 
     path: str
@@ -162,7 +159,7 @@ class Certificate(NamedTuple):
 def read_certificate(
     der: bytes, *, now: float, path: str = "", use: str = ""
 ) -> Certificate:
-    """Return the fields of one certificate.
+    """Return the fields of one certificate in DER.
 
     Args:
         der: The certificate, without PEM armour.
@@ -221,10 +218,7 @@ def certificates_in(
 
 
 def alternative_names(der: bytes) -> tuple[str, ...]:
-    """Return the host names and IP addresses that a certificate is for.
-
-    Args:
-        der: The certificate, without PEM armour.
+    """Return the host names and IP addresses that a certificate, in DER, is for.
 
     Raises:
         ValueError: It is no certificate, or one that `cryptography` cannot read.

@@ -250,14 +250,7 @@ class Number(Kind[T]):
         least: float = 0,
         most: float = 2**31 - 1,
     ) -> None:
-        """Declare the bounds, both inclusive.
-
-        Args:
-            number: ``int`` or ``float``.
-            unit: The unit, for messages and the reference: ``"seconds"``.
-            least: The smallest number taken.
-            most: The largest number taken.
-        """
+        """Take ``int`` or ``float``, a unit for messages, and inclusive bounds."""
         self.number = number
         self.least = least
         self.most = most
