@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
+from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.reading import Certificate
-from understack_nautobot_settings.certificates.reading import certificates_in
+from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
@@ -117,11 +118,21 @@ class Mount:
         """Return owner and mode of a file that could be read."""
         return self._contents[file].status
 
+    def certificate(self, der: bytes, file: CertificateFile) -> Certificate | None:
+        """Return one certificate of a file, None where it cannot be read."""
+        use = self.files.use
+        try:
+            return read_certificate(der, now=self.now, path=file.path, use=use)
+        except ValueError:
+            return None
+
     def certificates(self, file: CertificateFile | None) -> list[Certificate]:
         """Return the certificates of a file that can be read, in their order."""
-        path = file.path if file else ""
-        use = self.files.use
-        return certificates_in(self.content(file), now=self.now, path=path, use=use)
+        if file is None:
+            return []
+        ders = pem.certificates(self.content(file))
+        found = (self.certificate(der, file) for der in ders)
+        return [one for one in found if one]
 
     def is_current(self) -> bool:
         """Tell whether the files are still those that were read."""
@@ -205,9 +216,9 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
     groups = sorted({os.getegid(), *os.getgroups()})
     return codes.FILE_UNREADABLE.problem(
         variable,
-        f"{path} cannot be read: {'it' if place == path else place} has mode "
-        f"{mode(status)} and owner {owner(status)}, this process has uid "
-        f"{os.geteuid()} and gids {', '.join(map(str, groups))}.",
+        f"{path} cannot be read: {'it' if place == path else place} has "
+        f"{access(status)}, this process has uid {os.geteuid()} and gids "
+        f"{', '.join(map(str, groups))}.",
         f"Set 'securityContext: {{fsGroup: {group}}}' on the pod and "
         "'defaultMode: 256' on the secret volume.",
     )
@@ -223,14 +234,10 @@ def _closed_directory(path: str) -> str | None:
     return closed
 
 
-def mode(status: os.stat_result) -> str:
-    """Return the permissions as ``0640``."""
-    return f"{stat.S_IMODE(status.st_mode):04o}"
-
-
-def owner(status: os.stat_result) -> str:
-    """Return owner and group as ``0:0``."""
-    return f"{status.st_uid}:{status.st_gid}"
+def access(status: os.stat_result) -> str:
+    """Return permissions and owner: ``mode 0640 and owner 0:0``."""
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    return f"mode {mode} and owner {status.st_uid}:{status.st_gid}"
 
 
 def _identity(status: os.stat_result | None) -> tuple[int, ...] | None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import suppress
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import openssl
@@ -25,10 +24,8 @@ from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
 from understack_nautobot_settings.certificates.files import ReadFile
-from understack_nautobot_settings.certificates.files import mode
-from understack_nautobot_settings.certificates.files import owner
+from understack_nautobot_settings.certificates.files import access
 from understack_nautobot_settings.certificates.reading import Certificate
-from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.problems import Problem
 
 # A renewal writes certificate and key one after the other, or swaps both at once
@@ -160,8 +157,8 @@ def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
     if status.st_mode & refused:
         yield codes.KEY_MODE.problem(
             key.variable,
-            f"{key.path} has mode {mode(status)} and owner {owner(status)}; libpq "
-            f"accepts a key of {whose} up to mode {most}.",
+            f"{key.path} has {access(status)}; libpq accepts a key of {whose} up to "
+            f"mode {most}.",
             remedy,
         )
 
@@ -184,9 +181,7 @@ def _pair_problems(
         if presented.reason in _NO_SIGNATURE:
             return None, [_key_kind_problem(cert, mount.certificates(cert))]
         return None, _loading_problems(mount, cert, key, key_password, presented)
-    leaf = None
-    with suppress(ValueError):
-        leaf = read_certificate(presented.leaf, now=mount.now, path=cert.path, use=use)
+    leaf = mount.certificate(presented.leaf, cert)
     problems = []
     if use != POSTGRESQL and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.

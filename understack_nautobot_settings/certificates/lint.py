@@ -76,27 +76,22 @@ def inspect_certificates(
 
 
 def check_name(
-    files: ClientFiles,
-    database_user: str | None,
-    *,
-    clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
+    files: ClientFiles, database_user: str | None, *, read: ReadFile
 ) -> list[Problem]:
     """Warn where PostgreSQL's ``cert`` rule does not let a certificate in as a user.
 
     The server compares the octets of the first CN with the name of the user
-    (be-secure-openssl.c), so that the encoding counts as well. Only a warning: an
-    identity map makes other names work.
+    (be-secure-openssl.c), so that the encoding counts as well. An identity map makes
+    other names work.
 
     Args:
         files: The files of one client; others than PostgreSQL's have no user.
         database_user: The user that logs in, None to leave that out.
-        clock: Seconds since the epoch.
-        read: Reads a file, `files.read_file` for None.
+        read: Reads a file.
     """
     if files.use != POSTGRESQL or database_user is None:
         return []
-    mount = Mount(files._replace(key=None, ca=None), clock, read)
+    mount = Mount(files._replace(key=None, ca=None), time.time, read)
     return list(_name_problems(files, mount.certificates(files.cert), database_user))
 
 

@@ -206,17 +206,6 @@ def read_certificate(
         )
 
 
-def certificates_in(
-    content: bytes, *, now: float, path: str = "", use: str = ""
-) -> list[Certificate]:
-    """Return the certificates of a PEM file that can be read, in their order."""
-    found = []
-    for der in pem.certificates(content):
-        with suppress(ValueError):
-            found.append(read_certificate(der, now=now, path=path, use=use))
-    return found
-
-
 def alternative_names(der: bytes) -> tuple[str, ...]:
     """Return the host names and IP addresses that a certificate, in DER, is for.
 
