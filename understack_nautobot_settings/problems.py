@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any
 from typing import NamedTuple
 
@@ -25,11 +26,8 @@ _LONGEST_ARGUMENT = 60
 def printable(text: str) -> str:
     r"""Return text that a terminal and a log show as it is, on one line.
 
-    Paths, values and what a server said may hold escape sequences and line breaks;
-    each such character becomes its escape, ``\x1b``.
+    Escape sequences and line breaks become escapes, ``\x1b``.
     """
-    if text.isprintable():
-        return text
     return "".join(
         character
         if character.isprintable()
@@ -43,22 +41,17 @@ def shown_argument(text: str) -> str:
 
     What follows ``=`` or ``?``, and everything around ``@``, may be a secret.
     """
-    name, mark, _ = text.partition("=")
-    for end in "?#;":
-        name, more, _ = name.partition(end)
-        mark = more or mark
+    name = re.split("[=?#;]", text, maxsplit=1)[0]
     if "@" in text:
         scheme, mark, _ = name.partition("//")
         name = f"{scheme}//" if mark else ""
-        mark = "@"
-    shown = printable(name[:_LONGEST_ARGUMENT])
-    return f"{shown}…" if mark or len(name) > _LONGEST_ARGUMENT else shown
+    name = name[:_LONGEST_ARGUMENT]
+    more = "…" if name != text or "@" in text else ""
+    return f"{printable(name)}{more}"
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, in words an operator can act on.
-
-    Never holds a secret or the content of a file, in any field.
+    """One thing that is wrong; no field holds a secret or the content of a file.
 
     Attributes:
         code: Stable identifier, the ``id`` of a `Code`.
@@ -80,16 +73,12 @@ class Problem(NamedTuple):
         return f"{self.variable}: {self.message}"
 
     def __str__(self) -> str:
-        """Return the problem as one line: variable, fact, remedy."""
+        """Return variable, fact and remedy on one line."""
         return f"{self.fact} {self.hint}".strip()
 
 
 class MissingFile(Problem):
-    """A file that is needed and is not there.
-
-    Its line is the documented text that runbooks and alerts search for, so the
-    remedy follows on a line of its own.
-    """
+    """A needed file that is not there; runbooks search for the message as it is."""
 
     __slots__ = ()
 
@@ -104,19 +93,16 @@ class MissingFile(Problem):
 
 
 class Code(NamedTuple):
-    """One kind of problem: its cause and its remedy, written once.
-
-    The ids are stable: alerts and runbooks may match on them. The reference in the
-    documentation and ``explain`` are generated from the codes.
+    """One kind of problem, for its problems, the reference and ``explain``.
 
     Attributes:
-        id: The stable identifier, words joined by hyphens.
+        id: Words joined by hyphens; stable, since alerts may match on it.
         severity: ``"error"`` or ``"warning"``.
         cause: Why it happens, for the reference.
         fix: What mends it, in Markdown; the hint of a problem that says no other.
         replaces: The troubleshooting row of the product documents that it
-            makes unnecessary; empty when there is none.
-        transient: True where it can pass by itself, so that waiting makes sense.
+            makes unnecessary, or empty.
+        transient: Whether it can pass by itself, so that waiting makes sense.
     """
 
     id: str
@@ -127,58 +113,42 @@ class Code(NamedTuple):
     transient: bool = False
 
     def problem(self, variable: str, message: str, hint: str | None = None) -> Problem:
-        """Return a problem of this kind.
-
-        Args:
-            variable: The environment variable (or setting) to change.
-            message: What is wrong, one sentence.
-            hint: What to do, where that is more than the fix of the code.
-        """
-        return Problem(*self._texts(variable, message, hint))
+        """Return a problem of this kind; its hint is the fix where none is given."""
+        if hint is None:
+            hint = self.fix.replace("`", "")
+        texts = map(printable, (variable, message, hint))
+        return Problem(self.id, self.severity, *texts)
 
     def missing_file(
         self, variable: str, message: str, hint: str | None = None
     ) -> MissingFile:
         """Return a problem of this kind that stands for a missing file."""
-        return MissingFile(*self._texts(variable, message, hint))
-
-    def _texts(
-        self, variable: str, message: str, hint: str | None
-    ) -> tuple[str, str, str, str, str]:
-        if hint is None:
-            hint = self.fix.replace("`", "")
-        texts = (printable(text) for text in (variable, message, hint))
-        return (self.id, self.severity, *texts)  # type: ignore[return-value]
+        return MissingFile(*self.problem(variable, message, hint))
 
 
 class SettingsError(ValueError):
     """The environment cannot be turned into settings; lists every reason.
 
-    A ``ValueError``, because Django treats ``ImproperlyConfigured`` and
-    ``ImportError`` from a settings file as "no settings yet" for some commands.
+    A ``ValueError``, because Django takes ``ImproperlyConfigured`` and ``ImportError``
+    from a settings file for "no settings yet" in some commands.
 
     Attributes:
-        problems: Every problem of severity error, in the order they are listed.
+        problems: Every problem of severity error, missing files first.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """List the problems, missing files first."""
-        found = dict.fromkeys(problems)
-        missing = [one for one in found if isinstance(one, MissingFile)]
-        others = [one for one in found if not isinstance(one, MissingFile)]
-        self.problems: tuple[Problem, ...] = (*missing, *others)
-        paragraphs = _paragraphs(self.problems)
-        if self.problems:
-            paragraphs.append(f"More about a code: {EXPLAIN} {self.problems[0].code}")
+        """Build the text: a paragraph for each remedy, and what tells more."""
+        found = list(dict.fromkeys(problems))
+        found.sort(key=lambda one: not isinstance(one, MissingFile))
+        self.problems: tuple[Problem, ...] = tuple(found)
+        paragraphs = _paragraphs(found)
+        if found:
+            paragraphs.append(f"More about a code: {EXPLAIN} {found[0].code}")
         super().__init__("\n\n".join(paragraphs))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from the problems when unpickled."""
         return type(self), (self.problems,)
-
-    def __str__(self) -> str:
-        """Return a paragraph for each problem, and the command that says more."""
-        return str(self.args[0])
 
 
 def _paragraphs(problems: Iterable[Problem]) -> list[str]:
@@ -206,35 +176,26 @@ class SettingsWarning(UserWarning):
 class Collecting:
     """Collects the problems of one fragment, and acts on them at the end.
 
-    Given a list, problems are added to it and the caller decides. Without one,
-    errors are raised together as one `SettingsError` and warnings go through
-    the `warnings` module, so that nothing is lost on those who call a single
-    fragment.
+    Given a list, problems are added to it and the caller decides. Without one, errors
+    are raised together and warnings go through the `warnings` module.
     """
 
     def __init__(self, problems: list[Problem] | None) -> None:
         """Collect into the list, or into one of its own."""
         self._acts = problems is None
-        self._problems: list[Problem] = [] if problems is None else problems
+        self._problems = [] if problems is None else problems
 
     def __enter__(self) -> list[Problem]:
         """Return the list to add problems to."""
         return self._problems
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         """Raise or warn, unless the caller collects or something else is raised."""
         if error is not None or not self._acts:
             return
         refusal = settings_error(self._problems)
         if refusal is not None:
             raise refusal
-        import warnings
-
         for problem in self._problems:
             # 3: this method, the fragment, its caller.
             warnings.warn(str(problem), SettingsWarning, stacklevel=3)

@@ -22,8 +22,6 @@ CONFIGURATION_BYTES = 16 * MEBIBYTE
 
 BYTE_ORDER_MARK = "\ufeff"
 _LONGEST_PATH = 4095
-_LINE_ENDS = ("\r\n", "\n")
-_CHUNK = 2**16
 _LOOKS_LIKE_A_PATH = (
     r"(?s)(?!.*-----BEGIN)(/|\.{1,2}/|~)[^?&]*"
     r"|[\w./ -]*\.(crt|pem|cer|key|json|ya?ml|txt|env|py)|system"
@@ -43,12 +41,11 @@ class Reason(Enum):
 
 
 class FileRefused(Exception):
-    """A file that is not read; the text says why, without the path or the content.
+    """A file that is not read; holds neither its path nor its content.
 
     Attributes:
         reason: What kind of refusal it is.
-        words: What is wrong, as the end of a sentence that begins with the path:
-            ``"is a directory, not a file"``.
+        words: The end of a sentence that begins with the path.
     """
 
     def __init__(self, reason: Reason, words: str) -> None:
@@ -66,11 +63,17 @@ def is_path(text: str) -> bool:
         return False
 
 
-def looks_like_a_path(text: str) -> bool:
-    """Tell whether a text may be shown as a path.
+def encodable(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
-    Some put the secret itself where its path belongs.
-    """
+
+def looks_like_a_path(text: str) -> bool:
+    """Tell whether a text may be shown: some put a secret where its path belongs."""
     return bool(re.fullmatch(_LOOKS_LIKE_A_PATH, text))
 
 
@@ -81,55 +84,43 @@ def shown_path(path: str) -> str:
 
 
 def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
-    """Return the content of a regular file; links are followed.
-
-    Args:
-        path: The file.
-        most: How many bytes it may hold.
+    """Return the content of a regular file of at most so many bytes; follows links.
 
     Raises:
         FileRefused: It is missing, unreadable, not a regular file or too large.
     """
     _check_path(path)
     try:
-        # A pipe without a writer would block here for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=_opened_without_waiting) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise _not_regular(mode)
+            content = file.read(most + 1)
+    except IsADirectoryError:
+        raise _not_regular(stat.S_IFDIR) from None
     except OSError as error:
-        if error.errno == errno.ENXIO and _is_socket(path):
-            raise _not_regular(stat.S_IFSOCK) from None
+        status = status_of(path)
+        if error.errno == errno.ENXIO and status and stat.S_ISSOCK(status.st_mode):
+            raise _not_regular(status.st_mode) from None
         raise _refusal(error) from None
-    try:
-        return _content(descriptor, most)
-    except OSError as error:
-        raise _refusal(error) from None
-    finally:
-        os.close(descriptor)
+    if len(content) > most:
+        words = f"holds more than {most // MEBIBYTE} MiB"
+        raise FileRefused(Reason.TOO_LARGE, words)
+    return content
 
 
 def read_text(path: str, most: int = SECRET_BYTES) -> str:
-    """Return the text of a small file, as it was meant.
-
-    A byte order mark at the start and one line end at the end belong to the file;
-    everything else belongs to the text.
-
-    Args:
-        path: The file.
-        most: How many bytes it may hold.
+    """Return the text of a file without byte order mark and one line end at the end.
 
     Raises:
         FileRefused: As `read_bytes`, or it is empty or does not hold UTF-8.
     """
-    content = read_bytes(path, most)
     try:
-        text = content.decode()
+        text = read_bytes(path, most).decode()
     except UnicodeDecodeError:
         words = "does not hold UTF-8 text"
         raise FileRefused(Reason.NOT_UTF8, words) from None
-    text = text.removeprefix(BYTE_ORDER_MARK)
-    for end in _LINE_ENDS:
-        if text.endswith(end):
-            text = text.removesuffix(end)
-            break
+    text = re.sub(r"\r?\n\Z", "", text.removeprefix(BYTE_ORDER_MARK))
     if not text:
         raise FileRefused(Reason.EMPTY, "is empty")
     return text
@@ -158,36 +149,20 @@ def status_of(path: str) -> os.stat_result | None:
         return None
 
 
-def _content(descriptor: int, most: int) -> bytes:
-    about = os.fstat(descriptor)
-    if not stat.S_ISREG(about.st_mode):
-        raise _not_regular(about.st_mode)
-    content = bytearray()
-    while about.st_size <= most and len(content) <= most:
-        chunk = os.read(descriptor, min(_CHUNK, most + 1 - len(content)))
-        if not chunk:
-            return bytes(content)
-        content += chunk
-    words = f"holds more than {most // MEBIBYTE} MiB"
-    raise FileRefused(Reason.TOO_LARGE, words)
+def _opened_without_waiting(path: str, flags: int) -> int:
+    """Open a file; without the flag, a pipe that nobody writes to would block."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _not_regular(mode: int) -> FileRefused:
-    return FileRefused(Reason.NOT_REGULAR, f"is {_kind(mode)}, not a file")
-
-
-def _is_socket(path: str) -> bool:
-    """Tell what a socket is without opening it, which nobody can."""
-    status = status_of(path)
-    return status is not None and stat.S_ISSOCK(status.st_mode)
-
-
-def _kind(mode: int) -> str:
+    kind = "a device"
     if stat.S_ISDIR(mode):
-        return "a directory"
-    if stat.S_ISFIFO(mode):
-        return "a named pipe"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+        kind = "a directory"
+    elif stat.S_ISFIFO(mode):
+        kind = "a named pipe"
+    elif stat.S_ISSOCK(mode):
+        kind = "a socket"
+    return FileRefused(Reason.NOT_REGULAR, f"is {kind}, not a file")
 
 
 def _check_path(path: str) -> None:

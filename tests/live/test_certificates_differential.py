@@ -27,8 +27,8 @@ from lab.servers.databases import RedisServer
 from lab.users import NOBODY
 from lab.users import as_user
 from lab.users import clients
-from understack_nautobot_settings.certificates.judging import CertificateFile
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import CertificateFile
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 
 OTHER = 4711

@@ -6,12 +6,12 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
+from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.reading import Certificate
-from understack_nautobot_settings.certificates.reading import certificates_in
+from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
@@ -46,11 +46,9 @@ class ClientFiles(NamedTuple):
     key: CertificateFile | None
     ca: CertificateFile | None
 
-    def present(self) -> Iterator[CertificateFile]:
-        """Yield the files that are configured."""
-        for file in (self.cert, self.key, self.ca):
-            if file is not None:
-                yield file
+    def present(self) -> list[CertificateFile]:
+        """Return the files that are configured."""
+        return [file for file in (self.cert, self.key, self.ca) if file]
 
 
 class FileContent(NamedTuple):
@@ -64,7 +62,7 @@ ReadFile = Callable[[CertificateFile], "FileContent | Problem"]
 
 
 class ReadOnce:
-    """Reads a file the first time only, as long as no other takes its place."""
+    """Reads a file once, as long as no other takes its place, as `read_file`."""
 
     def __init__(self) -> None:
         """Begin with nothing read."""
@@ -86,7 +84,13 @@ class ReadOnce:
 
 
 class Mount:
-    """The files of one client at one moment: each is read once, and then judged."""
+    """The files of one client at one moment: each is read once, and then judged.
+
+    Attributes:
+        files: The files of one client.
+        now: When they were read, seconds since the epoch.
+        problems: Why files cannot be read, at most one for each.
+    """
 
     def __init__(
         self,
@@ -94,47 +98,47 @@ class Mount:
         clock: Callable[[], float],
         read: ReadFile | None = None,
     ) -> None:
-        """Read the files.
-
-        Args:
-            files: The files of one client.
-            clock: Seconds since the epoch.
-            read: Reads a file, `read_file` for None.
-        """
-        read = read or read_file
+        """Read the files, with `read_file` by default."""
         self.files = files
-        self._looks = {file: read(file) for file in files.present()}
+        self.problems: list[Problem] = []
+        self._contents: dict[CertificateFile | None, FileContent] = {}
+        for file in dict.fromkeys(files.present()):
+            look = (read or read_file)(file)
+            if isinstance(look, FileContent):
+                self._contents[file] = look
+            else:
+                self.problems.append(look)
         self.now = clock()
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Why files cannot be read, at most one problem for each."""
-        return [look for look in self._looks.values() if isinstance(look, Problem)]
-
-    def read(self, file: CertificateFile | None) -> FileContent | None:
-        """Return a file that could be read, None for another."""
-        look = self._looks.get(file) if file is not None else None
-        return look if isinstance(look, FileContent) else None
 
     def content(self, file: CertificateFile | None) -> bytes:
         """Return the content of a file, nothing where it could not be read."""
-        read = self.read(file)
-        return b"" if read is None else read.content
+        return self._contents[file].content if file in self._contents else b""
+
+    def status(self, file: CertificateFile) -> os.stat_result:
+        """Return owner and mode of a file that could be read."""
+        return self._contents[file].status
+
+    def certificate(self, der: bytes, file: CertificateFile) -> Certificate | None:
+        """Return one certificate of a file, None where it cannot be read."""
+        use = self.files.use
+        try:
+            return read_certificate(der, now=self.now, path=file.path, use=use)
+        except ValueError:
+            return None
 
     def certificates(self, file: CertificateFile | None) -> list[Certificate]:
         """Return the certificates of a file that can be read, in their order."""
         if file is None:
             return []
-        return certificates_in(
-            self.content(file), now=self.now, path=file.path, use=self.files.use
-        )
+        ders = pem.certificates(self.content(file))
+        found = (self.certificate(der, file) for der in ders)
+        return [one for one in found if one]
 
     def is_current(self) -> bool:
         """Tell whether the files are still those that were read."""
         return all(
-            _identity(status_of(file.path)) == _identity(look.status)
-            for file, look in self._looks.items()
-            if isinstance(look, FileContent)
+            file and _identity(status_of(file.path)) == _identity(look.status)
+            for file, look in self._contents.items()
         )
 
 
@@ -152,24 +156,11 @@ def describe_certificates(
         read: Reads a file, `read_file` for None.
 
     Returns:
-        The client certificate, its intermediates, then the CAs, each file in its
-        own order.
+        The client certificate, its intermediates, then the CAs, as the files have them.
     """
     mount = Mount(files._replace(key=None), clock, read)
     places = dict.fromkeys((files.cert, files.ca))
     return [one for file in places for one in mount.certificates(file)]
-
-
-def check_files(files: ClientFiles) -> list[Problem]:
-    """Tell which files are missing, not regular, empty, too large or unreadable.
-
-    Args:
-        files: The files of one client.
-
-    Returns:
-        At most one problem for each file, all of severity error.
-    """
-    return Mount(files, time.time).problems
 
 
 def read_file(file: CertificateFile) -> FileContent | Problem:
@@ -225,35 +216,28 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
     groups = sorted({os.getegid(), *os.getgroups()})
     return codes.FILE_UNREADABLE.problem(
         variable,
-        f"{path} cannot be read: {'it' if place == path else place} has mode "
-        f"{mode(status)} and owner {owner(status)}, this process has uid "
-        f"{os.geteuid()} and gids {', '.join(map(str, groups))}.",
+        f"{path} cannot be read: {'it' if place == path else place} has "
+        f"{access(status)}, this process has uid {os.geteuid()} and gids "
+        f"{', '.join(map(str, groups))}.",
         f"Set 'securityContext: {{fsGroup: {group}}}' on the pod and "
         "'defaultMode: 256' on the secret volume.",
     )
 
 
 def _closed_directory(path: str) -> str | None:
-    """Return the first directory on the way to a file that lets us not through."""
-    place = os.path.realpath(path)
-    above: list[str] = []
+    """Return the first directory on the way to a file that does not let us through."""
+    place, closed = os.path.realpath(path), None
     while place != os.path.dirname(place):
         place = os.path.dirname(place)
-        above.append(place)
-    for directory in reversed(above):
-        if not os.access(directory, os.X_OK, effective_ids=True):
-            return directory
-    return None
+        if not os.access(place, os.X_OK, effective_ids=True):
+            closed = place
+    return closed
 
 
-def mode(status: os.stat_result) -> str:
-    """Return the permissions as ``0640``."""
-    return f"{stat.S_IMODE(status.st_mode):04o}"
-
-
-def owner(status: os.stat_result) -> str:
-    """Return owner and group as ``0:0``."""
-    return f"{status.st_uid}:{status.st_gid}"
+def access(status: os.stat_result) -> str:
+    """Return permissions and owner: ``mode 0640 and owner 0:0``."""
+    mode = f"{stat.S_IMODE(status.st_mode):04o}"
+    return f"mode {mode} and owner {status.st_uid}:{status.st_gid}"
 
 
 def _identity(status: os.stat_result | None) -> tuple[int, ...] | None:

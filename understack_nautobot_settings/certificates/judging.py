@@ -8,7 +8,7 @@ would refuse as well. The rest of this module turns a refusal into words.
 from __future__ import annotations
 
 import os
-import stat
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 
 from understack_nautobot_settings.certificates import codes
+from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import REDIS
@@ -23,39 +24,14 @@ from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
 from understack_nautobot_settings.certificates.files import ReadFile
-from understack_nautobot_settings.certificates.files import check_files
-from understack_nautobot_settings.certificates.files import describe_certificates
-from understack_nautobot_settings.certificates.files import mode
-from understack_nautobot_settings.certificates.files import owner
-from understack_nautobot_settings.certificates.openssl import EXPIRED
-from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
-from understack_nautobot_settings.certificates.openssl import PURPOSE
-from understack_nautobot_settings.certificates.openssl import Presented
-from understack_nautobot_settings.certificates.openssl import certificate_count
-from understack_nautobot_settings.certificates.openssl import present
-from understack_nautobot_settings.certificates.openssl import reason_words
-from understack_nautobot_settings.certificates.openssl import trusting
+from understack_nautobot_settings.certificates.files import access
 from understack_nautobot_settings.certificates.reading import Certificate
-from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.problems import Problem
-
-__all__ = [
-    "Certificate",
-    "CertificateFile",
-    "ClientFiles",
-    "check_certificates",
-    "check_files",
-    "describe_certificates",
-]
 
 # A renewal writes certificate and key one after the other, or swaps both at once
 # under a reader that has read only one of them.
 _RETRY_SECONDS = 0.2
 _ATTEMPTS = 5
-
-# libpq, fe-secure-openssl.c: group may read where root owns the key, nobody else.
-_ROOT_OWNED_KEY = stat.S_IWGRP | stat.S_IXGRP | stat.S_IRWXO
-_OTHERWISE_OWNED_KEY = stat.S_IRWXG | stat.S_IRWXO
 
 _MISMATCHED = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _WEAK_REASONS = {
@@ -63,8 +39,6 @@ _WEAK_REASONS = {
     "CA_KEY_TOO_SMALL": "the key of an issuer is too small",
     "CA_MD_TOO_WEAK": "the hash of its signature is too weak",
 }
-_SIGNED_WRONG = "BAD_SIGNATURE"
-_INVALID = "INVALID_CERTIFICATE"
 # The client found no signature that it can make with its key.
 _NO_SIGNATURE = ("UNSUPPORTED_PROTOCOL", "NO_SUITABLE_SIGNATURE_ALGORITHM")
 # None: an error of a decoder, for which Python has no name.
@@ -73,12 +47,7 @@ _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 # What belongs into the files of a mount.
 _LEAF, _KEY, _CA = "client certificate", "private key", "CA certificate"
 
-_DER_KEY_LABELS = (
-    "PRIVATE KEY",
-    "EC PRIVATE KEY",
-    "RSA PRIVATE KEY",
-    "DSA PRIVATE KEY",
-)
+_DER_KEY_KINDS = ("", "EC ", "RSA ", "DSA ")
 
 
 def check_certificates(
@@ -98,26 +67,24 @@ def check_certificates(
 
     Args:
         files: The files of one client.
-        key_password: Password of the key (libpq ``sslpassword``), None for none.
+        key_password: Password of the key (libpq ``sslpassword``).
         clock: Seconds since the epoch.
         sleep: Waits a number of seconds.
         read: Reads a file, `files.read_file` for None.
 
     Returns:
         Errors: what is refused for certain. Warnings: what this Python's OpenSSL
-        refuses and the driver's may accept. None in a few milliseconds.
+        refuses and the driver's may accept.
     """
     problems: list[Problem] = []
     for attempt in range(_ATTEMPTS):
+        if attempt:
+            sleep(_RETRY_SECONDS)
         mount = Mount(files, clock, read)
         problems = _refusals(mount, key_password)
-        if not problems:
-            break
         half_way = not attempt and _is_perhaps_half_way(files, problems)
-        if mount.is_current() and not half_way:
+        if not problems or (mount.is_current() and not half_way):
             break
-        if attempt < _ATTEMPTS - 1:
-            sleep(_RETRY_SECONDS)
     return problems
 
 
@@ -135,18 +102,18 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
 def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
     """Judge the files as they were read."""
     files = mount.files
-    problems = mount.problems
+    problems = [*mount.problems]
     cert, ca, key = files.cert, files.ca, files.key or files.cert
     leaf: Certificate | None = None
-    if cert is not None and key is not None and mount.read(cert):
-        if mount.read(key):
+    if cert and key and mount.content(cert):
+        if mount.content(key):
             if files.use == POSTGRESQL and _holding(mount, key) in ("", _KEY):
                 problems += _key_mode_problems(mount, key)
             leaf, refused = _pair_problems(mount, cert, key, key_password)
             problems += refused
         else:
             problems += _certificate_form_problems(mount, cert)
-    if ca is not None and mount.read(ca):
+    if ca and mount.content(ca):
         problems += _trust_problems(mount, ca, leaf)
     exchanged = _exchanged(mount) if problems else None
     return [exchanged] if exchanged else problems
@@ -167,8 +134,6 @@ def _exchanged(mount: Mount) -> Problem | None:
 
 def _holding(mount: Mount, file: CertificateFile) -> str:
     """Return what a file holds, empty for nothing, several things or what is broken."""
-    if mount.read(file) is None:
-        return ""
     content = mount.content(file)
     has_key = pem.holds(content, pem.PRIVATE_KEY)
     if has_key == pem.holds(content, pem.CERTIFICATE):
@@ -182,19 +147,19 @@ def _holding(mount: Mount, file: CertificateFile) -> str:
 
 
 def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
-    read = mount.read(key)
-    assert read is not None
-    status = read.status
-    roots = status.st_uid == 0
-    if status.st_mode & (_ROOT_OWNED_KEY if roots else _OTHERWISE_OWNED_KEY):
+    status = mount.status(key)
+    # libpq, fe-secure-openssl.c: group may read where root owns the key, nobody else.
+    refused, whose, most = 0o077, "this owner", "0600"
+    remedy = "Mount the secret itself, or make the copy 0600."
+    if status.st_uid == 0:
+        refused, whose, most = 0o037, "root", "0640"
+        remedy = "Set 'defaultMode: 256' on the secret volume."
+    if status.st_mode & refused:
         yield codes.KEY_MODE.problem(
             key.variable,
-            f"{key.path} has mode {mode(status)} and owner {owner(status)}; libpq "
-            f"accepts a key of {'root' if roots else 'this owner'} up to mode "
-            f"{'0640' if roots else '0600'}.",
-            "Set 'defaultMode: 256' on the secret volume."
-            if roots
-            else "Mount the secret itself, or make the copy 0600.",
+            f"{key.path} has {access(status)}; libpq accepts a key of {whose} up to "
+            f"mode {most}.",
+            remedy,
         )
 
 
@@ -204,60 +169,50 @@ def _pair_problems(
     """Return the client certificate and what is refused about it and its key."""
     use = mount.files.use
     cert_content, key_content = mount.content(cert), mount.content(key)
-    presented = present(cert_content, key_content, key_password)
+    presented = openssl.present(cert_content, key_content, key_password)
     if presented.leaf is None and use == POSTGRESQL and pem.is_der_key(key_content):
-        for label in _DER_KEY_LABELS:
-            armoured = pem.armoured(key_content, label)
-            as_pem = present(cert_content, armoured, key_password)
-            reason = getattr(as_pem.error, "reason", None)
-            if as_pem.leaf is not None or reason not in _UNREADABLE_REASONS:
+        for kind in _DER_KEY_KINDS:
+            armoured = pem.armoured(key_content, f"{kind}PRIVATE KEY")
+            as_pem = openssl.present(cert_content, armoured, key_password)
+            if as_pem.leaf is not None or as_pem.reason not in _UNREADABLE_REASONS:
                 presented, key_content = as_pem, armoured
                 break
-    chain = mount.certificates(cert)
     if presented.leaf is None:
-        if getattr(presented.error, "reason", None) in _NO_SIGNATURE:
-            return None, list(_key_kind_problems(cert, chain))
+        if presented.reason in _NO_SIGNATURE:
+            return None, [_key_kind_problem(cert, mount.certificates(cert))]
         return None, _loading_problems(mount, cert, key, key_password, presented)
-    leaf = _leaf(presented.leaf, mount, cert)
+    leaf = mount.certificate(presented.leaf, cert)
     problems = []
     if use != POSTGRESQL and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
         problems.append(_encrypted(key))
-    problems += _verdict_problems(cert, key, leaf, presented.error)
+    problems += _verdict_problems(cert, key, leaf, presented)
     if not problems:
-        lowest = present(cert_content, key_content, key_password, level=None)
-        reason = getattr(lowest.error, "reason", None)
-        if reason in _WEAK_REASONS:
-            problems.append(_weak(cert, _WEAK_REASONS[reason]))
+        lowest = openssl.present(cert_content, key_content, key_password, level=None)
+        if lowest.reason in _WEAK_REASONS:
+            problems.append(_weak(cert, _WEAK_REASONS[lowest.reason]))
     return leaf, problems
-
-
-def _leaf(der: bytes, mount: Mount, cert: CertificateFile) -> Certificate | None:
-    try:
-        return read_certificate(der, now=mount.now, path=cert.path, use=mount.files.use)
-    except ValueError:
-        return None
 
 
 def _verdict_problems(
     cert: CertificateFile,
     key: CertificateFile,
     leaf: Certificate | None,
-    error: Exception | None,
+    presented: openssl.Presented,
 ) -> Iterator[Problem]:
     """Translate the verdict on a certificate that could be loaded.
 
     OpenSSL judges the dates last, so that with an error about them everything else
     is well; the dates themselves are compared with the clock that was given.
     """
-    reason = getattr(error, "verify_code", None)
-    if reason == PURPOSE:
+    reason = presented.verify_code
+    if reason == openssl.PURPOSE:
         yield codes.CERTIFICATE_NOT_FOR_CLIENTS.problem(
             cert.variable,
             f"{cert.path} is not for client authentication: {_usages(leaf)}.",
         )
-    elif error is not None and reason not in (EXPIRED, NOT_YET_VALID):
-        yield _refused(cert, key, error)
+    elif presented.error and reason not in (openssl.EXPIRED, openssl.NOT_YET_VALID):
+        yield _refused(cert, key, presented)
     elif leaf is not None and leaf.has_explicit_curve:
         yield codes.CERTIFICATE_EXPLICIT_CURVE.problem(
             cert.variable,
@@ -265,10 +220,10 @@ def _verdict_problems(
             "refuse.",
         )
     named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
-    if leaf.is_expired if leaf else reason == EXPIRED:
+    if leaf.is_expired if leaf else reason == openssl.EXPIRED:
         fact = f"{named} {leaf.dates if leaf else 'has expired'}."
         yield codes.CERTIFICATE_EXPIRED.problem(cert.variable, fact)
-    if leaf.is_early if leaf else reason == NOT_YET_VALID:
+    if leaf.is_early if leaf else reason == openssl.NOT_YET_VALID:
         fact = f"{named} is {leaf.dates if leaf else 'not valid yet'}."
         yield codes.CERTIFICATE_NOT_YET_VALID.problem(cert.variable, fact)
 
@@ -285,19 +240,16 @@ def _usages(leaf: Certificate | None) -> str:
     return "its usages exclude it"
 
 
-def _key_kind_problems(
-    cert: CertificateFile, chain: Sequence[Certificate]
-) -> Iterator[Problem]:
-    """Yield what keeps a key from signing a TLS 1.3 handshake."""
+def _key_kind_problem(cert: CertificateFile, chain: Sequence[Certificate]) -> Problem:
+    """Return what keeps a key from signing a TLS 1.3 handshake."""
     kind = chain[0].key_kind if chain else ""
     if kind and not kind.startswith("DSA"):
-        yield codes.CERTIFICATE_KEY_TYPE.problem(
+        return codes.CERTIFICATE_KEY_TYPE.problem(
             cert.variable,
             f"the key of {cert.path} ({kind}) cannot sign a TLS handshake.",
         )
-        return
     what = f"a {kind} key" if kind else "a key of an unknown kind"
-    yield _weak(cert, f"{what} works at most with TLS 1.2")
+    return _weak(cert, f"{what} works at most with TLS 1.2")
 
 
 def _weak(cert: CertificateFile, fact: str) -> Problem:
@@ -307,16 +259,16 @@ def _weak(cert: CertificateFile, fact: str) -> Problem:
 
 
 def _refused(
-    cert: CertificateFile, key: CertificateFile, error: Exception | None
+    cert: CertificateFile, key: CertificateFile, presented: openssl.Presented
 ) -> Problem:
-    reason = getattr(error, "reason", None)
-    if reason == _SIGNED_WRONG:
+    if presented.reason == "BAD_SIGNATURE":
         # The public half of the key fits the certificate, the private one does not.
         return _fault(key, pem.damaged(pem.PRIVATE_KEY))
-    if reason == _INVALID:
+    if presented.reason == "INVALID_CERTIFICATE":
         return _fault(cert, pem.damaged(pem.CERTIFICATE))
+    words = openssl.reason_words(presented.error)
     return codes.CERTIFICATE_REFUSED.problem(
-        cert.variable, f"OpenSSL refuses {cert.path}: {reason_words(error)}."
+        cert.variable, f"OpenSSL refuses {cert.path}: {words}."
     )
 
 
@@ -335,11 +287,10 @@ def _loading_problems(
     cert: CertificateFile,
     key: CertificateFile,
     key_password: str | None,
-    presented: Presented,
+    presented: openssl.Presented,
 ) -> list[Problem]:
     """Find the file that OpenSSL stumbled over, and name what it is about it."""
-    reason = getattr(presented.error, "reason", None)
-    if reason in _MISMATCHED:
+    if presented.reason in _MISMATCHED:
         return [_mismatch(mount, cert, key)]
     key_content = mount.content(key)
     problems = _certificate_form_problems(mount, cert)
@@ -347,8 +298,8 @@ def _loading_problems(
         return [*problems, _locked(key, key_content, key_password)]
     fault = pem.pem_fault(key_content, pem.PRIVATE_KEY)
     if fault is None and not problems:
-        if reason not in _UNREADABLE_REASONS or _opens(key_content, None):
-            return [_refused(cert, key, presented.error)]
+        if presented.reason not in _UNREADABLE_REASONS or _opens(key_content, None):
+            return [_refused(cert, key, presented)]
         fault = pem.damaged(pem.PRIVATE_KEY)
     return [*problems, *([_fault(key, fault)] if fault else [])]
 
@@ -371,15 +322,11 @@ def _locked(key: CertificateFile, content: bytes, password: str | None) -> Probl
 
 
 def _opens(content: bytes, password: str | None) -> bool | None:
-    """Tell whether `cryptography`, with its own OpenSSL, can load a private key.
-
-    Returns:
-        None where it does not know the cipher either.
-    """
+    """Tell whether `cryptography` can load a key, None where it cannot tell."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    if pem.has_old_cipher(content):
+    if re.search(pem.OLD_CIPHER, content):
         return None
     block = pem.first_block(content, pem.PRIVATE_KEY) or content
     try:
@@ -410,7 +357,7 @@ def _mismatch(mount: Mount, cert: CertificateFile, key: CertificateFile) -> Prob
 def _certificate_form_problems(mount: Mount, file: CertificateFile) -> list[Problem]:
     """Return why a file of certificates cannot be read, nothing when it can."""
     content = mount.content(file)
-    if trusting(content) is not None:
+    if openssl.trusting(content):
         return []
     fault = pem.pem_fault(content, pem.CERTIFICATE)
     return [_fault(file, fault or pem.damaged(pem.CERTIFICATE))]
@@ -428,13 +375,15 @@ def _trust_problems(
 ) -> list[Problem]:
     """Return why no server can be verified with a CA file."""
     content = mount.content(ca)
-    context = trusting(content)
+    context = openssl.trusting(content)
     if context is None:
         return _certificate_form_problems(mount, ca)
-    if pem.has_trust_settings(content):
+    if b"-----BEGIN TRUSTED CERTIFICATE-----" in content:
         # OpenSSL may trust such a certificate although it is no root.
         return []
-    pins = _pins(mount.files.use)
+    # Python's default contexts trust any certificate of the file from 3.13 on; libpq
+    # wants a self-signed one.
+    pins = mount.files.use == REDIS and sys.version_info >= (3, 13)
     ders = set(context.get_ca_certs(binary_form=True))
     certificates = mount.certificates(ca)
     authorities = [one for one in certificates if one.der in ders]
@@ -442,7 +391,7 @@ def _trust_problems(
     if not anchors:
         anchors = [one for one in certificates if one.is_self_issued or pins]
         read = len({one.der for one in certificates})
-        if not anchors and read >= certificate_count(context):
+        if not anchors and read >= context.cert_store_stats()["x509"]:
             return [_no_anchor(ca, authorities, certificates, leaf)]
     # Where OpenSSL reads what we cannot, nothing is certain.
     unclear = len({one.der for one in authorities}) < len(ders) or not anchors
@@ -451,14 +400,6 @@ def _trust_problems(
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)
     fact = f"{ca.path} holds no CA that is valid now: {named}."
     return [codes.CA_EXPIRED.problem(ca.variable, fact)]
-
-
-def _pins(use: str) -> bool:
-    """Tell whether a driver trusts any certificate in its CA file, root or not.
-
-    Python's default contexts do from 3.13 on; libpq wants a self-signed one.
-    """
-    return use == REDIS and sys.version_info >= (3, 13)
 
 
 def _no_anchor(

@@ -8,23 +8,17 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 
 from understack_nautobot_settings.certificates import codes
+from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
 from understack_nautobot_settings.certificates.files import ReadFile
-from understack_nautobot_settings.certificates.openssl import EXPIRED
-from understack_nautobot_settings.certificates.openssl import NO_ISSUER
-from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
-from understack_nautobot_settings.certificates.openssl import PURPOSE
-from understack_nautobot_settings.certificates.openssl import present
-from understack_nautobot_settings.certificates.openssl import reason_words
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
@@ -41,7 +35,7 @@ _STRICT_WORDS = {
 _OTHER_CURVES = ("secp384r1", "secp521r1")
 _PINNED_VERSION = r"/\.\.\d{4}_"
 _OCTAL = r"\\([0-7]{3})"
-_MOUNTINFO_ROOT, _MOUNTINFO_POINT = 3, 4
+_ROOT_AND_POINT = r"(?m)^(?:[^ \n]+ ){3}([^ \n]+) ([^ \n]+)"
 
 
 def inspect_certificates(
@@ -53,10 +47,9 @@ def inspect_certificates(
     database_user: str | None = None,
     mountinfo: str = "/proc/self/mountinfo",
 ) -> list[Problem]:
-    """Tell what will go wrong, or may be meant otherwise, about these files.
+    """Tell what `check_certificates` does not: what will go wrong, or may be meant so.
 
-    Comes in addition to `check_certificates` and repeats none of it. What cannot be
-    read is left out.
+    What cannot be read is left out.
 
     Args:
         files: The files of one client.
@@ -65,9 +58,6 @@ def inspect_certificates(
         expiry_warning_days: Days before notAfter from which to warn.
         database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
-
-    Returns:
-        Problems, all of severity warning.
     """
     mount = Mount(files, clock)
     window = datetime.timedelta(days=expiry_warning_days)
@@ -86,29 +76,22 @@ def inspect_certificates(
 
 
 def check_name(
-    files: ClientFiles,
-    database_user: str | None,
-    *,
-    clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
+    files: ClientFiles, database_user: str | None, *, read: ReadFile
 ) -> list[Problem]:
-    """Tell whether PostgreSQL's ``cert`` rule lets a certificate in as a user.
+    """Warn where PostgreSQL's ``cert`` rule does not let a certificate in as a user.
 
     The server compares the octets of the first CN with the name of the user
-    (be-secure-openssl.c), so that the encoding counts as well.
+    (be-secure-openssl.c), so that the encoding counts as well. An identity map makes
+    other names work.
 
     Args:
         files: The files of one client; others than PostgreSQL's have no user.
         database_user: The user that logs in, None to leave that out.
-        clock: Seconds since the epoch.
-        read: Reads a file, `files.read_file` for None.
-
-    Returns:
-        At most one problem, a warning: an identity map makes other names work.
+        read: Reads a file.
     """
     if files.use != POSTGRESQL or database_user is None:
         return []
-    mount = Mount(files._replace(key=None, ca=None), clock, read)
+    mount = Mount(files._replace(key=None, ca=None), time.time, read)
     return list(_name_problems(files, mount.certificates(files.cert), database_user))
 
 
@@ -208,28 +191,23 @@ def _issuer_warnings(
     cert, key, ca = files.cert, files.key or files.cert, files.ca
     if cert is None or key is None or ca is None:
         return
-    if not all(map(mount.read, (cert, key, ca))):
+    contents = [mount.content(file) for file in (cert, key, ca)]
+    if not all(contents):
         return
-
-    def refusal(*, strict: bool) -> tuple[int, str] | None:
-        contents = (mount.content(file) for file in (cert, key, ca))
-        return _refusal_by(*contents, password=key_password, strict=strict)
-
-    strictly = refusal(strict=True)
+    strictly = _refusal_by(*contents, password=key_password, strict=True)
     if strictly is None:
         return
-    code = refusal(strict=False)
-    if code is not None:
-        words = "" if code[0] in NO_ISSUER else f": {code[1]}"
-        names = "".join(
-            f" ({one.subject}, issued by {one.issuer})" for one in chain[:1]
-        )
-        twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
-        if twin and code[0] in NO_ISSUER:
-            words += "; the CA of that name there has another key"
+    refusal = _refusal_by(*contents, password=key_password, strict=False)
+    if refusal is not None:
+        code, words = refusal
+        words = f": {words}"
+        if code in openssl.NO_ISSUER:
+            twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
+            words = "; the CA of that name there has another key" if twin else ""
+        leaf = f" ({chain[0].subject}, issued by {chain[0].issuer})" if chain else ""
         yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
-            f"{cert.path}{names} does not lead to a CA in {ca.path}{words}.",
+            f"{cert.path}{leaf} does not lead to a CA in {ca.path}{words}.",
         )
     elif not any(map(_is_lax, authorities)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
@@ -252,11 +230,11 @@ def _refusal_by(
     Leaves out dates and purpose, which have problems of their own, and files that
     cannot be loaded.
     """
-    presented = present(cert, key, password, trust=ca, strict=strict)
-    code = getattr(presented.error, "verify_code", None)
-    if code is None or code in (EXPIRED, NOT_YET_VALID, PURPOSE):
+    presented = openssl.present(cert, key, password, trust=ca, strict=strict)
+    code = presented.verify_code
+    if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
         return None
-    return code, reason_words(presented.error)
+    return code, openssl.reason_words(presented.error)
 
 
 def _authority_warnings(
@@ -343,12 +321,12 @@ def _no_authority(
 
 
 def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:
-    mounts = dict(_mounts(mountinfo))
+    mounts = _mounts(mountinfo)
     for file in files.present():
         path = os.path.abspath(file.path)
-        if path in mounts or re.search(
-            _PINNED_VERSION, mounts.get(_mount(path, mounts), "")
-        ):
+        above = (point for point in mounts if path.startswith(point.rstrip("/") + "/"))
+        root = mounts.get(max(above, key=len, default=""), "")
+        if path in mounts or re.search(_PINNED_VERSION, root):
             yield codes.CERTIFICATE_SUBPATH.problem(
                 file.variable,
                 f"{file.path} is mounted by subPath, so a renewal never reaches it.",
@@ -356,24 +334,15 @@ def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:
             )
 
 
-def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
-    """Yield mount point and mounted directory; nothing on systems without."""
+def _mounts(mountinfo: str) -> dict[str, str]:
+    """Return the mounted directories by mount point; none on systems without."""
     try:
         with open(mountinfo, "rb") as table:
-            lines = os.fsdecode(table.read()).split("\n")
+            found = re.findall(_ROOT_AND_POINT, os.fsdecode(table.read()))
     except OSError:
-        return
-    for line in lines:
-        fields = line.split(" ")
-        if len(fields) > _MOUNTINFO_POINT:
-            point, root = (
-                re.sub(_OCTAL, lambda octal: chr(int(octal[1], 8)), fields[number])
-                for number in (_MOUNTINFO_POINT, _MOUNTINFO_ROOT)
-            )
-            yield point, root
+        return {}
+    return {_unescaped(point): _unescaped(root) for root, point in found}
 
 
-def _mount(path: str, mounts: Iterable[str]) -> str:
-    """Return the mount point that a path lies under."""
-    above = (point for point in mounts if path.startswith(point.rstrip("/") + "/"))
-    return max(above, key=len, default="")
+def _unescaped(field: str) -> str:
+    return re.sub(_OCTAL, lambda octal: chr(int(octal[1], 8)), field)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
-from functools import wraps
 from typing import IO
 from typing import TYPE_CHECKING
 from typing import NamedTuple
-from typing import ParamSpec
 
 from understack_nautobot_settings.certificates import pem
 
@@ -31,7 +28,6 @@ NO_ISSUER = (2, 18, 19, 20, 21)
 PURPOSE = 26
 NAME_MISMATCH = (62, 64)
 
-_P = ParamSpec("_P")
 _REMEMBERED = 8
 
 
@@ -46,34 +42,24 @@ class Presented(NamedTuple):
 
     leaf: bytes | None
     error: Exception | None
-    asked: bool = False
+    asked: bool
+
+    @property
+    def reason(self) -> str | None:
+        """OpenSSL's name of the error, None where there is none."""
+        return getattr(self.error, "reason", None)
+
+    @property
+    def verify_code(self) -> int | None:
+        """The X509_V_ERR of a certificate that was verified and refused."""
+        return getattr(self.error, "verify_code", None)
 
 
-# By a digest of what was presented: PostgreSQL and Redis mostly present the same.
+# By a digest of what was presented, without the keys: PostgreSQL and Redis mostly
+# present the same, and each handshake takes milliseconds.
 _verdicts: dict[bytes, Presented] = {}
 
 
-def _once(judge: Callable[_P, Presented]) -> Callable[_P, Presented]:
-    """Return a judge that remembers its last verdicts, without the keys."""
-
-    @wraps(judge)
-    def remembering(*what: _P.args, **options: _P.kwargs) -> Presented:
-        digest = hashlib.sha256(repr((what, options)).encode()).digest()
-        verdict = _verdicts.get(digest)
-        if verdict is None:
-            verdict = judge(*what, **options)
-            if verdict.error is not None:
-                # Its frames hold the key.
-                verdict.error.__traceback__ = None
-            if len(_verdicts) >= _REMEMBERED:
-                _verdicts.clear()
-            _verdicts[digest] = verdict
-        return verdict
-
-    return remembering
-
-
-@_once
 def present(
     cert: bytes,
     key: bytes,
@@ -102,6 +88,11 @@ def present(
     """
     import ssl
 
+    what = (cert, key, key_password, trust, strict, level)
+    digest = hashlib.sha256(repr(what).encode()).digest()
+    verdict = _verdicts.get(digest)
+    if verdict is not None:
+        return verdict
     asked: list[bool] = []
 
     def password() -> str:
@@ -118,19 +109,18 @@ def present(
         server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if strict:
         server.verify_flags |= ssl.VERIFY_X509_STRICT
-    if level is not None:
-        for context in (client, server):
+    for context in (client, server):
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if level is not None:
             context.set_ciphers(f"DEFAULT@SECLEVEL={level}")
     sent = cert if trust is not None else pem.first_block(cert, pem.CERTIFICATE) or cert
     leaf: bytes | None = None
+    error: Exception | None = None
     try:
         with _paths(cert, key, sent) as (cert_path, key_path, sent_path):
             # The server shows the same certificate; the client does not mind.
             server.load_cert_chain(cert_path, key_path, password)
             client.load_cert_chain(sent_path, key_path, password)
-        for context in (client, server):
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            context.maximum_version = ssl.TLSVersion.TLSv1_3
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         ours = client.wrap_bio(to_client, to_server)
         theirs = server.wrap_bio(to_server, to_client, server_side=True)
@@ -145,9 +135,13 @@ def present(
             with _paths(trust) as (trust_path,):
                 server.load_verify_locations(cafile=trust_path)
         theirs.do_handshake()
-    except (OSError, ValueError) as error:
-        return Presented(leaf, error, bool(asked))
-    return Presented(leaf, None, bool(asked))
+    except (OSError, ValueError) as refusal:
+        # The frames of a traceback would hold the key.
+        error = refusal.with_traceback(None)
+    if len(_verdicts) >= _REMEMBERED:
+        _verdicts.clear()
+    verdict = _verdicts[digest] = Presented(leaf, error, bool(asked))
+    return verdict
 
 
 def trusting(content: bytes) -> ssl.SSLContext | None:
@@ -160,12 +154,7 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
             context.load_verify_locations(cafile=path)
     except OSError:
         return None
-    return context if certificate_count(context) else None
-
-
-def certificate_count(context: ssl.SSLContext) -> int:
-    """Return how many certificates a context trusts."""
-    return context.cert_store_stats()["x509"]
+    return context if context.cert_store_stats()["x509"] else None
 
 
 def reason_words(error: Exception | None) -> str:
@@ -179,13 +168,11 @@ def reason_words(error: Exception | None) -> str:
 def _paths(*contents: bytes) -> Iterator[list[str]]:
     """Yield a path for each content, of files that exist in memory alone."""
     with ExitStack() as stack:
-        paths = []
-        for content in contents:
-            file = stack.enter_context(_memory())
+        files = [stack.enter_context(_memory()) for _ in contents]
+        for file, content in zip(files, contents, strict=True):
             file.write(content)
             file.flush()
-            paths.append(f"/proc/self/fd/{file.fileno()}")
-        yield paths
+        yield [f"/proc/self/fd/{file.fileno()}" for file in files]
 
 
 def _memory() -> IO[bytes]:

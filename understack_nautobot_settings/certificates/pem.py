@@ -20,6 +20,9 @@ PRIVATE_KEY = "private key"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
+"""The header of a key whose cipher OpenSSL 3 keeps in its legacy provider."""
+
 # A pattern here never reaches over more than one line: any content takes linear time.
 _LABELS = {
     CERTIFICATE: rb"(?:X509 |TRUSTED )?CERTIFICATE",
@@ -43,24 +46,16 @@ _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
 _LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
 _ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
-# The ciphers of encrypted keys that OpenSSL 3 keeps in its legacy provider.
-_OLD_CIPHER = rb"(?m)^DEK-Info: *(?:DES-C|DES-O|DESX|RC[245]|IDEA|BF|CAST|SEED)"
 _PKCS12 = bytes.fromhex("06092a864886f70d0107")
 # What a certificate begins with, and no key: two sequences, and a version, [0].
 _CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
 # What a key begins with: a sequence, and its version.
 _KEY = rb"(?s)0(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01"
 _LONG_LENGTHS = range(0x80, 0x85)
-_QUANTUM = 4
 
 
 class PemFault(NamedTuple):
-    """What keeps OpenSSL from reading a file.
-
-    Attributes:
-        code: The kind of problem.
-        fact: A sentence to follow the path: ``is DER, not PEM.``
-    """
+    """What keeps OpenSSL from reading a file; the fact follows its path."""
 
     code: Code
     fact: str
@@ -77,11 +72,6 @@ def is_encrypted(content: bytes) -> bool:
     return re.search(_ENCRYPTED, content) is not None
 
 
-def has_old_cipher(content: bytes) -> bool:
-    """Tell whether the header of an encrypted key names a cipher of the past."""
-    return re.search(_OLD_CIPHER, content) is not None
-
-
 def is_der(content: bytes) -> bool:
     """Tell whether a file is a single binary object rather than text."""
     if not content.startswith(b"0") or len(content) < len(b"0\0"):
@@ -91,16 +81,8 @@ def is_der(content: bytes) -> bool:
 
 
 def is_der_key(content: bytes) -> bool:
-    """Tell whether a file may be a binary private key, which libpq accepts.
-
-    It does not accept a binary one that is encrypted.
-    """
+    """Tell whether a file may be an unencrypted binary key, which libpq accepts."""
     return re.match(_KEY, content) is not None and not _is_pkcs12(content)
-
-
-def has_trust_settings(content: bytes) -> bool:
-    """Tell whether a CA file has OpenSSL's own blocks, which say whom they trust."""
-    return b"-----BEGIN TRUSTED CERTIFICATE-----" in content
 
 
 def certificates(content: bytes) -> list[bytes]:
@@ -126,20 +108,14 @@ def armoured(der: bytes, label: str) -> bytes:
 
 
 def pem_fault(content: bytes, wanted: str) -> PemFault | None:
-    """Return what is wrong with the form of a file.
+    """Return the first fault in the form of a file that OpenSSL has refused.
 
     Args:
-        content: The file, which OpenSSL has refused.
+        content: The file.
         wanted: `CERTIFICATE` or `PRIVATE_KEY`.
-
-    Returns:
-        The first fault, None where the form is right and the content has to be
-        what OpenSSL objects to.
     """
     return (
-        _encoding_fault(content, wanted)
-        or _line_fault(content)
-        or _kind_fault(content, wanted)
+        _form_fault(content, wanted)
         or _layout_fault(content, wanted)
         or _block_fault(content, wanted)
     )
@@ -158,33 +134,33 @@ def _blocks(content: bytes, wanted: str) -> Iterator[tuple[bytes, bytes]]:
             label = None
 
 
-def _encoding_fault(content: bytes, wanted: str) -> PemFault | None:
+def _form_fault(content: bytes, wanted: str) -> PemFault | None:
     if not content.strip():
         return PemFault(codes.FILE_EMPTY, "holds only blanks.")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
         return PemFault(codes.PEM_UTF16, "is UTF-16 text.")
     if is_der(content):
-        return _binary_fault(content, wanted)
-    if re.search(_BEGIN, content):
+        if _is_pkcs12(content):
+            return PemFault(codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM.")
+        if wanted == PRIVATE_KEY and re.match(_CERTIFICATE, content):
+            fact = "holds a certificate (DER), not a private key."
+            return PemFault(codes.PEM_OTHER_KIND, fact)
+        return PemFault(codes.PEM_DER, "is DER, not PEM.")
+    labels = set(re.findall(_BEGIN, content))
+    if not labels:
+        return _unarmoured_fault(content)
+    if re.search(_LITERAL_LINE_END, content):
+        fact = r"has the two characters \n where a line should end."
+        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
+    if b"\r" in content and b"\n" not in content:
+        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
+    if holds(content, wanted):
         return None
-    return _unarmoured_fault(content)
-
-
-def _binary_fault(content: bytes, wanted: str) -> PemFault:
-    if _is_pkcs12(content):
-        return PemFault(codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM.")
-    if wanted == PRIVATE_KEY and _is_certificate(content):
-        fact = "holds a certificate (DER), not a private key."
-        return PemFault(codes.PEM_OTHER_KIND, fact)
-    return PemFault(codes.PEM_DER, "is DER, not PEM.")
-
-
-def _is_pkcs12(content: bytes) -> bool:
-    return _PKCS12 in content[:64]
-
-
-def _is_certificate(content: bytes) -> bool:
-    return re.match(_CERTIFICATE, content) is not None
+    seen = "a PEM block of another kind"
+    for pattern, kind in reversed(_KINDS):
+        if any(re.fullmatch(pattern, label) for label in labels):
+            seen = kind
+    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
 
 
 def _unarmoured_fault(content: bytes) -> PemFault:
@@ -195,32 +171,13 @@ def _unarmoured_fault(content: bytes) -> PemFault:
     if is_der(decoded):
         return PemFault(codes.PEM_NO_ARMOUR, "is base64 without BEGIN and END lines.")
     if b"-----END " in content:
-        return _truncated("starts after the BEGIN line of its first block.")
+        fact = "starts after the BEGIN line of its first block."
+        return PemFault(codes.PEM_TRUNCATED, fact)
     return PemFault(codes.PEM_NONE, "holds no PEM block.")
 
 
-def _line_fault(content: bytes) -> PemFault | None:
-    if re.search(_LITERAL_LINE_END, content):
-        fact = r"has the two characters \n where a line should end."
-        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
-    if b"\r" in content and b"\n" not in content:
-        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
-    return None
-
-
-def _kind_fault(content: bytes, wanted: str) -> PemFault | None:
-    if holds(content, wanted):
-        return None
-    labels = set(re.findall(_BEGIN, content))
-    seen = next(
-        (
-            kind
-            for pattern, kind in _KINDS
-            if any(re.fullmatch(pattern, label) for label in labels)
-        ),
-        "a PEM block of another kind",
-    )
-    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
+def _is_pkcs12(content: bytes) -> bool:
+    return _PKCS12 in content[:64]
 
 
 def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
@@ -236,9 +193,9 @@ def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
     ends = {end.group(1): end.start() for end in re.finditer(_END, content)}
     for begin in re.finditer(_BEGIN, content):
         label = begin.group(1)
-        wrong_kind = not re.fullmatch(_LABELS[wanted], label)
-        if not wrong_kind and ends.get(label, -1) < begin.end():
-            return _truncated("ends before the END line of its last block.")
+        if re.fullmatch(_LABELS[wanted], label) and ends.get(label, -1) < begin.end():
+            fact = "ends before the END line of its last block."
+            return PemFault(codes.PEM_TRUNCATED, fact)
     return None
 
 
@@ -250,17 +207,14 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
         if decoded is None:
             return damaged(wanted)
         if is_der(decoded) and _first_object(decoded) is None:
-            return _truncated(f"holds a {wanted} of which a part is missing.")
+            fact = f"holds a {wanted} of which a part is missing."
+            return PemFault(codes.PEM_TRUNCATED, fact)
     return None
 
 
 def damaged(wanted: str) -> PemFault:
     """Return the fault of a block whose content is not what its label says."""
     return PemFault(codes.PEM_DAMAGED, f"holds a {wanted} that is damaged.")
-
-
-def _truncated(fact: str) -> PemFault:
-    return PemFault(codes.PEM_TRUNCATED, fact)
 
 
 def _without_headers(body: bytes) -> bytes:
@@ -272,15 +226,20 @@ def _without_headers(body: bytes) -> bytes:
 def _decoded(text: bytes) -> bytes | None:
     """Return what a text is base64 of, None where it is not base64."""
     joined = b"".join(text.split())
-    if len(joined) % _QUANTUM or not re.fullmatch(_BASE64, joined):
+    if len(joined) % 4 or not re.fullmatch(_BASE64, joined):
         return None
     return binascii.a2b_base64(joined)
 
 
 def _first_object(data: bytes) -> bytes | None:
     """Return the first DER object of the data, None where it is cut off."""
+    end = der_content(data).stop
+    return data[:end] if len(data) >= end else None
+
+
+def der_content(data: bytes) -> slice:
+    """Return where the content of the first DER object of the data lies."""
     octet = int.from_bytes(data[1:2], "big")
     size = octet & 0x7F if octet & 0x80 else 0
     length = int.from_bytes(data[2 : 2 + size], "big") if size else octet
-    end = 2 + size + length
-    return data[:end] if len(data) >= end else None
+    return slice(2 + size, 2 + size + length)

@@ -57,8 +57,6 @@ _KEY_USAGES = (
 # Object identifiers in DER: a common name; the key of an elliptic curve.
 _COMMON_NAME = b"\x06\x03\x55\x04\x03"
 _CURVE_KEY = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
-_SEQUENCE = 0x30
-_LONG_FORM = 0x80
 _LONGEST_NAME = 256
 
 # Filters of warnings belong to the process: two threads must not restore them
@@ -73,24 +71,19 @@ class Certificate(NamedTuple):
         path: The file it was read from, empty for one that a server presented.
         use: The client that uses the file, as in `ClientFiles`; else empty.
         subject: ``CN=app``, attributes in the order of the certificate, at most
-            256 characters of them.
-        issuer: As the subject.
+            256 characters of them; likewise the issuer.
         serial: Upper-case hexadecimal, as OpenSSL prints it.
-        not_before: Start of validity, UTC.
-        not_after: End of validity, UTC; as OpenSSL has it, its second is outside.
-        seen_at: When it was read, UTC.
+        not_after: End of validity; as OpenSSL has it, its second is outside. All
+            moments are in UTC.
+        seen_at: When it was read.
         common_name: The first CN of the subject, empty without one.
         encoded_name: The octets of that CN, which is what PostgreSQL compares.
-        is_self_issued: True where subject and issuer are the same name.
+        is_self_issued: Whether subject and issuer are the same name.
         is_ca: The CA flag of basicConstraints; None where no extension can be read.
-        has_critical_constraints: True where basicConstraints is critical.
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
-        key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``; empty where
-            it cannot be read.
-        has_explicit_curve: True where the key writes its curve out instead of
-            naming it.
-        der: The certificate itself.
+        key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``, or empty.
+        has_explicit_curve: Whether the key writes its curve out.
     """
 
     path: str
@@ -166,7 +159,7 @@ class Certificate(NamedTuple):
 def read_certificate(
     der: bytes, *, now: float, path: str = "", use: str = ""
 ) -> Certificate:
-    """Return the fields of one certificate.
+    """Return the fields of one certificate in DER.
 
     Args:
         der: The certificate, without PEM armour.
@@ -179,8 +172,18 @@ def read_certificate(
     """
     with _reading() as x509:
         read = x509.load_der_x509_certificate(der)
-        extensions = _extensions(read)
+        extensions: dict[Any, Any] = {}
+        is_ca: bool | None = False
+        try:
+            extensions = {type(one.value): one for one in read.extensions}
+        except Exception:  # noqa: BLE001 - as in _reading
+            is_ca = None
         constraints = extensions.get(x509.BasicConstraints)
+        common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
+        # The octets, whatever their encoding.
+        _, _, after_oid = read.subject.public_bytes().partition(_COMMON_NAME)
+        # An identifier names a curve, a sequence writes it out.
+        _, _, parameters = read.tbs_certificate_bytes.partition(_CURVE_KEY)
         return Certificate(
             path=path,
             use=use,
@@ -190,35 +193,21 @@ def read_certificate(
             not_before=read.not_valid_before_utc,
             not_after=read.not_valid_after_utc,
             seen_at=datetime.datetime.fromtimestamp(now, datetime.timezone.utc),
-            common_name=_common_name(read.subject),
-            encoded_name=_encoded_name(read.subject.public_bytes()),
+            common_name="".join(map(_value, common_names[:1]))[:_LONGEST_NAME],
+            encoded_name=after_oid[pem.der_content(after_oid)],
             is_self_issued=_canonical(read.subject) == _canonical(read.issuer),
-            is_ca=constraints.value.ca if constraints else extensions.is_ca,
+            is_ca=constraints.value.ca if constraints else is_ca,
             has_critical_constraints=bool(constraints and constraints.critical),
             key_usages=_key_usages(extensions.get(x509.KeyUsage)),
             extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
             key_kind=_key_kind(read),
-            has_explicit_curve=_has_explicit_curve(read.tbs_certificate_bytes),
+            has_explicit_curve=parameters.startswith(b"\x30"),
             der=der,
         )
 
 
-def certificates_in(
-    content: bytes, *, now: float, path: str = "", use: str = ""
-) -> list[Certificate]:
-    """Return the certificates of a PEM file that can be read, in their order."""
-    found = []
-    for der in pem.certificates(content):
-        with suppress(ValueError):
-            found.append(read_certificate(der, now=now, path=path, use=use))
-    return found
-
-
 def alternative_names(der: bytes) -> tuple[str, ...]:
-    """Return the host names and IP addresses that a certificate is for.
-
-    Args:
-        der: The certificate, without PEM armour.
+    """Return the host names and IP addresses that a certificate, in DER, is for.
 
     Raises:
         ValueError: It is no certificate, or one that `cryptography` cannot read.
@@ -275,56 +264,25 @@ def _reading() -> Iterator[Any]:
             raise ValueError("The certificate cannot be read.") from error
 
 
-class _Extensions(dict[Any, Any]):
-    """The extensions by class; none, and `is_ca` None, where one cannot be read."""
-
-    is_ca: bool | None = False
-
-
-def _extensions(certificate: x509.Certificate) -> _Extensions:
-    found = _Extensions()
-    try:
-        found.update((type(one.value), one) for one in certificate.extensions)
-    except Exception:  # noqa: BLE001 - as in _reading
-        found.is_ca = None
-    return found
-
-
 def _text(name: x509.Name) -> str:
+    oids = (one.oid.dotted_string for one in name)
     parts = (
-        f"{_ATTRIBUTES.get(one.oid.dotted_string, one.oid.dotted_string)}="
-        f"{_value(one.value)}"
-        for one in name
+        f"{_ATTRIBUTES.get(oid, oid)}={_value(one)}"
+        for oid, one in zip(oids, name, strict=True)
     )
     text = ", ".join(parts)
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
 
 
-def _value(value: str | bytes) -> str:
+def _value(attribute: x509.NameAttribute[Any]) -> str:
+    value = attribute.value
     return value.hex() if isinstance(value, bytes) else printable(value)
-
-
-def _common_name(name: x509.Name) -> str:
-    names = (one for one in name if one.oid.dotted_string == "2.5.4.3")
-    first = next(names, None)
-    return "" if first is None else _value(first.value)[:_LONGEST_NAME]
-
-
-def _encoded_name(name: bytes) -> bytes:
-    """Return the content of the first CN of an encoded name."""
-    _, found, rest = name.partition(_COMMON_NAME)
-    if not found:
-        return b""
-    size = rest[1] & ~_LONG_FORM if rest[1] & _LONG_FORM else 0
-    length = int.from_bytes(rest[2 : 2 + size], "big") if size else rest[1]
-    return rest[2 + size : 2 + size + length]
 
 
 def _canonical(name: x509.Name) -> list[tuple[str, str]]:
     """Return a name as OpenSSL compares it: without case and repeated blanks."""
     return [
-        (one.oid.dotted_string, " ".join(_value(one.value).lower().split()))
-        for one in name
+        (one.oid.dotted_string, " ".join(_value(one).lower().split())) for one in name
     ]
 
 
@@ -351,9 +309,3 @@ def _key_kind(certificate: x509.Certificate) -> str:
         return str(key.curve.name)
     kind = type(key).__name__.removesuffix("PublicKey").lstrip("_")
     return f"{kind} {key.key_size}" if hasattr(key, "key_size") else kind
-
-
-def _has_explicit_curve(body: bytes) -> bool:
-    """Tell whether the parameters of the key are a sequence, not an identifier."""
-    _, found, rest = body.partition(_CURVE_KEY)
-    return bool(found) and rest[:1] == bytes([_SEQUENCE])

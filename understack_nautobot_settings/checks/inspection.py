@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
-from understack_nautobot_settings.certificates.judging import Certificate
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
+from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_environment

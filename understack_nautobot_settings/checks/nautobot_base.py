@@ -11,7 +11,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS

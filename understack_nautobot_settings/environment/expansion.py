@@ -30,15 +30,15 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import codes
-from understack_nautobot_settings.environment.json_objects import encodable
 from understack_nautobot_settings.environment.json_objects import json_value
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
-from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import shortened
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.text_files import encodable
 
 MOST_CHARACTERS = 16 * 2**20
 """How many characters longer than written all strings together may become."""
@@ -48,11 +48,11 @@ _LONGEST_PATH = 64
 _DOLLAR = re.compile(
     r"""
       \$\$ (?P<literal> [{<] )
-    | \$\{ (?P<name> [A-Za-z_]\w* ) (?: \| (?P<cast> bool|int|float|json ) )?
-        (?: :- (?P<default> [^}$]* (?: \$(?!\{) [^}$]* )* ) )? \}
-    | \$<  (?P<other_name> [A-Za-z_]\w* )
-        (?: \| (?P<other_cast> bool|int|float|json ) )?
-        (?: :- (?P<other_default> [^>$]* (?: \$(?!<) [^>$]* )* ) )? >
+    | \$ (?: (?P<brace> \{ ) | < ) (?P<name> [A-Za-z_]\w* )
+        (?: \| (?P<cast> bool|int|float|json ) )?
+        (?: :- (?P<default> (?(brace) [^}$]* (?: \$(?!\{) [^}$]* )*
+                                    | [^>$]* (?: \$(?!<) [^>$]* )* ) ) )?
+        (?(brace) \} | > )
     | (?P<malformed> \$\{ )
     | \$\( (?P<left> [A-Z_][A-Z0-9_]* ) \)
     """,
@@ -73,27 +73,21 @@ def expanded(
     problems: list[Problem] | None = None,
     most: int = MOST_CHARACTERS,
 ) -> Any:
-    """Return a JSON value with the references in its strings replaced.
+    """Return a copy of a JSON value with the references in its strings replaced.
 
     Time grows with the size of the value, however deep it is.
 
     Args:
-        value: What a JSON parser returns: str, list and dict are gone through,
-            anything else is returned as it is. Not changed.
+        value: What a JSON parser returns; not changed.
         env: The environment that references name.
         variable: The name that problems are filed under.
         problems: Collects problems instead of raising them; what has a problem
             stays as written.
-        most: How many characters longer than written all strings together may
-            become.
-
-    Returns:
-        A copy that shares no list or dict with the value.
+        most: How many characters longer all strings together may become.
 
     Raises:
         SettingsError: A variable is unset or does not fit its cast, a ``${`` is
-            malformed, or the result is too large. Lists all of them by JSON path,
-            none with any content.
+            malformed, or the result is too large. Lists all by JSON path.
     """
     with Collecting(problems) as found:
         return _expanded(value, env, variable, found, most)
@@ -105,22 +99,6 @@ class _Step(NamedTuple):
     container: Any
     before: _Step | None
     key: Any
-
-
-class _Remark(NamedTuple):
-    """What is to be said about one string; the fact continues its path."""
-
-    code: Code
-    fact: str
-    hint: str | None = None
-
-
-class _Reference(NamedTuple):
-    """One reference as it is written."""
-
-    name: str
-    cast: str | None
-    default: str | None
 
 
 def _expanded(
@@ -141,7 +119,7 @@ def _expanded(
                 container[key] = text.of(item)
                 found.extend(
                     code.problem(variable, f"{_path(step, key)} {fact}", hint)
-                    for code, fact, hint in dict.fromkeys(text.remarks)
+                    for code, fact, hint in text.remarks
                 )
                 most -= text.growth
                 if most < 0:
@@ -150,18 +128,13 @@ def _expanded(
 
 
 class _Text:
-    """Replaces the references of one string.
-
-    Attributes:
-        remarks: What is to be said about it.
-        growth: How many characters longer than written it became.
-    """
+    """Replaces the references of one string; keeps remarks, and by how much it grew."""
 
     def __init__(self, env: Mapping[str, str], most: int) -> None:
         """Replace by the environment, within a bound."""
         self._env = env
         self._most = most
-        self.remarks: list[_Remark] = []
+        self.remarks: dict[tuple[Code, str, str | None], None] = {}
         self.growth = 0
 
     def of(self, written: str) -> Any:
@@ -173,34 +146,29 @@ class _Text:
                 "Use toJson in the template.",
             )
         match = _DOLLAR.fullmatch(written)
-        if match and (match["name"] or match["other_name"]):
-            value = self._alone(_reference(match))
+        if match and match["name"]:
+            value = self._alone(match)
             if isinstance(value, str):
                 self.growth = len(value) - len(written)
         else:
-            value = self._joined(written)
+            value = _DOLLAR.sub(self._counted, written)
         if self.growth > self._most:
             fact = "takes the expanded text beyond the limit."
-            self.remarks.append(_Remark(codes.EXPANSION_TOO_LARGE, fact))
+            self._remark(codes.EXPANSION_TOO_LARGE, fact)
             return written
-        if any(remark.code.severity == ERROR for remark in self.remarks):
+        if any(code.severity == ERROR for code, _, _ in self.remarks):
             self.growth = 0
             return written
         return value
 
-    def _joined(self, written: str) -> str:
-        pieces: list[str] = []
-        at = 0
-        for match in _DOLLAR.finditer(written):
-            piece = self._piece(match)
-            pieces += (written[at : match.start()], piece)
-            at = match.end()
-            self.growth += len(piece) - len(match.group())
-            # Nothing more goes in once what is left cannot make up for it: joined,
-            # it might fill the memory.
-            if self.growth > self._most + len(written):
-                break
-        return "".join([*pieces, written[at:]])
+    def _counted(self, match: re.Match[str]) -> str:
+        # Nothing more goes in once what is left cannot make up for it: joined, it
+        # might fill the memory.
+        if self.growth > self._most + len(match.string):
+            return ""
+        piece = self._piece(match)
+        self.growth += len(piece) - len(match.group())
+        return piece
 
     def _piece(self, match: re.Match[str]) -> str:
         if match["literal"]:
@@ -216,30 +184,31 @@ class _Text:
             fact = f"has a malformed reference at character {match.start() + 1}."
             self._remark(codes.REFERENCE_MALFORMED, fact)
             return ""
-        reference = _reference(match)
-        if reference.cast:
+        cast, default = _cast_and_default(match)
+        if cast:
             self._remark(
                 codes.REFERENCE_TYPE,
-                f"has |{reference.cast} inside a longer text.",
+                f"has |{cast} inside a longer text.",
                 "A type needs the whole string to be one reference.",
             )
             return ""
-        return self._found(reference) or ""
+        return self._found(match["name"], default) or ""
 
-    def _alone(self, reference: _Reference) -> Any:
+    def _alone(self, match: re.Match[str]) -> Any:
         """Return what a string becomes that is one reference."""
-        found = self._found(reference)
-        shown = _shortened(reference.name)
+        cast, default = _cast_and_default(match)
+        found = self._found(match["name"], default, is_cast=bool(cast))
         if found is None:
             return None
-        if reference.cast:
+        shown = shortened(match["name"])
+        if cast:
             try:
-                return _typed(reference.cast, found.strip())
+                return _typed(cast, found.strip())
             except ValueError:
                 self._remark(
                     codes.REFERENCE_TYPE,
-                    f"refers to {shown}, whose value is not {_NOUNS[reference.cast]}.",
-                    f"Correct {shown}, or remove |{reference.cast}.",
+                    f"refers to {shown}, whose value is not {_NOUNS[cast]}.",
+                    f"Correct {shown}, or remove |{cast}.",
                 )
                 return None
         cast = "bool" if found.strip().lower() in ("true", "false") else "int"
@@ -252,25 +221,26 @@ class _Text:
             )
         return found
 
-    def _found(self, reference: _Reference) -> str | None:
+    def _found(
+        self, name: str, default: str | None, *, is_cast: bool = False
+    ) -> str | None:
         """Return the text that a reference stands for."""
-        shown = _shortened(reference.name)
-        value = self._env.get(reference.name) or None
-        found = reference.default if value is None else value
-        if found is None:
+        shown = shortened(name)
+        value = self._env.get(name)
+        if value and not encodable(value):
+            fact = f"refers to {shown}, whose value holds bytes that are not UTF-8."
+            self._remark(codes.REFERENCE_NOT_UTF8, fact)
+        elif value and value.endswith("\n") and not is_cast:
+            fact = f"refers to {shown}, whose value ends with a line break."
+            self._remark(codes.REFERENCE_LINE_BREAK, fact)
+        elif not value and default is None:
             fact = f"refers to {shown}, which is not set."
             hint = f"Set {shown}, or give a default: ${{{shown}:-text}}."
             self._remark(codes.REFERENCE_UNSET, fact, hint)
-        elif value is not None and not value.isascii() and not encodable(value):
-            fact = f"refers to {shown}, whose value holds bytes that are not UTF-8."
-            self._remark(codes.REFERENCE_NOT_UTF8, fact)
-        elif value is not None and not reference.cast and value.endswith("\n"):
-            fact = f"refers to {shown}, whose value ends with a line break."
-            self._remark(codes.REFERENCE_LINE_BREAK, fact)
-        return found
+        return value or default
 
     def _remark(self, code: Code, fact: str, hint: str | None = None) -> None:
-        self.remarks.append(_Remark(code, fact, hint))
+        self.remarks[code, fact, hint] = None
 
 
 _NOUNS = {
@@ -281,16 +251,12 @@ _NOUNS = {
 }
 
 
-def _reference(match: re.Match[str]) -> _Reference:
-    name = match["name"] or match["other_name"]
-    cast = match["cast"] or match["other_cast"]
-    default = match["default"]
-    if default is None:
-        default = match["other_default"]
+def _cast_and_default(match: re.Match[str]) -> tuple[str | None, str | None]:
+    cast, default = match["cast"], match["default"]
     at_end = _CAST_AT_END.fullmatch(default or "")
     if at_end and not cast:
         default, cast = at_end.groups()
-    return _Reference(name, cast, default)
+    return cast, default
 
 
 def _typed(cast: str, text: str) -> Any:
@@ -322,9 +288,5 @@ def _path(step: _Step | None, key: Any) -> str:
 def _part(key: Any) -> str:
     if not isinstance(key, str):
         return f"[{key}]"
-    shown = _shortened(key)
+    shown = shortened(key)
     return f".{shown}" if _PLAIN_NAME.fullmatch(key) else f"[{json.dumps(shown)}]"
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_ECHO else f"{name[: LONGEST_ECHO - 1]}…"

@@ -9,6 +9,7 @@ this module that could carry it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from typing import NamedTuple
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
-
-BYTE_ORDER_MARK = "\ufeff"
+from understack_nautobot_settings.text_files import BYTE_ORDER_MARK
+from understack_nautobot_settings.text_files import encodable
 
 _KINDS = {
     list: "an array",
@@ -52,14 +53,7 @@ _TOKEN = re.compile(
 
 
 class Fault(NamedTuple):
-    """What is wrong in a text.
-
-    Attributes:
-        code: The kind of problem.
-        offset: The character, counted from 0.
-        fact: A sentence with ``{}`` for line and column, and none of the text.
-        hint: What to do, where that is more than the fix of the code.
-    """
+    """What is wrong at which character; the fact has ``{}`` for line and column."""
 
     code: Code
     offset: int
@@ -70,7 +64,7 @@ class Fault(NamedTuple):
 def read_json_object(
     variable: str, text: str, problems: list[Problem]
 ) -> dict[str, Any] | None:
-    """Return the JSON object that a text holds.
+    """Return the JSON object that a text holds, None where a problem was added.
 
     Refused, beyond what is not JSON (RFC 8259): anything but an object, a name
     that occurs twice in one object, NaN, Infinity and numbers that overflow to
@@ -82,9 +76,6 @@ def read_json_object(
         text: The text; blanks around it are ignored and counted in positions.
         problems: Takes what is wrong: one problem, with line and column (both
             counted from 1), never with any of the text.
-
-    Returns:
-        The object, None where a problem was added.
     """
     value, fault = json_value(text)
     if fault is None and type(value) is dict:
@@ -163,10 +154,9 @@ def _first_fault(text: str, start: int, *, too_deep: bool) -> Fault | None:
             level = max(0, level - 1)
             del names[-1:]
         elif not too_deep:
-            code_and_fact = _wrong_scalar(word, names if token["colon"] else [])
-            if code_and_fact:
-                code, fact = code_and_fact
-                return Fault(code, token.start(), fact)
+            found = _wrong_scalar(word, names if token["colon"] else [])
+            if found:
+                return Fault(found[0], token.start(), found[1])
     if not too_deep:
         return None
     more = " or more" if depth == _LEVELS else ""
@@ -200,37 +190,20 @@ def _wrong_scalar(word: str, names: list[set[str]]) -> tuple[Code, str] | None:
     return None
 
 
-class _Refused(ValueError):
-    """Something the parser would take, and we do not; holds nothing."""
-
-
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise _Refused
+        raise ValueError
     return members
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise _Refused
+    if not math.isfinite(number):
+        raise ValueError
     return number
 
 
-def _no_constant(_name: str) -> None:
-    raise _Refused
-
-
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_no_constant
+    object_pairs_hook=_distinct, parse_float=_finite, parse_constant=_finite
 )
-
-
-def encodable(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

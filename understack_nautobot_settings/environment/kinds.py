@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.text_files import encodable
 from understack_nautobot_settings.text_files import is_path
 
 T = TypeVar("T")
@@ -37,9 +39,7 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 QUOTES = ("'", '"')
-LETTERS_AND_DIGITS = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-)
+LETTERS_AND_DIGITS = frozenset(string.ascii_letters + string.digits)
 
 # How a JSON object begins, and "-----BEGIN" in base64.
 _CONTENTS = ("{", "LS0tLS1CRUdJTi")
@@ -68,12 +68,8 @@ class Kind(Generic[T]):
     """
 
     label = "text"
+    schema: dict[str, Any] = {"type": "string"}
     free_text = False
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the text."""
-        return {"type": "string"}
 
     def parse(self, text: str) -> T:
         """Return the value; raise `Invalid` for a text that is none."""
@@ -85,14 +81,12 @@ class Text(Kind[str]):
 
     def parse(self, text: str) -> str:
         """Return the text, which has to be encodable."""
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not encodable(text):
             raise Invalid(
                 "the value holds bytes that are not UTF-8.",
                 "Store it as UTF-8 text.",
                 codes.VALUE_NOT_UTF8,
-            ) from None
+            )
         return text
 
 
@@ -203,32 +197,25 @@ class Choice(Kind[str]):
         """
         self.noun = noun
         self.words = tuple(words)
+        self.schema = {"type": "string", "enum": list(self.words)}
         self.offered = tuple(offered) or self.words
         self.refused = dict(refused or {})
         self.otherwise = f"; {otherwise}" if otherwise else ""
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the text."""
-        return {"type": "string", "enum": list(self.words)}
 
     def parse(self, text: str) -> str:
         """Return the word."""
         if text in self.words:
             return text
-        known = (*self.words, *self.refused)
-        value = shown(text, known)
+        value = shown(text, (*self.words, *self.refused))
+        remedy = f"Use {one_of(self.offered)}{self.otherwise}."
         reason = self.refused.get(text.lower())
         if reason:
-            remedy = f"Use {one_of(self.offered)}{self.otherwise}."
             raise Invalid(f"{value} is refused: {reason}.", remedy)
         near = nearest(text, self.words)
         others = [word for word in self.offered if word != near]
-        remedy = f"Use {one_of(self.offered)}{self.otherwise}."
-        if near:
+        if near and others:
             aside = self.otherwise if near in self.offered else ""
-            also = f"Also valid: {', '.join(others)}{aside}."
-            remedy = f"Did you mean {near}? ({also})" if others else f"Use {near}."
+            remedy = f"Did you mean {near}? (Also valid: {', '.join(others)}{aside}.)"
         raise Invalid(f"{value} is not a valid {self.noun}.", remedy)
 
 
@@ -236,12 +223,10 @@ class Flag(Kind[bool]):
     """A boolean in the words that Nautobot takes."""
 
     label = "boolean"
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the text."""
-        words = "|".join((*TRUE_WORDS, *FALSE_WORDS))
-        return {"type": "string", "pattern": f"^(?i:{words})$"}
+    schema: dict[str, Any] = {
+        "type": "string",
+        "pattern": f"^(?i:{'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$",
+    }
 
     def parse(self, text: str) -> bool:
         """Return the truth value."""
@@ -265,44 +250,28 @@ class Number(Kind[T]):
         least: float = 0,
         most: float = 2**31 - 1,
     ) -> None:
-        """Declare the bounds, both inclusive.
-
-        Args:
-            number: ``int`` or ``float``.
-            unit: The unit, for messages and the reference: ``"seconds"``.
-            least: The smallest number taken.
-            most: The largest number taken.
-        """
+        """Take ``int`` or ``float``, a unit for messages, and inclusive bounds."""
         self.number = number
-        self.unit = unit
         self.least = least
         self.most = most
-        self.label = "integer" if number is int else "number"
-        if unit:
-            self.label += f" ({unit})"
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the text."""
-        pattern = r"^\d+$" if self.number is int else r"^\d+(\.\d+)?$"
-        return {"type": "string", "pattern": pattern}
+        whole, of_unit = number is int, f" ({unit})" if unit else ""
+        self.label = f"{'integer' if whole else 'number'}{of_unit}"
+        self.schema = {
+            "type": "string",
+            "pattern": r"^\d+$" if whole else r"^\d+(\.\d+)?$",
+        }
+        self._noun = "a whole number" if whole else "a number"
+        self._hint = f"Use {self._noun} from {least:g} to {most:.10g}{of_unit}."
 
     def parse(self, text: str) -> T:
         """Return the number."""
         # int() and float() take underscores, blanks, signs, exponents and nan.
         digits = text.replace(".", "", 0 if self.number is int else 1)
         if not (digits.isascii() and digits.isdecimal()):
-            raise Invalid(f"{shown(text)} is not {self._noun()}.", self._hint())
+            raise Invalid(f"{shown(text)} is not {self._noun}.", self._hint)
         if len(digits) > _MOST_DIGITS or not self.least <= float(text) <= self.most:
-            raise Invalid(f"{shown(text)} is out of range.", self._hint())
+            raise Invalid(f"{shown(text)} is out of range.", self._hint)
         return self.number(text)
-
-    def _noun(self) -> str:
-        return "a whole number" if self.number is int else "a number"
-
-    def _hint(self) -> str:
-        unit = f" ({self.unit})" if self.unit else ""
-        return f"Use {self._noun()} from {self.least:g} to {self.most:.10g}{unit}."
 
 
 class Ports(Kind[str]):
@@ -324,8 +293,6 @@ class Ports(Kind[str]):
 class Names(Kind["tuple[str, ...]"]):
     """Names separated by a comma (or another separator); empty ones are dropped."""
 
-    label = "names"
-
     def __init__(self, separator: str = ",") -> None:
         """Declare the separator."""
         self.separator = separator
@@ -341,11 +308,10 @@ class JsonObject(Kind[str]):
     """A JSON object; kept as text, since its reader reports positions in it."""
 
     label = "JSON object"
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """JSON Schema of the text."""
-        return {"type": "string", "contentMediaType": "application/json"}
+    schema: dict[str, Any] = {
+        "type": "string",
+        "contentMediaType": "application/json",
+    }
 
     def parse(self, text: str) -> str:
         """Return the text."""
@@ -353,18 +319,11 @@ class JsonObject(Kind[str]):
 
 
 def shown(text: str, known: Iterable[str] = ()) -> str:
-    """Return a value as a refusal shows it: in quotes where it looks harmless.
+    """Return a value in quotes where it looks harmless, else ``the value``.
 
-    Somebody may have put a password where another value belongs. Shown is what looks
-    harmless: a number with a unit, what Kubernetes writes for a Service, a common
-    word, and a misspelling of a known one.
-
-    Args:
-        text: The value.
-        known: Words that the variable takes.
-
-    Returns:
-        The value in quotes, or ``the value``.
+    Somebody may have put a password where another value belongs. Harmless are a number
+    with a unit, what Kubernetes writes for a Service, a common word, and a misspelling
+    of a known one.
     """
     word = text.strip()
     common = word.lower() in _COMMON_WORDS or _HARMLESS.fullmatch(word)
@@ -375,7 +334,12 @@ def shown(text: str, known: Iterable[str] = ()) -> str:
 
 def echo(text: str) -> str:
     """Return a name as an error line shows it: quoted, escaped, not too long."""
-    return repr(text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…")
+    return repr(shortened(text))
+
+
+def shortened(text: str) -> str:
+    """Return a name as an error line has room for."""
+    return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…"
 
 
 def echo_host(text: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import CertificateFile
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import CertificateFile
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of

@@ -33,7 +33,6 @@ from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.certificates.judging import check_files
 from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
@@ -93,7 +92,7 @@ def test_missing_file_raises_file_not_found_error_with_documented_text(
 def test_path_below_a_file_is_reported_missing(tmp_path: Path) -> None:
     (tmp_path / "mtls").write_text("a file")
 
-    problems = check_files(client_files(REDIS, tmp_path / "mtls"))
+    problems = check_certificates(client_files(REDIS, tmp_path / "mtls"), sleep=never)
 
     assert [problem.code for problem in problems] == ["file-missing"] * 3
 
@@ -304,7 +303,7 @@ def test_file_in_unreadable_directory_names_the_directory(place: Path) -> None:
     status = (place / "closed").stat()
 
     with as_user(uid):
-        problems = check_files(client_files(REDIS, directory))
+        problems = check_certificates(client_files(REDIS, directory), sleep=never)
     (place / "closed").chmod(0o700)
 
     real = os.path.realpath(place / "closed")
@@ -393,8 +392,9 @@ class Opening:
         self.left, self.act = 0, lambda: None
         sys.addaudithook(self.hook)
 
-    def hook(self, event: str, _: object) -> None:
-        if event != "open" or not self.left:
+    def hook(self, event: str, details: tuple[object, ...]) -> None:
+        # One event from open(), with a mode, and one from its opener.
+        if event != "open" or details[1] is None or not self.left:
             return
         self.left -= 1
         if not self.left:

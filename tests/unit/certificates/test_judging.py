@@ -42,9 +42,9 @@ from lab.corpus import situations
 from tests.examples import examples
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.certificates.judging import describe_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.problems import Problem
 
@@ -460,7 +460,7 @@ from pathlib import Path
 from lab.corpus import POSTGRESQL, REDIS, client_files
 from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.certificates.judging import describe_certificates
+from understack_nautobot_settings.certificates.files import describe_certificates
 from tests.refusals import sentences
 assert sys.stdin.isatty()
 for directory in sorted(Path(sys.argv[1]).iterdir()):

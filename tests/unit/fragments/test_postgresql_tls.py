@@ -7,8 +7,8 @@ from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import postgresql_tls_settings
-from understack_nautobot_settings.certificates.judging import CertificateFile
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import CertificateFile
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.environment.libpq import libpq_release
 
 ENGINE = "django.db.backends.postgresql"

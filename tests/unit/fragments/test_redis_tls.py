@@ -9,8 +9,8 @@ from understack_nautobot_settings import MissingFileError
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import redis_tls_settings
-from understack_nautobot_settings.certificates.judging import CertificateFile
-from understack_nautobot_settings.certificates.judging import ClientFiles
+from understack_nautobot_settings.certificates.files import CertificateFile
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.problems import Problem
 
 MUTUAL = {
