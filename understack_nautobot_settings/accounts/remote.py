@@ -20,6 +20,7 @@ from typing import Any
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.failures import Refused
+from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Step
@@ -134,7 +135,7 @@ class RemoteAccounts:
         """Return nothing that helps: the REST API has no transactions."""
         return nullcontext()
 
-    def _group_id(self, name: str) -> str:
+    def _group_id(self, name: str) -> int:
         found = self._groups().get(name)
         if found is None:
             raise Unusable(f"the API does not list the group {name}")
