@@ -15,6 +15,9 @@ from understack_nautobot_settings.checks.provenance import dotted
 from understack_nautobot_settings.checks.provenance import file_provenance
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
+from understack_nautobot_settings.checks.settings_file import SettingsFileError
+from understack_nautobot_settings.checks.settings_file import nautobot_module
+from understack_nautobot_settings.checks.settings_file import settings_of
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -119,23 +122,14 @@ def _provenance(arguments: Any, env: Mapping[str, str]) -> Provenance:
     file = settings_file_of(arguments, env)
     if file is not None:
         return file_provenance(file, env)
-    namespace = _nautobot_namespace() if arguments.with_nautobot else None
+    namespace = None
+    if arguments.with_nautobot:
+        try:
+            namespace = settings_of(vars(nautobot_module("settings", "'check'")))
+        except SettingsFileError as error:
+            raise CouldNotCheck(str(error)) from None
     with_files = not arguments.without_files
     return settings_provenance(env, namespace=namespace, with_files=with_files)
-
-
-def _nautobot_namespace() -> dict[str, Any]:
-    try:
-        from nautobot.core import settings
-    except ImportError:
-        raise CouldNotCheck(
-            "Nautobot cannot be imported here. Run this in the Nautobot image"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - its text may hold a value
-        raise CouldNotCheck(
-            f"Nautobot's own settings raise {type(error).__name__}; 'check' tells why"
-        ) from None
-    return {name: value for name, value in vars(settings).items() if name.isupper()}
 
 
 def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
