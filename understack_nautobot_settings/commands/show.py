@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.checks.provenance import Provenance
 from understack_nautobot_settings.checks.provenance import dotted
-from understack_nautobot_settings.checks.provenance import file_provenance
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
 from understack_nautobot_settings.checks.settings_file import SettingsFileError
@@ -120,16 +119,15 @@ COMMAND = Command(
 
 def _provenance(arguments: Any, env: Mapping[str, str]) -> Provenance:
     file = settings_file_of(arguments, env)
-    if file is not None:
-        return file_provenance(file, env)
     namespace = None
-    if arguments.with_nautobot:
+    if arguments.with_nautobot and file is None:
         try:
             namespace = settings_of(vars(nautobot_module("settings", "'check'")))
         except SettingsFileError as error:
             raise CouldNotCheck(str(error)) from None
-    with_files = not arguments.without_files
-    return settings_provenance(env, namespace=namespace, with_files=with_files)
+    return settings_provenance(
+        env, namespace=namespace, file=file, with_files=not arguments.without_files
+    )
 
 
 def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
