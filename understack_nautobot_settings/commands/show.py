@@ -47,13 +47,7 @@ _NOT_OURS = "is not the output of 'show --json'"
 
 
 class Shown(NamedTuple):
-    """What ``show`` tells of an environment.
-
-    Attributes:
-        settings: The masked settings.
-        sources: Setting (dotted) or variable to where it comes from.
-        fingerprint: What two pods have in common that are set alike.
-    """
+    """What ``show`` tells: a source for each setting (dotted) and each variable."""
 
     settings: dict[str, Any]
     sources: dict[str, str]
@@ -88,15 +82,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
         found = differences(here, there)
         wrong = wrong or bool(found)
         if arguments.json:
-            text = as_json(
-                {
-                    "differences": [one._asdict() for one in found],
-                    "fingerprints": {
-                        "here": here.fingerprint,
-                        "there": there.fingerprint,
-                    },
-                }
-            )
+            changed = [one._asdict() for one in found]
+            marks = {"here": here.fingerprint, "there": there.fingerprint}
+            text = as_json({"differences": changed, "fingerprints": marks})
         else:
             alike = here.fingerprint == there.fingerprint
             text = differences_text(found, terminal, alike=alike)
@@ -186,13 +174,7 @@ def _value_text(value: Any) -> str:
 
 
 class Difference(NamedTuple):
-    """One setting that two pods do not have in common.
-
-    Attributes:
-        setting: Its name, dotted.
-        here: The value here as text, None where there is none.
-        there: The value there.
-    """
+    """A setting (dotted) that two pods do not have in common, its values as text."""
 
     setting: str
     here: str | None
@@ -215,21 +197,15 @@ def differences(here: Shown, there: Shown) -> list[Difference]:
 def differences_text(
     found: Sequence[Difference], terminal: Terminal, *, alike: bool = True
 ) -> str:
-    """Return what differs: ``-`` there, ``+`` here.
-
-    Args:
-        found: What `differences` returned.
-        terminal: What it is written on.
-        alike: Whether the fingerprints are the same.
-    """
-    if not (found or alike):
+    """Return what differs: ``-`` there, ``+`` here; `alike` are the fingerprints."""
+    if not found and alike:
+        return "The settings are the same; secrets are not compared.\n"
+    if not found:
         return (
             "The settings are the same, the fingerprints are not: a variable that "
             "decides no setting differs, or the release of this library. Secrets "
             "are not compared.\n"
         )
-    if not found:
-        return "The settings are the same; secrets are not compared.\n"
     lines = []
     for name, here, there in found:
         lines.append(terminal.painted(printable(name), "bold"))
@@ -263,11 +239,13 @@ def read_shown(text: str) -> Shown:
     try:
         content = json.loads(text)
     except RecursionError:
-        raise ValueError(_NOT_OURS) from None
-    if not isinstance(content, dict):
-        raise ValueError(_NOT_OURS)
-    settings, sources, mark = map(content.get, Shown._fields)
-    fits = isinstance(settings, dict) and isinstance(sources, dict)
-    if not (fits and isinstance(mark, str)):
-        raise ValueError(_NOT_OURS)
-    return Shown(settings, sources, mark)  # type: ignore[arg-type]
+        content = None
+    if isinstance(content, dict):
+        settings, sources, mark = map(content.get, Shown._fields)
+        if (
+            isinstance(settings, dict)
+            and isinstance(sources, dict)
+            and isinstance(mark, str)
+        ):
+            return Shown(settings, sources, mark)
+    raise ValueError(_NOT_OURS)
