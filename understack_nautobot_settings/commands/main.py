@@ -59,13 +59,8 @@ def main(
 ) -> int:
     """Run a command and return the exit status.
 
-    Args:
-        argv: The arguments without the program; those of the process by default.
-        env: The environment to look at; that of the process by default.
-        stdin: Where another pod's output is read from.
-        stdout: Where the result goes.
-        stderr: Where progress and errors go.
-        clock: Seconds since the epoch.
+    The arguments, without the program, the environment to look at and the streams
+    are those of the process by default. The clock gives seconds since the epoch.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     console = Console(
@@ -105,7 +100,7 @@ def _outcome(words: list[str], console: Console) -> Outcome:
         asked.add_arguments(parser)
         return asked.run(parser.parsed(words[1:]), console)
     except Stop as stop:
-        return Outcome(FINE, stop.text)
+        return Outcome(FINE, str(stop))
     except CouldNotCheck as reason:
         return Outcome(COULD_NOT_CHECK, remarks=f"{name}: {reason}\n")
     except KeyboardInterrupt:
