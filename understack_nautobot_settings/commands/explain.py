@@ -6,7 +6,6 @@ import argparse
 import platform
 import re
 import ssl
-import textwrap
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.reference import codes
+from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
@@ -120,7 +120,7 @@ def _lines(code: Code) -> Iterator[str]:
 
 def _paragraph(title: str, markdown: str) -> list[str]:
     text = f"{title}: {markdown.replace('`', '')}"
-    return ["", *textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+    return ["", *wrapped(text, _WIDTH)]
 
 
 def versions() -> str:

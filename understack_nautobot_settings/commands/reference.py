@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from understack_nautobot_settings.accounts import codes as accounts_codes
@@ -58,14 +60,11 @@ CONCERNS = {
 _ENV_WIDTH = 78
 
 
-_TOPICS = ("variables", "problems")
-
-
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topic",
         nargs="?",
-        type=word_of("topic", _TOPICS),
+        type=word_of("topic", ("variables", "problems")),
         default="variables",
         metavar="{variables,problems}",
         help="what to print (default: variables)",
@@ -108,14 +107,10 @@ def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
         yield heading, [one for one in variables.VARIABLES if one.concern == concern]
 
 
-def codes() -> list[Code]:
-    """Return every problem code, in the order in which they are declared."""
-    return [
-        one
-        for room in ROOMS.values()
-        for one in vars(room).values()
-        if isinstance(one, Code)
-    ]
+def codes(rooms: Iterable[ModuleType] = ROOMS.values()) -> list[Code]:
+    """Return the problem codes of rooms, in the order in which they are declared."""
+    declared = (one for room in rooms for one in vars(room).values())
+    return [one for one in declared if isinstance(one, Code)]
 
 
 # --- variables -----------------------------------------------------------------
@@ -146,13 +141,14 @@ def variables_markdown() -> str:
 
 def _row(variable: Variable[Any]) -> str:
     marks = (" 🔒" if variable.secret else "") + (" *N*" if variable.nautobots else "")
+    default = default_text(variable)
     purpose = variable.help
     if variable.by_file:
         purpose += f" `{variable.file_name}` names a file that holds it instead."
     cells = (
         f"`{variable.name}`{marks}",
         _takes(variable, "`"),
-        _default_markdown(variable),
+        f"`{default}`" if default else "unset",
         purpose,
     )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -162,11 +158,6 @@ def _takes(variable: Variable[Any], quote: str = "") -> str:
     if isinstance(variable.kind, Choice):
         return ", ".join(f"{quote}{word}{quote}" for word in variable.kind.words)
     return str(variable.kind.label)
-
-
-def _default_markdown(variable: Variable[Any]) -> str:
-    text = default_text(variable)
-    return f"`{text}`" if text else "unset"
 
 
 def default_text(variable: Variable[Any]) -> str:
@@ -254,19 +245,15 @@ def problems_markdown() -> str:
     ]
     for heading, room in ROOMS.items():
         lines += ["", f"## {heading}"]
-        for code in vars(room).values():
-            if isinstance(code, Code):
-                lines += ["", *_section(code)]
+        for code in codes([room]):
+            lines += ["", *_section(code)]
     return "\n".join(lines) + "\n"
 
 
 def _section(code: Code) -> Iterator[str]:
-    yield f"### `{code.id}` {{#{code.id}}}"
-    yield ""
     passes = " It can pass by itself." if code.transient else ""
-    yield f"**{code.severity.title()}.** {code.cause}{passes}"
-    yield ""
+    yield from (f"### `{code.id}` {{#{code.id}}}", "")
+    yield from (f"**{code.severity.title()}.** {code.cause}{passes}", "")
     yield f"**What to do:** {code.fix}"
     if code.replaces:
-        yield ""
-        yield f"**Also seen as:** {code.replaces}"
+        yield from ("", f"**Also seen as:** {code.replaces}")
