@@ -366,7 +366,7 @@ def check_gateway(
             problems += _unroutable(variables.DB_HOST, hosts)
             problems += _without_sni(options, env)
         elif options["sslmode"] == "verify-full":
-            problems += _trailing_dots(variables.DB_HOST, hosts)
+            problems += _unroutable(variables.DB_HOST, hosts, gateway=False)
         if far and not direct:
             problems.append(
                 codes.GATEWAY_NEGOTIATION.problem(
@@ -382,33 +382,32 @@ def check_gateway(
     return problems
 
 
-def _unroutable(variable: Variable[Any], hosts: list[str]) -> list[Problem]:
+def _unroutable(
+    variable: Variable[Any], hosts: list[str], *, gateway: bool = True
+) -> list[Problem]:
+    # libpq's own rule for names that it puts into no TLS hello.
+    addresses = [
+        host
+        for host in hosts
+        if ":" in host or (host and not host.strip("0123456789."))
+    ]
     problems = [
         codes.GATEWAY_ADDRESS.problem(
             variable.name,
             f"{echo(host)} is an address, and a TLS hello names no address.",
         )
-        for host in hosts
-        if _is_address(host)
+        for host in addresses
+        if gateway
     ]
-    return problems + _trailing_dots(variable, hosts)
-
-
-def _trailing_dots(variable: Variable[Any], hosts: list[str]) -> list[Problem]:
-    return [
+    return problems + [
         codes.GATEWAY_TRAILING_DOT.problem(
             variable.name,
             f"{echo(host)} ends with a dot, and is compared with the dot.",
             f"Use {echo(host.rstrip('.'))}.",
         )
         for host in hosts
-        if host.endswith(".") and not _is_address(host)
+        if host.endswith(".") and host not in addresses
     ]
-
-
-def _is_address(host: str) -> bool:
-    # libpq's own rule for names that it puts into no TLS hello.
-    return ":" in host or (bool(host) and not host.strip("0123456789."))
 
 
 def _without_sni(options: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:

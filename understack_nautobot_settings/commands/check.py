@@ -16,10 +16,8 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
@@ -56,7 +54,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
     )
     add_environment_arguments(parser)
-    add_json(parser)
 
 
 def _days(text: str) -> int:
@@ -66,10 +63,10 @@ def _days(text: str) -> int:
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
-    env = environment_of(arguments, console)
+    env, file = environment_of(arguments, console)
     inspection = inspect_environment(
         env,
-        file=settings_file_of(arguments, env),
+        file=file,
         with_files=not arguments.without_files,
         role=arguments.role,
         expiry_warning_days=arguments.expiry_warning,
@@ -77,12 +74,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
     )
     wrong = any(one.severity == ERROR for one in inspection.problems)
     if arguments.json:
-        text = as_json(
-            {
-                "problems": [one._asdict() for one in inspection.problems],
-                "certificates": [one.as_json() for one in inspection.certificates],
-            }
-        )
+        problems = [one._asdict() for one in inspection.problems]
+        certificates = [one.as_json() for one in inspection.certificates]
+        text = as_json({"problems": problems, "certificates": certificates})
     else:
         text = inspection_text(inspection, terminal_of(console.stdout, console.env))
     return Outcome(WRONG if wrong else FINE, text)

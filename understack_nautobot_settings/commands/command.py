@@ -151,7 +151,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which environment and which settings are looked at."""
+    """Add what says which environment and which settings are looked at; ``--json``."""
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -168,16 +168,31 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look at no certificate and no mounted secret, for CI without a mount",
     )
+    add_json(parser)
 
 
-def environment_of(arguments: Any, console: Console) -> Mapping[str, str]:
-    """Return the environment that the arguments name.
+def environment_of(
+    arguments: Any, console: Console
+) -> tuple[Mapping[str, str], SettingsFile | None]:
+    """Return the environment and the settings file, loaded, that arguments name.
 
     Raises:
-        CouldNotCheck: Its file holds no environment.
+        CouldNotCheck: A file holds no environment, or cannot be loaded.
     """
-    file = arguments.env_file
-    return console.env if file is None else read_environment(file)
+    env = console.env
+    if arguments.env_file is not None:
+        env = read_environment(arguments.env_file)
+    if arguments.config is None:
+        return env, None
+    from understack_nautobot_settings.checks import settings_file
+
+    with_files = not arguments.without_files
+    try:
+        return env, settings_file.load_settings_file(
+            arguments.config, env, with_files=with_files
+        )
+    except settings_file.SettingsFileError as error:
+        raise CouldNotCheck(f"--config: {printable(str(error))}") from None
 
 
 def read_environment(path: str) -> dict[str, str]:
@@ -221,25 +236,6 @@ def read_environment(path: str) -> dict[str, str]:
             )
         env[name] = value
     return env
-
-
-def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | None:
-    """Return the settings file that the arguments name, loaded.
-
-    Raises:
-        CouldNotCheck: It cannot be loaded.
-    """
-    if arguments.config is None:
-        return None
-    from understack_nautobot_settings.checks import settings_file
-
-    with_files = not arguments.without_files
-    try:
-        return settings_file.load_settings_file(
-            arguments.config, env, with_files=with_files
-        )
-    except settings_file.SettingsFileError as error:
-        raise CouldNotCheck(f"--config: {printable(str(error))}") from None
 
 
 def as_json(value: Any) -> str:

@@ -6,7 +6,6 @@ import argparse
 import platform
 import re
 import ssl
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from typing import Any
@@ -89,7 +88,15 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if arguments.json:
         content = code._asdict() | {"commands": commands_for(code)}
         return Outcome(FINE, as_json(content))
-    return Outcome(FINE, "\n".join(_lines(code)) + "\n")
+    passes = " It can pass by itself." if code.transient else ""
+    lines = [f"{code.id} ({code.severity})"]
+    lines += _paragraph("Cause", code.cause + passes)
+    lines += _paragraph("What to do", code.fix)
+    if code.replaces:
+        lines += _paragraph("Also seen as", code.replaces)
+    lines += ["", "Commands that tell more:"]
+    lines += [f"  {command}" for command in commands_for(code)]
+    return Outcome(FINE, "\n".join(lines) + "\n")
 
 
 COMMAND = Command(
@@ -105,17 +112,6 @@ COMMAND = Command(
 def commands_for(code: Code) -> list[str]:
     """Return the commands that tell more about a problem."""
     return list(next(found for kind, found in _COMMANDS if re.match(kind, code.id)))
-
-
-def _lines(code: Code) -> Iterator[str]:
-    yield f"{code.id} ({code.severity})"
-    passes = " It can pass by itself." if code.transient else ""
-    yield from _paragraph("Cause", code.cause + passes)
-    yield from _paragraph("What to do", code.fix)
-    if code.replaces:
-        yield from _paragraph("Also seen as", code.replaces)
-    yield from ("", "Commands that tell more:")
-    yield from (f"  {command}" for command in commands_for(code))
 
 
 def _paragraph(title: str, markdown: str) -> list[str]:

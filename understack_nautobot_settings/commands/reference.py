@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from collections.abc import Iterator
 from types import ModuleType
@@ -16,6 +15,7 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import codes as environment_codes
@@ -195,7 +195,7 @@ def variables_schema() -> str:
         "type": "object",
         "properties": properties,
     }
-    return json.dumps(schema, indent=2) + "\n"
+    return as_json(schema)
 
 
 def _property(variable: Variable[Any]) -> dict[str, Any]:
@@ -246,14 +246,10 @@ def problems_markdown() -> str:
     for heading, room in ROOMS.items():
         lines += ["", f"## {heading}"]
         for code in codes([room]):
-            lines += ["", *_section(code)]
+            passes = " It can pass by itself." if code.transient else ""
+            lines += ["", f"### `{code.id}` {{#{code.id}}}"]
+            lines += ["", f"**{code.severity.title()}.** {code.cause}{passes}"]
+            lines += ["", f"**What to do:** {code.fix}"]
+            if code.replaces:
+                lines += ["", f"**Also seen as:** {code.replaces}"]
     return "\n".join(lines) + "\n"
-
-
-def _section(code: Code) -> Iterator[str]:
-    passes = " It can pass by itself." if code.transient else ""
-    yield from (f"### `{code.id}` {{#{code.id}}}", "")
-    yield from (f"**{code.severity.title()}.** {code.cause}{passes}", "")
-    yield f"**What to do:** {code.fix}"
-    if code.replaces:
-        yield from ("", f"**Also seen as:** {code.replaces}")

@@ -22,10 +22,8 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
@@ -67,13 +65,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="extend nautobot.core.settings itself, which imports Nautobot",
     )
     add_environment_arguments(parser)
-    add_json(parser)
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
     there = None if arguments.diff is None else _shown_by(arguments.diff, console)
-    env = environment_of(arguments, console)
-    provenance = _provenance(arguments, env)
+    env, file = environment_of(arguments, console)
+    namespace = None
+    if arguments.with_nautobot and file is None:
+        try:
+            namespace = settings_of(vars(nautobot_module("settings", "'check'")))
+        except SettingsFileError as error:
+            raise CouldNotCheck(str(error)) from None
+    provenance = settings_provenance(
+        env, namespace=namespace, file=file, with_files=not arguments.without_files
+    )
     here = shown(provenance, env)
     remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
     wrong = any(one.severity == ERROR for one in provenance.problems)
@@ -103,19 +108,6 @@ COMMAND = Command(
     _add_arguments,
     _run,
 )
-
-
-def _provenance(arguments: Any, env: Mapping[str, str]) -> Provenance:
-    file = settings_file_of(arguments, env)
-    namespace = None
-    if arguments.with_nautobot and file is None:
-        try:
-            namespace = settings_of(vars(nautobot_module("settings", "'check'")))
-        except SettingsFileError as error:
-            raise CouldNotCheck(str(error)) from None
-    return settings_provenance(
-        env, namespace=namespace, file=file, with_files=not arguments.without_files
-    )
 
 
 def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
