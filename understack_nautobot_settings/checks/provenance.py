@@ -46,6 +46,19 @@ _JSON: dict[Trail, Variable[str | None]] = {
 }
 
 
+def _deciding() -> dict[Trail, list[Variable[Any]]]:
+    found: dict[Trail, list[Variable[Any]]] = {}
+    for variable in variables.VARIABLES:
+        if variable not in (*_JSON.values(), variables.EXTRA_PLUGINS_CONFIG_FILE):
+            for setting in variable.settings:
+                found.setdefault(tuple(setting.split(".")), []).append(variable)
+    return found
+
+
+DECIDED_BY = _deciding()
+"""The variables that decide a setting, by its trail; JSON is told apart."""
+
+
 class Provenance(NamedTuple):
     """What is in force.
 
@@ -54,10 +67,9 @@ class Provenance(NamedTuple):
         sources: For each value of them by its trail: ``variable NAME``,
             ``file NAME`` (the variable that names the file, or the path),
             ``default`` (this library's) or ``base`` (what it extends).
-        variables: For each declared variable: ``variable``, ``file`` or
-            ``default``.
-        given: Trails of what the plugin configuration of the environment gives,
-            with the text as it stands there, references not expanded.
+        variables: For each declared variable: ``variable``, ``file`` or ``default``.
+        given: What the plugin configuration of the environment gives, by its trail,
+            references not expanded.
         problems: Every problem of every fragment, and the values that Nautobot
             stops at: what it builds of them is not among the settings.
     """
@@ -153,12 +165,6 @@ class _Origins:
         self._env = env
         self._given = given
         self._file = file
-        self._declared: dict[Trail, list[Variable[Any]]] = {}
-        for variable in variables.VARIABLES:
-            if variable not in (*_JSON.values(), variables.EXTRA_PLUGINS_CONFIG_FILE):
-                for setting in variable.settings:
-                    trail = tuple(setting.split("."))
-                    self._declared.setdefault(trail, []).append(variable)
 
     def of(self, trail: Trail, value: Any) -> str:
         """Return the origin of one value."""
@@ -198,8 +204,8 @@ class _Origins:
 
     def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
         """Return the variables that decide a setting and are read from there."""
-        declared = self._declared.get(trail, ())
-        return [one for one in declared if source(one, self._env) == origin]
+        deciding = DECIDED_BY.get(trail, ())
+        return [one for one in deciding if source(one, self._env) == origin]
 
     def _of_json(self, trail: Trail) -> str:
         file = variables.EXTRA_PLUGINS_CONFIG_FILE

@@ -28,14 +28,12 @@ def check_role(
     problems = _local_hosts(settings, env)
     partition = raw(variables.PARTITION, env)
     if partition is None:
-        problems.append(
-            codes.SITE_PARTITION_MISSING.problem(
-                variables.PARTITION.name,
-                "it is unset, and a site worker must know its partition.",
-                "Set it to the partition of the site (cluster-data ConfigMap).",
-            )
+        missing = codes.SITE_PARTITION_MISSING.problem(
+            variables.PARTITION.name,
+            "it is unset, and a site worker must know its partition.",
+            "Set it to the partition of the site (cluster-data ConfigMap).",
         )
-        return problems
+        return [*problems, missing]
     # UnderStack's documents name queues after partitions, its Argo CD after sites.
     wanted = [one for one in (partition, raw(variables.SITE, env)) if one]
     # Celery splits at commas and strips nothing.
@@ -51,19 +49,14 @@ def check_role(
         seen = echo(text) if text else "it is unset, so it"
         fact = f"{seen} does not have the queue {names} of the site"
         hint = f"Add {names} to taskQueues of the worker in the chart's values."
-    problems.append(
-        codes.SITE_QUEUE_MISSING.problem(variables.TASK_QUEUES.name, f"{fact}.", hint)
-    )
-    return problems
+    name = variables.TASK_QUEUES.name
+    return [*problems, codes.SITE_QUEUE_MISSING.problem(name, f"{fact}.", hint)]
 
 
 def _local_hosts(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
     database = str(entries(settings, "DATABASES").get("default", {}).get("HOST") or "")
     cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
-    urls = [
-        *urls_of(cache, ","),
-        *urls_of(settings.get("CELERY_BROKER_URL"), ";"),
-    ]
+    urls = urls_of(cache, ",") + urls_of(settings.get("CELERY_BROKER_URL"), ";")
     local: dict[Variable[Any], list[str]] = {
         variables.DB_HOST: [database] if is_local(database) else [],
         variables.REDIS_HOST: [host_of(url) for url in urls if is_local(host_of(url))],

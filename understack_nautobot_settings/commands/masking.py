@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.checks.provenance import DECIDED_BY
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import Trail
 from understack_nautobot_settings.environment import variables
@@ -93,20 +94,11 @@ _FORMS = {
 }
 _PATHS = {*variables.DB_FILES, *variables.REDIS_FILES}
 _SCHEMES = REDIS_SCHEMES | _words("sentinel amqp amqps pyamqp sqs")
-
-
-def _declared_settings() -> dict[Trail, bool]:
-    """Return which settings variables decide: True where one of them is secret."""
-    secret: dict[Trail, bool] = {}
-    for variable in variables.VARIABLES:
-        for setting in variable.settings:
-            trail = tuple(setting.split("."))
-            if not isinstance(variable.kind, JsonObject):
-                secret[trail] = secret.get(trail, False) or variable.secret
-    return secret
-
-
-_DECLARED = _declared_settings()
+_SECRETS = {
+    trail
+    for trail, deciding in DECIDED_BY.items()
+    if any(variable.secret for variable in deciding)
+}
 
 
 class Masking:
@@ -153,7 +145,7 @@ class Masking:
                 str(key): self._shown((*trail, str(key)), item)
                 for key, item in value.items()
             }
-        if _DECLARED.get(_default_alias(trail)) or trail[0] in _URLS:
+        if _default_alias(trail) in _SECRETS or trail[0] in _URLS:
             return self._masked_secret(trail, value)
         if isinstance(value, str):
             harmless = self._is_harmless(trail) and _has_form(trail[-1], value)
@@ -175,7 +167,7 @@ class Masking:
     def _is_harmless(self, trail: Trail) -> bool:
         trail = _default_alias(trail)
         top, *below = trail
-        if trail in _DECLARED or (not below and top in _HARMLESS_SETTINGS):
+        if trail in DECIDED_BY or (not below and top in _HARMLESS_SETTINGS):
             return True
         key = below[-1] if below else ""
         return (
@@ -247,7 +239,7 @@ def known_secrets(
 ) -> frozenset[str]:
     """Return the values of secret variables, to find them where they ended up."""
     read = Reader(env, [])
-    found = [_at(settings, trail) for trail, secret in _DECLARED.items() if secret]
+    found = [_at(settings, trail) for trail in _SECRETS]
     for variable in variables.VARIABLES:
         if variable.secret and not isinstance(variable.kind, JsonObject):
             found += [env.get(variable.name), read(variable)]
