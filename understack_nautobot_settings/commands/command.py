@@ -105,11 +105,8 @@ class Parser(argparse.ArgumentParser):
             if not unusable.startswith("-"):
                 shown = shown_argument(unknown[0])
                 raise CouldNotCheck(f"unexpected argument '{shown}'")
-            options = [
-                action.option_strings[-1]
-                for action in self._actions
-                if action.option_strings
-            ]
+            spellings = (action.option_strings for action in self._actions)
+            options = [spelt[-1] for spelt in spellings if spelt]
             raise unknown_word("option", unusable, options)
         return arguments
 

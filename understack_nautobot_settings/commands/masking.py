@@ -56,21 +56,23 @@ _HARMLESS_SETTINGS = _words("""
     STATIC_ROOT STATIC_URL TEST_RUNNER TIME_FORMAT TIME_ZONE VERSION
     WSGI_APPLICATION X_FRAME_OPTIONS
 """)
+_REDIS_TLS = {*variables.REDIS_FILES, "ssl_cert_reqs", "ssl_min_version"}
 # What stands below these settings under these keys.
 _HARMLESS_KEYS = {
-    "DATABASES": _words("ENGINE HOST MIRROR NAME PORT USER"),
-    "CACHES": _words("""
+    "DATABASES": _words("ENGINE HOST MIRROR NAME PORT USER")
+    | (set(LIBPQ_VARIABLES.values()) - {"password", "passfile"}),
+    "CACHES": _REDIS_TLS
+    | _words("""
         BACKEND CLIENT_CLASS CONNECTION_FACTORY CONNECTION_POOL_CLASS KEY_PREFIX
-        PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
+        LOCATION PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
     """),
+    "CELERY_BROKER_USE_SSL": _REDIS_TLS,
+    "CELERY_REDIS_BACKEND_USE_SSL": _REDIS_TLS,
     "LOGGING": _words("() class datefmt filters format formatter handlers level style"),
     "STORAGES": _words("BACKEND"),
     "TEMPLATES": _words("BACKEND DIRS context_processors"),
     "CELERY_BROKER_TRANSPORT_OPTIONS": _words("global_keyprefix master_name"),
 }
-_LIBPQ_PARAMETERS = frozenset(LIBPQ_VARIABLES.values()) - {"password", "passfile"}
-_REDIS_TLS = {*variables.REDIS_FILES, "ssl_cert_reqs", "ssl_min_version"}
-_TLS_SETTINGS = ("CACHES", "CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 _URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 _DEFAULTS = {"PLUGINS_CONFIG": DEFAULTS}
 # Numbers are shown, but not under these names.
@@ -124,12 +126,8 @@ class Masking:
 
     def masked_text(self, text: str) -> str:
         """Return the text of a harmless setting or variable."""
-        hidden = (
-            "-----BEGIN" in text
-            or re.fullmatch(_OPAQUE, text)
-            or any(one in text for one in self._known)
-        )
-        if hidden:
+        opaque = "-----BEGIN" in text or re.fullmatch(_OPAQUE, text)
+        if opaque or any(one in text for one in self._known):
             return MASK
         return self._masked_url(text) if "://" in text else text
 
@@ -148,7 +146,7 @@ class Masking:
         if _default_alias(trail) in _SECRETS or trail[0] in _URLS:
             return self._masked_secret(trail, value)
         if isinstance(value, str):
-            harmless = self._is_harmless(trail) and _has_form(trail[-1], value)
+            harmless = _is_harmless(trail) and _has_form(trail[-1], value)
             shown = harmless or value == _at(_DEFAULTS, trail)
             return self.masked_text(value) if shown else MASK
         if isinstance(value, int | float):
@@ -163,19 +161,6 @@ class Masking:
         kind = value if callable(value) else type(value)
         name = getattr(kind, "__qualname__", type(kind).__qualname__)
         return f"<{getattr(kind, '__module__', '')}.{name}>"
-
-    def _is_harmless(self, trail: Trail) -> bool:
-        trail = _default_alias(trail)
-        top, *below = trail
-        if trail in DECIDED_BY or (not below and top in _HARMLESS_SETTINGS):
-            return True
-        key = below[-1] if below else ""
-        return (
-            key in _HARMLESS_KEYS.get(top, ())
-            or (top == "DATABASES" and key in _LIBPQ_PARAMETERS)
-            or (top == "CACHES" and key == "LOCATION")
-            or (top in _TLS_SETTINGS and key in _REDIS_TLS)
-        )
 
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
@@ -250,6 +235,14 @@ def known_secrets(
         for one in texts
         if len(one) >= _SHORTEST_SECRET and not re.match(_SCHEME, one)
     )
+
+
+def _is_harmless(trail: Trail) -> bool:
+    trail = _default_alias(trail)
+    top, *below = trail
+    if trail in DECIDED_BY or (not below and top in _HARMLESS_SETTINGS):
+        return True
+    return bool(below) and below[-1] in _HARMLESS_KEYS.get(top, ())
 
 
 def _has_form(key: str, text: str) -> bool:

@@ -113,9 +113,6 @@ def codes(rooms: Iterable[ModuleType] = ROOMS.values()) -> list[Code]:
     return [one for one in declared if isinstance(one, Code)]
 
 
-# --- variables -----------------------------------------------------------------
-
-
 def variables_markdown() -> str:
     """Return the reference of variables as Markdown."""
     lines = [
@@ -128,13 +125,8 @@ def variables_markdown() -> str:
         "Nautobot reads as well.",
     ]
     for heading, below in concerns():
-        lines += [
-            "",
-            f"## {heading}",
-            "",
-            "| Variable | Takes | Default | Purpose |",
-            "|---|---|---|---|",
-        ]
+        lines += ["", f"## {heading}", ""]
+        lines += ["| Variable | Takes | Default | Purpose |", "|---|---|---|---|"]
         lines += [_row(one) for one in below]
     return "\n".join(lines) + "\n"
 
@@ -228,9 +220,6 @@ def variables_env_file() -> str:
             if variable.by_file:
                 lines.append(f"#{variable.file_name}=")
     return "\n".join(lines) + "\n"
-
-
-# --- problems ------------------------------------------------------------------
 
 
 def problems_markdown() -> str:

@@ -122,27 +122,19 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     )
 
 
-# --- tables --------------------------------------------------------------------
-
-
 def shown_text(show: Shown, terminal: Terminal) -> str:
     """Return the settings as a table, or one to a line: name, value, source."""
     rows = [
-        (trail, _value_text(value), show.sources.get(dotted(trail), ""))
-        for trail, value in values(show.settings)
+        (name, value, show.sources.get(name, ""))
+        for name, value in _value_texts(show).items()
     ]
     if not terminal.table:
-        lines = [
-            "\t".join(map(printable, (dotted(trail), value, source)))
-            for trail, value, source in rows
-        ]
+        lines = ["\t".join(map(printable, row)) for row in rows]
         return "\n".join([*lines, f"fingerprint\t{show.fingerprint}\t"]) + "\n"
-    lines = [
-        headed("Settings", f"fingerprint {show.fingerprint}", terminal),
-        terminal.rule(),
-    ]
-    for trail, value, source in rows:
-        lines += _setting_lines(f"{dotted(trail)} = {value}", source, terminal)
+    heading = headed("Settings", f"fingerprint {show.fingerprint}", terminal)
+    lines = [heading, terminal.rule()]
+    for name, value, source in rows:
+        lines += _setting_lines(f"{name} = {value}", source, terminal)
     return "\n".join(lines) + "\n"
 
 
@@ -158,11 +150,12 @@ def _setting_lines(text: str, source: str, terminal: Terminal) -> Iterator[str]:
         yield f"    {terminal.painted(line, 'faint')}"
 
 
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
-
-
-# --- comparison ----------------------------------------------------------------
+def _value_texts(show: Shown) -> dict[str, str]:
+    """Return the text of each value by the name of its setting."""
+    return {
+        dotted(trail): value if isinstance(value, str) and value else json.dumps(value)
+        for trail, value in values(show.settings)
+    }
 
 
 class Difference(NamedTuple):
@@ -175,10 +168,7 @@ class Difference(NamedTuple):
 
 def differences(here: Shown, there: Shown) -> list[Difference]:
     """Return the settings in which two pods differ, secrets not compared."""
-    ours, theirs = (
-        {dotted(trail): _value_text(value) for trail, value in values(one.settings)}
-        for one in (here, there)
-    )
+    ours, theirs = _value_texts(here), _value_texts(there)
     return [
         Difference(name, ours.get(name), theirs.get(name))
         for name in dict.fromkeys((*ours, *theirs))
