@@ -38,6 +38,7 @@ DEFAULT = "default"
 DEEPEST = 40
 """Levels of nesting below which a configuration is not told apart any further."""
 
+_NOTHING = object()
 _PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
 # What gives settings as JSON, by their trail.
 _JSON: dict[Trail, Variable[str | None]] = {
@@ -124,6 +125,16 @@ def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
             stack.extend(reversed(inner))
         elif trail:
             yield trail, value
+
+
+def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
+    """Return what stands at the end of a trail."""
+    here: Any = settings
+    for key in trail:
+        if not isinstance(here, Mapping) or key not in here:
+            return otherwise
+        here = here[key]
+    return here
 
 
 def dotted(trail: Trail) -> str:
@@ -219,11 +230,7 @@ class _Origins:
 
     def _is_base(self, trail: Trail, value: Any) -> bool:
         """Tell whether a value is that of the settings that are extended."""
-        here: Any = self._base
-        for key in trail:
-            if not isinstance(here, Mapping) or key not in here:
-                return False
-            here = here[key]
+        here = at(self._base, trail, _NOTHING)
         if here is value:
             return True
         try:

@@ -15,6 +15,7 @@ from typing import Any
 from understack_nautobot_settings.checks.provenance import DECIDED_BY
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import Trail
+from understack_nautobot_settings.checks.provenance import at
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.environment.kinds import JsonObject
@@ -147,7 +148,7 @@ class Masking:
             return self._masked_secret(trail, value)
         if isinstance(value, str):
             harmless = _is_harmless(trail) and _has_form(trail[-1], value)
-            shown = harmless or value == _at(_DEFAULTS, trail)
+            shown = harmless or value == at(_DEFAULTS, trail)
             return self.masked_text(value) if shown else MASK
         if isinstance(value, int | float):
             return self._number(trail, value)
@@ -165,7 +166,7 @@ class Masking:
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
         if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self._known:
-            return value if value == _at(_DEFAULTS, trail) else MASK
+            return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.
         return value if abs(value) < float("inf") else str(value)
 
@@ -224,7 +225,7 @@ def known_secrets(
 ) -> frozenset[str]:
     """Return the values of secret variables, to find them where they ended up."""
     read = Reader(env, [])
-    found = [_at(settings, trail) for trail in _SECRETS]
+    found = [at(settings, trail) for trail in _SECRETS]
     for variable in variables.VARIABLES:
         if variable.secret and not isinstance(variable.kind, JsonObject):
             found += [env.get(variable.name), read(variable)]
@@ -250,13 +251,6 @@ def _has_form(key: str, text: str) -> bool:
     if key in _PATHS:
         return looks_like_a_path(text)
     return key not in _FORMS or bool(re.fullmatch(_FORMS[key], text))
-
-
-def _at(settings: Mapping[str, Any], trail: Trail) -> Any:
-    here: Any = settings
-    for key in trail:
-        here = here.get(key) if isinstance(here, Mapping) else None
-    return here
 
 
 def _default_alias(trail: Trail) -> Trail:
