@@ -162,24 +162,17 @@ def _given(env: Mapping[str, str]) -> dict[Trail, Any]:
     return given
 
 
-class _Origins:
+class _Origins(NamedTuple):
     """Where values come from, in one environment."""
 
-    def __init__(
-        self,
-        base: Mapping[str, Any],
-        env: Mapping[str, str],
-        given: Mapping[Trail, Any],
-        file: SettingsFile | None,
-    ) -> None:
-        self._base = base
-        self._env = env
-        self._given = given
-        self._file = file
+    base: Mapping[str, Any]
+    env: Mapping[str, str]
+    given: Mapping[Trail, Any]
+    file: SettingsFile | None
 
     def of(self, trail: Trail, value: Any) -> str:
         """Return the origin of one value."""
-        file = self._file
+        file = self.file
         if file is None:
             return self._of_decided(trail, value)
         if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
@@ -194,7 +187,7 @@ class _Origins:
 
     def _of_decided(self, trail: Trail, value: Any) -> str:
         """Return the origin of a value that this library decided, or left."""
-        if trail in self._given and self._given[trail] == value:
+        if trail in self.given and self.given[trail] == value:
             return self._of_json(trail)
         trails = [trail[:length] for length in range(len(trail), 0, -1)]
         for above in trails:
@@ -204,9 +197,9 @@ class _Origins:
             names = [one.file_name for one in self._read(above, "file")]
             if names:
                 return f"file {', '.join(names)}"
-            if above in _JSON and not self._given.keys().isdisjoint(trails):
+            if above in _JSON and not self.given.keys().isdisjoint(trails):
                 return self._of_json(trail)
-        directory = Reader(self._env, [])(variables.SSO_DIR)
+        directory = Reader(self.env, [])(variables.SSO_DIR)
         for part, variable in sso.PARTS.items():
             path = os.path.join(directory, part)
             if trail[0] in variable.settings and os.path.exists(path):
@@ -216,11 +209,11 @@ class _Origins:
     def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
         """Return the variables that decide a setting and are read from there."""
         deciding = DECIDED_BY.get(trail, ())
-        return [one for one in deciding if source(one, self._env) == origin]
+        return [one for one in deciding if source(one, self.env) == origin]
 
     def _of_json(self, trail: Trail) -> str:
         file = variables.EXTRA_PLUGINS_CONFIG_FILE
-        if trail[0] in file.settings and raw(file, self._env) is not None:
+        if trail[0] in file.settings and raw(file, self.env) is not None:
             return f"file {file.name}"
         return next(
             f"variable {variable.name}"
@@ -230,7 +223,7 @@ class _Origins:
 
     def _is_base(self, trail: Trail, value: Any) -> bool:
         """Tell whether a value is that of the settings that are extended."""
-        here = at(self._base, trail, _NOTHING)
+        here = at(self.base, trail, _NOTHING)
         if here is value:
             return True
         try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import redirect_stdout
 from importlib import import_module
-from traceback import walk_tb
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 from typing import NamedTuple
@@ -156,11 +156,8 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 def _place_of(error: BaseException, path: str) -> str:
     """Return which line of the file raised what; the text may hold a secret."""
     here = os.path.abspath(path)
-    lines = [
-        line
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_code.co_filename == here
-    ]
+    frames = extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == here]
     where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
     return (
         f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
