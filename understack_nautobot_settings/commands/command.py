@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -40,7 +39,7 @@ class Console(NamedTuple):
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
 
 
 class Outcome(NamedTuple):

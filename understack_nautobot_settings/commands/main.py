@@ -119,15 +119,12 @@ def _overview(words: list[str]) -> Outcome:
         raise unknown_word("command", words[0], COMMANDS)
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
-    parser = Parser(
-        PROGRAM,
-        usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
-        description="Settings of Nautobot from the environment: what they are, and "
-        "what is wrong with them.",
-        add_help=False,
+    text = (
+        f"usage: {PROGRAM} [-h] [--version] COMMAND ...\n\n"
+        "Settings of Nautobot from the environment: what they are, and what is wrong\n"
+        f"with them.\n\ncommands:\n{''.join(lines)}\n"
+        "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
     )
-    epilog = "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
-    text = f"{parser.format_help()}\ncommands:\n{''.join(lines)}\n{epilog}"
     return Outcome(FINE, text) if words else Outcome(COULD_NOT_CHECK, remarks=text)
 
 
