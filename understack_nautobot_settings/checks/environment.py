@@ -91,10 +91,7 @@ _REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
 
 
 def check_environment(
-    settings: Mapping[str, Any],
-    env: Mapping[str, str],
-    *,
-    role: str | None = None,
+    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None = None
 ) -> list[Problem]:
     """Tell what the environment will run into; reads files, connects to nothing.
 
