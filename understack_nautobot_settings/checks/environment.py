@@ -42,7 +42,6 @@ from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 from understack_nautobot_settings.text_files import shown_path
 
-WEB = "web"
 SITE_WORKER = "site-worker"
 
 SYSTEM_BUNDLES = (
@@ -87,7 +86,6 @@ _SERVICE_LINK = (
 _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 _PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH")
 _ALIKE = 0.8
-_REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
 
 
 def check_environment(
@@ -211,7 +209,7 @@ def _references(env: Mapping[str, str]) -> set[str]:
     path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
     if path:
         text += _content(path).decode("utf-8", "replace")
-    return set(re.findall(_REFERENCE, text))
+    return set(re.findall(r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)", text))
 
 
 def check_libpq_variables(
@@ -489,7 +487,7 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
     """Tell of metrics that a hardened web pod shows without authentication."""
     read = Reader(env, [])
     if (
-        role == WEB
+        role == "web"
         and read(variables.HARDENING)
         and read(variables.METRICS_ENABLED)
         and not read(variables.METRICS_AUTHENTICATED)

@@ -47,6 +47,7 @@ _REMOVE_FROM_IT = (
 )
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
+_EXCHANGED = certificates_codes.CERTIFICATE_KEY_SWAPPED.id
 # What a mount decides, where there is none.
 _ABOUT_FILES = (
     environment_codes.SECRET_FILE_UNREADABLE.id,
@@ -120,9 +121,7 @@ def inspect_environment(
     certificates: list[Certificate] = []
     user = entries(settings, "DATABASES").get("default", {}).get("USER")
     # What lies in the place of another file is not looked at any further.
-    exchanged = any(
-        one.code == certificates_codes.CERTIFICATE_KEY_SWAPPED.id for one in problems
-    )
+    exchanged = any(one.code == _EXCHANGED for one in problems)
     for files in client_files(settings):
         warnings = inspect_certificates(
             files,

@@ -39,7 +39,6 @@ from understack_nautobot_settings.runtime.connection_hints import (
 
 CONFIGURE_LOGGING = "understack_nautobot_settings.checks.start_up.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
-_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _Start(NamedTuple):
@@ -122,7 +121,8 @@ def look_again(settings: Mapping[str, Any]) -> None:
     logger.setLevel(logging.INFO)
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_LINE))
+        line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handler.setFormatter(logging.Formatter(line))
         logger.addHandler(handler)
     hint_at_failed_connections()
     logger.info("%s", startup_line(settings, read=start.read))

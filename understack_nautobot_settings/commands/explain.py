@@ -23,8 +23,6 @@ from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
 
-_WIDTH = 78
-
 _MOUNT = "/etc/nautobot/mtls"
 _FILES = f"-cert {_MOUNT}/tls.crt -key {_MOUNT}/tls.key -CAfile {_MOUNT}/ca.crt"
 _POD = "kubectl exec -n nautobot POD -c CONTAINER --"
@@ -116,7 +114,7 @@ def commands_for(code: Code) -> list[str]:
 
 def _paragraph(title: str, markdown: str) -> list[str]:
     text = f"{title}: {markdown.replace('`', '')}"
-    return ["", *wrapped(text, _WIDTH)]
+    return ["", *wrapped(text, 78)]
 
 
 def versions() -> str:

@@ -57,8 +57,6 @@ CONCERNS = {
 }
 """The concerns of variables in the order of the reference, with their headings."""
 
-_ENV_WIDTH = 78
-
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -173,21 +171,19 @@ def variables_schema() -> str:
     for unset. Further variables are allowed.
     """
     properties = {}
-    for _, below in concerns():
-        for variable in below:
-            properties[variable.name] = _property(variable)
-            if variable.by_file:
-                properties[variable.file_name] = {
-                    "description": f"Path of a file that holds `{variable.name}`.",
-                    "type": "string",
-                }
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Environment of understack-nautobot-settings",
-        "type": "object",
-        "properties": properties,
-    }
-    return as_json(schema)
+    for variable in (one for _, below in concerns() for one in below):
+        properties[variable.name] = _property(variable)
+        if variable.by_file:
+            said = f"Path of a file that holds `{variable.name}`."
+            properties[variable.file_name] = {"description": said, "type": "string"}
+    return as_json(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Environment of understack-nautobot-settings",
+            "type": "object",
+            "properties": properties,
+        }
+    )
 
 
 def _property(variable: Variable[Any]) -> dict[str, Any]:
@@ -215,7 +211,7 @@ def variables_env_file() -> str:
             remark = f"Takes: {takes or _takes(variable)}."
             lines.append("")
             for text in (variable.help.replace("`", ""), remark):
-                lines += [f"# {line}" for line in wrapped(text, _ENV_WIDTH)]
+                lines += [f"# {line}" for line in wrapped(text, 78)]
             lines.append(f"#{variable.name}={default_text(variable)}")
             if variable.by_file:
                 lines.append(f"#{variable.file_name}=")
