@@ -4,8 +4,6 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
-# --- the settings in force --------------------------------------------------
-
 TLS_NOT_IN_FORCE = Code(
     "tls-not-in-force",
     ERROR,
@@ -20,8 +18,6 @@ SETTING_REPLACED = Code(
     "setting that it had decided.",
     "Move the call of `configure` to the end of the settings file.",
 )
-
-# --- the environment --------------------------------------------------------
 
 SERVICE_LINK = Code(
     "service-link",

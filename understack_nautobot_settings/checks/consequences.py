@@ -11,7 +11,6 @@ from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.fragments import codes as fragments_codes
-from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 # Said by Nautobot's own reading of a value, in better words than by ours.
@@ -40,27 +39,23 @@ _HOSTS = (
 )
 _GATEWAY = (variables.DB_SSLNEGOTIATION, variables.CONNECTION_PROFILE, variables.ROLE)
 # What a problem was judged by, beside the variable that it is about.
-_JUDGED_BY: dict[Code, tuple[Variable[Any], ...]] = {
-    fragments_codes.DB_ENGINE_NOT_POSTGRESQL: (variables.DB_ENGINE,),
-    certificates_codes.CERTIFICATE_NAME_MISMATCH: (
+_JUDGED_BY: dict[str, tuple[Variable[Any], ...]] = {
+    fragments_codes.DB_ENGINE_NOT_POSTGRESQL.id: (variables.DB_ENGINE,),
+    certificates_codes.CERTIFICATE_NAME_MISMATCH.id: (
         variables.DB_USER,
         variables.DB_IDENTITY_MAP,
     ),
-    codes.DB_SSLMODE_UNSET: _HOSTS,
-    codes.GATEWAY_ADDRESS: _GATEWAY,
-    codes.GATEWAY_NEGOTIATION: _GATEWAY,
-    codes.GATEWAY_SNI_OFF: _GATEWAY,
-    codes.GATEWAY_TRAILING_DOT: _GATEWAY,
-    codes.METRICS_OPEN: (variables.HARDENING, variables.METRICS_ENABLED),
-    fragments_codes.PLUGIN_CONFIG_UNUSED: (variables.EXTRA_PLUGINS,),
-    fragments_codes.PLUGIN_SKIPPED: (variables.EXTRA_PLUGINS_STRICT,),
-    codes.SITE_HOST_MISSING: _HOSTS,
-    codes.SITE_QUEUE_MISSING: (variables.PARTITION, variables.SITE),
-    codes.VARIABLE_UNUSED: (variables.CONNECTION_PROFILE, variables.HARDENING),
-}
-_NAMES = {
-    code.id: {name for variable in judged_by for name in variable.names}
-    for code, judged_by in _JUDGED_BY.items()
+    codes.DB_SSLMODE_UNSET.id: _HOSTS,
+    codes.GATEWAY_ADDRESS.id: _GATEWAY,
+    codes.GATEWAY_NEGOTIATION.id: _GATEWAY,
+    codes.GATEWAY_SNI_OFF.id: _GATEWAY,
+    codes.GATEWAY_TRAILING_DOT.id: _GATEWAY,
+    codes.METRICS_OPEN.id: (variables.HARDENING, variables.METRICS_ENABLED),
+    fragments_codes.PLUGIN_CONFIG_UNUSED.id: (variables.EXTRA_PLUGINS,),
+    fragments_codes.PLUGIN_SKIPPED.id: (variables.EXTRA_PLUGINS_STRICT,),
+    codes.SITE_HOST_MISSING.id: _HOSTS,
+    codes.SITE_QUEUE_MISSING.id: (variables.PARTITION, variables.SITE),
+    codes.VARIABLE_UNUSED.id: (variables.CONNECTION_PROFILE, variables.HARDENING),
 }
 
 
@@ -82,7 +77,9 @@ def without_consequences(problems: Iterable[Problem]) -> list[Problem]:
             return False
         if problem.code in _UNREADABLE:
             return problem.variable in stopped
-        judged_by = _NAMES.get(problem.code, set())
-        return problem.variable in unreadable or not doubtful.isdisjoint(judged_by)
+        judged_by = _JUDGED_BY.get(problem.code, ())
+        return problem.variable in unreadable or any(
+            name in doubtful for variable in judged_by for name in variable.names
+        )
 
     return [problem for problem in unique if not follows(problem)]

@@ -16,9 +16,6 @@ from typing import Any
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.consequences import without_consequences
-from understack_nautobot_settings.checks.roles import SITE_WORKER
-from understack_nautobot_settings.checks.roles import check_role
-from understack_nautobot_settings.checks.roles import is_local
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
@@ -32,16 +29,20 @@ from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
+from understack_nautobot_settings.environment.nautobot_variables import Reading
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 from understack_nautobot_settings.text_files import shown_path
 
-WEB = "web"
+SITE_WORKER = "site-worker"
 
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -56,26 +57,18 @@ _OWN_VARIABLES: dict[str, Variable[Any]] = {
     **variables.DB_PARAMETERS,
     "password": variables.DB_PASSWORD,
 }
-# Variables that nobody reads unless another has one of those values.
-_READ_WHERE: tuple[tuple[Variable[Any], Any, tuple[Variable[Any], ...]], ...] = (
-    (
-        variables.CONNECTION_PROFILE,
-        ("wan",),
-        (
-            variables.DB_TCP_USER_TIMEOUT,
-            variables.DB_KEEPALIVES_IDLE,
-            variables.DB_KEEPALIVES_INTERVAL,
-            variables.DB_KEEPALIVES_COUNT,
-            variables.REDIS_TCP_USER_TIMEOUT,
-            variables.REDIS_KEEPALIVES_IDLE,
-            variables.REDIS_KEEPALIVES_INTERVAL,
-            variables.REDIS_KEEPALIVES_COUNT,
-            variables.REDIS_HEALTH_CHECK_INTERVAL,
-            variables.REDIS_RETRIES,
-            variables.JOB_RESULT_RETRIES,
-        ),
-    ),
-    (variables.HARDENING, (True,), (variables.HSTS_SECONDS,)),
+_READ_WITH_WAN: tuple[Variable[Any], ...] = (
+    variables.DB_TCP_USER_TIMEOUT,
+    variables.DB_KEEPALIVES_IDLE,
+    variables.DB_KEEPALIVES_INTERVAL,
+    variables.DB_KEEPALIVES_COUNT,
+    variables.REDIS_TCP_USER_TIMEOUT,
+    variables.REDIS_KEEPALIVES_IDLE,
+    variables.REDIS_KEEPALIVES_INTERVAL,
+    variables.REDIS_KEEPALIVES_COUNT,
+    variables.REDIS_HEALTH_CHECK_INTERVAL,
+    variables.REDIS_RETRIES,
+    variables.JOB_RESULT_RETRIES,
 )
 _DJANGO_KEYS = {
     "dbname": "NAME",
@@ -93,23 +86,14 @@ _SERVICE_LINK = (
 _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 _PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH")
 _ALIKE = 0.8
-_REFERENCE = r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)"
 
 
 def check_environment(
-    settings: Mapping[str, Any],
-    env: Mapping[str, str],
-    *,
-    role: str | None = None,
-    system_bundles: Iterable[str] = SYSTEM_BUNDLES,
+    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None = None
 ) -> list[Problem]:
     """Tell what the environment will run into; reads files, connects to nothing.
 
-    Args:
-        settings: The effective Django settings.
-        env: The environment.
-        role: What the pod does, one of the words of ``UNDERSTACK_ROLE``.
-        system_bundles: Files with the public CAs; those that exist are compared.
+    The settings are the effective ones, the role is a word of ``UNDERSTACK_ROLE``.
     """
     return [
         *check_nautobot_values(env),
@@ -120,7 +104,7 @@ def check_environment(
         *check_unused_paths(env),
         *check_unused_values(env),
         *check_gateway(settings, env, role=role),
-        *check_ca_bundles(settings, env, system_bundles=system_bundles),
+        *check_ca_bundles(settings, env),
         *check_metrics(env, role=role),
         *check_role(settings, env, role=role),
     ]
@@ -140,24 +124,24 @@ def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
             try:
                 reading.parse(text)
             except ValueError:
-                problems.append(_refused(name, text, reading.noun, reading.remedy))
+                problems.append(_refused(name, text, reading))
     port = variables.DB_PORT.name
-    if env.get(port, "").lower().startswith(_SERVICE_SCHEMES):
+    if _is_service_link(port, env.get(port, "")):
         problems.append(_service_link(port, env[port]))
     return problems
 
 
-def _refused(name: str, text: str, noun: str, remedy: str) -> Problem:
-    if name.endswith("_PORT") and text.lower().startswith(_SERVICE_SCHEMES):
+def _refused(name: str, text: str, reading: Reading) -> Problem:
+    if _is_service_link(name, text):
         return _service_link(name, text)
-    known = (*TRUE_WORDS, *FALSE_WORDS) if noun == "a boolean" else ()
+    known = (*TRUE_WORDS, *FALSE_WORDS) if reading.noun == "a boolean" else ()
     value = shown(text, known) if text.strip() else "an empty value"
-    if noun == "JSON":
+    if reading.noun == "JSON":
         value = "the value"
     return codes.NAUTOBOT_VALUE_INVALID.problem(
         name,
-        f"{value} is not {noun}, and Nautobot stops at it.",
-        f"{remedy}, or remove the variable.",
+        f"{value} is not {reading.noun}, and Nautobot stops at it.",
+        f"{reading.remedy}, or remove the variable.",
     )
 
 
@@ -171,21 +155,13 @@ def _service_link(name: str, text: str) -> Problem:
 
 def check_spelling(env: Mapping[str, str]) -> list[Problem]:
     """Tell which names are nearly those of a variable that would be read."""
-    known = _known_names()
-    strange = [
-        name
-        for name in env
-        if name not in known
-        and _could_be_meant(name)
-        and not _is_service_link(name, env[name])
-    ]
-    if not strange:
-        return []
+    known = NAUTOBOT_NAMES.union(*(one.names for one in variables.VARIABLES))
     referenced = _references(env)
     problems = []
-    for name in strange:
-        meant = None if name in referenced else _meant(name, known)
-        if meant and env[name].strip():
+    for name, value in env.items():
+        others = name in known or name in referenced or _is_service_link(name, value)
+        meant = None if others or not value.strip() else _meant(name, known)
+        if meant:
             problems.append(
                 codes.VARIABLE_MISSPELT.problem(
                     name,
@@ -197,48 +173,34 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def _known_names() -> frozenset[str]:
-    return NAUTOBOT_NAMES.union(*(one.names for one in variables.VARIABLES))
-
-
 def _is_service_link(name: str, text: str) -> bool:
     if name.endswith("_PORT"):
         return text.lower().startswith(_SERVICE_SCHEMES)
     return re.search(_SERVICE_LINK, name) is not None
 
 
-def _could_be_meant(name: str) -> bool:
-    folded = _folded(name)
-    if folded.startswith(_PREFIXES):
-        return True
-    first = folded.partition("_")[0]
-    return any(
+def _meant(name: str, known: frozenset[str]) -> str | None:
+    folded = name.strip().upper().replace("-", "_")
+    first, _, rest = folded.partition("_")
+    owners = _PREFIXES[:2]
+    if not folded.startswith(_PREFIXES) and not any(
         # Cheap reasons first: most of an environment is none of our business.
-        abs(len(first) - len(word)) <= 2  # noqa: PLR2004 - letters lost or doubled
-        and len(set(first) ^ set(word)) <= 2  # noqa: PLR2004
-        for word in ("NAUTOBOT", "UNDERSTACK")
-    )
-
-
-def _folded(name: str) -> str:
-    return name.strip().upper().replace("-", "_")
-
-
-def _meant(name: str, known: Iterable[str]) -> str | None:
-    folded = _folded(name)
-    names = set(known)
-    if folded in names:
+        abs(len(first) - len(owner)) <= 2  # noqa: PLR2004 - letters lost or doubled
+        and len(set(first) ^ set(owner)) <= 2  # noqa: PLR2004
+        for owner in owners
+    ):
+        return None
+    if folded in known:
         return folded
     # The prefix is long: names that share it look alike without being so.
     for prefix in _PREFIXES:
         if folded.startswith(f"{prefix}_"):
-            rest = folded[len(prefix) + 1 :]
-            rests = [one[len(prefix) + 1 :] for one in names if one.startswith(prefix)]
-            near = nearest(rest, sorted(rests), _ALIKE)
+            start = len(prefix) + 1
+            rests = [one[start:] for one in known if one.startswith(prefix)]
+            near = nearest(folded[start:], sorted(rests), _ALIKE)
             return f"{prefix}_{near}" if near else None
-    first, _, rest = folded.partition("_")
-    meant = f"{nearest(first, _PREFIXES[:2], _ALIKE)}_{rest}"
-    return meant if meant in names else None
+    meant = f"{nearest(first, owners, _ALIKE)}_{rest}"
+    return meant if meant in known else None
 
 
 def _references(env: Mapping[str, str]) -> set[str]:
@@ -247,7 +209,7 @@ def _references(env: Mapping[str, str]) -> set[str]:
     path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
     if path:
         text += _content(path).decode("utf-8", "replace")
-    return set(re.findall(_REFERENCE, text))
+    return set(re.findall(r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)", text))
 
 
 def check_libpq_variables(
@@ -280,21 +242,15 @@ def check_libpq_variables(
 
 def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables reach into TLS behind the settings."""
-    facts = (
-        (
-            variables.SSLKEYLOGFILE,
-            "Python writes the keys of every TLS session to this file, and whoever has "
-            "them can read the passwords in what was recorded.",
-        ),
-        (
-            variables.OPENSSL_CONF,
-            "OpenSSL reads this file in place of its own configuration: it can load "
-            "code, and lower what TLS asks of a server.",
-        ),
-    )
+    facts = {
+        variables.SSLKEYLOGFILE: "Python writes the keys of every TLS session to this "
+        "file, and whoever has them can read the passwords in what was recorded.",
+        variables.OPENSSL_CONF: "OpenSSL reads this file in place of its own "
+        "configuration: it can load code, and lower what TLS asks of a server.",
+    }
     return [
         codes.TLS_VARIABLE.problem(variable.name, fact)
-        for variable, fact in facts
+        for variable, fact in facts.items()
         if raw(variable, env) is not None
     ]
 
@@ -304,34 +260,30 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
     database, options = _default_database(settings), postgresql_options(settings)
     if not is_postgresql(database):
         return []
-    if options.get("sslcert") and not (database.get("USER") or options.get("user")):
-        return [
-            codes.DB_USER_MISSING.problem(
-                variables.DB_USER.name,
-                "it is unset, so the name of the operating system's user is sent with "
-                "the client certificate.",
-            )
-        ]
     host = str(database.get("HOST") or "")
-    if "sslmode" not in options and "service" not in options and not is_local(host):
-        return [
-            codes.DB_SSLMODE_UNSET.problem(
-                variables.DB_SSLMODE.name,
-                f"it is unset, so libpq does not verify the server {echo_host(host)}, "
-                "and uses plain text where the server offers no TLS.",
-            )
-        ]
-    if options.get("sslmode") != "verify-ca":
-        return []
-    return [
-        codes.DB_VERIFY_CA.problem(
+    if options.get("sslcert") and not (database.get("USER") or options.get("user")):
+        problem = codes.DB_USER_MISSING.problem(
+            variables.DB_USER.name,
+            "it is unset, so the name of the operating system's user is sent with the "
+            "client certificate.",
+        )
+    elif "sslmode" not in options and "service" not in options and not _is_local(host):
+        problem = codes.DB_SSLMODE_UNSET.problem(
+            variables.DB_SSLMODE.name,
+            f"it is unset, so libpq does not verify the server {echo_host(host)}, and "
+            "uses plain text where the server offers no TLS.",
+        )
+    elif options.get("sslmode") == "verify-ca":
+        problem = codes.DB_VERIFY_CA.problem(
             variables.DB_SSLMODE.name,
             "'verify-ca' takes any server certificate of the private CA for the "
             "database, that of Redis included.",
             "Use verify-full once the server certificate carries the name in "
             f"{variables.DB_HOST.name}.",
         )
-    ]
+    else:
+        return []
+    return [problem]
 
 
 def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
@@ -341,50 +293,53 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
     if sslmode in (None, "disable", "require"):
         problems += [
             codes.DB_PATH_UNUSED.problem(
-                variable.name,
+                name,
                 f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody "
                 "presents or verifies a certificate.",
                 f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
             )
-            for variable in variables.DB_FILES.values()
-            if raw(variable, env) is not None
+            for name in _names_set(variables.DB_FILES.values(), env)
         ]
     if raw(variables.REDIS_MTLS, env) == "off":
         problems += [
             codes.REDIS_PATH_UNUSED.problem(
-                variable.name,
+                name,
                 f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; "
                 "over TLS, the system's CAs verify the server.",
                 f"Unset {variables.REDIS_MTLS.name}, or unset this.",
             )
-            for variable in variables.REDIS_FILES.values()
-            if raw(variable, env) is not None
+            for name in _names_set(variables.REDIS_FILES.values(), env)
         ]
     return problems
+
+
+def _names_set(declared: Iterable[Variable[Any]], env: Mapping[str, str]) -> list[str]:
+    return [one.name for one in declared if raw(one, env) is not None]
 
 
 def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
     read = Reader(env, [])
-    unread = []
+    problems = []
     if read(variables.TASK_ACKS_LATE) is not None:
         fact = "neither Nautobot nor Celery reads it from the environment."
-        unread.append(
-            codes.VARIABLE_UNREAD.problem(variables.TASK_ACKS_LATE.name, fact)
-        )
-    return unread + [
-        codes.VARIABLE_UNUSED.problem(
-            variable.name,
-            f"it has no effect unless {switch.name} is "
-            f"{' or '.join('on' if one is True else one for one in needed)}.",
-            f"Set {switch.name} as well, or unset this.",
-        )
-        for switch, needed, dependent in _READ_WHERE
-        for variable in dependent
-        if raw(variable, env) is not None
-        and not read.refused(switch)
-        and read(switch) not in needed
-    ]
+        name = variables.TASK_ACKS_LATE.name
+        problems.append(codes.VARIABLE_UNREAD.problem(name, fact))
+    switches: dict[Variable[Any], tuple[Any, str, tuple[Variable[Any], ...]]] = {
+        variables.CONNECTION_PROFILE: ("wan", "wan", _READ_WITH_WAN),
+        variables.HARDENING: (True, "on", (variables.HSTS_SECONDS,)),
+    }
+    for switch, (needed, word, dependent) in switches.items():
+        if read(switch) != needed and not read.refused(switch):
+            problems += [
+                codes.VARIABLE_UNUSED.problem(
+                    name,
+                    f"it has no effect unless {switch.name} is {word}.",
+                    f"Set {switch.name} as well, or unset this.",
+                )
+                for name in _names_set(dependent, env)
+            ]
+    return problems
 
 
 def check_gateway(
@@ -407,7 +362,7 @@ def check_gateway(
             problems += _unroutable(variables.DB_HOST, hosts)
             problems += _without_sni(options, env)
         elif options["sslmode"] == "verify-full":
-            problems += _trailing_dots(variables.DB_HOST, hosts)
+            problems += _unroutable(variables.DB_HOST, hosts, gateway=False)
         if far and not direct:
             problems.append(
                 codes.GATEWAY_NEGOTIATION.problem(
@@ -423,34 +378,32 @@ def check_gateway(
     return problems
 
 
-def _unroutable(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
-    hosts = list(hosts)
-    addresses = [host for host in hosts if _is_address(host)]
+def _unroutable(
+    variable: Variable[Any], hosts: list[str], *, gateway: bool = True
+) -> list[Problem]:
+    # libpq's own rule for names that it puts into no TLS hello.
+    addresses = [
+        host
+        for host in hosts
+        if ":" in host or (host and not host.strip("0123456789."))
+    ]
     problems = [
         codes.GATEWAY_ADDRESS.problem(
             variable.name,
             f"{echo(host)} is an address, and a TLS hello names no address.",
         )
         for host in addresses
+        if gateway
     ]
-    return problems + _trailing_dots(variable, hosts)
-
-
-def _trailing_dots(variable: Variable[Any], hosts: Iterable[str]) -> list[Problem]:
-    return [
+    return problems + [
         codes.GATEWAY_TRAILING_DOT.problem(
             variable.name,
             f"{echo(host)} ends with a dot, and is compared with the dot.",
             f"Use {echo(host.rstrip('.'))}.",
         )
         for host in hosts
-        if host.endswith(".") and not _is_address(host)
+        if host.endswith(".") and host not in addresses
     ]
-
-
-def _is_address(host: str) -> bool:
-    # libpq's own rule for names that it puts into no TLS hello.
-    return ":" in host or (bool(host) and not host.strip("0123456789."))
 
 
 def _without_sni(options: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
@@ -511,14 +464,12 @@ def _is_private(
     if public:
         return not found & public
     # No public CA to compare with: what the mutual TLS trusts is private.
-    private: set[bytes] = set()
-    for path in (
+    paths = (
         postgresql_options(settings).get("sslrootcert"),
         redis_options(settings).get("ssl_ca_certs"),
-    ):
-        if isinstance(path, str):
-            private |= _certificates(path)
-    return found <= private
+    )
+    private = (_certificates(path) for path in paths if isinstance(path, str))
+    return found <= set().union(*private)
 
 
 def _certificates(path: str) -> set[bytes]:
@@ -536,7 +487,7 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
     """Tell of metrics that a hardened web pod shows without authentication."""
     read = Reader(env, [])
     if (
-        role == WEB
+        role == "web"
         and read(variables.HARDENING)
         and read(variables.METRICS_ENABLED)
         and not read(variables.METRICS_AUTHENTICATED)
@@ -547,8 +498,74 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
     return []
 
 
+def check_role(
+    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None
+) -> list[Problem]:
+    """Tell what a pod of this role lacks."""
+    if role != SITE_WORKER:
+        return []
+    problems = _local_hosts(settings, env)
+    partition = raw(variables.PARTITION, env)
+    if partition is None:
+        missing = codes.SITE_PARTITION_MISSING.problem(
+            variables.PARTITION.name,
+            "it is unset, and a site worker must know its partition.",
+            "Set it to the partition of the site (cluster-data ConfigMap).",
+        )
+        return [*problems, missing]
+    # UnderStack's documents name queues after partitions, its Argo CD after sites.
+    wanted = [one for one in (partition, raw(variables.SITE, env)) if one]
+    # Celery splits at commas and strips nothing.
+    text = env.get(variables.TASK_QUEUES.name, "")
+    queues = text.split(",") if text else []
+    if not set(queues).isdisjoint(wanted) or (not text and _is_init_container(env)):
+        return problems
+    names = " or ".join(dict.fromkeys(wanted))
+    if any(one in Reader(env, [])(variables.TASK_QUEUES) for one in wanted):
+        fact = f"{echo(text)} has blanks, which Celery takes for part of a queue's name"
+        hint = f"Write {','.join(queue.strip() for queue in queues)}."
+    else:
+        seen = echo(text) if text else "it is unset, so it"
+        fact = f"{seen} does not have the queue {names} of the site"
+        hint = f"Add {names} to taskQueues of the worker in the chart's values."
+    name = variables.TASK_QUEUES.name
+    return [*problems, codes.SITE_QUEUE_MISSING.problem(name, f"{fact}.", hint)]
+
+
+def _local_hosts(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
+    database = str(_default_database(settings).get("HOST") or "")
+    cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
+    urls = urls_of(cache, ",") + urls_of(settings.get("CELERY_BROKER_URL"), ";")
+    local: dict[Variable[Any], list[str]] = {
+        variables.DB_HOST: [database] if _is_local(database) else [],
+        variables.REDIS_HOST: [host_of(url) for url in urls if _is_local(host_of(url))],
+    }
+    return [
+        codes.SITE_HOST_MISSING.problem(
+            variable.name,
+            f"{'it is unset, so ' if raw(variable, env) is None else ''}a site worker "
+            f"would connect to {hosts[0] or 'a socket'} in its own pod.",
+        )
+        for variable, hosts in local.items()
+        if hosts
+    ]
+
+
+def _is_local(host: str) -> bool:
+    names = ("", "localhost", "::1", "[::1]")
+    return host in names or host.startswith(("127.", "/", "@"))
+
+
+def _is_init_container(env: Mapping[str, str]) -> bool:
+    """Tell a container of the chart that runs `wait`, with a worker's environment."""
+    return (
+        raw(variables.CELERY_HEALTH_PROBES_AS_FILES, env) is not None
+        and raw(variables.K8S_COMPONENT, env) is None
+    )
+
+
 def _default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (settings.get("DATABASES") or {}).get("default") or {}
+    return entries(settings, "DATABASES").get("default", {})
 
 
 def explained(problems: Iterable[Problem], env: Mapping[str, str]) -> list[Problem]:

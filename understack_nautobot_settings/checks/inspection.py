@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +13,6 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
-from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
@@ -30,6 +27,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
@@ -47,8 +45,6 @@ _REMOVE_FROM_IT = (
     certificates_codes.CA_HOLDS_CERTIFICATE.id,
     certificates_codes.CA_HOLDS_OTHER.id,
 )
-
-
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
 _EXCHANGED = certificates_codes.CERTIFICATE_KEY_SWAPPED.id
@@ -63,12 +59,7 @@ _ABOUT_FILES = (
 
 
 class Inspection(NamedTuple):
-    """What was found.
-
-    Attributes:
-        problems: Errors first, each problem once.
-        certificates: Every certificate in the files that the settings use.
-    """
+    """The problems, errors first, and every certificate in the files that are used."""
 
     problems: list[Problem]
     certificates: list[Certificate]
@@ -88,8 +79,7 @@ def inspect_environment(
 
     Args:
         env: The environment.
-        namespace: The settings that are extended; those that Nautobot derives
-            from the environment by default, for which Nautobot is not needed.
+        namespace: The settings that are extended, `base_settings` by default.
         file: A loaded settings file, whose settings are judged as they are.
         role: What the pod does; ``UNDERSTACK_ROLE`` by default.
         expiry_warning_days: Days before notAfter from which a certificate is
@@ -100,13 +90,17 @@ def inspect_environment(
     problems: list[Problem] = []
     read = Reader(env, problems)
     days = read(variables.EXPIRY_WARNING)
+    if expiry_warning_days is not None:
+        days = expiry_warning_days
     read(variables.APP)
     mapped = read(variables.DB_IDENTITY_MAP)
     if role is None:
         role = read(variables.ROLE)
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
-    judge = partial(_judged, clock=clock) if with_files else no_files
+    judge: Callable[..., list[Problem]] = no_files
+    if with_files:
+        judge = partial(check_certificates, clock=clock)
     if file is None:
         base = base_settings(env) if namespace is None else namespace
         evaluation = evaluate(base, env, check_files=judge)
@@ -114,67 +108,38 @@ def inspect_environment(
         found = evaluation.problems
     else:
         settings, found = file.settings, file.problems
-        if file.decided is None and with_files:
-            found = [*found, *_judged_files(settings, clock)]
+    passwords = {POSTGRESQL: postgresql_options(settings).get("sslpassword")}
+    if file is not None and file.decided is None:
+        for files in client_files(settings):
+            found = [*found, *judge(files, key_password=passwords.get(files.use))]
     problems += check_environment(settings, env, role=role)
     # Told below, as an error: `configure` has warned of it where a file ran.
     problems += (one for one in found if one.code != _NAME_MISMATCH)
     if not with_files:
-        ordered = _ordered(one for one in problems if one.code not in _ABOUT_FILES)
-        return Inspection(ordered, [])
+        problems = [one for one in problems if one.code not in _ABOUT_FILES]
+        return Inspection(_ordered(problems), [])
     certificates: list[Certificate] = []
+    user = entries(settings, "DATABASES").get("default", {}).get("USER")
     # What lies in the place of another file is not looked at any further.
     exchanged = any(one.code == _EXCHANGED for one in problems)
     for files in client_files(settings):
         warnings = inspect_certificates(
             files,
-            key_password=_key_password(files, settings),
+            key_password=passwords.get(files.use),
             clock=clock,
-            expiry_warning_days=(
-                days if expiry_warning_days is None else expiry_warning_days
-            ),
-            database_user=_database_user(files, settings),
+            expiry_warning_days=days,
+            database_user=None if mapped else user,
         )
         replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
         problems += (
             one._replace(severity=ERROR) if one.code == _NAME_MISMATCH else one
             for one in warnings
             if not exchanged
-            and not (mapped and one.code == _NAME_MISMATCH)
             and not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
         certificates += describe_certificates(files, clock=clock)
     return Inspection(_ordered(problems), certificates)
 
 
-def _ordered(problems: Iterable[Problem]) -> list[Problem]:
+def _ordered(problems: list[Problem]) -> list[Problem]:
     return sorted(without_consequences(problems), key=lambda one: one.severity != ERROR)
-
-
-def _judged_files(
-    settings: Mapping[str, Any], clock: Callable[[], float]
-) -> Iterator[Problem]:
-    for files in client_files(settings):
-        password = _key_password(files, settings)
-        yield from check_certificates(files, clock=clock, key_password=password)
-
-
-def _judged(
-    files: ClientFiles,
-    *,
-    clock: Callable[[], float],
-    key_password: str | None = None,
-) -> list[Problem]:
-    return check_certificates(files, clock=clock, key_password=key_password)
-
-
-def _key_password(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
-    if files.use != POSTGRESQL:
-        return None
-    return postgresql_options(settings).get("sslpassword")
-
-
-def _database_user(files: ClientFiles, settings: Mapping[str, Any]) -> str | None:
-    if files.use != POSTGRESQL:
-        return None
-    return settings["DATABASES"]["default"].get("USER") or None

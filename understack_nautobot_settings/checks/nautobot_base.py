@@ -21,16 +21,6 @@ from understack_nautobot_settings.fragments.redis_urls import nautobot_url
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-# Without metrics, and with them.
-_ENGINES = (
-    "django.db.backends.postgresql",
-    "django_prometheus.db.backends.postgresql",
-)
-_CACHES = (
-    variables.CACHES_BACKEND.default,
-    "django_prometheus.cache.backends.redis.RedisCache",
-)
-
 
 def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the base that fragments extend, as ``nautobot.core.settings`` has it.
@@ -41,11 +31,14 @@ def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     Args:
         env: The environment; read as Nautobot reads it, without stripping.
     """
-    metrics = env.get(variables.METRICS_ENABLED.name, "").lower() in TRUE_WORDS
-    engine = env.get(variables.DB_ENGINE.name, _ENGINES[metrics])
+    engine, backend = "django.db.backends.postgresql", variables.CACHES_BACKEND.default
+    if env.get(variables.METRICS_ENABLED.name, "").lower() in TRUE_WORDS:
+        engine = "django_prometheus.db.backends.postgresql"
+        backend = "django_prometheus.cache.backends.redis.RedisCache"
+    engine = env.get(variables.DB_ENGINE.name, engine)
     options = {"OPTIONS": {"charset": "utf8mb4"}} if "mysql" in engine else {}
     cache = {
-        "BACKEND": env.get(variables.CACHES_BACKEND.name, _CACHES[metrics]),
+        "BACKEND": env.get(variables.CACHES_BACKEND.name, backend),
         "OPTIONS": {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",
             "PASSWORD": "",

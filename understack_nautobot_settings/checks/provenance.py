@@ -17,7 +17,7 @@ from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
@@ -38,7 +38,26 @@ DEFAULT = "default"
 DEEPEST = 40
 """Levels of nesting below which a configuration is not told apart any further."""
 
+_NOTHING = object()
 _PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
+# What gives settings as JSON, by their trail.
+_JSON: dict[Trail, Variable[str | None]] = {
+    tuple(variable.settings[0].split(".")): variable
+    for variable in (variables.DB_EXTRA_OPTIONS, variables.EXTRA_PLUGINS_CONFIG)
+}
+
+
+def _deciding() -> dict[Trail, list[Variable[Any]]]:
+    found: dict[Trail, list[Variable[Any]]] = {}
+    for variable in variables.VARIABLES:
+        if variable not in (*_JSON.values(), variables.EXTRA_PLUGINS_CONFIG_FILE):
+            for setting in variable.settings:
+                found.setdefault(tuple(setting.split(".")), []).append(variable)
+    return found
+
+
+DECIDED_BY = _deciding()
+"""The variables that decide a setting, by its trail; JSON is told apart."""
 
 
 class Provenance(NamedTuple):
@@ -49,10 +68,9 @@ class Provenance(NamedTuple):
         sources: For each value of them by its trail: ``variable NAME``,
             ``file NAME`` (the variable that names the file, or the path),
             ``default`` (this library's) or ``base`` (what it extends).
-        variables: For each declared variable: ``variable``, ``file`` or
-            ``default``.
-        given: Trails of what the plugin configuration of the environment gives,
-            with the text as it stands there, references not expanded.
+        variables: For each declared variable: ``variable``, ``file`` or ``default``.
+        given: What the plugin configuration of the environment gives, by its trail,
+            references not expanded.
         problems: Every problem of every fragment, and the values that Nautobot
             stops at: what it builds of them is not among the settings.
     """
@@ -68,60 +86,32 @@ def settings_provenance(
     env: Mapping[str, str] = os.environ,
     *,
     namespace: Mapping[str, Any] | None = None,
+    file: SettingsFile | None = None,
     with_files: bool = True,
 ) -> Provenance:
     """Return the settings in force, and where each comes from.
 
     Args:
         env: The environment.
-        namespace: The settings that are extended; those that Nautobot derives
-            from the environment by default, for which Nautobot is not needed.
+        namespace: The settings that are extended, `base_settings` by default.
+        file: A file loaded in this environment, whose settings are taken as they
+            are; its path is the source of what it decides itself.
         with_files: False where certificates are not mounted.
     """
-    base = base_settings(env) if namespace is None else namespace
-    judge = check_certificates if with_files else no_files
-    settings, problems = evaluate(base, env, check_files=judge)
-    problems = without_consequences([*check_nautobot_values(env), *problems])
+    if file is None:
+        base = base_settings(env) if namespace is None else namespace
+        judge = check_certificates if with_files else no_files
+        settings, problems = evaluate(base, env, check_files=judge)
+    else:
+        base, settings, problems = file.base, file.settings, file.problems
     given = _given(env)
-    origins = _Origins(base, env, given)
-    sources = {trail: origins.of(trail, value) for trail, value in values(settings)}
+    origins = _Origins(base, env, given, file)
     return Provenance(
         settings,
-        sources,
+        {trail: origins.of(trail, value) for trail, value in values(settings)},
         {one.name: source(one, env) for one in variables.VARIABLES},
         {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
-        problems,
-    )
-
-
-def file_provenance(
-    file: SettingsFile, env: Mapping[str, str] = os.environ
-) -> Provenance:
-    """Return the settings that a settings file makes, and where each comes from.
-
-    Args:
-        file: The loaded file; its path is the source of what it decides itself.
-        env: The environment in which it was loaded.
-    """
-    given = _given(env)
-    origins = _Origins(file.base, env, given)
-
-    def origin(trail: Trail, value: Any) -> str:
-        if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
-            # Nautobot's copy of the default database.
-            trail = ("DATABASES", "default", *trail[2:])
-        if file.decided is not None and is_decided(file.decided, trail, value):
-            return origins.of(trail, value)
-        if origins.is_base(trail, value):
-            return origins.of_base(trail)
-        return f"file {file.path}"
-
-    return Provenance(
-        file.settings,
-        {trail: origin(trail, value) for trail, value in values(file.settings)},
-        {one.name: source(one, env) for one in variables.VARIABLES},
-        {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
-        without_consequences([*check_nautobot_values(env), *file.problems]),
+        without_consequences([*check_nautobot_values(env), *problems]),
     )
 
 
@@ -137,140 +127,103 @@ def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
             yield trail, value
 
 
+def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
+    """Return what stands at the end of a trail."""
+    here: Any = settings
+    for key in trail:
+        if not isinstance(here, Mapping) or key not in here:
+            return otherwise
+        here = here[key]
+    return here
+
+
 def dotted(trail: Trail) -> str:
     """Return a trail as one word: ``DATABASES.default.HOST``, ``A["b.c"]``."""
-    return "".join(
-        f".{key}" if re.fullmatch(_PLAIN_KEY, key) else f'["{_escaped(key)}"]'
-        for key in trail
-    ).removeprefix(".")
-
-
-def _escaped(key: str) -> str:
-    return key.replace("\\", "\\\\").replace('"', '\\"')
+    word = ""
+    for key in trail:
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+        word += f".{key}" if re.fullmatch(_PLAIN_KEY, key) else f'["{escaped}"]'
+    return word.removeprefix(".")
 
 
 def _given(env: Mapping[str, str]) -> dict[Trail, Any]:
     """Return what the JSON variables give, by the trail of the setting."""
-    from understack_nautobot_settings.environment.json_objects import read_json_object
-
     given: dict[Trail, Any] = {}
-    for variable, text in (
-        (variables.DB_EXTRA_OPTIONS, raw(variables.DB_EXTRA_OPTIONS, env)),
-        (variables.EXTRA_PLUGINS_CONFIG, _plugins_text(env)),
-    ):
+    for root, variable in _JSON.items():
+        text = raw(variable, env)
+        path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
+        if variable is variables.EXTRA_PLUGINS_CONFIG and path is not None:
+            try:
+                text = read_text(path, CONFIGURATION_BYTES)
+            except FileRefused:
+                text = None
         content = read_json_object(variable.name, text, []) if text else None
-        root = tuple(variable.settings[0].split("."))
-        for trail, value in values(content or {}):
-            given[root + trail] = value
+        given |= {root + trail: value for trail, value in values(content or {})}
     return given
 
 
-def _plugins_text(env: Mapping[str, str]) -> str | None:
-    path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
-    if path is None:
-        return raw(variables.EXTRA_PLUGINS_CONFIG, env)
-    try:
-        return read_text(path, CONFIGURATION_BYTES)
-    except FileRefused:
-        return None
-
-
-class _Origins:
+class _Origins(NamedTuple):
     """Where values come from, in one environment."""
 
-    def __init__(
-        self,
-        base: Mapping[str, Any],
-        env: Mapping[str, str],
-        given: Mapping[Trail, Any],
-    ) -> None:
-        self._base = base
-        self._env = env
-        self._given = given
-        self._exact: dict[Trail, list[Variable[Any]]] = {}
-        self._json: dict[Trail, Variable[Any]] = {}
-        for variable in variables.VARIABLES:
-            for setting in variable.settings:
-                trail = tuple(setting.split("."))
-                if isinstance(variable.kind, JsonObject):
-                    self._json[trail] = variable
-                elif variable is not variables.EXTRA_PLUGINS_CONFIG_FILE:
-                    self._exact.setdefault(trail, []).append(variable)
+    base: Mapping[str, Any]
+    env: Mapping[str, str]
+    given: Mapping[Trail, Any]
+    file: SettingsFile | None
 
     def of(self, trail: Trail, value: Any) -> str:
         """Return the origin of one value."""
-        by_variable = self._by_json(trail, value) or self._by_variable(trail)
-        if by_variable:
-            return by_variable
-        by_file = self._by_file(trail[0])
-        if by_file:
-            return by_file
-        return BASE if self.is_base(trail, value) else DEFAULT
+        file = self.file
+        if file is None:
+            return self._of_decided(trail, value)
+        if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
+            # Nautobot's copy of the default database.
+            trail = ("DATABASES", "default", *trail[2:])
+        if file.decided is not None and is_decided(file.decided, trail, value):
+            return self._of_decided(trail, value)
+        if self._is_base(trail, value):
+            names = [one.name for one in self._read(trail) if one.nautobots]
+            return f"variable {', '.join(names)}" if names else BASE
+        return f"file {file.path}"
 
-    def of_base(self, trail: Trail) -> str:
-        """Return the origin of a value that is Nautobot's own."""
-        names = [
-            one.name
-            for one in self._exact.get(trail, ())
-            if one.nautobots and raw(one, self._env) is not None
-        ]
-        return f"variable {', '.join(names)}" if names else BASE
+    def _of_decided(self, trail: Trail, value: Any) -> str:
+        """Return the origin of a value that this library decided, or left."""
+        if trail in self.given and self.given[trail] == value:
+            return self._of_json(trail)
+        trails = [trail[:length] for length in range(len(trail), 0, -1)]
+        for above in trails:
+            names = [one.name for one in self._read(above)]
+            if names:
+                return f"variable {', '.join(names)}"
+            names = [one.file_name for one in self._read(above, "file")]
+            if names:
+                return f"file {', '.join(names)}"
+            if above in _JSON and not self.given.keys().isdisjoint(trails):
+                return self._of_json(trail)
+        directory = Reader(self.env, [])(variables.SSO_DIR)
+        for part, variable in sso.PARTS.items():
+            path = os.path.join(directory, part)
+            if trail[0] in variable.settings and os.path.exists(path):
+                return f"file {path}"
+        return BASE if self._is_base(trail, value) else DEFAULT
 
-    def _by_json(self, trail: Trail, value: Any) -> str:
-        """Return the origin of what stands in the JSON as it is in force."""
-        if trail not in self._given or self._given[trail] != value:
-            return ""
-        return next(
-            self._json_origin(variable)
-            for root, variable in self._json.items()
-            if trail[: len(root)] == root
-        )
+    def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
+        """Return the variables that decide a setting and are read from there."""
+        deciding = DECIDED_BY.get(trail, ())
+        return [one for one in deciding if source(one, self.env) == origin]
 
-    def _by_variable(self, trail: Trail) -> str:
-        for length in range(len(trail), 0, -1):
-            above = trail[:length]
-            origins = [
-                (source(one, self._env), one) for one in self._exact.get(above, ())
-            ]
-            read_from = [(origin, one) for origin, one in origins if origin != DEFAULT]
-            for kind in ("variable", "file"):
-                names = [
-                    one.name if kind == "variable" else one.file_name
-                    for origin, one in read_from
-                    if origin == kind
-                ]
-                if names:
-                    return f"{kind} {', '.join(names)}"
-            if above in self._json and self._gives(trail):
-                return self._json_origin(self._json[above])
-        return ""
-
-    def _gives(self, trail: Trail) -> bool:
-        return any(trail[:length] in self._given for length in range(len(trail), 0, -1))
-
-    def _json_origin(self, variable: Variable[Any]) -> str:
+    def _of_json(self, trail: Trail) -> str:
         file = variables.EXTRA_PLUGINS_CONFIG_FILE
-        if variable.concern == file.concern and raw(file, self._env) is not None:
+        if trail[0] in file.settings and raw(file, self.env) is not None:
             return f"file {file.name}"
-        return f"variable {variable.name}"
-
-    def _by_file(self, setting: str) -> str:
-        part = next(
-            (part for part, one in sso.PARTS.items() if setting in one.settings), None
+        return next(
+            f"variable {variable.name}"
+            for root, variable in _JSON.items()
+            if trail[0] == root[0]
         )
-        if part is None:
-            return ""
-        directory = Reader(self._env, [])(variables.SSO_DIR)
-        path = os.path.join(directory, part)
-        return f"file {path}" if os.path.exists(path) else ""
 
-    def is_base(self, trail: Trail, value: Any) -> bool:
+    def _is_base(self, trail: Trail, value: Any) -> bool:
         """Tell whether a value is that of the settings that are extended."""
-        here: Any = self._base
-        for key in trail:
-            if not isinstance(here, Mapping) or key not in here:
-                return False
-            here = here[key]
+        here = at(self.base, trail, _NOTHING)
         if here is value:
             return True
         try:

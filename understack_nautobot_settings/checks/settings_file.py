@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import redirect_stdout
 from importlib import import_module
-from traceback import walk_tb
+from traceback import extract_tb
+from types import ModuleType
 from typing import Any
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
-from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import SettingsError
@@ -59,83 +59,69 @@ def load_settings_file(
     """Load a settings file into this process, which needs Nautobot.
 
     Like ``nautobot-server`` it makes the directories that Nautobot stores files in.
-    What the file prints goes to standard error.
-
-    Args:
-        path: The file.
-        env: The environment in which it is loaded.
-        with_files: False where certificates and secrets are not mounted.
+    What the file prints goes to standard error. `with_files` is False where
+    certificates and secrets are not mounted.
 
     Raises:
         SettingsFileError: Nautobot or the file cannot be loaded.
     """
     try:
         read_bytes(path, CONFIGURATION_BYTES)
-    except FileRefused as refused:
+    except FileRefused as error:
         raise SettingsFileError(
-            f"{path} {refused.words}. Name the settings file of the deployment, "
+            f"{path} {error.words}. Name the settings file of the deployment, "
             "nautobot_config.py"
         ) from None
     forget_start()
-    refusal = None
+    refused = False
     with _environment(env), redirect_stdout(sys.stderr):
-        base, load = _nautobot()
+        check = "'check' without --config"
+        core = vars(nautobot_module("settings", check))
+        base = {name: _copied(value) for name, value in settings_of(core).items()}
+        load = nautobot_module("cli", check).load_settings
         try:
             load(os.path.abspath(path))
-        except SettingsError as error:
-            refusal = error
+        except SettingsError:
+            refused = True
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a file may also end the process
             raise SettingsFileError(_place_of(error, path)) from None
-        settings = _settings_of(vars(sys.modules[_MODULE]))
+        settings = settings_of(vars(sys.modules[_MODULE]))
         start = last_start()
         if start is not None:
             # Here, where the environment is as the file left it.
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
             return SettingsFile(path, settings, base, start.decided, problems)
-        if refusal is not None:
-            return _refused(path, base, settings, env, with_files)
-    return SettingsFile(path, settings, base, None, [])
+        if not refused:
+            return SettingsFile(path, settings, base, None, [])
+        # What `configure` would have made, had it not refused.
+        check_files = check_certificates if with_files else no_files
+        made, problems = evaluate(settings, env, check_files=check_files)
+        decided = decided_settings(settings, made)
+        return SettingsFile(path, {**settings, **made}, base, decided, problems)
 
 
-def _refused(
-    path: str,
-    base: dict[str, Any],
-    settings: dict[str, Any],
-    env: Mapping[str, str],
-    with_files: bool,
-) -> SettingsFile:
-    """Return what `configure` would have made, had it not refused."""
-    evaluation = evaluate(
-        settings,
-        env,
-        check_files=check_certificates if with_files else no_files,
-        libpq=libpq_version,
-    )
-    decided = decided_settings(settings, evaluation.settings)
-    made = {**settings, **evaluation.settings}
-    return SettingsFile(path, made, base, decided, evaluation.problems)
+def nautobot_module(name: str, check: str) -> ModuleType:
+    """Return a module of ``nautobot.core``.
 
-
-def _nautobot() -> tuple[dict[str, Any], Any]:
-    """Return Nautobot's own settings, and its function that loads a file."""
+    Raises:
+        SettingsFileError: It cannot be imported; the text names the command `check`.
+    """
     try:
-        core = import_module("nautobot.core.settings")
-        load = import_module("nautobot.core.cli").load_settings
+        return import_module(f"nautobot.core.{name}")
     except ImportError:
         raise SettingsFileError(
             "Nautobot cannot be imported here. Run this in the Nautobot image"
         ) from None
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise SettingsFileError(
-            f"Nautobot's own settings raise {type(error).__name__}; 'check' without "
-            "--config tells why"
+            f"Nautobot's own settings raise {type(error).__name__}; {check} tells why"
         ) from None
-    return {name: _copied(one) for name, one in _settings_of(vars(core)).items()}, load
 
 
-def _settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of the names of a module is a setting."""
     return {
         name: value
         for name, value in namespace.items()
@@ -170,11 +156,8 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 def _place_of(error: BaseException, path: str) -> str:
     """Return which line of the file raised what; the text may hold a secret."""
     here = os.path.abspath(path)
-    lines = [
-        line
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_code.co_filename == here
-    ]
+    frames = extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == here]
     where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
     return (
         f"{path}: {where} raises {type(error).__name__}, whose text is not shown "

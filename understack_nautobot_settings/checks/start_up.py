@@ -12,8 +12,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import MutableMapping
 from importlib import import_module
@@ -23,6 +21,7 @@ from typing import NamedTuple
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
@@ -40,21 +39,10 @@ from understack_nautobot_settings.runtime.connection_hints import (
 
 CONFIGURE_LOGGING = "understack_nautobot_settings.checks.start_up.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
-NOTHING_TO_CONFIGURE = {"version": 1, "incremental": True}
-"""A ``LOGGING`` that changes nothing: for an empty one Django configures none, and
-what waits here would never be logged."""
-
-_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class _Start(NamedTuple):
-    """What one call of `configure` left for later.
-
-    Attributes:
-        decided: What it decided.
-        warnings: What it warned of.
-        read: Reads certificates, and has read those of the call.
-    """
+    """What one call of `configure` left for later; `read` has read its certificates."""
 
     decided: Decided
     warnings: tuple[Problem, ...]
@@ -75,12 +63,8 @@ def look_again_later(
 ) -> None:
     """Have the settings looked at, and the lines logged, when the file has run.
 
-    Args:
-        namespace: The settings module; is given ``LOGGING_CONFIG``, a ``LOGGING``
-            where it has none and, where it is a module, ``__dir__``.
-        decided: What `configure` decided.
-        warnings: What it warned of.
-        read: Reads certificates, and has read those of the call.
+    The namespace is given ``LOGGING_CONFIG``, a ``LOGGING`` where it has none and,
+    where it is a module, ``__dir__``. The rest is what the call of `configure` made.
     """
     _waiting[:] = _last[:] = [_Start(decided, tuple(warnings), read)]
     _take_over_logging(namespace)
@@ -104,11 +88,8 @@ def configure_logging(
 ) -> None:
     """Configure logging as Django would have, then look at the settings in force.
 
-    Django calls this as its ``LOGGING_CONFIG``. Each line is logged once.
-
-    Args:
-        logging_settings: ``LOGGING``.
-        settings: The settings in force; Django's by default.
+    Django calls this as its ``LOGGING_CONFIG``, with ``LOGGING``. Each line is logged
+    once. The settings in force are Django's by default.
 
     Raises:
         SettingsError: The TLS that `configure` decided is not in force.
@@ -125,19 +106,13 @@ def configure_logging(
 def look_again(settings: Mapping[str, Any]) -> None:
     """Log the start-up line and every warning, once; refuse TLS that is not in force.
 
-    Args:
-        settings: The settings in force.
-
     Raises:
         SettingsError: The TLS that `configure` decided is not in force.
     """
     if not _waiting:
         return
     start = _waiting[0]
-    found = check_in_force(settings, start.decided)
-    refusal = settings_error(found)
-    if refusal is not None:
-        raise refusal
+    undone = _undone(settings, start)
     _waiting.clear()
     logger = logging.getLogger(LOGGER)
     # dictConfig disables loggers that existed before, and Nautobot configures
@@ -146,13 +121,23 @@ def look_again(settings: Mapping[str, Any]) -> None:
     logger.setLevel(logging.INFO)
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_LINE))
+        line = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handler.setFormatter(logging.Formatter(line))
         logger.addHandler(handler)
     hint_at_failed_connections()
     logger.info("%s", startup_line(settings, read=start.read))
     start.read.forget()
-    for problem in (*start.warnings, *found):
+    for problem in (*start.warnings, *undone):
         logger.warning("%s", problem)
+
+
+def _undone(settings: Mapping[str, Any], start: _Start) -> list[Problem]:
+    """Return warnings of what the file undid; raise where that was TLS."""
+    found = check_in_force(settings, start.decided)
+    refusal = settings_error(found)
+    if refusal is not None:
+        raise refusal
+    return found
 
 
 def startup_line(
@@ -172,21 +157,43 @@ def startup_line(
         ``PostgreSQL sslmode=verify-full sslnegotiation=direct; cache: Redis mTLS on,
         server certificate required; broker: Redis …``
     """
-    modes = {mode.connection: mode for mode in connection_modes(settings)}
-    redis = [
-        f"{connection}: {_redis(mode.tls, mode.verify)}"
-        for connection, mode in modes.items()
-        if not connection.startswith("database")
-    ]
+    modes = sorted(connection_modes(settings), key=lambda mode: not _is_database(mode))
+    days = {
+        f"{certificate.path} {certificate.days_left} days"
+        for files in client_files(settings)
+        for certificate in describe_certificates(files, clock=clock, read=read)
+    }
     return "; ".join(
         [
-            *_databases(settings, modes),
-            *redis,
+            *(_connection(settings, mode) for mode in modes),
             f"plugins {', '.join(settings.get('PLUGINS') or ()) or 'none'}",
             f"partition {settings.get('UNDERSTACK_PARTITION') or 'none'}",
-            _expiry(settings, clock, read),
+            f"certificates expire: {', '.join(sorted(days)) or 'none in use'}",
         ]
     )
+
+
+def _is_database(mode: ConnectionMode) -> bool:
+    return mode.connection.startswith("database")
+
+
+def _connection(settings: Mapping[str, Any], mode: ConnectionMode) -> str:
+    if not _is_database(mode):
+        words = "no TLS"
+        if mode.tls != "off":
+            mutual = "on" if mode.tls == "mutual" else "off"
+            words = f"Redis mTLS {mutual}, server certificate {mode.verify}"
+        return f"{mode.connection}: {words}"
+    alias = mode.connection.partition(" ")[2]
+    database = entries(settings, "DATABASES").get(alias or "default", {})
+    if is_postgresql(database):
+        options = mapping(database.get("OPTIONS"))
+        sslmode = options.get("sslmode", "unset")
+        negotiation = options.get("sslnegotiation", "unset")
+        words = f"PostgreSQL sslmode={sslmode} sslnegotiation={negotiation}"
+    else:
+        words = f"database {database['ENGINE']}"
+    return f"{mode.connection}: {words}" if alias else words
 
 
 def _take_over_logging(namespace: MutableMapping[str, Any]) -> bool:
@@ -198,55 +205,16 @@ def _take_over_logging(namespace: MutableMapping[str, Any]) -> bool:
         _configured_by[:] = [configured_by]
         namespace["LOGGING_CONFIG"] = CONFIGURE_LOGGING
     if not namespace.get("LOGGING"):
-        namespace["LOGGING"] = dict(NOTHING_TO_CONFIGURE)
+        # Changes nothing; for an empty one Django would never call anybody.
+        namespace["LOGGING"] = {"version": 1, "incremental": True}
     return True
 
 
 def _names(namespace: MutableMapping[str, Any]) -> list[str]:
     """Return the names of the settings module, which has run by now."""
     if _waiting:
-        refusal = settings_error(check_in_force(namespace, _waiting[0].decided))
-        if refusal is not None:
-            raise refusal
+        _undone(namespace, _waiting[0])
         if not _take_over_logging(namespace):
             # Django will configure no logging: there is no later moment.
             look_again(namespace)
     return sorted(namespace)
-
-
-def _databases(
-    settings: Mapping[str, Any], connections: Iterable[str]
-) -> Iterator[str]:
-    for connection in connections:
-        kind, _, alias = connection.partition(" ")
-        if kind == "database":
-            words = _database(settings, alias or "default")
-            yield f"{connection}: {words}" if alias else words
-
-
-def _database(settings: Mapping[str, Any], alias: str) -> str:
-    database = entries(settings, "DATABASES").get(alias, {})
-    if not is_postgresql(database):
-        return f"database {database['ENGINE']}"
-    options = mapping(database.get("OPTIONS"))
-    sslmode = options.get("sslmode", "unset")
-    negotiation = options.get("sslnegotiation", "unset")
-    return f"PostgreSQL sslmode={sslmode} sslnegotiation={negotiation}"
-
-
-def _redis(tls: str, verify: str) -> str:
-    if tls == "off":
-        return "no TLS"
-    mode = "on" if tls == "mutual" else "off"
-    return f"Redis mTLS {mode}, server certificate {verify}"
-
-
-def _expiry(
-    settings: Mapping[str, Any], clock: Callable[[], float], read: ReadFile | None
-) -> str:
-    days = {
-        f"{certificate.path} {certificate.days_left} days"
-        for files in client_files(settings)
-        for certificate in describe_certificates(files, clock=clock, read=read)
-    }
-    return f"certificates expire: {', '.join(sorted(days)) or 'none in use'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,10 +16,8 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
@@ -57,7 +54,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
     )
     add_environment_arguments(parser)
-    add_json(parser)
 
 
 def _days(text: str) -> int:
@@ -67,10 +63,10 @@ def _days(text: str) -> int:
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
-    env = environment_of(arguments, console)
+    env, file = environment_of(arguments, console)
     inspection = inspect_environment(
         env,
-        file=settings_file_of(arguments, env),
+        file=file,
         with_files=not arguments.without_files,
         role=arguments.role,
         expiry_warning_days=arguments.expiry_warning,
@@ -78,12 +74,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
     )
     wrong = any(one.severity == ERROR for one in inspection.problems)
     if arguments.json:
-        text = as_json(
-            {
-                "problems": [one._asdict() for one in inspection.problems],
-                "certificates": [one.as_json() for one in inspection.certificates],
-            }
-        )
+        problems = [one._asdict() for one in inspection.problems]
+        certificates = [one.as_json() for one in inspection.certificates]
+        text = as_json({"problems": problems, "certificates": certificates})
     else:
         text = inspection_text(inspection, terminal_of(console.stdout, console.env))
     return Outcome(WRONG if wrong else FINE, text)
@@ -122,47 +115,39 @@ def _summary(problems: Sequence[Problem]) -> str:
 
 def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
-        return (
-            terminal.painted(f"{terminal.mark(True)} No problems found.", "green")
-            + "\n"
-        )
-    lines = [headed("Problems", _summary(problems), terminal), terminal.rule()]
-    for number, problem in enumerate(_together(problems)):
-        if number:
-            lines.append("")
-        lines += problem_block(problem, terminal)
-    return "\n".join(lines) + "\n"
+        well = f"{terminal.mark(True)} No problems found."
+        return terminal.painted(well, "green") + "\n"
+    heading = headed("Problems", _summary(problems), terminal)
+    blocks = ["\n".join(problem_block(one, terminal)) for one in _together(problems)]
+    return "\n".join([heading, terminal.rule(), "\n\n".join(blocks), ""])
 
 
-def _together(problems: Iterable[Problem]) -> list[Problem]:
+def _together(problems: Sequence[Problem]) -> list[Problem]:
     """Return problems that say the same of several variables as one.
 
     The files of a volume that is not mounted are one problem.
     """
-    found = list(problems)
     missing: dict[str, dict[str, None]] = {}
-    for one in found:
+    for one in problems:
         if one.code == FILE_MISSING.id:
             path = one.message.rpartition(": ")[2]
             missing.setdefault(one.hint, {})[path] = None
     alike: dict[Problem, list[str]] = {}
-    for one in found:
-        paths = missing.get(one.hint, {}) if one.code == FILE_MISSING.id else {}
-        message = one.message
+    for one in problems:
+        same = one._replace(variable="")
+        paths = missing[one.hint] if one.code == FILE_MISSING.id else {}
         if len(paths) > 1:
-            message = f"{len(paths)} files are missing: {', '.join(paths)}."
-        same = one._replace(variable="", message=message)
+            words = f"{len(paths)} files are missing: {', '.join(paths)}."
+            same = same._replace(message=words)
         alike.setdefault(same, []).append(one.variable)
     return [one._replace(variable=", ".join(names)) for one, names in alike.items()]
 
 
 def _left(certificate: Certificate) -> str:
     days = certificate.days_left
-    return (
-        f"expired {counted(-days, 'day')} ago"
-        if days < 0
-        else f"{counted(days, 'day')} left"
-    )
+    if days < 0:
+        return f"expired {counted(-days, 'day')} ago"
+    return f"{counted(days, 'day')} left"
 
 
 def _certificate_line(one: Certificate) -> str:

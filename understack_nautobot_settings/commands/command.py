@@ -3,51 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import time
+import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
+from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import read_text
 
 if TYPE_CHECKING:
     from understack_nautobot_settings.checks.settings_file import SettingsFile
 
 PROGRAM = "understack-nautobot-settings"
 
+_VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+
 
 class Console(NamedTuple):
     """What a command works with besides its arguments.
 
-    Attributes:
-        env: The environment that is looked at.
-        stdin: Where ``-`` reads from.
-        stdout: Where the result goes; commands return it, only `main` writes.
-        stderr: Where progress goes.
-        clock: Seconds since the epoch.
+    Commands return what goes to standard output, only `main` writes it. The clock
+    gives seconds since the epoch.
     """
 
     env: Mapping[str, str]
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
 
 
 class Outcome(NamedTuple):
-    """How a command ended.
-
-    Attributes:
-        status: The exit status.
-        text: The result, for standard output.
-        remarks: What else is to be said, for standard error; whole lines.
-    """
+    """How a command ended: text for standard output, lines for standard error."""
 
     status: int
     text: str = ""
@@ -55,12 +51,7 @@ class Outcome(NamedTuple):
 
 
 class Stop(Exception):
-    """There is nothing to run: help was asked for."""
-
-    def __init__(self, text: str) -> None:
-        """Take what to print."""
-        super().__init__(text)
-        self.text = text
+    """There is nothing to run: help was asked for, which is the text."""
 
 
 class CouldNotCheck(Exception):
@@ -68,15 +59,7 @@ class CouldNotCheck(Exception):
 
 
 class Command(NamedTuple):
-    """One command.
-
-    Attributes:
-        name: Its name.
-        help: What it does, one line for the overview.
-        description: What it does, for its own help.
-        add_arguments: Declares its arguments.
-        run: Does it.
-    """
+    """One command; `help` is for the overview, `description` for its own help."""
 
     name: str
     help: str
@@ -93,8 +76,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, **options: Any) -> None:
         """Take what argparse takes."""
-        options.setdefault("allow_abbrev", False)
-        super().__init__(prog, formatter_class=_Help, **options)
+        form = partial(argparse.HelpFormatter, max_help_position=28, width=78)
+        super().__init__(prog, formatter_class=form, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raise wrong usage."""
@@ -121,18 +104,10 @@ class Parser(argparse.ArgumentParser):
             if not unusable.startswith("-"):
                 shown = shown_argument(unknown[0])
                 raise CouldNotCheck(f"unexpected argument '{shown}'")
-            options = [
-                action.option_strings[-1]
-                for action in self._actions
-                if action.option_strings
-            ]
+            spellings = (action.option_strings for action in self._actions)
+            options = [spelt[-1] for spelt in spellings if spelt]
             raise unknown_word("option", unusable, options)
         return arguments
-
-
-class _Help(argparse.HelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=78)
 
 
 def word_of(
@@ -140,10 +115,7 @@ def word_of(
 ) -> Callable[[str], str]:
     """Return a type of argument that takes these words and suggests the nearest.
 
-    Args:
-        noun: What a word is.
-        words: The words.
-        listed_by: The arguments that list them, where they are many.
+    Where they are many, the arguments `listed_by` print them.
     """
     known = tuple(words)
 
@@ -159,8 +131,6 @@ def unknown_word(
     noun: str, text: str, known: Iterable[str], listed_by: str = ""
 ) -> CouldNotCheck:
     """Return the error for a word that is not known, with the nearest that is."""
-    from understack_nautobot_settings.environment.kinds import nearest
-
     words = list(known)
     near = nearest(text, words)
     said = f"Use one of: {', '.join(words)}."
@@ -177,7 +147,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which environment and which settings are looked at."""
+    """Add what says which environment and which settings are looked at; ``--json``."""
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -194,42 +164,74 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look at no certificate and no mounted secret, for CI without a mount",
     )
+    add_json(parser)
 
 
-def environment_of(arguments: Any, console: Console) -> Mapping[str, str]:
-    """Return the environment that the arguments name.
-
-    Raises:
-        CouldNotCheck: Its file holds no environment.
-    """
-    if arguments.env_file is None:
-        return console.env
-    from understack_nautobot_settings.checks import environment_file
-
-    try:
-        return environment_file.read_environment(arguments.env_file)
-    except environment_file.EnvironmentFileError as error:
-        file = printable(arguments.env_file)
-        raise CouldNotCheck(f"--env-file: {file} {error}") from None
-
-
-def settings_file_of(arguments: Any, env: Mapping[str, str]) -> SettingsFile | None:
-    """Return the settings file that the arguments name, loaded.
+def environment_of(
+    arguments: Any, console: Console
+) -> tuple[Mapping[str, str], SettingsFile | None]:
+    """Return the environment and the settings file, loaded, that arguments name.
 
     Raises:
-        CouldNotCheck: It cannot be loaded.
+        CouldNotCheck: A file holds no environment, or cannot be loaded.
     """
+    env = console.env
+    if arguments.env_file is not None:
+        env = read_environment(arguments.env_file)
     if arguments.config is None:
-        return None
+        return env, None
     from understack_nautobot_settings.checks import settings_file
 
     with_files = not arguments.without_files
     try:
-        return settings_file.load_settings_file(
+        return env, settings_file.load_settings_file(
             arguments.config, env, with_files=with_files
         )
     except settings_file.SettingsFileError as error:
         raise CouldNotCheck(f"--config: {printable(str(error))}") from None
+
+
+def read_environment(path: str) -> dict[str, str]:
+    """Return the environment that a file lists.
+
+    The file is what ``kubectl exec POD -- env`` prints or ``docker --env-file``
+    takes: ``NAME=VALUE`` on each line, the value as it stands, quotes included;
+    blank lines and lines that begin with ``#`` are left out. What ``env -0`` prints,
+    or ``/proc/1/environ`` holds, may have line breaks in its values.
+
+    Raises:
+        CouldNotCheck: It cannot be read, or a line, which is not shown, is
+            something else.
+    """
+    where = f"--env-file: {printable(path)}"
+    try:
+        text = read_text(path)
+    except FileRefused as refused:
+        raise CouldNotCheck(
+            f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'"
+        ) from None
+    env: dict[str, str] = {}
+    separator = "\0" if "\0" in text else "\n"
+    for number, line in enumerate(text.split(separator), 1):
+        if separator == "\n":
+            line = line.removesuffix("\r")  # noqa: PLW2901 - as Windows writes it
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+        elif not line:
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not re.fullmatch(_VARIABLE_NAME, name):
+            raise CouldNotCheck(
+                f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
+                "'env -0' where a value has line breaks"
+            )
+        if name in env:
+            raise CouldNotCheck(
+                f"{where} sets {name} again in line {number}. Remove one of the two "
+                "lines"
+            )
+        env[name] = value
+    return env
 
 
 def as_json(value: Any) -> str:

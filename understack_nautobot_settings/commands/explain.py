@@ -6,8 +6,6 @@ import argparse
 import platform
 import re
 import ssl
-import textwrap
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from typing import Any
@@ -20,11 +18,10 @@ from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.reference import codes
+from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
-
-_WIDTH = 78
 
 _MOUNT = "/etc/nautobot/mtls"
 _FILES = f"-cert {_MOUNT}/tls.crt -key {_MOUNT}/tls.key -CAfile {_MOUNT}/ca.crt"
@@ -89,7 +86,15 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if arguments.json:
         content = code._asdict() | {"commands": commands_for(code)}
         return Outcome(FINE, as_json(content))
-    return Outcome(FINE, "\n".join(_lines(code)) + "\n")
+    passes = " It can pass by itself." if code.transient else ""
+    lines = [f"{code.id} ({code.severity})"]
+    lines += _paragraph("Cause", code.cause + passes)
+    lines += _paragraph("What to do", code.fix)
+    if code.replaces:
+        lines += _paragraph("Also seen as", code.replaces)
+    lines += ["", "Commands that tell more:"]
+    lines += [f"  {command}" for command in commands_for(code)]
+    return Outcome(FINE, "\n".join(lines) + "\n")
 
 
 COMMAND = Command(
@@ -107,20 +112,9 @@ def commands_for(code: Code) -> list[str]:
     return list(next(found for kind, found in _COMMANDS if re.match(kind, code.id)))
 
 
-def _lines(code: Code) -> Iterator[str]:
-    yield f"{code.id} ({code.severity})"
-    passes = " It can pass by itself." if code.transient else ""
-    yield from _paragraph("Cause", code.cause + passes)
-    yield from _paragraph("What to do", code.fix)
-    if code.replaces:
-        yield from _paragraph("Also seen as", code.replaces)
-    yield from ("", "Commands that tell more:")
-    yield from (f"  {command}" for command in commands_for(code))
-
-
 def _paragraph(title: str, markdown: str) -> list[str]:
     text = f"{title}: {markdown.replace('`', '')}"
-    return ["", *textwrap.wrap(text, _WIDTH, break_on_hyphens=False)]
+    return ["", *wrapped(text, 78)]
 
 
 def versions() -> str:

@@ -59,13 +59,8 @@ def main(
 ) -> int:
     """Run a command and return the exit status.
 
-    Args:
-        argv: The arguments without the program; those of the process by default.
-        env: The environment to look at; that of the process by default.
-        stdin: Where another pod's output is read from.
-        stdout: Where the result goes.
-        stderr: Where progress and errors go.
-        clock: Seconds since the epoch.
+    The arguments, without the program, the environment to look at and the streams
+    are those of the process by default. The clock gives seconds since the epoch.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     console = Console(
@@ -105,7 +100,7 @@ def _outcome(words: list[str], console: Console) -> Outcome:
         asked.add_arguments(parser)
         return asked.run(parser.parsed(words[1:]), console)
     except Stop as stop:
-        return Outcome(FINE, stop.text)
+        return Outcome(FINE, str(stop))
     except CouldNotCheck as reason:
         return Outcome(COULD_NOT_CHECK, remarks=f"{name}: {reason}\n")
     except KeyboardInterrupt:
@@ -124,15 +119,12 @@ def _overview(words: list[str]) -> Outcome:
         raise unknown_word("command", words[0], COMMANDS)
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
-    parser = Parser(
-        PROGRAM,
-        usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
-        description="Settings of Nautobot from the environment: what they are, and "
-        "what is wrong with them.",
-        add_help=False,
+    text = (
+        f"usage: {PROGRAM} [-h] [--version] COMMAND ...\n\n"
+        "Settings of Nautobot from the environment: what they are, and what is wrong\n"
+        f"with them.\n\ncommands:\n{''.join(lines)}\n"
+        "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
     )
-    epilog = "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
-    text = f"{parser.format_help()}\ncommands:\n{''.join(lines)}\n{epilog}"
     return Outcome(FINE, text) if words else Outcome(COULD_NOT_CHECK, remarks=text)
 
 

@@ -12,7 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.checks.provenance import DECIDED_BY
+from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import Trail
+from understack_nautobot_settings.checks.provenance import at
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.environment.kinds import JsonObject
@@ -24,7 +27,6 @@ from understack_nautobot_settings.text_files import looks_like_a_path
 
 MASK = "***"
 
-_DEEPEST = 40
 _SHORTEST_SECRET = 4
 
 
@@ -55,24 +57,25 @@ _HARMLESS_SETTINGS = _words("""
     STATIC_ROOT STATIC_URL TEST_RUNNER TIME_FORMAT TIME_ZONE VERSION
     WSGI_APPLICATION X_FRAME_OPTIONS
 """)
+_REDIS_TLS = {*variables.REDIS_FILES, "ssl_cert_reqs", "ssl_min_version"}
 # What stands below these settings under these keys.
 _HARMLESS_KEYS = {
-    "DATABASES": _words("ENGINE HOST MIRROR NAME PORT USER"),
-    "CACHES": _words("""
+    "DATABASES": _words("ENGINE HOST MIRROR NAME PORT USER")
+    | (set(LIBPQ_VARIABLES.values()) - {"password", "passfile"}),
+    "CACHES": _REDIS_TLS
+    | _words("""
         BACKEND CLIENT_CLASS CONNECTION_FACTORY CONNECTION_POOL_CLASS KEY_PREFIX
-        PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
+        LOCATION PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
     """),
+    "CELERY_BROKER_USE_SSL": _REDIS_TLS,
+    "CELERY_REDIS_BACKEND_USE_SSL": _REDIS_TLS,
     "LOGGING": _words("() class datefmt filters format formatter handlers level style"),
     "STORAGES": _words("BACKEND"),
     "TEMPLATES": _words("BACKEND DIRS context_processors"),
     "CELERY_BROKER_TRANSPORT_OPTIONS": _words("global_keyprefix master_name"),
 }
-_LIBPQ_PARAMETERS = frozenset(LIBPQ_VARIABLES.values()) - {"password", "passfile"}
-_REDIS_TLS = _words(
-    "ssl_ca_certs ssl_cert_reqs ssl_certfile ssl_keyfile ssl_min_version"
-)
-_TLS_SETTINGS = ("CACHES", "CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 _URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
+_DEFAULTS = {"PLUGINS_CONFIG": DEFAULTS}
 # Numbers are shown, but not under these names.
 _SECRETIVE = r"pass|pwd|pin\b|secret|token|key|auth|cred|commun|psk|salt|code|seed"
 
@@ -92,10 +95,13 @@ _FORMS = {
     "NAME": r"[\w./ -]*",
     "PORT": r"[0-9, ]*",
 }
-_PATHS = _words("""
-    sslcert sslkey sslrootcert ssl_ca_certs ssl_certfile ssl_keyfile
-""")
+_PATHS = {*variables.DB_FILES, *variables.REDIS_FILES}
 _SCHEMES = REDIS_SCHEMES | _words("sentinel amqp amqps pyamqp sqs")
+_SECRETS = {
+    trail
+    for trail, deciding in DECIDED_BY.items()
+    if any(variable.secret for variable in deciding)
+}
 
 
 class Masking:
@@ -111,16 +117,9 @@ class Masking:
     def __init__(
         self, given: Mapping[Trail, Any], known: frozenset[str] = frozenset()
     ) -> None:
-        """Take what there is to judge by.
-
-        Args:
-            given: The texts of the plugin configuration of the environment by their
-                trails, references not expanded.
-            known: The values of secrets, as `known_secrets` returns them.
-        """
+        """Take `Provenance.given`, and secrets as `known_secrets` returns them."""
         self._given = given
         self._known = known
-        self._declared = _declared_settings()
 
     def masked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings in plain JSON types, secrets replaced by ``***``."""
@@ -128,12 +127,8 @@ class Masking:
 
     def masked_text(self, text: str) -> str:
         """Return the text of a harmless setting or variable."""
-        hidden = (
-            "-----BEGIN" in text
-            or re.fullmatch(_OPAQUE, text)
-            or any(one in text for one in self._known)
-        )
-        if hidden:
+        opaque = "-----BEGIN" in text or re.fullmatch(_OPAQUE, text)
+        if opaque or any(one in text for one in self._known):
             return MASK
         return self._masked_url(text) if "://" in text else text
 
@@ -142,18 +137,18 @@ class Masking:
             return value
         if isinstance(value, str | list | tuple | dict) and not value:
             return list(value) if isinstance(value, tuple) else value
-        if _has_reference(self._given.get(trail)) or len(trail) > _DEEPEST:
+        if _has_reference(self._given.get(trail)) or len(trail) > DEEPEST:
             return MASK
         if isinstance(value, Mapping):
             return {
                 str(key): self._shown((*trail, str(key)), item)
                 for key, item in value.items()
             }
-        if self._declared.get(_default_alias(trail)) or trail[0] in _URLS:
+        if _default_alias(trail) in _SECRETS or trail[0] in _URLS:
             return self._masked_secret(trail, value)
         if isinstance(value, str):
-            harmless = self._is_harmless(trail) and _has_form(trail[-1], value)
-            shown = harmless or value == _default_of(trail)
+            harmless = _is_harmless(trail) and _has_form(trail[-1], value)
+            shown = harmless or value == at(_DEFAULTS, trail)
             return self.masked_text(value) if shown else MASK
         if isinstance(value, int | float):
             return self._number(trail, value)
@@ -168,23 +163,10 @@ class Masking:
         name = getattr(kind, "__qualname__", type(kind).__qualname__)
         return f"<{getattr(kind, '__module__', '')}.{name}>"
 
-    def _is_harmless(self, trail: Trail) -> bool:
-        trail = _default_alias(trail)
-        top, *below = trail
-        if trail in self._declared or (not below and top in _HARMLESS_SETTINGS):
-            return True
-        key = below[-1] if below else ""
-        return (
-            key in _HARMLESS_KEYS.get(top, ())
-            or (top == "DATABASES" and key in _LIBPQ_PARAMETERS)
-            or (top == "CACHES" and key == "LOCATION")
-            or (top in _TLS_SETTINGS and key in _REDIS_TLS)
-        )
-
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
         if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self._known:
-            return value if value == _default_of(trail) else MASK
+            return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.
         return value if abs(value) < float("inf") else str(value)
 
@@ -220,17 +202,9 @@ def fingerprint(
 ) -> str:
     """Return what two pods have in common that are set alike.
 
-    A hash of the masked settings and of the effective values of the variables that
-    are no secrets. Secrets go into it in no form, and whether another value holds
-    one does not change it, so it tells nothing of them.
-
-    Args:
-        settings: The settings, secrets included.
-        env: The environment.
-        given: As `Masking` takes it.
-
-    Returns:
-        Sixteen hexadecimal digits.
+    Sixteen hexadecimal digits: a hash of the masked settings and of the effective
+    values of the variables that are no secrets. Secrets go into it in no form, and
+    whether another value holds one does not change it, so it tells nothing of them.
     """
     masking = Masking(given)
     read = Reader(env, [])
@@ -251,12 +225,10 @@ def known_secrets(
 ) -> frozenset[str]:
     """Return the values of secret variables, to find them where they ended up."""
     read = Reader(env, [])
-    found: set[Any] = set()
+    found = [at(settings, trail) for trail in _SECRETS]
     for variable in variables.VARIABLES:
         if variable.secret and not isinstance(variable.kind, JsonObject):
-            found |= {env.get(variable.name, ""), read(variable)}
-    declared = _declared_settings()
-    found |= {_at(settings, trail) for trail, secret in declared.items() if secret}
+            found += [env.get(variable.name), read(variable)]
     texts = (one.strip() for one in found if isinstance(one, str))
     # A URL is masked by its parts.
     return frozenset(
@@ -266,6 +238,14 @@ def known_secrets(
     )
 
 
+def _is_harmless(trail: Trail) -> bool:
+    trail = _default_alias(trail)
+    top, *below = trail
+    if trail in DECIDED_BY or (not below and top in _HARMLESS_SETTINGS):
+        return True
+    return bool(below) and below[-1] in _HARMLESS_KEYS.get(top, ())
+
+
 def _has_form(key: str, text: str) -> bool:
     """Tell whether a text looks like what belongs under a key."""
     if key in _PATHS:
@@ -273,37 +253,11 @@ def _has_form(key: str, text: str) -> bool:
     return key not in _FORMS or bool(re.fullmatch(_FORMS[key], text))
 
 
-def _declared_settings() -> dict[Trail, bool]:
-    """Return which settings variables decide: True where one of them is secret."""
-    secret: dict[Trail, bool] = {}
-    for variable in variables.VARIABLES:
-        for setting in variable.settings:
-            trail = tuple(setting.split("."))
-            if not isinstance(variable.kind, JsonObject):
-                secret[trail] = secret.get(trail, False) or variable.secret
-    return secret
-
-
-def _at(settings: Mapping[str, Any], trail: Trail) -> Any:
-    here: Any = settings
-    for key in trail:
-        here = here.get(key) if isinstance(here, Mapping) else None
-    return here if isinstance(here, str) else None
-
-
 def _default_alias(trail: Trail) -> Trail:
     """Return the trail of the alias ``default`` for that of any other alias."""
     if trail[0] in ("DATABASES", "CACHES") and len(trail) > 1:
         return (trail[0], "default", *trail[2:])
     return trail
-
-
-def _default_of(trail: Trail) -> Any:
-    """Return the default of a configuration of a plugin."""
-    here: Any = {"PLUGINS_CONFIG": DEFAULTS}
-    for key in trail:
-        here = here.get(key) if isinstance(here, Mapping) else None
-    return here
 
 
 def _has_reference(value: Any) -> bool:

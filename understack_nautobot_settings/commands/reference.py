@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Iterable
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from understack_nautobot_settings.accounts import codes as accounts_codes
@@ -14,6 +15,7 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import codes as environment_codes
@@ -55,17 +57,12 @@ CONCERNS = {
 }
 """The concerns of variables in the order of the reference, with their headings."""
 
-_ENV_WIDTH = 78
-
-
-_TOPICS = ("variables", "problems")
-
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topic",
         nargs="?",
-        type=word_of("topic", _TOPICS),
+        type=word_of("topic", ("variables", "problems")),
         default="variables",
         metavar="{variables,problems}",
         help="what to print (default: variables)",
@@ -108,17 +105,10 @@ def concerns() -> Iterator[tuple[str, list[Variable[Any]]]]:
         yield heading, [one for one in variables.VARIABLES if one.concern == concern]
 
 
-def codes() -> list[Code]:
-    """Return every problem code, in the order in which they are declared."""
-    return [
-        one
-        for room in ROOMS.values()
-        for one in vars(room).values()
-        if isinstance(one, Code)
-    ]
-
-
-# --- variables -----------------------------------------------------------------
+def codes(rooms: Iterable[ModuleType] = ROOMS.values()) -> list[Code]:
+    """Return the problem codes of rooms, in the order in which they are declared."""
+    declared = (one for room in rooms for one in vars(room).values())
+    return [one for one in declared if isinstance(one, Code)]
 
 
 def variables_markdown() -> str:
@@ -133,26 +123,22 @@ def variables_markdown() -> str:
         "Nautobot reads as well.",
     ]
     for heading, below in concerns():
-        lines += [
-            "",
-            f"## {heading}",
-            "",
-            "| Variable | Takes | Default | Purpose |",
-            "|---|---|---|---|",
-        ]
+        lines += ["", f"## {heading}", ""]
+        lines += ["| Variable | Takes | Default | Purpose |", "|---|---|---|---|"]
         lines += [_row(one) for one in below]
     return "\n".join(lines) + "\n"
 
 
 def _row(variable: Variable[Any]) -> str:
     marks = (" 🔒" if variable.secret else "") + (" *N*" if variable.nautobots else "")
+    default = default_text(variable)
     purpose = variable.help
     if variable.by_file:
         purpose += f" `{variable.file_name}` names a file that holds it instead."
     cells = (
         f"`{variable.name}`{marks}",
         _takes(variable, "`"),
-        _default_markdown(variable),
+        f"`{default}`" if default else "unset",
         purpose,
     )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -162,11 +148,6 @@ def _takes(variable: Variable[Any], quote: str = "") -> str:
     if isinstance(variable.kind, Choice):
         return ", ".join(f"{quote}{word}{quote}" for word in variable.kind.words)
     return str(variable.kind.label)
-
-
-def _default_markdown(variable: Variable[Any]) -> str:
-    text = default_text(variable)
-    return f"`{text}`" if text else "unset"
 
 
 def default_text(variable: Variable[Any]) -> str:
@@ -190,21 +171,19 @@ def variables_schema() -> str:
     for unset. Further variables are allowed.
     """
     properties = {}
-    for _, below in concerns():
-        for variable in below:
-            properties[variable.name] = _property(variable)
-            if variable.by_file:
-                properties[variable.file_name] = {
-                    "description": f"Path of a file that holds `{variable.name}`.",
-                    "type": "string",
-                }
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Environment of understack-nautobot-settings",
-        "type": "object",
-        "properties": properties,
-    }
-    return json.dumps(schema, indent=2) + "\n"
+    for variable in (one for _, below in concerns() for one in below):
+        properties[variable.name] = _property(variable)
+        if variable.by_file:
+            said = f"Path of a file that holds `{variable.name}`."
+            properties[variable.file_name] = {"description": said, "type": "string"}
+    return as_json(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Environment of understack-nautobot-settings",
+            "type": "object",
+            "properties": properties,
+        }
+    )
 
 
 def _property(variable: Variable[Any]) -> dict[str, Any]:
@@ -232,14 +211,11 @@ def variables_env_file() -> str:
             remark = f"Takes: {takes or _takes(variable)}."
             lines.append("")
             for text in (variable.help.replace("`", ""), remark):
-                lines += [f"# {line}" for line in wrapped(text, _ENV_WIDTH)]
+                lines += [f"# {line}" for line in wrapped(text, 78)]
             lines.append(f"#{variable.name}={default_text(variable)}")
             if variable.by_file:
                 lines.append(f"#{variable.file_name}=")
     return "\n".join(lines) + "\n"
-
-
-# --- problems ------------------------------------------------------------------
 
 
 def problems_markdown() -> str:
@@ -254,19 +230,11 @@ def problems_markdown() -> str:
     ]
     for heading, room in ROOMS.items():
         lines += ["", f"## {heading}"]
-        for code in vars(room).values():
-            if isinstance(code, Code):
-                lines += ["", *_section(code)]
+        for code in codes([room]):
+            passes = " It can pass by itself." if code.transient else ""
+            lines += ["", f"### `{code.id}` {{#{code.id}}}"]
+            lines += ["", f"**{code.severity.title()}.** {code.cause}{passes}"]
+            lines += ["", f"**What to do:** {code.fix}"]
+            if code.replaces:
+                lines += ["", f"**Also seen as:** {code.replaces}"]
     return "\n".join(lines) + "\n"
-
-
-def _section(code: Code) -> Iterator[str]:
-    yield f"### `{code.id}` {{#{code.id}}}"
-    yield ""
-    passes = " It can pass by itself." if code.transient else ""
-    yield f"**{code.severity.title()}.** {code.cause}{passes}"
-    yield ""
-    yield f"**What to do:** {code.fix}"
-    if code.replaces:
-        yield ""
-        yield f"**Also seen as:** {code.replaces}"

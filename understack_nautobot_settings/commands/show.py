@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.checks.provenance import Provenance
 from understack_nautobot_settings.checks.provenance import dotted
-from understack_nautobot_settings.checks.provenance import file_provenance
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
+from understack_nautobot_settings.checks.settings_file import SettingsFileError
+from understack_nautobot_settings.checks.settings_file import nautobot_module
+from understack_nautobot_settings.checks.settings_file import settings_of
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import settings_file_of
 from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
@@ -45,13 +45,7 @@ _NOT_OURS = "is not the output of 'show --json'"
 
 
 class Shown(NamedTuple):
-    """What ``show`` tells of an environment.
-
-    Attributes:
-        settings: The masked settings.
-        sources: Setting (dotted) or variable to where it comes from.
-        fingerprint: What two pods have in common that are set alike.
-    """
+    """What ``show`` tells: a source for each setting (dotted) and each variable."""
 
     settings: dict[str, Any]
     sources: dict[str, str]
@@ -71,13 +65,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="extend nautobot.core.settings itself, which imports Nautobot",
     )
     add_environment_arguments(parser)
-    add_json(parser)
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
     there = None if arguments.diff is None else _shown_by(arguments.diff, console)
-    env = environment_of(arguments, console)
-    provenance = _provenance(arguments, env)
+    env, file = environment_of(arguments, console)
+    namespace = None
+    if arguments.with_nautobot and file is None:
+        try:
+            namespace = settings_of(vars(nautobot_module("settings", "'check'")))
+        except SettingsFileError as error:
+            raise CouldNotCheck(str(error)) from None
+    provenance = settings_provenance(
+        env, namespace=namespace, file=file, with_files=not arguments.without_files
+    )
     here = shown(provenance, env)
     remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
     wrong = any(one.severity == ERROR for one in provenance.problems)
@@ -86,15 +87,9 @@ def _run(arguments: Any, console: Console) -> Outcome:
         found = differences(here, there)
         wrong = wrong or bool(found)
         if arguments.json:
-            text = as_json(
-                {
-                    "differences": [one._asdict() for one in found],
-                    "fingerprints": {
-                        "here": here.fingerprint,
-                        "there": there.fingerprint,
-                    },
-                }
-            )
+            changed = [one._asdict() for one in found]
+            marks = {"here": here.fingerprint, "there": there.fingerprint}
+            text = as_json({"differences": changed, "fingerprints": marks})
         else:
             alike = here.fingerprint == there.fingerprint
             text = differences_text(found, terminal, alike=alike)
@@ -115,29 +110,6 @@ COMMAND = Command(
 )
 
 
-def _provenance(arguments: Any, env: Mapping[str, str]) -> Provenance:
-    file = settings_file_of(arguments, env)
-    if file is not None:
-        return file_provenance(file, env)
-    namespace = _nautobot_namespace() if arguments.with_nautobot else None
-    with_files = not arguments.without_files
-    return settings_provenance(env, namespace=namespace, with_files=with_files)
-
-
-def _nautobot_namespace() -> dict[str, Any]:
-    try:
-        from nautobot.core import settings
-    except ImportError:
-        raise CouldNotCheck(
-            "Nautobot cannot be imported here. Run this in the Nautobot image"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - its text may hold a value
-        raise CouldNotCheck(
-            f"Nautobot's own settings raise {type(error).__name__}; 'check' tells why"
-        ) from None
-    return {name: value for name, value in vars(settings).items() if name.isupper()}
-
-
 def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     """Return what ``show`` tells, without any secret."""
     settings, given = provenance.settings, provenance.given
@@ -150,27 +122,19 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     )
 
 
-# --- tables --------------------------------------------------------------------
-
-
 def shown_text(show: Shown, terminal: Terminal) -> str:
     """Return the settings as a table, or one to a line: name, value, source."""
     rows = [
-        (trail, _value_text(value), show.sources.get(dotted(trail), ""))
-        for trail, value in values(show.settings)
+        (name, value, show.sources.get(name, ""))
+        for name, value in _value_texts(show).items()
     ]
     if not terminal.table:
-        lines = [
-            "\t".join(map(printable, (dotted(trail), value, source)))
-            for trail, value, source in rows
-        ]
+        lines = ["\t".join(map(printable, row)) for row in rows]
         return "\n".join([*lines, f"fingerprint\t{show.fingerprint}\t"]) + "\n"
-    lines = [
-        headed("Settings", f"fingerprint {show.fingerprint}", terminal),
-        terminal.rule(),
-    ]
-    for trail, value, source in rows:
-        lines += _setting_lines(f"{dotted(trail)} = {value}", source, terminal)
+    heading = headed("Settings", f"fingerprint {show.fingerprint}", terminal)
+    lines = [heading, terminal.rule()]
+    for name, value, source in rows:
+        lines += _setting_lines(f"{name} = {value}", source, terminal)
     return "\n".join(lines) + "\n"
 
 
@@ -186,21 +150,16 @@ def _setting_lines(text: str, source: str, terminal: Terminal) -> Iterator[str]:
         yield f"    {terminal.painted(line, 'faint')}"
 
 
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
-
-
-# --- comparison ----------------------------------------------------------------
+def _value_texts(show: Shown) -> dict[str, str]:
+    """Return the text of each value by the name of its setting."""
+    return {
+        dotted(trail): value if isinstance(value, str) and value else json.dumps(value)
+        for trail, value in values(show.settings)
+    }
 
 
 class Difference(NamedTuple):
-    """One setting that two pods do not have in common.
-
-    Attributes:
-        setting: Its name, dotted.
-        here: The value here as text, None where there is none.
-        there: The value there.
-    """
+    """A setting (dotted) that two pods do not have in common, its values as text."""
 
     setting: str
     here: str | None
@@ -209,10 +168,7 @@ class Difference(NamedTuple):
 
 def differences(here: Shown, there: Shown) -> list[Difference]:
     """Return the settings in which two pods differ, secrets not compared."""
-    ours, theirs = (
-        {dotted(trail): _value_text(value) for trail, value in values(one.settings)}
-        for one in (here, there)
-    )
+    ours, theirs = _value_texts(here), _value_texts(there)
     return [
         Difference(name, ours.get(name), theirs.get(name))
         for name in dict.fromkeys((*ours, *theirs))
@@ -223,21 +179,15 @@ def differences(here: Shown, there: Shown) -> list[Difference]:
 def differences_text(
     found: Sequence[Difference], terminal: Terminal, *, alike: bool = True
 ) -> str:
-    """Return what differs: ``-`` there, ``+`` here.
-
-    Args:
-        found: What `differences` returned.
-        terminal: What it is written on.
-        alike: Whether the fingerprints are the same.
-    """
-    if not (found or alike):
+    """Return what differs: ``-`` there, ``+`` here; `alike` are the fingerprints."""
+    if not found and alike:
+        return "The settings are the same; secrets are not compared.\n"
+    if not found:
         return (
             "The settings are the same, the fingerprints are not: a variable that "
             "decides no setting differs, or the release of this library. Secrets "
             "are not compared.\n"
         )
-    if not found:
-        return "The settings are the same; secrets are not compared.\n"
     lines = []
     for name, here, there in found:
         lines.append(terminal.painted(printable(name), "bold"))
@@ -271,11 +221,13 @@ def read_shown(text: str) -> Shown:
     try:
         content = json.loads(text)
     except RecursionError:
-        raise ValueError(_NOT_OURS) from None
-    if not isinstance(content, dict):
-        raise ValueError(_NOT_OURS)
-    settings, sources, mark = map(content.get, Shown._fields)
-    fits = isinstance(settings, dict) and isinstance(sources, dict)
-    if not (fits and isinstance(mark, str)):
-        raise ValueError(_NOT_OURS)
-    return Shown(settings, sources, mark)  # type: ignore[arg-type]
+        content = None
+    if isinstance(content, dict):
+        settings, sources, mark = map(content.get, Shown._fields)
+        if (
+            isinstance(settings, dict)
+            and isinstance(sources, dict)
+            and isinstance(mark, str)
+        ):
+            return Shown(settings, sources, mark)
+    raise ValueError(_NOT_OURS)

@@ -17,14 +17,7 @@ WIDEST = 100
 
 
 class Terminal(NamedTuple):
-    """What a report is written on.
-
-    Attributes:
-        table: True for people at a terminal, False for programs.
-        width: Columns of the terminal.
-        colour: True where it shows colours.
-        symbols: True where it shows more than ASCII.
-    """
+    """What a report is written on: a table for people, or lines for programs."""
 
     table: bool = False
     width: int = 80
@@ -55,10 +48,7 @@ _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33"
 def terminal_of(stream: object, env: Mapping[str, str]) -> Terminal:
     """Return what a stream writes on: there are tables at a terminal alone.
 
-    Args:
-        stream: Where the report goes, a text file.
-        env: The environment; reads ``NO_COLOR``, ``TERM`` and ``COLUMNS``, which
-            terminals and shells set.
+    Reads ``NO_COLOR``, ``TERM`` and ``COLUMNS``, which terminals and shells set.
     """
     encoding = str(getattr(stream, "encoding", None) or "ascii").lower()
     symbols = encoding.replace("-", "") == "utf8"

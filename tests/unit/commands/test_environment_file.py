@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understack_nautobot_settings.checks.environment_file import EnvironmentFileError
-from understack_nautobot_settings.checks.environment_file import read_environment
+from understack_nautobot_settings.commands.command import CouldNotCheck
+from understack_nautobot_settings.commands.command import read_environment
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_invalid_environment_file_is_refused_without_its_content(
     file = tmp_path / "env"
     file.write_bytes(content)
 
-    with pytest.raises(EnvironmentFileError) as refused:
+    with pytest.raises(CouldNotCheck) as refused:
         read_environment(str(file))
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(f"--env-file: {file} {said}")
     assert "c4n4ry" not in str(refused.value)
 
 
 def test_named_pipe_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(EnvironmentFileError, match="is a named pipe, not a file"):
+    with pytest.raises(CouldNotCheck, match="is a named pipe, not a file"):
         read_environment(str(tmp_path / "pipe"))
 
 
