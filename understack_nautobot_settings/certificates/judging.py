@@ -169,13 +169,13 @@ def _pair_problems(
     """Return the client certificate and what is refused about it and its key."""
     use = mount.files.use
     cert_content, key_content = mount.content(cert), mount.content(key)
-    presented = openssl.present(cert_content, key_content, key_password)
+    presented, weak = _presented(cert_content, key_content, key_password)
     if presented.leaf is None and use == POSTGRESQL and pem.is_der_key(key_content):
         for kind in _DER_KEY_KINDS:
             armoured = pem.armoured(key_content, f"{kind}PRIVATE KEY")
-            as_pem = openssl.present(cert_content, armoured, key_password)
+            as_pem, as_weak = _presented(cert_content, armoured, key_password)
             if as_pem.leaf is not None or as_pem.reason not in _UNREADABLE_REASONS:
-                presented, key_content = as_pem, armoured
+                presented, weak = as_pem, as_weak
                 break
     if presented.leaf is None:
         if presented.reason in _NO_SIGNATURE:
@@ -187,11 +187,20 @@ def _pair_problems(
         # An empty password opens it, which libpq tries and Python asks for.
         problems.append(_encrypted(key))
     problems += _verdict_problems(cert, key, leaf, presented)
-    if not problems:
-        lowest = openssl.present(cert_content, key_content, key_password, level=None)
-        if lowest.reason in _WEAK_REASONS:
-            problems.append(_weak(cert, _WEAK_REASONS[lowest.reason]))
+    if weak and not problems:
+        problems.append(_weak(cert, weak))
     return leaf, problems
+
+
+def _presented(
+    cert: bytes, key: bytes, password: str | None
+) -> tuple[openssl.Presented, str]:
+    """Return OpenSSL's verdict, and what it refuses at its own security level alone."""
+    usual = openssl.present(cert, key, password, level=None)
+    if usual.error is None:
+        return usual, ""
+    weak = _WEAK_REASONS.get(usual.reason or "", "")
+    return openssl.present(cert, key, password), weak
 
 
 def _verdict_problems(

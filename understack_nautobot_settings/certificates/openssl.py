@@ -6,7 +6,6 @@ from paths alone, so it gets paths of memory.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,8 +26,6 @@ EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)
 PURPOSE = 26
 NAME_MISMATCH = (62, 64)
-
-_REMEMBERED = 8
 
 
 class Presented(NamedTuple):
@@ -55,11 +52,6 @@ class Presented(NamedTuple):
         return getattr(self.error, "verify_code", None)
 
 
-# By a digest of what was presented, without the keys: PostgreSQL and Redis mostly
-# present the same, and each handshake takes milliseconds.
-_verdicts: dict[bytes, Presented] = {}
-
-
 def present(
     cert: bytes,
     key: bytes,
@@ -72,8 +64,8 @@ def present(
     """Present a certificate to a server in memory, which demands one.
 
     In TLS 1.3 the client is through before the server looks at its certificate:
-    time enough to tell the server which certificate to trust. What was presented
-    before is not presented again; dates are for the caller to compare with a clock.
+    time enough to tell the server which certificate to trust. Dates are for the
+    caller to compare with a clock.
 
     Args:
         cert: Content of the certificate file.
@@ -88,11 +80,6 @@ def present(
     """
     import ssl
 
-    what = (cert, key, key_password, trust, strict, level)
-    digest = hashlib.sha256(repr(what).encode()).digest()
-    verdict = _verdicts.get(digest)
-    if verdict is not None:
-        return verdict
     asked: list[bool] = []
 
     def password() -> str:
@@ -138,10 +125,7 @@ def present(
     except (OSError, ValueError) as refusal:
         # The frames of a traceback would hold the key.
         error = refusal.with_traceback(None)
-    if len(_verdicts) >= _REMEMBERED:
-        _verdicts.clear()
-    verdict = _verdicts[digest] = Presented(leaf, error, bool(asked))
-    return verdict
+    return Presented(leaf, error, bool(asked))
 
 
 def trusting(content: bytes) -> ssl.SSLContext | None:
