@@ -250,12 +250,24 @@ def _named(path: str, content: Any) -> dict[str, Any]:
 
 def _json(path: str, text: str) -> Any:
     place = ""
+    repeated = False
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        found = dict(pairs)
+        repeated |= len(found) < len(pairs)
+        return found
+
     try:
-        return json.loads(text)
+        content = json.loads(text, object_pairs_hook=fields)
     except (RecursionError, ValueError) as error:
         # The exception holds the text: keep the position and let go of the rest.
         if isinstance(error, json.JSONDecodeError):
             place = f" from line {error.lineno}, column {error.colno}"
+    else:
+        if repeated:
+            raise _Unusable(path, "has a field twice.")
+        return content
     raise _Unusable(path, f"is not a JSON object{place}.")
 
 

@@ -43,6 +43,7 @@ def inspect_certificates(
     *,
     key_password: str | None = None,
     clock: Callable[[], float] = time.time,
+    read: ReadFile | None = None,
     expiry_warning_days: int = 30,
     database_user: str | None = None,
     mountinfo: str = "/proc/self/mountinfo",
@@ -55,11 +56,12 @@ def inspect_certificates(
         files: The files of one client.
         key_password: As for `check_certificates`.
         clock: Seconds since the epoch.
+        read: Reads a file, `files.read_file` for None.
         expiry_warning_days: Days before notAfter from which to warn.
         database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
     """
-    mount = Mount(files, clock)
+    mount = Mount(files, clock, read)
     window = datetime.timedelta(days=expiry_warning_days)
     chain = mount.certificates(files.cert)
     authorities = mount.certificates(files.ca)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
+from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
@@ -98,9 +99,10 @@ def inspect_environment(
         role = read(variables.ROLE)
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
+    once = ReadOnce()
     judge: Callable[..., list[Problem]] = no_files
     if with_files:
-        judge = partial(check_certificates, clock=clock)
+        judge = partial(check_certificates, clock=clock, read=once)
     if file is None:
         base = base_settings(env) if namespace is None else namespace
         evaluation = evaluate(base, env, check_files=judge)
@@ -127,6 +129,7 @@ def inspect_environment(
             files,
             key_password=passwords.get(files.use),
             clock=clock,
+            read=once,
             expiry_warning_days=days,
             database_user=None if mapped else user,
         )
@@ -137,7 +140,7 @@ def inspect_environment(
             if not exchanged
             and not (one.code in _REMOVE_FROM_IT and one.variable in replace)
         )
-        certificates += describe_certificates(files, clock=clock)
+        certificates += describe_certificates(files, clock=clock, read=once)
     return Inspection(_ordered(problems), certificates)
 
 

@@ -132,6 +132,10 @@ class Masking:
             return MASK
         return self._masked_url(text) if "://" in text else text
 
+    def masked_trail(self, trail: Trail) -> Trail:
+        """Return where a masked value stands: some put a secret into a key."""
+        return trail[0], *map(self.masked_text, trail[1:])
+
     def _shown(self, trail: Trail, value: Any) -> Any:
         if value is None or isinstance(value, bool):
             return value
@@ -140,10 +144,13 @@ class Masking:
         if _has_reference(self._given.get(trail)) or len(trail) > DEEPEST:
             return MASK
         if isinstance(value, Mapping):
-            return {
-                str(key): self._shown((*trail, str(key)), item)
-                for key, item in value.items()
-            }
+            below: dict[str, Any] = {}
+            for key, item in value.items():
+                name = self.masked_text(str(key))
+                while name in below:
+                    name += "*"
+                below[name] = self._shown((*trail, str(key)), item)
+            return below
         if _default_alias(trail) in _SECRETS or trail[0] in _URLS:
             return self._masked_secret(trail, value)
         if isinstance(value, str):

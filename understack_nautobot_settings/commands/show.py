@@ -37,6 +37,7 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.text_files import BYTE_ORDER_MARK
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
@@ -113,9 +114,13 @@ COMMAND = Command(
 def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     """Return what ``show`` tells, without any secret."""
     settings, given = provenance.settings, provenance.given
-    sources = {dotted(trail): source for trail, source in provenance.sources.items()}
+    masking = Masking(given, known_secrets(env, settings))
+    sources = {
+        dotted(masking.masked_trail(trail)): source
+        for trail, source in provenance.sources.items()
+    }
     return Shown(
-        Masking(given, known_secrets(env, settings)).masked(settings),
+        masking.masked(settings),
         # A setting may have the name of its variable; it tells more.
         provenance.variables | sources,
         fingerprint(settings, env, given),
@@ -200,7 +205,10 @@ def differences_text(
 def _shown_by(path: str, console: Console) -> Shown:
     try:
         if path == "-":
-            return read_shown(console.stdin.read(CONFIGURATION_BYTES))
+            text = console.stdin.read(CONFIGURATION_BYTES + 1)
+            if len(text) > CONFIGURATION_BYTES:
+                raise ValueError
+            return read_shown(text.removeprefix(BYTE_ORDER_MARK))
         return read_shown(read_text(path, CONFIGURATION_BYTES))
     except FileRefused as refused:
         reason = refused.words

@@ -97,6 +97,13 @@ class Reader:
         text = self._env.get(variable.name)
         if variable.by_file:
             text = self._file_text(variable, text or None) or text
+        return self.parsed(variable, text, variable.name)
+
+    def parsed(self, variable: Variable[T], text: str | None, place: str) -> T | None:
+        """Return the value of a text, None where it is empty or wrong.
+
+        What is wrong is said of `place`, the variable or the file that holds it.
+        """
         if not text:
             return None
         kind: Kind[T] = variable.kind
@@ -110,9 +117,7 @@ class Reader:
             message = invalid.message
             if variable.secret and invalid.code is codes.VALUE_INVALID:
                 message = "the value is not valid."
-            self.problems.append(
-                invalid.code.problem(variable.name, message, invalid.hint)
-            )
+            self.problems.append(invalid.code.problem(place, message, invalid.hint))
             return None
 
     def extend(self, problems: Iterable[Problem]) -> None:

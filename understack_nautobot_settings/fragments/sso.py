@@ -127,7 +127,7 @@ def _backends(
 
 
 def _file_parts(read: Reader, directory: str) -> dict[str, str]:
-    """Return the parts that are files, without surrounding blanks."""
+    """Return the parts that are files, each read as its variable would be."""
     parts = {}
     named = shown_path(directory)
     try:
@@ -136,12 +136,12 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
         if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
             read.problems.append(_unreadable(f"{named} {refused.words}"))
         return {}
-    for part in PARTS:
+    for part, variable in PARTS.items():
         if part not in names:
             continue
         path = os.path.join(directory, part)
         try:
-            content = read_text(path).strip()
+            content = read.parsed(variable, read_text(path), path)
         except FileRefused as refused:
             if refused.reason is not Reason.EMPTY:
                 read.problems.append(_unreadable(f"{path} {refused.words}"))

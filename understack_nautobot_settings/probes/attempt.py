@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
+from understack_nautobot_settings.checks import codes as checks_codes
+from understack_nautobot_settings.environment import codes as environment_codes
+from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
@@ -24,7 +27,13 @@ _PATIENCE = 0.7
 _LONGEST_QUOTE = 300
 _TRANSIENT = frozenset(
     code.id
-    for module in (codes, certificates_codes)
+    for module in (
+        certificates_codes,
+        checks_codes,
+        codes,
+        environment_codes,
+        fragments_codes,
+    )
     for code in vars(module).values()
     if isinstance(code, Code) and code.transient
 )

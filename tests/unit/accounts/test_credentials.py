@@ -237,6 +237,20 @@ def test_secret_with_fault_is_refused(tmp_path, files, line):
     assert problems == [line.replace("{path}", path)]
 
 
+def test_json_with_a_field_twice_is_refused(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text(
+        f'{{"username": "svc", "token": "{TOKEN}", "password": "a", "password": "b"}}'
+    )
+
+    credentials, problems = read(str(path))
+
+    assert credentials == []
+    assert [line.partition(". ")[0] for line in problems] == [
+        f"{path}: has a field twice"
+    ]
+
+
 def test_missing_directory_is_refused(tmp_path):
     path = str(tmp_path / "none")
     assert read(path) == (

@@ -4,7 +4,9 @@ import pytest
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
+from understack_nautobot_settings.certificates import files
 from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.text_files import read_bytes
 
 KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 REDIS_PATHS = {
@@ -48,6 +50,20 @@ def test_good_certificate_files_are_described_for_each_client(mounted):
         ("Redis", "CN=app"),
         ("Redis", "CN=understack-mtls-ca"),
     ]
+
+
+def test_inspection_opens_each_certificate_file_once(mounted, monkeypatch):
+    """What is reported is of one moment, though a renewal may come in between."""
+    opened = []
+    monkeypatch.setattr(
+        files, "read_bytes", lambda path: opened.append(path) or read_bytes(path)
+    )
+
+    problems, certificates = inspect_environment(mounted)
+
+    assert (problems, len(certificates)) == ([], 4)
+    assert sorted(opened) == sorted({*opened})
+    assert len(opened) == 3
 
 
 def test_unknown_issuer_with_encrypted_key_is_reported(mounted, tmp_path):

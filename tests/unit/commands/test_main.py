@@ -226,6 +226,18 @@ def test_diff_with_differences_shows_them_and_ends_with_status_1(tmp_path):
     assert same == (0, "The settings are the same; secrets are not compared.\n", "")
 
 
+def test_diff_with_standard_input_reads_what_a_file_may_hold():
+    text = "\ufeff" + run("show", "--json")[1]
+    stdout = io.StringIO()
+
+    status = main(["show", "--diff", "-"], KEY, stdin=io.StringIO(text), stdout=stdout)
+
+    assert (status, stdout.getvalue()) == (
+        0,
+        "The settings are the same; secrets are not compared.\n",
+    )
+
+
 def test_diff_of_equal_settings_reports_different_fingerprints(tmp_path):
     there = tmp_path / "there.json"
     there.write_text(run("show", "--json", env={**KEY, "UNDERSTACK_ROLE": "web"})[1])

@@ -272,3 +272,24 @@ def test_fingerprint_is_the_same_whatever_the_secret(secret):
 
 def test_fingerprint_with_explicit_default_is_the_same():
     assert fingerprint() == fingerprint(UNDERSTACK_EXPIRY_WARNING="30")
+
+
+TOKEN_KEY = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+
+
+def test_secret_in_key_of_dict_is_masked():
+    env = {"NAUTOBOT_REDIS_PASSWORD": "correcthorse"}
+    config = {"correcthorse": {"a": 1}, "in": [{"correcthorse": 2}], TOKEN_KEY: {}}
+    text = json.dumps({"p": config})
+    env = {**KEY, **env, "NAUTOBOT_EXTRA_PLUGINS_CONFIG": text}
+
+    found = shown(settings_provenance(env), env)
+
+    assert found.settings["PLUGINS_CONFIG"]["p"] == {
+        "***": {"a": 1},
+        "in": [{"***": 2}],
+        "****": {},
+    }
+    assert "correcthorse" not in shown_text(found, Terminal())
+    assert not [name for name in found.sources if "correcthorse" in name]
+    assert not [name for name in found.sources if TOKEN_KEY in name]

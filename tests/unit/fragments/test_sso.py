@@ -197,3 +197,24 @@ def test_authentication_backends_of_base_are_not_changed(mounted):
         )
         == on()
     )
+
+
+def test_sso_file_is_read_as_its_variable(mounted):
+    """A client secret is free text: one line end goes, blanks are part of it."""
+    files = mounted(issuer=f" {ISSUER}\n", client_id=" nb\r\n", client_secret=" s3 \n")
+
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, files) == on(
+        client_id="nb", secret=" s3 "
+    )
+
+
+def test_sso_file_with_quoted_value_is_refused(mounted, tmp_path):
+    env = mounted(issuer=f'"{ISSUER}"', client_secret="s3cret")
+
+    with pytest.raises(SettingsError) as refused:
+        sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env)
+
+    assert str(refused.value).startswith(
+        f"{tmp_path}/issuer: the value is wrapped in quotes. Remove the quotes; they "
+        "are part of the value. [value-quoted]\n"
+    )

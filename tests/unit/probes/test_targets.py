@@ -9,6 +9,7 @@ from tests.unit.probes.attempts import environment
 from tests.unit.probes.attempts import good_redis
 from tests.unit.probes.attempts import secured
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
+from understack_nautobot_settings.commands import reference
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
@@ -264,6 +265,14 @@ def test_exit_status_of_error_wins_over_unreachable():
     assert exit_status([]) == 0
     assert exit_status([unreachable]) == 2
     assert exit_status([unreachable, wrong]) == 1
+
+
+def test_every_transient_code_is_transient_for_wait():
+    passing = [code for code in reference.codes() if code.transient]
+
+    assert len(passing) > 10
+    for code in passing:
+        assert Probe("cache", False, (), code.problem("X", "it is.")).is_transient
 
 
 def test_certificate_not_yet_valid_is_transient():

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
+from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.queues import stuck_jobs
 
 
@@ -49,13 +50,20 @@ class Command(BaseCommand):
             help="say what would change, change nothing",
         )
 
+    def _say(self, text: str) -> None:
+        # Names of jobs may hold escape sequences.
+        self.stdout.write(printable(text))
+
+    def _complain(self, text: str) -> None:
+        self.stderr.write(printable(text))
+
     def handle(self, *_args: Any, **options: Any) -> None:
         """Look, act, and leave with the status."""
         try:
             status = self._act(options)
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
             reason = str(error).strip().partition("\n")[0]
-            self.stderr.write(f"Stuck jobs cannot be looked for: {reason}")
+            self._complain(f"Stuck jobs cannot be looked for: {reason}")
             status = COULD_NOT_CHECK
         if status:
             sys.exit(status)
@@ -63,35 +71,35 @@ class Command(BaseCommand):
     def _act(self, options: dict[str, Any]) -> int:
         action, names = options["action"], set(options["jobs"])
         if action != "list" and not names:
-            self.stderr.write(f"Name the jobs to {action}: their ids, or their names.")
+            self._complain(f"Name the jobs to {action}: their ids, or their names.")
             return COULD_NOT_CHECK
         found = stuck_jobs.stuck_jobs(options["older_than"], ask_workers=True)
         if action == "list":
             for job in found:
-                self.stdout.write(str(job))
-            self.stdout.write(f"stuck jobs: {len(found)}")
+                self._say(str(job))
+            self._say(f"stuck jobs: {len(found)}")
             return WRONG if found else FINE
         chosen = [job for job in found if names & {job.id, job.name}]
         unknown = names - {text for job in chosen for text in (job.id, job.name)}
         for name in sorted(unknown):
-            self.stderr.write(f"{name} is not stuck.")
+            self._complain(f"{name} is not stuck.")
         failed = bool(unknown)
         for job in chosen:
             inputs = stuck_jobs.inputs_of(job) if action == "resubmit" else None
             if action == "resubmit" and inputs is None:
-                self.stderr.write(
+                self._complain(
                     f"{job} cannot be resubmitted: its inputs were in the lost message "
                     "alone. End it, and run the job again."
                 )
                 failed = True
             elif options["dry_run"]:
-                self.stdout.write(f"would {action} {job}")
+                self._say(f"would {action} {job}")
             elif (
                 stuck_jobs.end(job)
                 if inputs is None
                 else stuck_jobs.resubmit(job, inputs)
             ):
-                self.stdout.write(f"{action} {job}")
+                self._say(f"{action} {job}")
         suffix = " (dry run)" if options["dry_run"] else ""
-        self.stdout.write(f"stuck jobs: {len(found)}, named: {len(chosen)}{suffix}")
+        self._say(f"stuck jobs: {len(found)}, named: {len(chosen)}{suffix}")
         return WRONG if failed else FINE
