@@ -62,27 +62,29 @@ class RestApi:
     """The REST API of one Nautobot."""
 
     def __init__(
-        self, url: str, token: Secret, *, ca_pem: str | None, seconds: float
+        self,
+        url: str,
+        token: Secret,
+        *,
+        context: ssl.SSLContext | None,
+        seconds: float,
     ) -> None:
         """Prepare, without connecting.
 
         Args:
             url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
             token: What logs in where a request names no other login.
-            ca_pem: CA certificates to trust; None for those of the system.
+            context: Verifies the server; None to trust the CAs of the system.
             seconds: How long all requests may take together.
 
         Raises:
-            Unusable: The URL is not of that form, or the CA certificates are none.
+            Unusable: The URL is not of that form.
         """
         self._base = _base_url(url)
         self._login = token_login(token)
         self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
         self._deadline = time.monotonic() + seconds
-        try:
-            self._context = ssl.create_default_context(cadata=ca_pem)
-        except (ssl.SSLError, ValueError):
-            raise Unusable("the CA file holds no certificates") from None
+        self._context = context or ssl.create_default_context()
 
     def request(
         self, method: str, path: str, body: Any = None, login: Secret | None = None

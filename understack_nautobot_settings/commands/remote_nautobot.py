@@ -17,6 +17,7 @@ from understack_nautobot_settings.accounts.credentials import read_bootstrap
 from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
+from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
@@ -26,7 +27,7 @@ from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.text_files import FileRefused
-from understack_nautobot_settings.text_files import read_text
+from understack_nautobot_settings.text_files import read_bytes
 
 DAY = 86400
 
@@ -99,7 +100,7 @@ def backend_of(
         options: What the arguments say.
         local: Makes the back end for the database; None outside Nautobot.
         remote: Makes the back end for the API that ``connect`` makes.
-        connect: Takes the URL, the token, and ``ca_pem`` and ``seconds``.
+        connect: Takes the URL, the token, and ``context`` and ``seconds``.
         problems: Collects what is wrong with the token and the CA file.
 
     Raises:
@@ -118,13 +119,17 @@ def backend_of(
     if not (options.url or host):
         raise CouldNotCheck(f"{options.token_file} names no hostname. Use --url.")
     url = options.url or (host if "://" in host else f"https://{host}")
-    try:
-        pem = read_text(options.ca_file) if options.ca_file else None
-    except FileRefused as refused:
-        fact = f"{refused.words}."
-        problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
-        return None
-    return remote(connect(url, token, ca_pem=pem, seconds=options.timeout))
+    context = None
+    if options.ca_file:
+        try:
+            context = trusting(read_bytes(options.ca_file))
+            fact = "holds no certificate."
+        except FileRefused as refused:
+            fact = f"{refused.words}."
+        if context is None:
+            problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
+            return None
+    return remote(connect(url, token, context=context, seconds=options.timeout))
 
 
 def exit_status_of(

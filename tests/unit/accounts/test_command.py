@@ -2,6 +2,7 @@ import argparse
 
 import pytest
 
+from lab.certificates import Authority
 from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
 from understack_nautobot_settings.accounts.failures import Unreachable
@@ -219,6 +220,30 @@ def test_unusable_secret_is_named_even_if_nautobot_does_not_answer(secrets, boot
             "refused.",
         ],
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "iso8859-2"])
+def test_ca_file_with_foreign_comment_is_trusted(
+    secrets, bootstrap, tmp_path, encoding
+):
+    """Bundles name their CAs in comments; OpenSSL reads past them."""
+    authority = Authority()
+    pem = f"# ČSOB příklad\n{authority.ca_pem.decode()}"
+    path = tmp_path / "bundle.pem"
+    path.write_bytes(pem.encode(encoding, "replace"))
+    trusted = []
+
+    def connect(*_place, context, **_options):
+        trusted.extend(context.get_ca_certs())
+        raise Unreachable("no connection to Nautobot")
+
+    remote = ["--token-file", bootstrap, "--url", "https://x", "--ca-file", path]
+    assert run(secrets, *remote, connect=connect) == (
+        2,
+        [],
+        ["Nautobot could not be asked: no connection to Nautobot."],
+    )
+    assert len(trusted) == 1
 
 
 def test_invalid_ca_file_ends_with_status_1(secrets, bootstrap, tmp_path):
