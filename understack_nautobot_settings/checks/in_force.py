@@ -442,9 +442,10 @@ def _added_problems(
 
 
 def _not_in_force(connection: str, fact: str) -> Problem:
-    remedy = codes.TLS_NOT_IN_FORCE.fix.replace("`", "")
+    remedy = None
     if not connection.startswith("DATABASES"):
-        remedy += f" For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
+        fix = codes.TLS_NOT_IN_FORCE.fix.replace("`", "")
+        remedy = f"{fix} For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
     return codes.TLS_NOT_IN_FORCE.problem(connection, fact, remedy)
 
 

@@ -25,6 +25,7 @@ import json
 import math
 import os
 import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
@@ -105,8 +106,9 @@ def _expanded(
     value: Any, env: Mapping[str, str], variable: str, found: list[Problem], most: int
 ) -> Any:
     root = [value]
-    todo = [_Step(root, None, None)]
-    for step in todo:
+    todo = deque([_Step(root, None, None)])
+    while todo:
+        step = todo.popleft()
         container = step.container
         pairs = container.items() if type(container) is dict else enumerate(container)
         # Only values change while the pairs are gone through.

@@ -83,8 +83,7 @@ def read_json_object(
     if fault is None:
         start = len(text) - len(text.lstrip())
         fact = f"the JSON{{}} is {_KINDS[type(value)]}, not an object."
-        hint = "Write one object: braces around names and values."
-        fault = Fault(codes.JSON_NOT_OBJECT, start, fact, hint)
+        fault = Fault(codes.JSON_NOT_OBJECT, start, fact)
     line = text.count("\n", 0, fault.offset) + 1
     column = fault.offset - text.rfind("\n", 0, fault.offset)
     fact = fault.fact.replace("{}", f" at line {line}, column {column}")

@@ -49,9 +49,9 @@ class Invalid(Exception):
     """A value its variable does not take; raised by kinds, caught by the reader."""
 
     def __init__(
-        self, message: str, hint: str, code: Code = codes.VALUE_INVALID
+        self, message: str, hint: str | None, code: Code = codes.VALUE_INVALID
     ) -> None:
-        """Say what is wrong and what would work."""
+        """Say what is wrong and what would work, None for the fix of the code."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -118,7 +118,7 @@ class Path(Kind[str]):
         if "-----BEGIN" in text or "\n" in text or text.startswith(_CONTENTS):
             raise Invalid(
                 "the value is the content of a file, not a path.",
-                "Mount the file and set the variable to its path.",
+                None,
                 codes.PATH_IS_PEM,
             )
         if not is_path(text):

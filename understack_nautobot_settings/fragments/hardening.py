@@ -64,7 +64,6 @@ def hardening_settings(
                 codes.HARDENING_DEBUG.problem(
                     name,
                     "DEBUG is on, and its error pages show settings to everybody.",
-                    f"Unset {variables.DEBUG.name}.",
                 )
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):

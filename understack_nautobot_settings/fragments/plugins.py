@@ -189,7 +189,7 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
             valid.append(name)
             continue
         mended = [*modules_of(name), name.replace("-", "_")][0]
-        remedy = "Use names as Python imports them, separated by commas."
+        remedy = None
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
         read.problems.append(
@@ -214,7 +214,7 @@ def _report_missing(
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
         right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
-        hint = "Install it in the image, or correct the name."
+        hint = None
         if right:
             hint = f"Correct the name to {right}, or install it in the image."
         if strict:

@@ -491,7 +491,6 @@ def _cache(
                 variables.CACHES_BACKEND.name,
                 "Django's own Redis backend does not accept the options of "
                 f"django-redis that CACHES.{alias} has.",
-                f"Use {variables.CACHES_BACKEND.default}.",
             )
         )
         return found
