@@ -80,7 +80,7 @@ def rows() -> Iterator[Row]:
 
 
 def _prove_contained(stands: Mapping[str, Stand]) -> None:
-    """Make sure that nobody is compared with who makes something else."""
+    """Make sure that only matching results are compared."""
     ours = stands[OURS].ask("result", "configure")
     for peer in PEERS:
         theirs = stands[peer].ask("result", "configure")

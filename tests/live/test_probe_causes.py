@@ -540,9 +540,7 @@ def test_wait_opens_six_connections_per_symptom_and_one_per_further_attempt(
         ("database", 40_000, "probe-tls-handshake"),
     ],
 )
-def test_certificate_of_many_names_fills_no_line(
-    authority, mount, target, count, expected
-):
+def test_problem_with_many_names_is_short(authority, mount, target, count, expected):
     leaf = authority.server(*(f"{one}.example" for one in range(count)))
     with ScriptedServer(over_tls(tls_context(leaf), goodbye)) as server:
         env = {

@@ -49,7 +49,7 @@ def test_worker_after_lost_flows_is_back_within_a_minute(tmp_path):
         pytest.param({"traded": 0}, {"traded": 1}, [], id="behind on purpose"),
     ],
 )
-def test_row_with_figure_larger_than_plain_is_reported_behind(plain, ours, expected):
+def test_figure_worse_than_celerys_own_is_reported(plain, ours, expected):
     seen = {"plain": beside.Seen(plain), "wan": beside.Seen(ours)}
 
     assert beside.behind_plain(seen, "traded") == expected

@@ -399,7 +399,7 @@ def rows() -> list[str]:
 
 
 def test_page_has_the_table_of_all_settings_files():
-    section = PAGE.partition("## What became of real files")[2].partition("\n## ")[0]
+    section = PAGE.partition("## Results for real files")[2].partition("\n## ")[0]
 
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     assert lines[1:] == rows()

@@ -174,7 +174,7 @@ def test_account_that_differs_is_corrected(run, secrets):
     assert len(run("--superuser", "--group", "readers", "--prune")[1]) == 1
 
 
-def test_user_that_was_disabled_stays_so_and_is_named(run, secrets):
+def test_disabled_user_stays_disabled_and_is_reported(run, secrets):
     run()
     User.objects.filter(username="svc-a").update(is_active=False)
     write_secret(secrets / "a", "svc-a", password="another password")

@@ -150,7 +150,7 @@ def test_account_that_differs_is_corrected_once(remote, user, policy, lines):
 @pytest.mark.parametrize("user", [managed, User], ids=["own", "adopted"])
 @pytest.mark.parametrize("superuser", [False, True])
 @both
-def test_user_that_was_disabled_stays_so_and_is_named(remote, superuser, user):
+def test_disabled_user_stays_disabled_and_is_reported(remote, superuser, user):
     """An administrator who disables a user is not overruled by its secret."""
     disabled = user("old", [KEY_B], active=False)
     nautobot = ready({"svc": disabled, "other": managed("old")}, remote=remote)

@@ -1,4 +1,4 @@
-"""Who wins, fragment by fragment, and what any settings file may hold.
+"""What comes first, fragment by fragment, and what any settings file may hold.
 
 A variable that is set wins over the file, what the file says wins over a default of
 the library, and a default comes last. The exceptions are those of `file-overruled`.
