@@ -55,7 +55,7 @@ class Command(BaseCommand):
             status = self._act(options)
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
             reason = str(error).strip().partition("\n")[0]
-            self.stderr.write(f"Stuck jobs cannot be looked for: {reason}")
+            self.stderr.write(f"Cannot look for stuck jobs: {reason}")
             status = COULD_NOT_CHECK
         if status:
             sys.exit(status)
