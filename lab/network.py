@@ -3,7 +3,7 @@
 `inside` starts a program in the namespace of the global cluster, where servers listen
 on loopback as ever. A `Site` is a second namespace at the other end of a veth pair; it
 finds the servers under the name ``localhost``, and its flows can be forgotten: their
-packets vanish without a word, as in a NAT table, a firewall or a load balancer that
+packets vanish silently, as in a NAT table, a firewall or a load balancer that
 was restarted. New connections work. Needs root, `ip` and `nft`.
 """
 

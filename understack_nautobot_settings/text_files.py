@@ -3,7 +3,7 @@
 A mounted path can be anything: a directory, a named pipe that nobody writes to, a
 device without an end, a text that no file can have for its name. Reading here never
 blocks, never reads more than a bound, and says in words why it refuses. Nothing else
-of the package opens, lists or looks at a path that somebody wrote.
+of the package opens or lists a path that somebody wrote.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _check_path(path: str) -> None:
 
 
 def _refusal(error: OSError) -> FileRefused:
-    """Return why the system did not let us at a path."""
+    """Return why the system refuses a path."""
     if isinstance(error, FileNotFoundError):
         return FileRefused(Reason.MISSING, "does not exist")
     if isinstance(error, NotADirectoryError):

@@ -102,7 +102,7 @@ def mismatched(pki: Pki) -> Iterator[Situation]:
     encrypted = Said(
         "key-encrypted",
         "key",
-        "{key} is encrypted, and nobody can type its password in a pod.",
+        "{key} is encrypted, and a pod cannot ask for its password.",
     )
     for form in ("traditional", "pkcs8"):
         locked = root.issue(password="canary", key=leaf.key, key_format=form)

@@ -29,12 +29,12 @@ SECRETS = {
 CONFIG = "NAUTOBOT_EXTRA_PLUGINS_CONFIG"
 MODES = "Use verify-full, verify-ca or require; disable for plain TCP."
 IN_CLEAR = (
-    "is refused: it falls back to plain text when the server, or whoever answers in "
-    "its place, refuses TLS. " + MODES
+    "is refused: it falls back to plain text when the server, or an attacker in its "
+    "place, refuses TLS. " + MODES
 )
 URL_TLS = (
-    "which beats or drops the configured TLS. Remove it and use "
-    "NAUTOBOT_REDIS_SSL_CERT_REQS and its neighbours."
+    "which replaces the configured TLS. Remove it and use the variables "
+    "NAUTOBOT_REDIS_SSL_*."
 )
 
 
@@ -272,8 +272,8 @@ WARNED = [
     row(
         "no verification",
         {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none", "NAUTOBOT_REDIS_SSL": "true"},
-        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so "
-        "whoever answers receives the Redis password. Use required.",
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so any "
+        "server that answers gets the Redis password. Use required.",
     ),
     row(
         "a plugin that is not installed",

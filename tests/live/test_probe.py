@@ -543,7 +543,7 @@ def test_worker_ping_without_broker_is_reported_silent(mount, tmp_path):
 
     assert code(found) == "probe-worker-silent"
     assert found.problem.message == (
-        "the broker does not take the question (OperationalError)."
+        "the broker did not accept the ping (OperationalError)."
     )
 
 
@@ -606,7 +606,7 @@ def test_wait_command_ends_after_the_server_starts(authority, mount):
             waiting.wait()
 
     assert waiting.returncode == 0
-    assert "database: not up at tcp: NAUTOBOT_DB_HOST: " in first
+    assert "database: failed at tcp: NAUTOBOT_DB_HOST: " in first
     assert err.splitlines()[-1].endswith("database: up")
     assert "database query ok" in out
 

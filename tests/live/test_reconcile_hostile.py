@@ -111,9 +111,9 @@ def test_redirect_is_refused_and_sends_no_credential(served, reconcile, status):
             assert reconcile(server.port) == (
                 1,
                 "Nautobot: the URL answers with a redirect (HTTP "
-                f"{status}), which is not followed: credentials go to the named "
-                "server only. Correct --url and --ca-file, or what stands between "
-                "here and Nautobot.\n",
+                f"{status}), which is not followed: credentials go to the named server "
+                "only. Correct --url and --ca-file, or the proxy in front of "
+                "Nautobot.\n",
             )
     assert (heard, thief.connections) == ([], 0)
 

@@ -8,6 +8,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import time
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import psycopg2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from django.db import OperationalError
 from redis.exceptions import RedisError
 
 from lab import installation
@@ -235,12 +237,20 @@ def limit_of_the_role(bench, place):
         yield database_settings(bench.postgres18.port, bench.mount)
 
 
+SETTLING_SECONDS = 10.0
+
+
 @contextlib.contextmanager
 def held(settings, count=1):
-    """Sessions that stay."""
+    """Sessions that stay, once the one that found the server ready has ended."""
     with contextlib.ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(database(settings)).ensure_connection()
+            connection = stack.enter_context(database(settings))
+            end = time.monotonic() + SETTLING_SECONDS
+            while connection.connection is None:
+                with contextlib.suppress(OperationalError):
+                    connection.ensure_connection()
+                assert time.monotonic() < end, "there is no connection to hold"
         yield
 
 

@@ -144,6 +144,6 @@ def test_value_that_stops_nautobot_is_not_shown():
     assert process.returncode == 2
     assert process.stderr.endswith(
         "understack-nautobot-settings show: Nautobot's own settings raise ValueError; "
-        "'check' tells why\n"
+        "'check' tells why.\n"
     )
     assert "c4n4ry" not in process.stdout + process.stderr

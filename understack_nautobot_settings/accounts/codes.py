@@ -19,7 +19,7 @@ CREDENTIAL_INCOMPLETE = Code(
 CREDENTIAL_INVALID = Code(
     "credential-invalid",
     ERROR,
-    "The secret of an API user has a form, or a value, that Nautobot does not take; "
+    "The secret of an API user has a form, or a value, that Nautobot does not accept; "
     "tokens have exactly 40 characters.",
     "Correct the entry in the secret backend.",
 )
@@ -45,8 +45,8 @@ ACCOUNT_FOREIGN = Code(
 ACCOUNT_DISABLED = Code(
     "account-disabled",
     ERROR,
-    "Somebody disabled the user in Nautobot. No secret takes that back, so nothing of "
-    "the user is changed.",
+    "Somebody disabled the user in Nautobot. A secret cannot enable it, so the user is "
+    "not changed.",
     "Enable the user in Nautobot, or take its secret away.",
 )
 ACCOUNT_GROUP_MISSING = Code(
@@ -83,8 +83,7 @@ PRUNE_WITHHELD = Code(
 NAUTOBOT_UNUSABLE = Code(
     "nautobot-unusable",
     ERROR,
-    "The URL is not one of HTTPS, the server is not trusted, or what it answers is "
-    "not what Nautobot would: a redirect, a page on another server, too much, another "
-    "form.",
-    "Correct `--url` and `--ca-file`, or what stands between here and Nautobot.",
+    "The URL is not HTTPS, the server is not trusted, or the answer is not from "
+    "Nautobot: a redirect, a page on another server, too large, of another form.",
+    "Correct `--url` and `--ca-file`, or the proxy in front of Nautobot.",
 )

@@ -379,7 +379,7 @@ def _consistent(
     for one in credentials:
         first = by_username.setdefault(one.username, one)
         if one[1:] != first[1:]:
-            fact = f"{first.source} says something else about {one.username!r}."
+            fact = f"{first.source} contradicts it about {one.username!r}."
             conflict(one, fact, "Give every user one secret.")
     by_token: dict[Secret, Credential] = {}
     for one in by_username.values():

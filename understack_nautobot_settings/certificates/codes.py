@@ -166,7 +166,7 @@ PEM_BYTE_ORDER_MARK = Code(
 CERTIFICATE_KEY_SWAPPED = Code(
     "certificate-key-swapped",
     ERROR,
-    "Files of the mount hold what belongs into another of them.",
+    "A mounted file has the content of another one.",
     "Correct the keys of the Secret, or the paths.",
 )
 CERTIFICATE_KEY_MISMATCH = Code(
@@ -184,7 +184,7 @@ CERTIFICATE_CA_FIRST = Code(
 KEY_ENCRYPTED = Code(
     "key-encrypted",
     ERROR,
-    "The private key is encrypted, and nobody can type its password in a pod.",
+    "The private key is encrypted, and a pod cannot ask for its password.",
     "Store the key without a password: `openssl pkey -in FILE -out FILE`.",
 )
 KEY_CIPHER = Code(
@@ -233,8 +233,8 @@ CERTIFICATE_WEAK = Code(
 CERTIFICATE_KEY_TYPE = Code(
     "certificate-key-type",
     ERROR,
-    "TLS has no signature for the key of the certificate, or only on curves that "
-    "servers do not offer by themselves (P-224, secp256k1, brainpool).",
+    "The key of the certificate cannot sign in TLS, or is on a curve that servers do "
+    "not accept by default (P-224, secp256k1, brainpool).",
     "Issue it with ECDSA P-256 or RSA 2048.",
 )
 CERTIFICATE_EXPLICIT_CURVE = Code(
@@ -262,7 +262,7 @@ CERTIFICATE_REFUSED = Code(
 CERTIFICATE_EXPIRING = Code(
     "certificate-expiring",
     WARNING,
-    "A certificate ends within the warning period.",
+    "A certificate expires within the warning period.",
     "Renew it; on a site, copy the renewed one there.",
 )
 CERTIFICATE_INTERMEDIATE_DATES = Code(
@@ -349,7 +349,7 @@ CA_DATES = Code(
 CA_EXPIRING = Code(
     "ca-expiring",
     WARNING,
-    "A CA ends within the warning period.",
+    "A CA expires within the warning period.",
     "Distribute the new CA beside the old one before any certificate changes.",
 )
 CA_SEVERAL = Code(

@@ -225,7 +225,7 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
 
 
 def _closed_directory(path: str) -> str | None:
-    """Return the first directory on the way to a file that does not let us through."""
+    """Return the first directory on the way to a file that we may not enter."""
     place, closed = os.path.realpath(path), None
     while place != os.path.dirname(place):
         place = os.path.dirname(place)

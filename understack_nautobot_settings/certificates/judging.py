@@ -284,7 +284,7 @@ def _refused(
 def _encrypted(key: CertificateFile) -> Problem:
     return codes.KEY_ENCRYPTED.problem(
         key.variable,
-        f"{key.path} is encrypted, and nobody can type its password in a pod.",
+        f"{key.path} is encrypted, and a pod cannot ask for its password.",
     )
 
 

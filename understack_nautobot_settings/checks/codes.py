@@ -1,4 +1,4 @@
-"""What only `check` looks at."""
+"""Reported by `check` only."""
 
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
@@ -37,7 +37,7 @@ NAUTOBOT_VALUE_INVALID = Code(
 VARIABLE_MISSPELT = Code(
     "variable-misspelt",
     WARNING,
-    "Nothing reads a variable of this name, and one that is read has nearly the same.",
+    "The name is unknown, and nearly that of a variable that is read.",
     "Correct the name.",
 )
 LIBPQ_VARIABLE = Code(
@@ -52,7 +52,7 @@ TLS_VARIABLE = Code(
     WARNING,
     "A variable of Python or OpenSSL changes every TLS connection of the process, and "
     "no setting shows it.",
-    "Unset it, unless you are looking for a fault and know who can read the file.",
+    "Unset it, except to look for a fault, with a file that others cannot read.",
 )
 DB_VERIFY_CA = Code(
     "db-verify-ca",
@@ -63,7 +63,7 @@ DB_VERIFY_CA = Code(
 VARIABLE_UNUSED = Code(
     "variable-unused",
     WARNING,
-    "A variable is set that has no effect while another is as it is.",
+    "A variable has no effect because of the value of another one.",
     "Set the other one as well, or unset this one.",
 )
 VARIABLE_UNREAD = Code(
@@ -113,8 +113,8 @@ GATEWAY_SNI_OFF = Code(
 GATEWAY_NEGOTIATION = Code(
     "gateway-negotiation",
     WARNING,
-    "libpq begins in plain text and asks for TLS, and a TLS-passthrough gateway waits "
-    "for a TLS hello: the server closed the connection unexpectedly.",
+    "libpq asks for TLS in plain text. A TLS-passthrough gateway waits for a TLS "
+    "hello, and libpq says `server closed the connection unexpectedly`.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
 )
@@ -170,6 +170,6 @@ METRICS_OPEN = Code(
     WARNING,
     "Under hardening, `/metrics` answers everybody who reaches the user interface, "
     "with paths of certificates and numbers of the inventory.",
-    "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or route "
-    "`/metrics` to nobody outside of the cluster.",
+    "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or do not "
+    "route `/metrics` from outside the cluster.",
 )

@@ -165,7 +165,7 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
             problems.append(
                 codes.VARIABLE_MISSPELT.problem(
                     name,
-                    f"nothing reads this variable; {meant} is read.",
+                    f"this name is unknown; {meant} is known.",
                     "Correct the name, or ignore this where a program of yours "
                     "reads it.",
                 )
@@ -244,7 +244,7 @@ def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables reach into TLS behind the settings."""
     facts = {
         variables.SSLKEYLOGFILE: "Python writes the keys of every TLS session to this "
-        "file, and whoever has them can read the passwords in what was recorded.",
+        "file, and with them recorded traffic can be decrypted, passwords included.",
         variables.OPENSSL_CONF: "OpenSSL reads this file in place of its own "
         "configuration: it can load code, and lower what TLS asks of a server.",
     }
@@ -276,7 +276,7 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
     elif options.get("sslmode") == "verify-ca":
         problem = codes.DB_VERIFY_CA.problem(
             variables.DB_SSLMODE.name,
-            "'verify-ca' takes any server certificate of the private CA for the "
+            "'verify-ca' accepts any server certificate of the private CA for the "
             "database, that of Redis included.",
             "Use verify-full once the server certificate carries the name in "
             f"{variables.DB_HOST.name}.",
@@ -294,8 +294,8 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
         problems += [
             codes.DB_PATH_UNUSED.problem(
                 name,
-                f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so nobody "
-                "presents or verifies a certificate.",
+                f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so no "
+                "certificate is presented or verified.",
                 f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
             )
             for name in _names_set(variables.DB_FILES.values(), env)
@@ -493,7 +493,7 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
         and not read(variables.METRICS_AUTHENTICATED)
     ):
         name = variables.METRICS_AUTHENTICATED.name
-        fact = "it is not true, so /metrics asks nobody for a login or a token."
+        fact = "it is not true, so /metrics needs no login and no token."
         return [codes.METRICS_OPEN.problem(name, fact)]
     return []
 

@@ -425,10 +425,10 @@ def _added_problems(
     added = "a line below the call of configure added it"
     if connection.startswith("EVENT_BROKERS"):
         if not plain.isdisjoint(caches):
-            what = "its URL reaches without TLS the Redis of the others"
+            what = "its URL reaches the same Redis without TLS"
             yield event_broker_problem(connection, f"{added}, and {what}.")
     elif not plain.isdisjoint(databases | caches):
-        what = "reaches without TLS the server that the others reach over TLS"
+        what = "reaches a server without TLS that others reach over TLS"
         yield _not_in_force(connection, f"{added}, and it {what}.")
     elif databases and facts.get("OPTIONS.sslmode", "") is None:
         # Above the call it would have got one.

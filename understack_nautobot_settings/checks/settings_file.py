@@ -70,7 +70,7 @@ def load_settings_file(
     except FileRefused as error:
         raise SettingsFileError(
             f"{path} {error.words}. Name the settings file of the deployment, "
-            "nautobot_config.py"
+            "nautobot_config.py."
         ) from None
     forget_start()
     refused = False
@@ -112,11 +112,11 @@ def nautobot_module(name: str, check: str) -> ModuleType:
         return import_module(f"nautobot.core.{name}")
     except ImportError:
         raise SettingsFileError(
-            "Nautobot cannot be imported here. Run this in the Nautobot image"
+            "Nautobot cannot be imported here. Run this in the Nautobot image."
         ) from None
     except Exception as error:  # noqa: BLE001 - its text may hold a value
         raise SettingsFileError(
-            f"Nautobot's own settings raise {type(error).__name__}; {check} tells why"
+            f"Nautobot's own settings raise {type(error).__name__}; {check} tells why."
         ) from None
 
 
@@ -161,5 +161,5 @@ def _place_of(error: BaseException, path: str) -> str:
     where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
     return (
         f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
-        "since it may hold a secret"
+        "since it may hold a secret."
     )

@@ -43,7 +43,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--role",
         type=word_of("role", roles),
         metavar=f"{{{','.join(roles)}}}",
-        help="what the pod does (default: UNDERSTACK_ROLE); site-worker wants a "
+        help="what the pod does (default: UNDERSTACK_ROLE); site-worker needs a "
         "partition, its queue and hosts",
     )
     parser.add_argument(
@@ -58,7 +58,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise CouldNotCheck(f"'{printable(text)}' is not a number of days")
+        raise CouldNotCheck(f"'{printable(text)}' is not a number of days.")
     return int(text)
 
 
@@ -86,8 +86,8 @@ COMMAND = Command(
     "check",
     "list all problems, without connecting to anything",
     "List everything that is wrong with the environment and the certificate files, "
-    "without connecting to anything. Needs Nautobot for --config alone. Exit "
-    "status 1 where there is an error.",
+    "without connecting to anything. Only --config needs Nautobot. Exit status 1 where "
+    "there is an error.",
     _add_arguments,
     _run,
 )

@@ -84,7 +84,7 @@ class Parser(argparse.ArgumentParser):
         # What follows the = of an option that takes no value may be a secret.
         said, ignored, _ = message.partition("ignored explicit argument")
         said += "it takes no value" if ignored else ""
-        raise CouldNotCheck(f"{printable(said)}. Use --help for the arguments")
+        raise CouldNotCheck(f"{printable(said)}. Use --help for the arguments.")
 
     def print_help(self, file: Any = None) -> NoReturn:
         """Raise the help."""
@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
             unusable = unknown[0].partition("=")[0]
             if not unusable.startswith("-"):
                 shown = shown_argument(unknown[0])
-                raise CouldNotCheck(f"unexpected argument '{shown}'")
+                raise CouldNotCheck(f"unexpected argument '{shown}'.")
             spellings = (action.option_strings for action in self._actions)
             options = [spelt[-1] for spelt in spellings if spelt]
             raise unknown_word("option", unusable, options)
@@ -137,7 +137,7 @@ def unknown_word(
     if near:
         said = f"Did you mean {near}?"
     elif listed_by:
-        said = f"All of them: '{PROGRAM} {listed_by}'."
+        said = f"To list all: '{PROGRAM} {listed_by}'."
     return CouldNotCheck(f"unknown {noun} '{shown_argument(text)}'. {said}")
 
 
@@ -151,8 +151,8 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="load this settings file as nautobot-server does, and speak of the "
-        "settings that it makes; needs Nautobot",
+        help="load this settings file as nautobot-server does, and report on its "
+        "settings; needs Nautobot",
     )
     parser.add_argument(
         "--env-file",
@@ -162,7 +162,7 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-files",
         action="store_true",
-        help="look at no certificate and no mounted secret, for CI without a mount",
+        help="skip certificates and mounted secrets, for CI without a mount",
     )
     add_json(parser)
 
@@ -208,7 +208,7 @@ def read_environment(path: str) -> dict[str, str]:
         text = read_text(path)
     except FileRefused as refused:
         raise CouldNotCheck(
-            f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'"
+            f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'."
         ) from None
     env: dict[str, str] = {}
     separator = "\0" if "\0" in text else "\n"
@@ -223,12 +223,12 @@ def read_environment(path: str) -> dict[str, str]:
         if not equals or not re.fullmatch(_VARIABLE_NAME, name):
             raise CouldNotCheck(
                 f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
-                "'env -0' where a value has line breaks"
+                "'env -0' where a value has line breaks."
             )
         if name in env:
             raise CouldNotCheck(
                 f"{where} sets {name} again in line {number}. Remove one of the two "
-                "lines"
+                "lines."
             )
         env[name] = value
     return env

@@ -86,7 +86,7 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if arguments.json:
         content = code._asdict() | {"commands": commands_for(code)}
         return Outcome(FINE, as_json(content))
-    passes = " It can pass by itself." if code.transient else ""
+    passes = " Waiting can help." if code.transient else ""
     lines = [f"{code.id} ({code.severity})"]
     lines += _paragraph("Cause", code.cause + passes)
     lines += _paragraph("What to do", code.fix)

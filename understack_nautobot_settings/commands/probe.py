@@ -93,7 +93,7 @@ def seconds(text: str) -> float:
     """Return the seconds that an argument gives."""
     digits = text.replace(".", "", 1)
     if not (digits.isascii() and digits.isdecimal() and len(text) <= _LONGEST):
-        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of seconds")
+        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of seconds.")
     return float(text)
 
 

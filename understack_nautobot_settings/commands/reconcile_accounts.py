@@ -147,7 +147,7 @@ def run_account_command(
 
 COMMAND = Command(
     "reconcile-accounts",
-    "make API users of a remote Nautobot as secrets say",
+    "make API users of a remote Nautobot match secrets",
     "Make API users and their tokens equal to mounted secrets, over the REST API "
     "with a bootstrap token. Inside Nautobot, use 'nautobot-server "
     "reconcile_accounts'. Exit status 2 where Nautobot could not be asked.",

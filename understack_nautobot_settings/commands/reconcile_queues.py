@@ -117,7 +117,7 @@ def _jobs(
 
 COMMAND = Command(
     "reconcile-queues",
-    "make job queues of a remote Nautobot as a file says",
+    "make job queues of a remote Nautobot match a file",
     "Make job queues, and the jobs allowed on them, equal to a file, over the REST "
     "API with a token. Inside Nautobot, use 'nautobot-server reconcile_job_queues'. "
     "Exit status 2 where Nautobot could not be asked.",

@@ -33,7 +33,7 @@ ROOMS = {
     "The value of a variable": environment_codes,
     "Certificates, keys and CA files": certificates_codes,
     "Settings": fragments_codes,
-    "What only `check` looks at": checks_codes,
+    "Reported by `check` only": checks_codes,
     "Connections and probes": probes_codes,
     "API accounts": accounts_codes,
     "Job queues": queues_codes,
@@ -80,7 +80,7 @@ def _run(arguments: Any, console: Console) -> Outcome:
     del console
     if arguments.topic == "problems":
         if arguments.format != "markdown":
-            raise CouldNotCheck("problems are printed as markdown only")
+            raise CouldNotCheck("problems are printed as markdown only.")
         return Outcome(FINE, problems_markdown())
     formats = {
         "markdown": variables_markdown,
@@ -231,7 +231,7 @@ def problems_markdown() -> str:
     for heading, room in ROOMS.items():
         lines += ["", f"## {heading}"]
         for code in codes([room]):
-            passes = " It can pass by itself." if code.transient else ""
+            passes = " Waiting can help." if code.transient else ""
             lines += ["", f"### `{code.id}` {{#{code.id}}}"]
             lines += ["", f"**{code.severity.title()}.** {code.cause}{passes}"]
             lines += ["", f"**What to do:** {code.fix}"]

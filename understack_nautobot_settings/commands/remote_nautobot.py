@@ -62,8 +62,8 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
         )
     remote.add_argument(
         "--url",
-        help="base URL, https://HOST[:PORT]; default the hostname in the directory "
-        "of the token",
+        help="base URL, https://HOST[:PORT]; default: the hostname in the directory of "
+        "the token",
     )
     remote.add_argument(
         "--token-file",

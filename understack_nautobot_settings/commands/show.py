@@ -189,9 +189,9 @@ def differences_text(
         return "The settings are the same; secrets are not compared.\n"
     if not found:
         return (
-            "The settings are the same, the fingerprints are not: a variable that "
-            "decides no setting differs, or the release of this library. Secrets "
-            "are not compared.\n"
+            "The settings are the same, but the fingerprints differ: a variable that "
+            "decides no setting differs, or the release of this library. Secrets are "
+            "not compared.\n"
         )
     lines = []
     for name, here, there in found:
@@ -216,7 +216,7 @@ def _shown_by(path: str, console: Console) -> Shown:
         reason = _NOT_OURS
     raise CouldNotCheck(
         f"--diff: {printable(path)} {reason}. Name the file that 'show --json' of the "
-        "other pod wrote"
+        "other pod wrote."
     )
 
 

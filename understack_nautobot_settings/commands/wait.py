@@ -127,4 +127,4 @@ def _state(probe: Probe) -> str:
         return "up"
     failed = probe.stages[-1].stage if probe.stages else "settings"
     said = f" (The server said: {probe.server_said})" if probe.server_said else ""
-    return f"not up at {failed}: {probe.problem}{said}"
+    return f"failed at {failed}: {probe.problem}{said}"

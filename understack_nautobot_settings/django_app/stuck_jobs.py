@@ -62,5 +62,5 @@ def _found() -> list[StuckJob] | None:
         return stuck_jobs()
     # Before the first migration there is no table.
     except (DatabaseError, LookupError, OSError, OperationalError) as error:
-        logger.warning("Stuck jobs cannot be looked for: %s", error)
+        logger.warning("Cannot look for stuck jobs: %s", error)
         return None

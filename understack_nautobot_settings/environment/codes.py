@@ -15,7 +15,7 @@ VALUE_QUOTED = Code(
 VALUE_INVALID = Code(
     "value-invalid",
     ERROR,
-    "The value is not one that the variable takes.",
+    "The variable does not accept the value.",
     "Use one of the values that the message lists.",
 )
 VALUE_NOT_UTF8 = Code(
@@ -92,7 +92,7 @@ JSON_DUPLICATE_NAME = Code(
 JSON_NUMBER_INVALID = Code(
     "json-number-invalid",
     ERROR,
-    "NaN and Infinity are not JSON, and larger numbers than a double would become "
+    "NaN and Infinity are not JSON, and a number too large for a double would become "
     "Infinity.",
     "Write a finite number, or a string.",
 )
@@ -105,7 +105,7 @@ JSON_HALF_CHARACTER = Code(
 JSON_TOO_DEEP = Code(
     "json-too-deep",
     ERROR,
-    "The JSON is nested deeper than Python's parser takes.",
+    "The JSON is nested deeper than Python's parser accepts.",
     "Flatten it.",
 )
 
@@ -120,17 +120,17 @@ REFERENCE_UNSET = Code(
 REFERENCE_MALFORMED = Code(
     "reference-malformed",
     ERROR,
-    "A `${` in the plugin configuration begins no reference: the brace is not "
-    "closed, or the name has characters that names of variables have not.",
+    "A `${` in the plugin configuration is not a reference: the brace is not closed, "
+    "or the name has characters that names of variables cannot have.",
     "Write `${NAME}`, `${NAME:-default}` or, with a type, `${NAME|int}`; `$${` for "
     "`${` itself.",
 )
 REFERENCE_TYPE = Code(
     "reference-type",
     ERROR,
-    "A reference with a type (`${NAME|int}`) names a value that does not have it, or "
-    "stands inside a longer text.",
-    "Correct the value, or let the whole string be the one reference.",
+    "The value of a reference with a type (`${NAME|int}`) has another type, or the "
+    "reference is part of a longer text.",
+    "Correct the value, or make the reference the whole string.",
 )
 REFERENCE_UNTYPED = Code(
     "reference-untyped",
@@ -174,6 +174,6 @@ SETTING_TYPE = Code(
     "setting-type",
     ERROR,
     "The settings file assigns a value of a type that Django, Celery or a driver does "
-    "not take.",
+    "not accept.",
     "Correct the assignment in the settings file.",
 )

@@ -26,8 +26,8 @@ DB_POOLER: Variable[str | None] = Variable(
     None,
     "`transaction` where PgBouncer in transaction mode stands before PostgreSQL, as "
     "CloudNativePG's Pooler does: no `options` at the start of a connection, which "
-    "PgBouncer refuses, and no cursor on the server, which would be another session's "
-    "a moment later. `session`: no `options`.",
+    "PgBouncer refuses, and no cursor on the server, which could end up in another "
+    "session. `session`: no `options`.",
     concern="connections",
     settings=(
         "DATABASES.default.DISABLE_SERVER_SIDE_CURSORS",

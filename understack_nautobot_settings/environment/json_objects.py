@@ -159,7 +159,7 @@ def _first_fault(text: str, start: int, *, too_deep: bool) -> Fault | None:
     if not too_deep:
         return None
     more = " or more" if depth == _LEVELS else ""
-    fact = f"the JSON is {depth}{more} levels deep{{}}, more than the parser takes."
+    fact = f"the JSON is {depth}{more} levels deep{{}}, more than the parser accepts."
     return Fault(codes.JSON_TOO_DEEP, deepest, fact)
 
 

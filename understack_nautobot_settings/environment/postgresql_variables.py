@@ -14,8 +14,8 @@ from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
 _OPPORTUNISTIC = (
-    "it falls back to plain text when the server, or whoever answers in its place, "
-    "refuses TLS"
+    "it falls back to plain text when the server, or an attacker in its place, refuses "
+    "TLS"
 )
 
 DB_ENGINE: Variable[str | None] = Variable(
@@ -78,8 +78,8 @@ DB_SSLMODE: Variable[str | None] = Variable(
     None,
     "`verify-full` or `verify-ca`: mutual TLS with `sslcert`, `sslkey` and "
     "`sslrootcert`; `verify-full` also checks the host name. `require`: encryption "
-    "only, no client certificate, no verification. `disable`: plain TCP, said out "
-    "loud. Unset: no TLS option is set.",
+    "only, no client certificate, no verification. `disable`: plain TCP, explicitly. "
+    "Unset: no TLS option is set.",
     concern="postgresql_tls",
     settings=(
         "DATABASES.default.OPTIONS.sslmode",

@@ -104,8 +104,8 @@ REDIS_SSL: Variable[bool] = Variable(
     "NAUTOBOT_REDIS_SSL",
     Flag(),
     False,
-    "`true` builds `rediss://` URLs. The Helm chart always writes `false`, so that "
-    "value opts out of nothing: use `UNDERSTACK_REDIS_MTLS=off`.",
+    "`true` builds `rediss://` URLs. The Helm chart always writes `false`, so `false` "
+    "switches nothing off: use `UNDERSTACK_REDIS_MTLS=off`.",
     concern="redis_tls",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
     nautobots=True,

@@ -50,8 +50,8 @@ PLUGIN_CONFIG_FILE_UNREADABLE = Code(
 SITE_NAME_INVALID = Code(
     "site-name-invalid",
     ERROR,
-    "A partition or site name has a character that a Celery queue name or a device "
-    "URN does not take.",
+    "A partition or site name has a character that a Celery queue name or a device URN "
+    "does not accept.",
     "Use letters, digits, '.', '_' and '-' only.",
 )
 
@@ -107,8 +107,8 @@ DB_LIBPQ_VARIABLE = Code(
     "db-libpq-variable",
     ERROR,
     "libpq reads variables of its own for what the settings leave open. With "
-    "`PGSSLCERTMODE=disable` it presents no client certificate; what the service of "
-    "`PGSERVICE` sets, no check can see.",
+    "`PGSSLCERTMODE=disable` it presents no client certificate; no check can see what "
+    "the service of `PGSERVICE` sets.",
     "Unset it.",
 )
 DB_SOCKET = Code(
@@ -120,8 +120,8 @@ DB_SOCKET = Code(
 DB_SYSTEM_TRUST = Code(
     "db-system-trust",
     ERROR,
-    "`sslrootcert=system` trusts the CAs of the operating system. libpq takes it from "
-    "release 16 on, and with `verify-full` only.",
+    "`sslrootcert=system` trusts the CAs of the operating system. libpq accepts it "
+    "from release 16 on, and with `verify-full` only.",
     "Use `NAUTOBOT_DB_SSLMODE=verify-full` with a newer driver, or name a CA file.",
 )
 
@@ -130,15 +130,14 @@ DB_SYSTEM_TRUST = Code(
 REDIS_CERT_REQS_NONE = Code(
     "redis-cert-reqs-none",
     WARNING,
-    "The Redis server certificate is not verified: whoever answers receives the "
+    "The Redis server certificate is not verified: any server that answers gets the "
     "password.",
     "Set `NAUTOBOT_REDIS_SSL_CERT_REQS=required`.",
 )
 REDIS_URL_SSL_OPTION = Code(
     "redis-url-ssl-option",
     ERROR,
-    "A Redis URL carries TLS options of its own, which beat or drop the configured "
-    "ones.",
+    "A Redis URL carries TLS options of its own, which replace the configured ones.",
     "Remove them from the URL and use the `NAUTOBOT_REDIS_SSL_*` variables.",
 )
 REDIS_URL_MALFORMED = Code(
@@ -161,7 +160,7 @@ REDIS_SENTINEL_TLS = Code(
     ERROR,
     "Redis Sentinel is configured together with Redis mTLS.",
     "Connect to Redis directly, or set `UNDERSTACK_REDIS_MTLS=off` and protect both "
-    "legs otherwise.",
+    "connections in another way.",
 )
 REDIS_CACHE_BACKEND = Code(
     "redis-cache-backend",
@@ -173,9 +172,9 @@ REDIS_CACHE_BACKEND = Code(
 REDIS_LEFT_ALONE = Code(
     "redis-left-alone",
     WARNING,
-    "Something reaches a Redis or a Valkey and gets none of the TLS options: its host "
-    "is not the one that the certificates were issued for, or its client is not "
-    "configured by this library.",
+    "A connection to Redis or Valkey gets none of the TLS options: its host is not the "
+    "one that the certificates were issued for, or its client is not configured by "
+    "this library.",
     "Give it TLS options of its own in the settings file, if it needs them.",
 )
 REDIS_BROKER_SOCKET = Code(
@@ -259,8 +258,8 @@ SSO_ISSUER = Code(
 SSO_BACKEND_MISSING = Code(
     "sso-backend-missing",
     WARNING,
-    "Single sign-on is configured, and the authentication backends that the settings "
-    "file lists have no OpenID Connect.",
+    "Single sign-on is configured, but the settings file lists no authentication "
+    "backend for OpenID Connect.",
     "Add the backend to `AUTHENTICATION_BACKENDS`, or remove the configuration.",
 )
 

@@ -153,8 +153,8 @@ class _Tls:
             self._read.problems.append(
                 codes.REDIS_CERT_REQS_NONE.problem(
                     name,
-                    "'none' accepts any server certificate, so whoever answers "
-                    "receives the Redis password.",
+                    "'none' accepts any server certificate, so any server that answers "
+                    "gets the Redis password.",
                     "Use required.",
                 )
             )

@@ -261,9 +261,8 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
         for option in ssl_options(url):
             yield codes.REDIS_URL_SSL_OPTION.problem(
                 place,
-                f"the URL sets {option}, which beats or drops the configured TLS.",
-                f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
-                "neighbours.",
+                f"the URL sets {option}, which replaces the configured TLS.",
+                "Remove it and use the variables NAUTOBOT_REDIS_SSL_*.",
             )
         if not is_whole(url):
             yield codes.REDIS_URL_MALFORMED.problem(

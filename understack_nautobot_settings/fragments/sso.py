@@ -118,8 +118,8 @@ def _backends(
             codes.SSO_BACKEND_MISSING.problem(
                 "AUTHENTICATION_BACKENDS",
                 "the settings file lists backends without OpenID Connect, and they are "
-                "kept, so nobody can sign in with the single sign-on that "
-                f"SOCIAL_AUTH_OIDC_* or {directory} configures.",
+                f"kept, so the single sign-on of SOCIAL_AUTH_OIDC_* or {directory} "
+                "does not work.",
                 f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
             )
         )

@@ -28,7 +28,7 @@ PROBE_REFUSED = _passing(
 )
 PROBE_TIMEOUT = _passing(
     "probe-timeout",
-    "A stage took longer than the time it had; at TCP, packets vanish on the way.",
+    "A stage took too long; at the stage tcp, packets are lost on the way.",
     "Check the server, and routes, firewalls and network policies on the way, or give "
     "it more time.",
 )
@@ -44,8 +44,8 @@ PROBE_SILENT = _passing(
 )
 PROBE_CLOSED = _passing(
     "probe-closed",
-    "The connection is accepted and closed without a word: nothing runs behind the "
-    "address, or no connection is left.",
+    "The server accepts the connection and closes it without an answer: nothing runs "
+    "behind the address, or no connection is left.",
     "Check that the server runs behind this address, that it is not shutting down, and "
     "that it has connections left.",
 )
@@ -69,7 +69,7 @@ PROBE_TLS_REFUSED = _failure(
 )
 PROBE_TLS_HANDSHAKE = _failure(
     "probe-tls-handshake",
-    "The TLS handshake fails for a reason that is neither certificate's.",
+    "The TLS handshake fails, but not because of a certificate.",
     "Compare the TLS versions and ciphers that both sides allow.",
 )
 PROBE_NOT_POSTGRESQL = _failure(
@@ -89,8 +89,8 @@ PROBE_DIRECT_UNSUPPORTED = _failure(
 )
 PROBE_GATEWAY_NEGOTIATION = _failure(
     "probe-gateway-negotiation",
-    "A TLS-passthrough gateway routes by the name in TLS; PostgreSQL's own "
-    "negotiation speaks first in plain text, and never passes.",
+    "A TLS-passthrough gateway routes by the name in TLS; PostgreSQL's own negotiation "
+    "begins in plain text and is not passed on.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
 )
@@ -190,7 +190,7 @@ PROBE_CLIENT_FILES = _passing(
 )
 PROBE_DRIVER = _failure(
     "probe-driver-missing",
-    "What would connect cannot be imported here.",
+    "The driver or kombu cannot be imported here.",
     "Run it inside the Nautobot image.",
 )
 PROBE_LIBPQ = _failure(
@@ -256,8 +256,8 @@ PROBE_DB_OPTIONS = _failure(
 )
 PROBE_DB_PASSING = _passing(
     "probe-db-passing",
-    "The driver failed, and a second attempt met no such fault: it has passed, comes "
-    "and goes, or cannot be told from here.",
+    "The driver failed, and a second attempt did not show this fault: it has passed, "
+    "comes and goes, or cannot be seen from here.",
     "Try again, and read what the server said.",
 )
 PROBE_DB_ERROR = _failure(
@@ -267,7 +267,7 @@ PROBE_DB_ERROR = _failure(
 )
 PROBE_REDIS_AUTH = _failure(
     "probe-redis-auth",
-    "Redis wants a password, or another one.",
+    "The Redis password is missing or wrong.",
     "Set it to the password in the secret `nautobot-redis`.",
 )
 PROBE_REDIS_PERMISSION = _failure(
@@ -307,7 +307,7 @@ PROBE_REDIS_ERROR = _failure(
 )
 PROBE_HEARTBEAT_OFF = _failure(
     "probe-heartbeat-off",
-    "Nautobot's workers write a heartbeat file only where they are told to.",
+    "A worker writes a heartbeat file only if the variable is true.",
     "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true` on the worker.",
 )
 PROBE_HEARTBEAT = _passing(
@@ -318,8 +318,8 @@ PROBE_HEARTBEAT = _passing(
 )
 PROBE_WORKER_CERTIFICATE = _failure(
     "probe-worker-certificate",
-    "The worker's client certificate is expired; connections that are open live on, "
-    "new ones are refused.",
+    "The worker's client certificate is expired; open connections go on, new ones are "
+    "refused.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "The worker pod stays running but all tasks fail",
 )
@@ -336,7 +336,7 @@ PROBE_HTTP_STATUS = _failure(
 )
 PROBE_HTTP_UNAVAILABLE = _passing(
     "probe-http-unavailable",
-    "The server answers that it is not able to answer.",
+    "The server answers with status 500 or higher.",
     "Wait, or look into its log.",
 )
 PROBE_BROKEN = _failure(

@@ -1,7 +1,7 @@
 """What lies in front of a server, found out by asking again in other words.
 
-A gateway that routes by the name in TLS closes a connection without a word for half a
-dozen reasons. Those that one more connection tells are looked for. Whether it has no
+A gateway that routes by the name in TLS closes a connection without an answer for half
+a dozen reasons. Those that one more connection tells are looked for. Whether it has no
 route for the name or no server behind the route cannot be seen from outside.
 """
 
@@ -79,7 +79,7 @@ class Server:
             codes.PROBE_SILENT, "accepts the connection and says nothing."
         )
 
-    def closed(self, when: str = "without a word") -> Problem:
+    def closed(self, when: str = "without an answer") -> Problem:
         """Return the problem of a server that closes the connection by itself."""
         return self.endpoint.problem(
             codes.PROBE_CLOSED, f"accepts the connection and closes it {when}."

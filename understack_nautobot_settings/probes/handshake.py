@@ -1,4 +1,4 @@
-"""The TLS handshake in its stages, and what a server has against our certificate."""
+"""The TLS handshake in its stages, and why a server refuses our certificate."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def own_problem(text: str, place: str) -> Problem | None:
     if "no password supplied" in text:
         return codes.PROBE_DB_PASSWORD.problem(
             variables.DB_PASSWORD.name,
-            f"{place} wants a password, and none is configured.",
+            f"{place} requires a password, and none is configured.",
             "Set it, or let pg_hba.conf ask for the certificate alone.",
         )
     if any(words in text for words in _SESSION_ATTRIBUTES):

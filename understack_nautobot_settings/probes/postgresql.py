@@ -103,7 +103,7 @@ def probe_database(
     if not is_postgresql(entry):
         _, connection = reach(attempt, network, *database.endpoints)
         connection.close()
-        attempt.skip("tls", "not looked at: the database is not PostgreSQL")
+        attempt.skip("tls", "skipped: the database is not PostgreSQL")
         return
     started = attempt.clock()
     text, on_query = "", False
@@ -347,8 +347,8 @@ def _driver_problem(
     words = attempt.server_said or "no answer in time"
     return codes.PROBE_DB_PASSING.problem(
         variables.DB_HOST.name,
-        f"the connection to {database.place} failed, and another one a moment later "
-        f"met no such fault: {words}.",
+        f"the connection to {database.place} failed, and a second attempt did not fail "
+        f"in this way: {words}.",
     )
 
 
@@ -425,7 +425,7 @@ class PostgresqlServer(Server):
             return codes.PROBE_GATEWAY_NEGOTIATION.problem(
                 name,
                 f"{endpoint.place} answers to TLS and closes the connection on "
-                "PostgreSQL's own negotiation, as a gateway does that routes by the "
-                "name in TLS.",
+                "PostgreSQL's own negotiation, like a gateway that routes by the name "
+                "in TLS.",
             )
         return self.gateway_problem(ALPN)

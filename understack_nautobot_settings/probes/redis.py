@@ -128,7 +128,7 @@ def probe_broker(
     scheme = scheme_of(url)
     if scheme not in REDIS_SCHEMES and scheme not in OTHER_PORTS:
         # Its URL need not hold a place, and may hold a key where others have a port.
-        attempt.skip("dns", f"not looked at for {scheme}://")
+        attempt.skip("dns", f"skipped for {scheme}://")
         return
     if scheme == "unix":
         with attempt.stage("settings"):
@@ -169,7 +169,7 @@ def _probe(
     server = RedisServer(route, tls)
     try:
         if login.scheme not in REDIS_SCHEMES:
-            attempt.skip("tls", f"not looked at for {login.scheme}://")
+            attempt.skip("tls", f"skipped for {login.scheme}://")
             return
         if tls is None:
             attempt.skip("tls", "plain text, as configured")
@@ -367,7 +367,7 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
     if word == "NOAUTH":
         return codes.PROBE_REDIS_AUTH.problem(
             variables.REDIS_PASSWORD.name,
-            f"{place} wants a password, and none is configured.",
+            f"{place} requires a password, and none is configured.",
         )
     is_about_password = word == "ERR" and ("AUTH" in said or "password" in said)
     if login.password and (word == "WRONGPASS" or is_about_password):

@@ -259,7 +259,9 @@ def _password_problem(database: Database) -> Problem:
     fact = f"{place} does not accept this password for the user {user}."
     hint = None
     if not database.parameters.get("password"):
-        fact = f"{place} wants a password for the user {user}, and none is configured."
+        fact = (
+            f"{place} requires a password for the user {user}, and none is configured."
+        )
         hint = "Set it, or let pg_hba.conf ask for the certificate alone."
     elif name is not None and name != user:
         # PostgreSQL answers the same where clientcert=verify-full refuses the CN.

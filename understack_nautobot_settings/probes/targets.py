@@ -212,7 +212,7 @@ def _ways(
             oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
             worker_probe.probe_heartbeat(attempt, env, oldest=oldest)
         else:
-            attempt.skip("heartbeat", f"not looked at: {name} is on another host")
+            attempt.skip("heartbeat", f"skipped: {name} is on another host")
         worker_probe.probe_certificates(attempt, settings)
         if ping is not None:
             worker_probe.probe_ping(attempt, settings, name)

@@ -61,7 +61,7 @@ def wait_until_up(
 ) -> WaitResult:
     """Probe again and again until everything is up, or cannot come up by itself.
 
-    A failure that somebody has to mend ends it at once.
+    A failure that somebody must fix ends it at once.
 
     Args:
         attempt: Probes everything within the seconds that it is given; is also given

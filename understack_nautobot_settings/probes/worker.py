@@ -80,7 +80,7 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
             if one.is_expired:
                 fact = (
                     f"the client certificate in {one.path} expired on "
-                    f"{utc(one.not_after)}, and no new connection will be let in."
+                    f"{utc(one.not_after)}, so servers refuse new connections."
                 )
                 code = codes.PROBE_WORKER_CERTIFICATE
                 raise Failed(code.problem(variable, fact))
@@ -107,7 +107,7 @@ def probe_ping(
             fact = "kombu cannot be imported here."
             raise Failed(codes.PROBE_DRIVER.problem(variable, fact)) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
-            fact = f"the broker does not take the question ({type(error).__name__})."
+            fact = f"the broker did not accept the ping ({type(error).__name__})."
             remedy = "Run 'understack-nautobot-settings probe broker' for the reason."
             raise Failed(silent.problem(variable, fact, remedy)) from None
         if not any(destination in one for one in answers):

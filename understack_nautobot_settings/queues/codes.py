@@ -13,7 +13,7 @@ QUEUE_FILE_UNREADABLE = Code(
 QUEUE_FILE_INVALID = Code(
     "queue-file-invalid",
     ERROR,
-    "The file with the wanted job queues does not have the form.",
+    "The file of job queues does not have the required form.",
     "Correct what the message names.",
 )
 QUEUE_JOB_MISSING = Code(
@@ -46,13 +46,13 @@ QUEUE_IS_DEFAULT = Code(
     "queue-is-default",
     ERROR,
     "A job would lose the queue that it is sent to by default.",
-    "Give the job another default queue first, or list it.",
+    "Give the job another default queue, or list the queue.",
 )
 QUEUE_REFUSED = Code(
     "queue-refused",
     ERROR,
     "Nautobot refused to list or change jobs or their queues.",
-    "Correct the permissions of the user whose token this is, or what is refused.",
+    "Correct the permissions of the token's user, or the value that is refused.",
 )
 
 JOB_STUCK = Code(

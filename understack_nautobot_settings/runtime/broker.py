@@ -88,8 +88,8 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
         except NoReply as error:
             # Redis may have the message: sent again, it would run twice.
             raise OperationalError(
-                f"Redis did not confirm a message for {queue!r}: {error}. "
-                "Look whether it arrived before you send it again."
+                f"Redis did not confirm a message for {queue!r}: {error}. Check "
+                "whether it arrived before you send it again."
             ) from error
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class JobResultBackend(NautobotDatabaseBackend):  # type: ignore[misc]
             with contextlib.suppress(DatabaseError):
                 connection.close()
         logger.warning(
-            "The state of a job waits for the database: %s",
+            "Waiting for the database to save the state of a job: %s",
             " ".join(str(exc).split()),
         )
         return True

@@ -238,7 +238,7 @@ def test_token_without_permission_is_reported(wanted, over_rest):
         1,
         [],
         [
-            f"{wanted}: HTTP 403. Correct the permissions of the user whose token this "
-            "is, or what is refused."
+            f"{wanted}: HTTP 403. Correct the permissions of the token's user, or the "
+            "value that is refused."
         ],
     )

@@ -428,8 +428,7 @@ def test_empty_key_password_is_accepted_for_postgresql_only(tmp_path: Path) -> N
             "key-encrypted",
             "error",
             "NAUTOBOT_REDIS_SSL_KEYFILE",
-            f"{tmp_path}/tls.key is encrypted, and nobody can type its password in a "
-            "pod.",
+            f"{tmp_path}/tls.key is encrypted, and a pod cannot ask for its password.",
             codes.KEY_ENCRYPTED.fix.replace("`", ""),
         )
     ]

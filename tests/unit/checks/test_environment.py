@@ -192,8 +192,8 @@ def test_invalid_value_is_refused_for_every_nautobot_variable():
 )
 def test_misspelt_variable_name_is_warned_about_with_the_nearest(name, nearest):
     assert lines(check_spelling({name: "x"})) == [
-        f"{name}: nothing reads this variable; {nearest} is read. Correct the name, "
-        "or ignore this where a program of yours reads it."
+        f"{name}: this name is unknown; {nearest} is known. Correct the name, or "
+        "ignore this where a program of yours reads it."
     ]
 
 
@@ -300,9 +300,9 @@ def test_libpq_variable_with_mysql_or_empty_is_not_reported():
 
 def test_sslmode_verify_ca_is_warned_about():
     assert lines(check_database_identity(database(sslmode="verify-ca"))) == [
-        "NAUTOBOT_DB_SSLMODE: 'verify-ca' takes any server certificate of the private "
-        "CA for the database, that of Redis included. Use verify-full once the server "
-        "certificate carries the name in NAUTOBOT_DB_HOST."
+        "NAUTOBOT_DB_SSLMODE: 'verify-ca' accepts any server certificate of the "
+        "private CA for the database, that of Redis included. Use verify-full once the "
+        "server certificate carries the name in NAUTOBOT_DB_HOST."
     ]
     assert check_database_identity(database(sslmode="verify-full")) == []
     assert check_database_identity({}) == []
@@ -313,8 +313,8 @@ def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
     assert lines(check_unused_paths(env)) == [
-        f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so nobody presents or "
-        "verifies a certificate. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
+        f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so no certificate is "
+        "presented or verified. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
     ]
 
 
@@ -537,8 +537,8 @@ def test_ca_bundle_without_public_cas_is_warned_about(
     [
         (
             "SSLKEYLOGFILE",
-            "Python writes the keys of every TLS session to this file, and whoever has "
-            "them can read the passwords in what was recorded.",
+            "Python writes the keys of every TLS session to this file, and with them "
+            "recorded traffic can be decrypted, passwords included.",
         ),
         (
             "OPENSSL_CONF",
@@ -549,8 +549,8 @@ def test_ca_bundle_without_public_cas_is_warned_about(
 )
 def test_variable_that_affects_every_tls_connection_is_reported(variable, fact):
     assert lines(check_tls_variables({variable: "/tmp/x", "PGHOST": "h"})) == [
-        f"{variable}: {fact} Unset it, unless you are looking for a fault and know who "
-        "can read the file."
+        f"{variable}: {fact} Unset it, except to look for a fault, with a file that "
+        "others cannot read."
     ]
 
 
@@ -766,8 +766,8 @@ def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, 
     hardened = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": "True"}
     assert lines(check_metrics({**hardened, **changed}, role=role)) == (
         [
-            "NAUTOBOT_METRICS_AUTHENTICATED: it is not true, so /metrics asks nobody "
-            "for a login or a token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
+            "NAUTOBOT_METRICS_AUTHENTICATED: it is not true, so /metrics needs no "
+            "login and no token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
             "Prometheus a token, or route /metrics to nobody outside of the cluster."
         ]
         if open_ and role == "web"

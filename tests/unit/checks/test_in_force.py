@@ -201,7 +201,7 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         (
             lambda s: s["DATABASES"].update(reports=DATABASE),
             "DATABASES.reports: a line below the call of configure added it, and it "
-            "reaches without TLS the server that the others reach over TLS. " + MOVE,
+            "reaches a server without TLS that others reach over TLS. " + MOVE,
         ),
         (
             lambda s: s["DATABASES"].update(reports={**DATABASE, "HOST": "elsewhere"}),
@@ -321,7 +321,7 @@ def event_broker(host):
             lambda s: s.update(EVENT_BROKERS=event_broker("redis")),
             [
                 "EVENT_BROKERS.redis: a line below the call of configure added it, and "
-                "its URL reaches without TLS the Redis of the others."
+                "its URL reaches the same Redis without TLS."
             ],
         ),
         (lambda s: s.update(EVENT_BROKERS=event_broker("elsewhere")), []),

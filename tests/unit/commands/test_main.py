@@ -126,7 +126,7 @@ def test_invalid_env_file_ends_with_status_2(tmp_path, command):
         "",
         f"understack-nautobot-settings {command}: --env-file: {other} has no "
         "NAME=VALUE in line 1. Write it by 'env', or by 'env -0' where a value has "
-        "line breaks\n",
+        "line breaks.\n",
     )
 
 
@@ -148,14 +148,14 @@ def test_config_option_without_nautobot_ends_with_status_2(
         2,
         "",
         f"understack-nautobot-settings {command}: --config: Nautobot cannot be "
-        "imported here. Run this in the Nautobot image\n",
+        "imported here. Run this in the Nautobot image.\n",
     )
     assert run(command, "--config", f"{tmp_path}/missing.py") == (
         2,
         "",
         f"understack-nautobot-settings {command}: --config: {tmp_path}/missing.py "
         "does not exist. Name the settings file of the deployment, "
-        "nautobot_config.py\n",
+        "nautobot_config.py.\n",
     )
 
 
@@ -244,8 +244,8 @@ def test_diff_of_equal_settings_reports_different_fingerprints(tmp_path):
 
     assert run("show", "--diff", str(there)) == (
         0,
-        "The settings are the same, the fingerprints are not: a variable that decides "
-        "no setting differs, or the release of this library. Secrets are not "
+        "The settings are the same, but the fingerprints differ: a variable that "
+        "decides no setting differs, or the release of this library. Secrets are not "
         "compared.\n",
         "",
     )
@@ -278,13 +278,13 @@ def test_diff_with_unusable_file_ends_with_status_2(tmp_path):
         2,
         "",
         f"understack-nautobot-settings show: --diff: {tmp_path}/missing does not "
-        "exist. Name the file that 'show --json' of the other pod wrote\n",
+        "exist. Name the file that 'show --json' of the other pod wrote.\n",
     )
     assert run("show", "--diff", str(other)) == (
         2,
         "",
         f"understack-nautobot-settings show: --diff: {other} is not the output of "
-        "'show --json'. Name the file that 'show --json' of the other pod wrote\n",
+        "'show --json'. Name the file that 'show --json' of the other pod wrote.\n",
     )
 
 
@@ -333,7 +333,7 @@ def test_show_with_nautobot_option_without_nautobot_ends_with_status_2(monkeypat
         2,
         "",
         "understack-nautobot-settings show: Nautobot cannot be imported here. Run this "
-        "in the Nautobot image\n",
+        "in the Nautobot image.\n",
     )
 
 
@@ -349,7 +349,7 @@ def test_text_of_an_exception_of_nautobot_is_not_shown(monkeypatch):
         2,
         "",
         "understack-nautobot-settings show: Nautobot's own settings raise ValueError; "
-        "'check' tells why\n",
+        "'check' tells why.\n",
     )
 
 
@@ -378,7 +378,7 @@ def test_reference_problems_in_other_format_than_markdown_is_refused():
         2,
         "",
         "understack-nautobot-settings reference: problems are printed as markdown "
-        "only\n",
+        "only.\n",
     )
 
 
@@ -394,11 +394,11 @@ ROLES = "Use one of: web, worker, beat, site-worker."
         ("chekc", ": unknown command 'chekc'. Did you mean check?"),
         ("--json check", ": unknown command '--json'. Use one of: check, show, "),
         ("check --jsno", " check: unknown option '--jsno'. Did you mean --json?"),
-        ("check x", " check: unexpected argument 'x'"),
+        ("check x", " check: unexpected argument 'x'."),
         ("check --role king", f" check: unknown role 'king'. {ROLES}"),
         ("check --role worke", " check: unknown role 'worke'. Did you mean worker?"),
-        ("check --expiry-warning -1", " check: '-1' is not a number of days"),
-        ("check --expiry-warning soon", " check: 'soon' is not a number of days"),
+        ("check --expiry-warning -1", " check: '-1' is not a number of days."),
+        ("check --expiry-warning soon", " check: 'soon' is not a number of days."),
         (
             "check --expiry-warning",
             " check: argument --expiry-warning: expected one argument. Use --help",
@@ -409,7 +409,7 @@ ROLES = "Use one of: web, worker, beat, site-worker."
             " probe: unknown target 'http://a'. Did you mean https://HOST?",
         ),
         ("probe https://u:c4n4ry@a", " probe: A URL is https://HOST:PORT/PATH, "),
-        ("wait --timeout 1s", " wait: '1s' is not a number of seconds"),
+        ("wait --timeout 1s", " wait: '1s' is not a number of seconds."),
         ("probe a\x1b[2Jb", " probe: unknown target 'a\\x1b[2Jb'. Use one of: "),
         ("check --\x1b[2J", " check: unknown option '--\\x1b[2J'. "),
         ("reference problms", " reference: unknown topic 'problms'. Did you mean prob"),
@@ -519,7 +519,7 @@ def test_wait_after_sigterm_ends_with_status_130():
         stderr=subprocess.PIPE,
     )
     with process:
-        assert b"database: not up at tcp: " in process.stderr.readline()
+        assert b"database: failed at tcp: " in process.stderr.readline()
         process.terminate()
         rest = process.communicate(timeout=60)
 

@@ -104,7 +104,7 @@ def test_probe_timeout_that_is_not_a_number_is_refused(seconds):
     status, _, err = command("probe", f"--timeout={seconds}")
 
     assert status == 2
-    assert "is not a number of seconds" in err
+    assert "is not a number of seconds." in err
 
 
 def test_wait_command_ends_with_status_0_if_all_targets_are_up(mount):

@@ -156,7 +156,7 @@ def test_missing_bootstrap_file_ends_with_status_1(secrets):
 
 HTTPS = (
     "Nautobot: the URL has to be https://HOST, or https://HOST:PORT/PATH{}. Correct "
-    "--url and --ca-file, or what stands between here and Nautobot."
+    "--url and --ca-file, or the proxy in front of Nautobot."
 )
 PLAIN = ": over plain HTTP anybody could read the tokens"
 
@@ -252,8 +252,8 @@ def test_invalid_ca_file_ends_with_status_1(secrets, bootstrap, tmp_path):
 
     assert run(secrets, *url, tmp_path / "ca")[0] == 1
     assert run(secrets, *url, tmp_path)[2] == [
-        f"{tmp_path}: is a directory, not a file. Correct --url and --ca-file, or what "
-        "stands between here and Nautobot."
+        f"{tmp_path}: is a directory, not a file. Correct --url and --ca-file, or the "
+        "proxy in front of Nautobot."
     ]
 
 

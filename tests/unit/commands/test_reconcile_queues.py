@@ -140,8 +140,8 @@ def test_skipped_job_is_a_warning_and_status_0(run):
         (
             Refused("HTTP 403"),
             1,
-            "{path}: HTTP 403. Correct the permissions of the user whose token this "
-            "is, or what is refused.",
+            "{path}: HTTP 403. Correct the permissions of the token's user, or the "
+            "value that is refused.",
         ),
     ],
     ids=["unreachable", "refused"],

@@ -30,7 +30,7 @@ def test_progress_prints_one_line_for_each_change(terminal):
 
     lines = [line.rpartition("\r")[2] for line in stream.getvalue().split("\n")]
     assert [line for line in lines if line] == [
-        "    0.0 s  database: not up at tcp: HOST: nothing listens. Start it.",
+        "    0.0 s  database: failed at tcp: HOST: nothing listens. Start it.",
         "    3.0 s  database: up",
     ]
     assert ("\r" in stream.getvalue()) == terminal
@@ -58,7 +58,7 @@ def test_failure_without_stages_is_reported_for_the_settings():
     Progress(stream)([DOWN._replace(stages=())], 0)
 
     assert stream.getvalue() == (
-        "    0.0 s  database: not up at settings: HOST: nothing listens. Start it.\n"
+        "    0.0 s  database: failed at settings: HOST: nothing listens. Start it.\n"
     )
 
 

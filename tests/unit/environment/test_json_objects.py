@@ -204,8 +204,8 @@ def test_json_with_byte_order_mark_is_refused():
 )
 def test_json_nested_too_deep_is_refused(text, depth, column):
     assert str(refusal(text)) == (
-        f"CONFIG: the JSON is {depth} levels deep at line 1, column {column}, "
-        "more than the parser takes. Flatten it."
+        f"CONFIG: the JSON is {depth} levels deep at line 1, column {column}, more "
+        "than the parser accepts. Flatten it."
     )
 
 

@@ -543,8 +543,8 @@ def test_sslmode_with_mysql_is_refused():
 
 
 OPPORTUNISTIC = (
-    "it falls back to plain text when the server, or whoever answers in its place, "
-    "refuses TLS. Use verify-full, verify-ca or require; disable for plain TCP."
+    "it falls back to plain text when the server, or an attacker in its place, refuses "
+    "TLS. Use verify-full, verify-ca or require; disable for plain TCP."
 )
 OFFERED = {
     "verify-full": (

@@ -133,8 +133,8 @@ def test_redis_without_verification_is_warned_about(mounted):
 
     assert found == on("rediss://r:1/1", "rediss://r:1/0", tls)
     assert [str(warning.message) for warning in caught] == [
-        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so "
-        "whoever answers receives the Redis password. Use required."
+        "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so any "
+        "server that answers gets the Redis password. Use required."
     ]
 
 
@@ -479,9 +479,8 @@ def test_tls_options_in_broker_url_are_refused(mounted):
     assert refusal(
         {"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url, mounted=mounted
     ) == (
-        "NAUTOBOT_CELERY_BROKER_URL: the URL sets ssl_cert_reqs, which beats or drops "
-        "the configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
-        "neighbours."
+        "NAUTOBOT_CELERY_BROKER_URL: the URL sets ssl_cert_reqs, which replaces the "
+        "configured TLS. Remove it and use the variables NAUTOBOT_REDIS_SSL_*."
     )
 
 
@@ -489,12 +488,10 @@ def test_tls_options_in_urls_of_the_settings_file_are_refused():
     assert refusal(
         {}, "redis://c/1?ssl_check_hostname=0", "redis://b/0?ssl_keyfile=k"
     ) == (
-        "CACHES.default.LOCATION: the URL sets ssl_check_hostname, which beats or "
-        "drops the configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS "
-        "and its neighbours.\n"
-        "CELERY_BROKER_URL: the URL sets ssl_keyfile, which beats or drops the "
-        "configured TLS. Remove it and use NAUTOBOT_REDIS_SSL_CERT_REQS and its "
-        "neighbours."
+        "CACHES.default.LOCATION: the URL sets ssl_check_hostname, which replaces the "
+        "configured TLS. Remove it and use the variables NAUTOBOT_REDIS_SSL_*.\n"
+        "CELERY_BROKER_URL: the URL sets ssl_keyfile, which replaces the "
+        "configured TLS. Remove it and use the variables NAUTOBOT_REDIS_SSL_*."
     )
 
 

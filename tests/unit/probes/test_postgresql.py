@@ -376,9 +376,9 @@ def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
         )
 
     assert str(attempt.problem) == (
-        f"NAUTOBOT_DB_HOST: the connection to localhost:{server.port} failed, and "
-        "another one a moment later met no such fault: sorry, too many clients "
-        "already. Try again, and read what the server said."
+        f"NAUTOBOT_DB_HOST: the connection to localhost:{server.port} failed, and a "
+        "second attempt did not fail in this way: sorry, too many clients already. Try "
+        "again, and read what the server said."
     )
     assert Probe("x", False, (), attempt.problem).is_transient
 

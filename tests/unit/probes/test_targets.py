@@ -172,7 +172,7 @@ def test_worker_on_another_host_is_probed_without_heartbeat(mount, tmp_path):
 
     assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
     assert probe.stages[0].ok
-    assert probe.stages[0].detail == "not looked at: celery@there is on another host"
+    assert probe.stages[0].detail == "skipped: celery@there is on another host"
 
 
 def test_probe_that_does_not_end_times_out(mount):

@@ -262,7 +262,7 @@ def test_default_queue_of_job_is_never_removed():
         [],
         [
             "iad3: the queue is the default queue of the job 'Intended'. Give the job "
-            "another default queue first, or list it."
+            "another default queue, or list the queue."
         ],
     )
 

@@ -63,7 +63,7 @@ class Command(BaseCommand):
             status = self._act(options)
         except (DatabaseError, LookupError, OSError, OperationalError) as error:
             reason = str(error).strip().partition("\n")[0]
-            self._complain(f"Stuck jobs cannot be looked for: {reason}")
+            self._complain(f"Cannot look for stuck jobs: {reason}")
             status = COULD_NOT_CHECK
         if status:
             sys.exit(status)
