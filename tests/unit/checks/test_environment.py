@@ -768,7 +768,7 @@ def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, 
         [
             "NAUTOBOT_METRICS_AUTHENTICATED: it is not true, so /metrics needs no "
             "login and no token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
-            "Prometheus a token, or route /metrics to nobody outside of the cluster."
+            "Prometheus a token, or do not route /metrics from outside the cluster."
         ]
         if open_ and role == "web"
         else []
