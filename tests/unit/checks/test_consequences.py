@@ -9,9 +9,13 @@ import pytest
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from tests.examples import FULL
+from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
+from understack_nautobot_settings.checks.codes import SERVICE_LINK
+from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
@@ -203,3 +207,19 @@ def test_unreadable_secret_file_gives_exactly_one_problem(variable):
 
     assert {one.variable for one in checked(env)} == {variable.file_name}
     assert {one.variable for one in configured(env)} == {variable.file_name}
+
+
+def test_value_that_stops_nautobot_is_reported_once():
+    problems = [
+        SERVICE_LINK.problem("A", "a.", ""),
+        VALUE_INVALID.problem("A", "not a number.", ""),
+        VALUE_INVALID.problem("B", "not a number.", ""),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
+        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
+    ]
+
+    assert [str(one) for one in without_consequences(problems)] == [
+        "A: a.",
+        "B: not a number.",
+        "C: c.",
+    ]

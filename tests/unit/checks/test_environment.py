@@ -3,9 +3,6 @@ import os
 import pytest
 
 from lab.certificates import Authority
-from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
-from understack_nautobot_settings.checks.codes import SERVICE_LINK
-from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_database_identity
 from understack_nautobot_settings.checks.environment import check_environment
@@ -18,7 +15,6 @@ from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_tls_variables
 from understack_nautobot_settings.checks.environment import check_unused_paths
 from understack_nautobot_settings.checks.environment import check_unused_values
-from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
@@ -773,25 +769,6 @@ def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, 
         if open_ and role == "web"
         else []
     )
-
-
-# --- once each -----------------------------------------------------------------
-
-
-def test_value_that_stops_nautobot_is_reported_once():
-    problems = [
-        SERVICE_LINK.problem("A", "a.", ""),
-        VALUE_INVALID.problem("A", "not a number.", ""),
-        VALUE_INVALID.problem("B", "not a number.", ""),
-        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
-        NAUTOBOT_VALUE_INVALID.problem("C", "c.", ""),
-    ]
-
-    assert lines(without_consequences(problems)) == [
-        "A: a.",
-        "B: not a number.",
-        "C: c.",
-    ]
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
