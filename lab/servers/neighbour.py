@@ -102,7 +102,7 @@ def neighbours(authority: Authority, mount: Mount) -> list[Row]:
             SECTION,
             "wait, as init container",
             f"first {_state(first)}, in the end {_state(said)}",
-            waiting.returncode == 0 and " not up " in first,
+            waiting.returncode == 0 and " failed at " in first,
         ),
         Row(
             SECTION,
