@@ -6,7 +6,6 @@ import json
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +26,7 @@ from lab.nautobot.deployment import nautobot_for
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
 from lab.wire.deployment import psycopg2_path
+from lab.wire.sections.beside import wait_for
 
 # What an installed console script does.
 COMMAND = (
@@ -50,20 +50,13 @@ SYSTEM_CHECK = "nautobot-server check"
 PROBES_A_DAY = 86400 // 15
 
 
-def _await(heartbeat: Path) -> None:
-    """Wait for the worker's first sign of life."""
-    end = time.monotonic() + 30
-    while not heartbeat.exists():
-        assert time.monotonic() < end, "the worker writes no heartbeat"
-        time.sleep(0.1)
-
-
 def rows() -> Iterator[Row]:
     """Run a real worker on real servers, and probe it."""
     authority = Authority()
     with ExitStack() as stack:
         mount = stack.enter_context(mounted_by(authority))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        heartbeat = directory / "heartbeat"
         postgres = stack.enter_context(PostgresServer(18, authority=authority))
         redis = stack.enter_context(RedisServer(authority=authority, password="p/a#s"))
         nautobot = nautobot_for(
@@ -78,7 +71,7 @@ def rows() -> Iterator[Row]:
                 # The driver that Nautobot brings.
                 "PYTHONPATH": f"{psycopg2_path(directory)}:{Path(__file__).parents[1]}",
                 "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
-                "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(directory / "heartbeat"),
+                "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(heartbeat),
             },
         )
         progress("  a Nautobot database, 20 s or more")
@@ -91,7 +84,8 @@ def rows() -> Iterator[Row]:
                 starts.append(worker.cpu_seconds)
             firsts.append(first_call(environment))
         stack.enter_context(nautobot.worker(SITE))
-        _await(directory / "heartbeat")
+        wait_for(heartbeat.exists, 30)
+        assert heartbeat.exists(), "the worker writes no heartbeat"
         destination = f"celery@{socket.gethostname()}"
         ping = ("celery", "inspect", "ping", "--destination", destination)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.environment.libpq import libpq_version
@@ -63,7 +65,7 @@ def evaluate(
     namespace: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     *,
-    check_files: Callable[[ClientFiles], list[Problem]] = check_certificates,
+    check_files: Callable[[ClientFiles], list[Problem]] | None = None,
     libpq: Callable[[], int | None] = libpq_version,
 ) -> Evaluation:
     """Fold all fragments over a settings module, changing nothing.
@@ -71,12 +73,14 @@ def evaluate(
     Args:
         namespace: The settings to extend, any mapping; not changed.
         env: The environment.
-        check_files: Judges the certificate files that the active modes use.
+        check_files: Judges the certificate files that the active modes use; None for
+            `check_certificates`, which reads each file once for all of them.
         libpq: Tells the version of libpq, where a mode depends on it.
     """
+    judge = check_files or partial(check_certificates, read=ReadOnce())
     asked: dict[Callable[..., dict[str, Any]], dict[str, Any]] = {
-        postgresql_tls_settings: {"check_files": check_files, "libpq": libpq},
-        redis_tls_settings: {"check_files": check_files},
+        postgresql_tls_settings: {"check_files": judge, "libpq": libpq},
+        redis_tls_settings: {"check_files": judge},
     }
     settings: dict[str, Any] = {}
     problems: list[Problem] = []

@@ -8,8 +8,8 @@ import contextlib
 import re
 import signal
 import subprocess
-import time
 import traceback
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +35,7 @@ from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
 from lab.servers.scripted import silence
+from lab.wire.sections.beside import wait_for
 from lab.wire.sections.hostile import BlackHole
 from tests.live.deployment import cache
 from tests.live.deployment import database
@@ -240,17 +241,20 @@ def limit_of_the_role(bench, place):
 SETTLING_SECONDS = 10.0
 
 
+def connects(connection):
+    with contextlib.suppress(OperationalError):
+        connection.ensure_connection()
+    return connection.connection is not None
+
+
 @contextlib.contextmanager
 def held(settings, count=1):
     """Sessions that stay, once the one that found the server ready has ended."""
     with contextlib.ExitStack() as stack:
         for _ in range(count):
             connection = stack.enter_context(database(settings))
-            end = time.monotonic() + SETTLING_SECONDS
-            while connection.connection is None:
-                with contextlib.suppress(OperationalError):
-                    connection.ensure_connection()
-                assert time.monotonic() < end, "there is no connection to hold"
+            wait_for(partial(connects, connection), SETTLING_SECONDS)
+            assert connection.connection is not None
         yield
 
 

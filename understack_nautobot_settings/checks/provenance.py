@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.in_force import is_decided
@@ -100,7 +99,7 @@ def settings_provenance(
     """
     if file is None:
         base = base_settings(env) if namespace is None else namespace
-        judge = check_certificates if with_files else no_files
+        judge = None if with_files else no_files
         settings, problems = evaluate(base, env, check_files=judge)
     else:
         base, settings, problems = file.base, file.settings, file.problems

@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import decided_settings
@@ -96,7 +95,7 @@ def load_settings_file(
         if not refused:
             return SettingsFile(path, settings, base, None, [])
         # What `configure` would have made, had it not refused.
-        check_files = check_certificates if with_files else no_files
+        check_files = None if with_files else no_files
         made, problems = evaluate(settings, env, check_files=check_files)
         decided = decided_settings(settings, made)
         return SettingsFile(path, {**settings, **made}, base, decided, problems)

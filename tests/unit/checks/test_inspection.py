@@ -6,6 +6,7 @@ from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings.certificates import files
 from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.text_files import read_bytes
 
 KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
@@ -52,16 +53,26 @@ def test_good_certificate_files_are_described_for_each_client(mounted):
     ]
 
 
-def test_inspection_opens_each_certificate_file_once(mounted, monkeypatch):
-    """What is reported is of one moment, though a renewal may come in between."""
-    opened = []
+@pytest.fixture
+def opened(monkeypatch):
+    paths = []
     monkeypatch.setattr(
-        files, "read_bytes", lambda path: opened.append(path) or read_bytes(path)
+        files, "read_bytes", lambda path: paths.append(path) or read_bytes(path)
     )
+    return paths
 
+
+def test_inspection_opens_each_certificate_file_once(mounted, opened):
+    """What is reported is of one moment, though a renewal may come in between."""
     problems, certificates = inspect_environment(mounted)
 
     assert (problems, len(certificates)) == ([], 4)
+    assert sorted(opened) == sorted({*opened})
+    assert len(opened) == 3
+
+
+def test_provenance_opens_each_certificate_file_once(mounted, opened):
+    assert settings_provenance(mounted).problems == []
     assert sorted(opened) == sorted({*opened})
     assert len(opened) == 3
 
