@@ -48,11 +48,6 @@ def app_settings(
         if not read(variables.APP):
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
         name = variables.EXPIRY_UNHEALTHY.name
-        days = read.given(variables.EXPIRY_UNHEALTHY)
         apps = dict.fromkeys([*(installed_apps or ()), APP])
-        return {
-            "INSTALLED_APPS": list(apps),
-            name: settings.get(name, variables.EXPIRY_UNHEALTHY.default)
-            if days is None
-            else days,
-        }
+        days = read.chosen(variables.EXPIRY_UNHEALTHY, settings, name)
+        return {"INSTALLED_APPS": list(apps), name: days}

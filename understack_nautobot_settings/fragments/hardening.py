@@ -19,11 +19,6 @@ _SAFE = {
     "CSRF_COOKIE_SECURE": True,
     "SECURE_CONTENT_TYPE_NOSNIFF": True,
 }
-_DEFAULTS = {
-    "SESSION_COOKIE_SAMESITE": "Lax",
-    "CSRF_COOKIE_SAMESITE": "Lax",
-    "SECURE_HSTS_SECONDS": variables.HSTS_SECONDS.default,
-}
 
 
 def hardening_settings(
@@ -64,7 +59,6 @@ def hardening_settings(
                 codes.HARDENING_DEBUG.problem(
                     name,
                     "DEBUG is on, and its error pages show settings to everybody.",
-                    f"Unset {variables.DEBUG.name}.",
                 )
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):
@@ -86,10 +80,12 @@ def hardening_settings(
             if not settings.get(setting, safe)
         )
         kept = {
-            setting: settings.get(setting, default)
-            for setting, default in _DEFAULTS.items()
+            setting: settings.get(setting, "Lax")
+            for setting in ("SESSION_COOKIE_SAMESITE", "CSRF_COOKIE_SAMESITE")
         }
-        seconds = read.given(variables.HSTS_SECONDS)
-        if seconds is not None:
-            kept["SECURE_HSTS_SECONDS"] = seconds
-        return {**kept, **_SAFE}
+        hsts = "SECURE_HSTS_SECONDS"
+        return {
+            **kept,
+            hsts: read.chosen(variables.HSTS_SECONDS, settings, hsts),
+            **_SAFE,
+        }

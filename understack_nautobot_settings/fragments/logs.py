@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
@@ -16,7 +17,7 @@ from understack_nautobot_settings.problems import Problem
 
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
-_KEEP_ROOT_LOGGER = {"CELERY_WORKER_HIJACK_ROOT_LOGGER": False}
+_HIJACK = "CELERY_WORKER_HIJACK_ROOT_LOGGER"
 _TASK_LOGGER = "celery.task"
 
 
@@ -75,14 +76,10 @@ def log_settings(
                 )
             )
             return given
-        from copy import deepcopy
-
         before = given.get("LOGGING") or {}
         loggers = dict(deepcopy(before))
         loggers.setdefault("loggers", {})
-        keep_root_logger = {
-            name: settings.get(name, value) for name, value in _KEEP_ROOT_LOGGER.items()
-        }
+        keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
         # Nautobot's function appends to the lists it is given; the second of two

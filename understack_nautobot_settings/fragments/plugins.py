@@ -22,6 +22,7 @@ from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
@@ -59,7 +60,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """The open-source plugins that load when installed, with their configuration."""
 
-_BASE = "PLUGINS_CONFIG"
 # Few digits, and no character that only passwords have.
 _LETTERS = r"[A-Za-z_./ \[\]-]*"
 _NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
@@ -189,7 +189,7 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
             valid.append(name)
             continue
         mended = [*modules_of(name), name.replace("-", "_")][0]
-        remedy = "Use names as Python imports them, separated by commas."
+        remedy = None
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
         read.problems.append(
@@ -214,7 +214,7 @@ def _report_missing(
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
         right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
-        hint = "Install it in the image, or correct the name."
+        hint = None
         if right:
             hint = f"Correct the name to {right}, or install it in the image."
         if strict:
@@ -240,26 +240,23 @@ def _configuration(
     added: list[str],
     later: list[str],
     missing: list[str],
-    plugins_config: Mapping[str, Any] | None,
+    plugins_config: object,
     read: Reader,
 ) -> dict[str, Any]:
+    base_name = "PLUGINS_CONFIG"
     source, extra = _extra_configuration(read)
-    if plugins_config is None:
-        plugins_config = {}
-    elif not isinstance(plugins_config, Mapping):
+    given = mapping(plugins_config)
+    if plugins_config is not None and not isinstance(plugins_config, Mapping):
         read.problems.append(
             codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
-                _BASE, "the value is not a dict.", "Assign a dict, {} for none."
+                base_name, "the value is not a dict.", "Assign a dict, {} for none."
             )
         )
-        plugins_config = {}
     names = [*later, *added]
-    given = dict(plugins_config)
     # Nautobot reads only what it loads.
     left_over = dict.fromkeys(n for n in given if given[n] is None and n not in names)
-    for name in left_over:
-        del given[name]
-    base = _objects(given, _BASE, read)
+    listed = {name: one for name, one in given.items() if name not in left_over}
+    base = _objects(listed, base_name, read)
     # Who lists one of them configures it: a default might replace what its own code
     # does without one, as with the credentials of nautobot_plugin_nornir.
     defaults = {name: config for name, config in DEFAULTS.items() if name in added}
@@ -267,7 +264,9 @@ def _configuration(
     for name in [*merged, *left_over]:
         # What is not installed was reported already.
         if name not in names and name not in missing:
-            _report_not_loaded(name, source if name in extra else _BASE, names, read)
+            _report_not_loaded(
+                name, source if name in extra else base_name, names, read
+            )
     return {**left_over, **merged}
 
 
@@ -288,33 +287,25 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
 
 def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     """Return the variable that gives the JSON, and the expanded objects in it."""
-    by_value, by_file = (
-        variables.EXTRA_PLUGINS_CONFIG,
-        variables.EXTRA_PLUGINS_CONFIG_FILE,
-    )
+    by_value = variables.EXTRA_PLUGINS_CONFIG
+    by_file = variables.EXTRA_PLUGINS_CONFIG_FILE
     path = read.given(by_file)
     if read.is_set(by_file) and read.is_set(by_value):
         read.problems.append(
             environment_codes.FILE_AND_VALUE.problem(
-                by_value.name,
-                f"{by_file.name} is set as well.",
+                by_value.name, f"{by_file.name} is set as well."
             )
         )
         return by_value.name, {}
-    env = read.mapping()
     text: str | None
     if path is not None:
         source, text = by_file.name, _file_text(path, read)
     else:
         # As it stands in the environment, so that positions are true.
-        source, text = by_value.name, read.given(by_value) and env[by_value.name]
-    if text is None:
-        return source, {}
-    config = read_json_object(source, text, read.problems)
-    if config is None:
-        return source, {}
-    objects = _objects(config, source, read)
-    return source, expanded(objects, env, variable=source, problems=read.problems)
+        source, text = by_value.name, read.given(by_value) and read.env[by_value.name]
+    config = None if text is None else read_json_object(source, text, read.problems)
+    objects = _objects(config or {}, source, read)
+    return source, expanded(objects, read.env, variable=source, problems=read.problems)
 
 
 def _objects(

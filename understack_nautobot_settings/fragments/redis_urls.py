@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 from urllib.parse import quote
+from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import codes as environment_codes
@@ -26,10 +28,6 @@ BROKER_DATABASE = 0
 TCP_SCHEMES = frozenset({"redis", "rediss"})
 SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
-
-_PLAIN_TO_TLS = {"redis": "rediss"}
-# Far more databases than any Redis has.
-_MOST = "999999"
 
 
 class RedisAddress(NamedTuple):
@@ -97,18 +95,10 @@ def redis_address(read: Reader) -> RedisAddress:
             )
         )
         host = variables.REDIS_HOST.default
-    return RedisAddress(
-        scheme=scheme,
-        host=host,
-        port=read(variables.REDIS_PORT),
-        username=username,
-        password=password,
-    )
+    return RedisAddress(scheme, host, read(variables.REDIS_PORT), username, password)
 
 
 def _decoded(password: str, read: Reader) -> str:
-    from urllib.parse import unquote
-
     try:
         return unquote(password, errors="strict")
     except UnicodeDecodeError:
@@ -168,10 +158,8 @@ def nautobot_database(url: object, start: str | None) -> int | None:
     if start is None or not isinstance(url, str) or not url.startswith(start):
         return None
     number = url[len(start) :]
-    # As Nautobot writes a number: no sign, no blanks, no leading zeros.
-    if not (number.isascii() and number.isdecimal()) or len(number) > len(_MOST):
-        return None
-    return int(number) if str(int(number)) == number else None
+    # As Nautobot writes a number, and far more databases than any Redis has.
+    return int(number) if re.fullmatch("0|[1-9][0-9]{0,5}", number) else None
 
 
 def scheme_of(url: str) -> str:
@@ -223,7 +211,7 @@ def event_broker_problem(name: str, fact: str) -> Problem:
     )
 
 
-def is_whole(url: str) -> bool:
+def _is_whole(url: str) -> bool:
     """Tell whether a URL over TCP can be taken apart as its writer meant it."""
     if scheme_of(url) not in TCP_SCHEMES:
         return True
@@ -236,14 +224,11 @@ def is_whole(url: str) -> bool:
 
 def over_tls(url: str) -> str:
     """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
-    scheme, separator, rest = url.partition("://")
-    return _PLAIN_TO_TLS.get(scheme.lower(), scheme) + separator + rest
+    return f"rediss{url[len('redis') :]}" if scheme_of(url) == "redis" else url
 
 
 def ssl_options(url: str) -> list[str]:
     """Return the names of the TLS options in the query of a URL."""
-    if "?" not in url:
-        return []
     try:
         query = urlsplit(url).query
     except ValueError:
@@ -265,7 +250,7 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
                 f"Remove it and use {variables.REDIS_SSL_CERT_REQS.name} and its "
                 "neighbours.",
             )
-        if not is_whole(url):
+        if not _is_whole(url):
             yield codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",

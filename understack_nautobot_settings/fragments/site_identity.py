@@ -53,20 +53,17 @@ def site_settings(
 
 
 def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) -> str:
-    name = read.given(variable)
-    if name is None:
-        name = settings.get(variable.name, "")
+    name: str = read.chosen(variable, settings, variable.name)
     foreign = sorted(set(name) - _TAKEN)
-    if foreign:
-        # What is close to a name is shown; the rest may be a password or a token.
-        close = (
-            len(name.split()) <= _MOST_WORDS
-            and len(name) <= LONGEST_ECHO
-            and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
-        )
-        fact = "the value has characters that no name has."
-        if close:
-            fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
-        read.problems.append(codes.SITE_NAME_INVALID.problem(variable.name, fact))
-        return ""
-    return name
+    if not foreign:
+        return name
+    fact = "the value has characters that no name has."
+    # What is close to a name is shown; the rest may be a password or a token.
+    if (
+        len(name.split()) <= _MOST_WORDS
+        and len(name) <= LONGEST_ECHO
+        and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
+    ):
+        fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
+    read.problems.append(codes.SITE_NAME_INVALID.problem(variable.name, fact))
+    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
@@ -31,13 +32,6 @@ PARTS: dict[str, Variable[str | None]] = {
     "client-id": variables.OIDC_KEY,
     "client-secret": variables.OIDC_SECRET,
 }
-
-
-_READ = (
-    "AUTHENTICATION_BACKENDS",
-    variables.OIDC_KEY.name,
-    variables.OIDC_SCOPE.name,
-)
 
 
 def sso_settings(
@@ -84,26 +78,24 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        base = well_formed(settings, found, *_READ)
+        key, scope = variables.OIDC_KEY.name, variables.OIDC_SCOPE.name
+        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", key, scope)
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
             return off
-        _check_complete(
-            parts, directory, found, read.given(PARTS["issuer"]) is not None
-        )
+        _check_complete(parts, directory, read)
         if len(found) > before:
             return off
-        key = base.get(PARTS["client-id"].name) or DEFAULT_CLIENT_ID
-        scope = read.given(variables.OIDC_SCOPE) or base.get(
-            variables.OIDC_SCOPE.name, variables.OIDC_SCOPE.default
+        scopes = read.given(variables.OIDC_SCOPE) or base.get(
+            scope, variables.OIDC_SCOPE.default
         )
         return {
             "AUTHENTICATION_BACKENDS": _backends(backends, directory, found),
             "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            "SOCIAL_AUTH_OIDC_KEY": parts.get("client-id", key),
+            key: parts.get("client-id") or base.get(key) or DEFAULT_CLIENT_ID,
             "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
-            "SOCIAL_AUTH_OIDC_SCOPE": list(scope),
+            scope: list(scopes),
         }
 
 
@@ -129,12 +121,13 @@ def _backends(
 def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     """Return the parts that are files, without surrounding blanks."""
     parts = {}
-    named = shown_path(directory)
     try:
         names = names_in(directory)
     except FileRefused as refused:
         if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
-            read.problems.append(_unreadable(f"{named} {refused.words}"))
+            read.problems.append(
+                _unreadable(f"{shown_path(directory)} {refused.words}")
+            )
         return {}
     for part in PARTS:
         if part not in names:
@@ -159,11 +152,9 @@ def _unreadable(fact: str) -> Problem:
     )
 
 
-def _check_complete(
-    parts: Mapping[str, str], directory: str, problems: list[Problem], written: bool
-) -> None:
+def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:
     present = one_of(sorted(parts), "and")
-    problems.extend(
+    read.problems.extend(
         codes.SSO_INCOMPLETE.problem(
             PARTS[part].name,
             f"single sign-on has {present}, but no {part}.",
@@ -175,20 +166,16 @@ def _check_complete(
     )
     issuer = parts.get("issuer")
     if issuer is not None and not _is_https(issuer):
-        place = os.path.join(directory, "issuer")
-        name = PARTS["issuer"].name if written else variables.SSO_DIR.name
-        fact = "the issuer" if written else f"the issuer in {place}"
-        problems.append(
-            codes.SSO_ISSUER.problem(
-                name,
-                f"{fact} is not an https URL.",
-            )
+        name, what = PARTS["issuer"].name, "the issuer"
+        if read.given(PARTS["issuer"]) is None:
+            name = variables.SSO_DIR.name
+            what = f"the issuer in {os.path.join(directory, 'issuer')}"
+        read.problems.append(
+            codes.SSO_ISSUER.problem(name, f"{what} is not an https URL.")
         )
 
 
 def _is_https(url: str) -> bool:
-    from urllib.parse import urlsplit
-
     try:
         split = urlsplit(url)
         return split.scheme == "https" and bool(split.hostname)
