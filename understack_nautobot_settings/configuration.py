@@ -59,12 +59,7 @@ which adds keys of its own to them.
 
 
 class Evaluation(NamedTuple):
-    """What an environment makes of a settings module.
-
-    Attributes:
-        settings: The settings that the fragments return, by name.
-        problems: Every problem of every fragment, each once.
-    """
+    """The settings of every fragment by name, and every problem once."""
 
     settings: dict[str, Any]
     problems: list[Problem]
@@ -79,11 +74,8 @@ def evaluate(
 ) -> Evaluation:
     """Fold all fragments over a settings module, changing nothing.
 
-    Args:
-        namespace: The settings to extend, any mapping; not changed.
-        env: The environment.
-        check_files: Judges the certificate files that the active modes use.
-        libpq: Tells the version of libpq, where a mode depends on it.
+    The certificate files that the active modes use are judged by ``check_files``;
+    ``libpq`` tells its version, where a mode depends on it.
     """
     asked: dict[Callable[..., dict[str, Any]], dict[str, Any]] = {
         postgresql_tls_settings: {"check_files": check_files, "libpq": libpq},

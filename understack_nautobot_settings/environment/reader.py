@@ -13,6 +13,7 @@ from understack_nautobot_settings.environment.kinds import QUOTES
 from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import Kind
 from understack_nautobot_settings.environment.kinds import Path
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
@@ -110,9 +111,7 @@ class Reader:
             message = invalid.message
             if variable.secret and invalid.code is codes.VALUE_INVALID:
                 message = "the value is not valid."
-            self.problems.append(
-                invalid.code.problem(variable.name, message, invalid.hint)
-            )
+            self.report(invalid.code, variable.name, message, invalid.hint)
             return None
 
     def chosen(
@@ -121,6 +120,12 @@ class Reader:
         """Return the value, else what a settings file says, else the default."""
         value = self.given(variable)
         return said.get(name, variable.default) if value is None else value
+
+    def report(
+        self, code: Code, variable: str, message: str, hint: str | None = None
+    ) -> None:
+        """Add a problem, of the variable or setting of this name."""
+        self.problems.append(code.problem(variable, message, hint))
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Add problems, but none of a variable whose value was refused.
@@ -145,7 +150,7 @@ class Reader:
             return None
         if self.env.get(variable.name):
             fact = f"{variable.name} is set as well."
-            self.problems.append(codes.FILE_AND_VALUE.problem(name, fact))
+            self.report(codes.FILE_AND_VALUE, name, fact)
             return None
         try:
             _refuse_quotes(path)

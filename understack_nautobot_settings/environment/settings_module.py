@@ -53,7 +53,7 @@ def _wrong(name: str, value: object) -> tuple[str, str] | None:
     if not fits(value):
         return name, expected
     inside = {name: value}
-    if name in _BY_ALIAS and isinstance(value, Mapping):
+    if name in ("DATABASES", "CACHES") and isinstance(value, Mapping):
         inside = {f"{name}.{alias}": entry for alias, entry in value.items()}
         if not all(isinstance(one, Mapping) for one in inside.values()):
             return name, "a dict of dicts by alias"
@@ -118,13 +118,11 @@ _TYPES: dict[str, _Type] = {
     "LOGGING": _MAPPING,
     "EVENT_BROKERS": _MAPPING,
     # Named as their variables.
-    **{
-        variable.name: _TEXT
-        for variable in (variables.PARTITION, variables.SITE, variables.OIDC_KEY)
-    },
+    variables.PARTITION.name: _TEXT,
+    variables.SITE.name: _TEXT,
+    variables.OIDC_KEY.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
 }
-_BY_ALIAS = ("DATABASES", "CACHES")
 _PATH: _Type = ("a str or a Path", _is_path)
 _REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
 _PARTS: dict[str, dict[str, _Type]] = {

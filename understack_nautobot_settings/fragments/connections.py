@@ -90,16 +90,8 @@ def connection_settings(
     the configured CA and nobody else, and a blocking command may take longer than
     the socket timeout. The cache names the class in its pool's keyword arguments,
     where Nautobot's health check finds it as well; the broker names a transport.
-    Where the base names its own, it is kept.
-
-    Args:
-        settings: The settings module as a mapping; reads ``DATABASES``, ``CACHES``,
-            ``CELERY_BROKER_URL``, ``CELERY_BROKER_TRANSPORT_OPTIONS``,
-            ``CELERY_BROKER_TRANSPORT`` and ``CELERY_RESULT_BACKEND``, changes
-            nothing. Nautobot's own result backend is replaced with ``wan``; one in
-            Redis is only warned about.
-        env: The environment.
-        problems: Collects problems instead of raising them.
+    Where the base names its own, it is kept. Nautobot's own result backend is replaced
+    with ``wan``; one in Redis is only warned about.
 
     Returns:
         ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
@@ -134,12 +126,11 @@ def connection_settings(
             **_broker(base, read, wan),
         }
         if scheme_of(result_backend or "") == "rediss":
-            found.append(
-                codes.REDIS_RESULT_BACKEND_TRUST.problem(
-                    "CELERY_RESULT_BACKEND",
-                    "Celery's Redis result backend names its connection class itself, "
-                    "so it trusts the system's CAs beside the configured one.",
-                )
+            read.report(
+                codes.REDIS_RESULT_BACKEND_TRUST,
+                "CELERY_RESULT_BACKEND",
+                "Celery's Redis result backend names its connection class itself, "
+                "so it trusts the system's CAs beside the configured one.",
             )
         return decided | _results(settings, result_backend, read, wan)
 
@@ -175,10 +166,10 @@ def _databases(
     if pooler == "transaction":
         default["DISABLE_SERVER_SIDE_CURSORS"] = True
     if pooler is not None and options.get("options"):
-        read.problems.append(
-            codes.DB_POOLER_OPTIONS.problem(
-                "DATABASES", "OPTIONS has options, and PgBouncer refuses them."
-            )
+        read.report(
+            codes.DB_POOLER_OPTIONS,
+            "DATABASES",
+            "OPTIONS has options, and PgBouncer refuses them.",
         )
     default["OPTIONS"] = options
     base["default"] = default
@@ -199,13 +190,12 @@ def _application_name(partition: object, read: Reader) -> str:
     if partition:
         name = f"{name}@{partition}"
     if len(name.encode()) > _LONGEST_APPLICATION_NAME:
-        read.problems.append(
-            codes.APPLICATION_NAME_LONG.problem(
-                variables.PARTITION.name,
-                f"the application_name {name!r} has more than "
-                f"{_LONGEST_APPLICATION_NAME} bytes.",
-                "PostgreSQL cuts it; use a shorter name to tell workers apart.",
-            )
+        read.report(
+            codes.APPLICATION_NAME_LONG,
+            variables.PARTITION.name,
+            f"the application_name {name!r} has more than "
+            f"{_LONGEST_APPLICATION_NAME} bytes.",
+            "PostgreSQL cuts it; use a shorter name to tell workers apart.",
         )
     return name
 
@@ -226,14 +216,13 @@ def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
         if djangos in options
     }
     pool = written | pool_arguments(cache)
-    location = cache.get("LOCATION") or ""
-    first = location if isinstance(location, str) else next(iter(location), "")
-    local = scheme_of(first) == "unix"
+    scheme = scheme_of(next(iter(urls_of(cache.get("LOCATION"), ",")), ""))
+    local = scheme == "unix"
     pool = _chosen(pool, _REDIS_WAN if wan else _REDIS_ALWAYS, read)
     if wan and not local:
         pool |= _keepalive(pool, read)
     if not (local or "connection_class" in pool or _names_own_classes(options)):
-        secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
+        secured = scheme == "rediss" or "ssl_cert_reqs" in pool
         pool["connection_class"] = _connection_class(secured)
         if wan:
             pool = {**_REDIS_QUIET, **pool}
@@ -285,13 +274,12 @@ def _broker(base: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
         if wan or "rediss" in schemes:
             transport = _BROKER_TRANSPORT
             if "rediss" in schemes and len(urls) > 1:
-                read.problems.append(
-                    codes.REDIS_BROKER_FAILOVER_TRUST.problem(
-                        variables.CELERY_BROKER_URL.name,
-                        "the URL lists several brokers, and kombu goes on with its "
-                        "own transport after the first, which trusts the system's "
-                        "CAs beside the configured one.",
-                    )
+                read.report(
+                    codes.REDIS_BROKER_FAILOVER_TRUST,
+                    variables.CELERY_BROKER_URL.name,
+                    "the URL lists several brokers, and kombu goes on with its "
+                    "own transport after the first, which trusts the system's "
+                    "CAs beside the configured one.",
                 )
     if options or "CELERY_BROKER_TRANSPORT_OPTIONS" in base:
         settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options

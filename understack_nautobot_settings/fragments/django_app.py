@@ -27,13 +27,6 @@ def app_settings(
     plugin up by its name as a Django label, which takes no dot, and the places to
     plug into (health checks, metrics) are open to any app.
 
-    Args:
-        settings: The settings module as a mapping; reads ``INSTALLED_APPS``,
-            changes nothing.
-        env: The environment; reads ``UNDERSTACK_APP``,
-            ``UNDERSTACK_EXPIRY_UNHEALTHY``.
-        problems: Collects problems instead of raising them.
-
     Returns:
         ``INSTALLED_APPS``, a list, and ``UNDERSTACK_EXPIRY_UNHEALTHY``, in days;
         switched off, the base alone, if there is one.

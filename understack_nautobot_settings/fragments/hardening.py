@@ -34,13 +34,6 @@ def hardening_settings(
     the settings file says of SameSite and HSTS is kept, unless the variable of HSTS is
     set; cookies are secure and content types are believed whatever the file says.
 
-    Args:
-        settings: The settings module as a mapping; reads ``DEBUG`` and
-            ``ALLOWED_HOSTS``, changes nothing.
-        env: The environment; reads ``UNDERSTACK_HARDENING``,
-            ``UNDERSTACK_HSTS_SECONDS``.
-        problems: Collects problems instead of raising them.
-
     Returns:
         Settings of Django's security middleware, sessions and CSRF protection;
         empty where hardening is off.
@@ -55,19 +48,17 @@ def hardening_settings(
         name = variables.HARDENING.name
         base = well_formed(settings, found, "ALLOWED_HOSTS")
         if settings.get("DEBUG"):
-            found.append(
-                codes.HARDENING_DEBUG.problem(
-                    name,
-                    "DEBUG is on, and its error pages show settings to everybody.",
-                )
+            read.report(
+                codes.HARDENING_DEBUG,
+                name,
+                "DEBUG is on, and its error pages show settings to everybody.",
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):
-            found.append(
-                codes.HARDENING_ALLOWED_HOSTS.problem(
-                    name,
-                    "ALLOWED_HOSTS is '*', so any Host header is believed.",
-                    f"List the host names in {variables.ALLOWED_HOSTS.name}.",
-                )
+            read.report(
+                codes.HARDENING_ALLOWED_HOSTS,
+                name,
+                "ALLOWED_HOSTS is '*', so any Host header is believed.",
+                f"List the host names in {variables.ALLOWED_HOSTS.name}.",
             )
         found.extend(
             codes.FILE_OVERRULED.problem(
@@ -79,13 +70,10 @@ def hardening_settings(
             for setting, safe in _SAFE.items()
             if not settings.get(setting, safe)
         )
-        kept = {
-            setting: settings.get(setting, "Lax")
-            for setting in ("SESSION_COOKIE_SAMESITE", "CSRF_COOKIE_SAMESITE")
-        }
         hsts = "SECURE_HSTS_SECONDS"
         return {
-            **kept,
+            "SESSION_COOKIE_SAMESITE": settings.get("SESSION_COOKIE_SAMESITE", "Lax"),
+            "CSRF_COOKIE_SAMESITE": settings.get("CSRF_COOKIE_SAMESITE", "Lax"),
             hsts: read.chosen(variables.HSTS_SECONDS, settings, hsts),
             **_SAFE,
         }

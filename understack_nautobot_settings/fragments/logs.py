@@ -39,10 +39,8 @@ def log_settings(
     """Return ``LOGGING`` in the format asked for, by Nautobot's structlog set-up.
 
     Args:
-        settings: The settings module as a mapping; reads ``LOGGING``,
-            ``INSTALLED_APPS`` and ``MIDDLEWARE``, changes nothing.
-        env: The environment; reads ``UNDERSTACK_LOG_FORMAT``,
-            ``NAUTOBOT_LOG_LEVEL``.
+        settings: The settings module as a mapping; not changed.
+        env: The environment.
         problems: Collects problems instead of raising them.
         structlog: Returns ``nautobot.core.settings_funcs.setup_structlog_logging``,
             or None where there is no Nautobot.
@@ -68,12 +66,11 @@ def log_settings(
             return given
         set_up = structlog()
         if set_up is None:
-            found.append(
-                codes.LOG_FORMAT_NAUTOBOT.problem(
-                    variables.LOG_FORMAT.name,
-                    "Nautobot, whose structlog set-up makes the format, is not "
-                    "installed here.",
-                )
+            read.report(
+                codes.LOG_FORMAT_NAUTOBOT,
+                variables.LOG_FORMAT.name,
+                "Nautobot, whose structlog set-up makes the format, is not "
+                "installed here.",
             )
             return given
         before = given.get("LOGGING") or {}

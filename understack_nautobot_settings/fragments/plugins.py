@@ -73,9 +73,6 @@ def is_installed(name: str) -> bool:
     Python files of its own (a namespace package) is not installed: any folder on the
     path would be. Where a finder fails, only the import can tell, so the answer is
     yes and the import gives the reason.
-
-    Args:
-        name: Dotted module name.
     """
     loaded = sys.modules.get(name, sys)
     if loaded is None:
@@ -103,10 +100,9 @@ def is_installed(name: str) -> bool:
 
 
 def modules_of_distribution(name: str) -> tuple[str, ...]:
-    """Return the packages that an installed distribution brings, none if there is none.
+    """Return the packages of a distribution: of ``nautobot-welcome-wizard``.
 
-    Args:
-        name: As ``pip`` takes it: ``nautobot-welcome-wizard``.
+    There are none where it is not installed.
     """
     from importlib import metadata
 
@@ -144,9 +140,8 @@ def plugin_settings(
     its traceback leads to frames that hold the arguments, `env` among them.
 
     Args:
-        settings: The settings module as a mapping; reads ``PLUGINS``,
-            ``EXTRA_PLUGINS`` and ``PLUGINS_CONFIG``, changes nothing. No part of
-            ``PLUGINS_CONFIG`` is returned, since Nautobot writes into the result.
+        settings: The settings module as a mapping. No part of its ``PLUGINS_CONFIG``
+            is returned, since Nautobot writes into the result.
         env: The environment; also what references in the JSON name.
         problems: Collects problems instead of raising them.
         find: Tells whether a module is installed.
@@ -192,12 +187,11 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
         remedy = None
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
-        read.problems.append(
-            codes.PLUGIN_NAME_INVALID.problem(
-                variables.EXTRA_PLUGINS.name,
-                f"{_shown(name)} is not a module name.",
-                remedy,
-            )
+        read.report(
+            codes.PLUGIN_NAME_INVALID,
+            variables.EXTRA_PLUGINS.name,
+            f"{_shown(name)} is not a module name.",
+            remedy,
         )
     return valid
 
@@ -221,9 +215,7 @@ def _report_missing(
             code, fact = codes.PLUGIN_MISSING, "is not installed"
         else:
             code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
-        read.problems.append(
-            code.problem(variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
-        )
+        read.report(code, variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -247,10 +239,11 @@ def _configuration(
     source, extra = _extra_configuration(read)
     given = mapping(plugins_config)
     if plugins_config is not None and not isinstance(plugins_config, Mapping):
-        read.problems.append(
-            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
-                base_name, "the value is not a dict.", "Assign a dict, {} for none."
-            )
+        read.report(
+            codes.PLUGIN_CONFIG_NOT_OBJECT,
+            base_name,
+            "the value is not a dict.",
+            "Assign a dict, {} for none.",
         )
     names = [*later, *added]
     # Nautobot reads only what it loads.
@@ -278,10 +271,11 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
         hint = "Install it in the image, or remove its configuration."
     else:
         hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."
-    read.problems.append(
-        codes.PLUGIN_CONFIG_UNUSED.problem(
-            source, f"{echo(str(name))} is configured and not loaded.", hint
-        )
+    read.report(
+        codes.PLUGIN_CONFIG_UNUSED,
+        source,
+        f"{echo(str(name))} is configured and not loaded.",
+        hint,
     )
 
 
@@ -291,10 +285,10 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     by_file = variables.EXTRA_PLUGINS_CONFIG_FILE
     path = read.given(by_file)
     if read.is_set(by_file) and read.is_set(by_value):
-        read.problems.append(
-            environment_codes.FILE_AND_VALUE.problem(
-                by_value.name, f"{by_file.name} is set as well."
-            )
+        read.report(
+            environment_codes.FILE_AND_VALUE,
+            by_value.name,
+            f"{by_file.name} is set as well.",
         )
         return by_value.name, {}
     text: str | None
@@ -318,12 +312,11 @@ def _objects(
             objects[name] = value
             continue
         kind = "null" if value is None else "not an object"
-        read.problems.append(
-            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
-                source,
-                f"the configuration of {echo(str(name))} is {kind}.",
-                "Write an object, {} for none.",
-            )
+        read.report(
+            codes.PLUGIN_CONFIG_NOT_OBJECT,
+            source,
+            f"the configuration of {echo(str(name))} is {kind}.",
+            "Write an object, {} for none.",
         )
     return objects
 
@@ -338,5 +331,5 @@ def _file_text(path: str, read: Reader) -> str | None:
             return text
         fact = f"{path} is empty."
     source = variables.EXTRA_PLUGINS_CONFIG_FILE.name
-    read.problems.append(codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(source, fact))
+    read.report(codes.PLUGIN_CONFIG_FILE_UNREADABLE, source, fact)
     return None

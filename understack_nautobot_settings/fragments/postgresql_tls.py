@@ -71,9 +71,8 @@ def postgresql_tls_settings(
     parameter of their own.
 
     Args:
-        settings: The settings module as a mapping; reads ``DATABASES``, changes
-            nothing.
-        env: The environment; reads the ``NAUTOBOT_DB_*`` variables.
+        settings: The settings module as a mapping; not changed.
+        env: The environment.
         problems: Collects problems instead of raising them.
         check_files: Judges the files that the mode uses; also given the
             ``key_password`` where libpq is given an ``sslpassword``.
@@ -143,12 +142,11 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
     )
     for variable in of_libpq:
         if read.is_set(variable):
-            read.problems.append(
-                codes.DB_ENGINE_NOT_POSTGRESQL.problem(
-                    variable.name,
-                    f"the database engine is {shown}.",
-                    "Unset it: these are parameters of PostgreSQL's libpq.",
-                )
+            read.report(
+                codes.DB_ENGINE_NOT_POSTGRESQL,
+                variable.name,
+                f"the database engine is {shown}.",
+                "Unset it: these are parameters of PostgreSQL's libpq.",
             )
 
 
@@ -173,12 +171,11 @@ def _refuse_socket(
     if decided.get("sslmode", "disable") != "disable" and (
         not host or any(one.strip().startswith(("/", "@")) for one in host.split(","))
     ):
-        read.problems.append(
-            codes.DB_SOCKET.problem(
-                variables.DB_SSLMODE.name,
-                f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
-                f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
-            )
+        read.report(
+            codes.DB_SOCKET,
+            variables.DB_SSLMODE.name,
+            f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
+            f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
         )
 
 
@@ -186,12 +183,11 @@ def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
     ports = str(default.get("PORT") or "").count(",") + 1
     hosts = str(default.get("HOST") or "").count(",") + 1
     if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
-        read.problems.append(
-            environment_codes.VALUE_INVALID.problem(
-                variables.DB_PORT.name,
-                f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
-                "Set one port for all hosts, or one for each.",
-            )
+        read.report(
+            environment_codes.VALUE_INVALID,
+            variables.DB_PORT.name,
+            f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
+            "Set one port for all hosts, or one for each.",
         )
 
 
@@ -264,10 +260,10 @@ def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile
         return None
     if path.lower().startswith(PKCS11):
         # From the file, as the reader refuses it of a variable.
-        read.problems.append(
-            environment_codes.PATH_IS_TOKEN.problem(
-                place, "the value names a key in a token, which is not supported."
-            )
+        read.report(
+            environment_codes.PATH_IS_TOKEN,
+            place,
+            "the value names a key in a token, which is not supported.",
         )
         return None
     return CertificateFile(path, place)
@@ -286,9 +282,7 @@ def _check_system_trust(
             f"{libpq_release(version)} is loaded."
         )
     if fact:
-        read.problems.append(
-            codes.DB_SYSTEM_TRUST.problem(variables.DB_SSLROOTCERT.name, fact)
-        )
+        read.report(codes.DB_SYSTEM_TRUST, variables.DB_SSLROOTCERT.name, fact)
 
 
 def _negotiation(
@@ -301,33 +295,30 @@ def _negotiation(
     if sslmode in (None, "disable"):
         if negotiation == "direct":
             mode = "unset" if sslmode is None else sslmode
-            read.problems.append(
-                codes.DB_SSLNEGOTIATION_MODE.problem(
-                    name,
-                    f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
-                    f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
-                    f"require, or unset {name}.",
-                )
+            read.report(
+                codes.DB_SSLNEGOTIATION_MODE,
+                name,
+                f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
+                f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
+                f"require, or unset {name}.",
             )
         return {}
     version = libpq()
     if version is None:
-        read.problems.append(
-            codes.DB_LIBPQ_UNKNOWN.problem(
-                name,
-                "no PostgreSQL driver can be imported here to ask for its libpq.",
-            )
+        read.report(
+            codes.DB_LIBPQ_UNKNOWN,
+            name,
+            "no PostgreSQL driver can be imported here to ask for its libpq.",
         )
     elif version < DIRECT_SINCE:
         # An older libpq refuses the key itself, and speaks 'postgres' anyway.
         if negotiation == "direct":
-            read.problems.append(
-                codes.DB_SSLNEGOTIATION_LIBPQ.problem(
-                    name,
-                    f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
-                    f"{libpq_release(version)} is loaded.",
-                    f"Install a driver with a newer libpq, or unset {name}.",
-                )
+            read.report(
+                codes.DB_SSLNEGOTIATION_LIBPQ,
+                name,
+                f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
+                f"{libpq_release(version)} is loaded.",
+                f"Install a driver with a newer libpq, or unset {name}.",
             )
         return {}
     return {"sslnegotiation": negotiation}
@@ -344,27 +335,22 @@ def _extra_options(
     for parameter, value in extra.items():
         owner = owners.get(parameter)
         if parameter in _REFUSED:
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_REFUSED.problem(
-                    name, f"{parameter} is not accepted."
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
         elif owner is not None and decided.get(parameter) != value:
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_CONFLICT.problem(
-                    name,
-                    f"{parameter} is decided by {owner.name}.",
-                    f"Remove it here and use {owner.name}.",
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_CONFLICT,
+                name,
+                f"{parameter} is decided by {owner.name}.",
+                f"Remove it here and use {owner.name}.",
             )
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_TYPE.problem(
-                    name,
-                    f"the value of {echo(parameter)} is neither text nor a whole "
-                    "number.",
-                    "Write it as a string or an integer.",
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_TYPE,
+                name,
+                f"the value of {echo(parameter)} is neither text nor a whole number.",
+                "Write it as a string or an integer.",
             )
         else:
             options[parameter] = value

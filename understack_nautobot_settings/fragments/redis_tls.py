@@ -68,11 +68,8 @@ def redis_tls_settings(
     which Django's debug page masks.
 
     Args:
-        settings: The settings module as a mapping; reads ``CACHES``,
-            ``CELERY_BROKER_URL``, ``CELERY_BROKER_USE_SSL``,
-            ``CELERY_REDIS_BACKEND_USE_SSL`` and ``EVENT_BROKERS``, changes nothing.
-        env: The environment; reads the ``NAUTOBOT_REDIS_*`` variables,
-            ``UNDERSTACK_REDIS_MTLS``, and refuses those that Celery reads itself.
+        settings: The settings module as a mapping; not changed.
+        env: The environment; variables that Celery reads itself are refused.
         problems: Collects problems instead of raising them.
         check_files: Judges the files that mutual TLS uses.
         exists: Tells whether a file exists.
@@ -137,12 +134,11 @@ def _refuse_celery_variables(read: Reader) -> None:
     """Refuse what Celery reads from the environment and prefers to its settings."""
     for variable in variables.CELERY_RIVALS:
         if read.is_set(variable):
-            read.problems.append(
-                codes.CELERY_VARIABLE.problem(
-                    variable.name,
-                    "Celery reads this variable itself and takes it in place of its "
-                    "settings, so it would connect elsewhere and without their TLS.",
-                )
+            read.report(
+                codes.CELERY_VARIABLE,
+                variable.name,
+                "Celery reads this variable itself and takes it in place of its "
+                "settings, so it would connect elsewhere and without their TLS.",
             )
 
 
@@ -171,12 +167,11 @@ def _broker_place(read: Reader) -> str:
 
 def _refuse_without_scheme(read: Reader, urls: list[str]) -> None:
     if any("://" not in url for url in urls):
-        read.problems.append(
-            codes.REDIS_URL_MALFORMED.problem(
-                _broker_place(read),
-                "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
-                "Begin it with redis:// or rediss://.",
-            )
+        read.report(
+            codes.REDIS_URL_MALFORMED,
+            _broker_place(read),
+            "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
+            "Begin it with redis:// or rediss://.",
         )
 
 
@@ -278,23 +273,21 @@ class _Tls:
         """Warn of what the options of all consumers came to."""
         name = variables.REDIS_SSL_CERT_REQS.name
         if self._accepts_any:
-            self.read.problems.append(
-                codes.REDIS_CERT_REQS_NONE.problem(
-                    name,
-                    "'none' accepts any server certificate, so whoever answers "
-                    "receives the Redis password.",
-                    "Use required.",
-                )
+            self.read.report(
+                codes.REDIS_CERT_REQS_NONE,
+                name,
+                "'none' accepts any server certificate, so whoever answers "
+                "receives the Redis password.",
+                "Use required.",
             )
         if self._overruled:
-            self.read.problems.append(
-                codes.FILE_OVERRULED.problem(
-                    name,
-                    "the settings file says ssl_cert_reqs none in "
-                    f"{one_of(self._overruled, 'and')}, and the variable is unset, so "
-                    "the server certificate is verified nevertheless.",
-                    f"Set {name}=none for connections without verification.",
-                )
+            self.read.report(
+                codes.FILE_OVERRULED,
+                name,
+                "the settings file says ssl_cert_reqs none in "
+                f"{one_of(self._overruled, 'and')}, and the variable is unset, so "
+                "the server certificate is verified nevertheless.",
+                f"Set {name}=none for connections without verification.",
             )
 
 
@@ -407,18 +400,17 @@ def _cache(
         if tls.mutual and not ours and schemes & TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
             if not any(name.startswith("ssl") for name in pool):
-                read.problems.append(
-                    codes.REDIS_LEFT_ALONE.problem(
-                        f"CACHES.{alias}",
-                        f"its host is not {server.host}, so it keeps its scheme and "
-                        "gets no client certificate.",
-                    )
+                read.report(
+                    codes.REDIS_LEFT_ALONE,
+                    f"CACHES.{alias}",
+                    f"its host is not {server.host}, so it keeps its scheme and "
+                    "gets no client certificate.",
                 )
         elif tls.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
-            read.problems.append(
-                codes.REDIS_LEFT_ALONE.problem(
-                    place, "the scheme of the URL is unknown here, so it gets no TLS."
-                )
+            read.report(
+                codes.REDIS_LEFT_ALONE,
+                place,
+                "the scheme of the URL is unknown here, so it gets no TLS.",
             )
         elif tls.mutual:
             urls = [redis_urls.over_tls(url) for url in urls]
@@ -434,12 +426,11 @@ def _cache(
     if pool == before:
         return found
     if not takes_pool and "CLIENT_CLASS" in pool:
-        read.problems.append(
-            codes.REDIS_CACHE_BACKEND.problem(
-                variables.CACHES_BACKEND.name,
-                "Django's own Redis backend does not accept the options of "
-                f"django-redis that CACHES.{alias} has.",
-            )
+        read.report(
+            codes.REDIS_CACHE_BACKEND,
+            variables.CACHES_BACKEND.name,
+            "Django's own Redis backend does not accept the options of "
+            f"django-redis that CACHES.{alias} has.",
         )
         return found
     return redis_caches.with_pool_arguments(found, pool)

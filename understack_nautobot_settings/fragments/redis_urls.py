@@ -87,12 +87,11 @@ def redis_address(read: Reader) -> RedisAddress:
         scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
     host = read(variables.REDIS_HOST)
     if scheme != "unix" and host.startswith(("/", "@")):
-        read.problems.append(
-            environment_codes.REDIS_HOST_INVALID.problem(
-                variables.REDIS_HOST.name,
-                f"it names a Unix socket, and the scheme is {scheme}.",
-                f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
-            )
+        read.report(
+            environment_codes.REDIS_HOST_INVALID,
+            variables.REDIS_HOST.name,
+            f"it names a Unix socket, and the scheme is {scheme}.",
+            f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
         )
         host = variables.REDIS_HOST.default
     return RedisAddress(scheme, host, read(variables.REDIS_PORT), username, password)
@@ -104,12 +103,11 @@ def _decoded(password: str, read: Reader) -> str:
     except UnicodeDecodeError:
         # Not while the text is at hand: it would be the context of what is raised.
         pass
-    read.problems.append(
-        environment_codes.VALUE_NOT_UTF8.problem(
-            variables.REDIS_PASSWORD.name,
-            "what is percent-encoded in the value is not UTF-8.",
-            f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
-        )
+    read.report(
+        environment_codes.VALUE_NOT_UTF8,
+        variables.REDIS_PASSWORD.name,
+        "what is percent-encoded in the value is not UTF-8.",
+        f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
     )
     return ""
 

@@ -29,12 +29,8 @@ def secret_settings(
 ) -> dict[str, Any]:
     """Return the secrets that Django needs.
 
-    Args:
-        settings: The settings module as a mapping; reads ``SECRET_KEY`` and
-            ``DATABASES``, changes nothing.
-        env: The environment; reads ``NAUTOBOT_SECRET_KEY`` and
-            ``NAUTOBOT_DB_PASSWORD``, each also by its ``_FILE`` form.
-        problems: Collects problems instead of raising them.
+    Reads ``NAUTOBOT_SECRET_KEY`` and ``NAUTOBOT_DB_PASSWORD``, each also by its
+    ``_FILE`` form.
 
     Returns:
         ``{"SECRET_KEY": str, "DATABASES": dict}``; ``DATABASES`` only where given
@@ -54,26 +50,24 @@ def secret_settings(
         decided: dict[str, Any] = {}
         if key:
             decided["SECRET_KEY"] = key
-            _warn_weak(key, found)
+            _warn_weak(key, read)
             # Nautobot reads the variable as it stands.
             agreeing = {None, "", given, env.get(variables.SECRET_KEY.name)}
             if given and said not in agreeing:
-                found.append(
-                    codes.FILE_OVERRULED.problem(
-                        variables.SECRET_KEY.name,
-                        "the settings file assigns another secret key, and the "
-                        "variable wins.",
-                        "Unset the variable to use the key of the file.",
-                    )
+                read.report(
+                    codes.FILE_OVERRULED,
+                    variables.SECRET_KEY.name,
+                    "the settings file assigns another secret key, and the "
+                    "variable wins.",
+                    "Unset the variable to use the key of the file.",
                 )
         elif len(found) == before:
-            found.append(
-                codes.SECRET_KEY_MISSING.problem(
-                    variables.SECRET_KEY.name,
-                    "there is no secret key.",
-                    f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
-                    "all pods share.",
-                )
+            read.report(
+                codes.SECRET_KEY_MISSING,
+                variables.SECRET_KEY.name,
+                "there is no secret key.",
+                f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
+                "all pods share.",
             )
         databases = dict(base.get("DATABASES", {}))
         password = read.given(variables.DB_PASSWORD)
@@ -85,7 +79,7 @@ def secret_settings(
         return decided
 
 
-def _warn_weak(key: str | bytes, problems: list[Problem]) -> None:
+def _warn_weak(key: str | bytes, read: Reader) -> None:
     """Warn of a key that Django's own check (security.W009) calls weak."""
     fact = ""
     if len(key) < _SECRET_KEY_LENGTH:
@@ -95,11 +89,10 @@ def _warn_weak(key: str | bytes, problems: list[Problem]) -> None:
     elif key[: len(_INSECURE)] in {_INSECURE, _INSECURE.encode()}:
         fact = f"the key begins with {_INSECURE}, so it was made for development."
     if fact:
-        problems.append(
-            codes.SECRET_KEY_SHORT.problem(
-                variables.SECRET_KEY.name,
-                fact,
-                f"Use {_SECRET_KEY_LENGTH} or more random characters, the same on "
-                "every pod.",
-            )
+        read.report(
+            codes.SECRET_KEY_SHORT,
+            variables.SECRET_KEY.name,
+            fact,
+            f"Use {_SECRET_KEY_LENGTH} or more random characters, the same on "
+            "every pod.",
         )

@@ -30,13 +30,8 @@ def site_settings(
     """Return the identity of the site as Django settings.
 
     A partition names the Celery queue of the site and is part of device URNs,
-    which are written to the database, so it takes no foreign character.
-
-    Args:
-        settings: The settings module as a mapping; its ``UNDERSTACK_PARTITION`` and
-            ``UNDERSTACK_SITE`` hold where the variable is unset. Not changed.
-        env: The environment; reads ``UNDERSTACK_PARTITION``, ``UNDERSTACK_SITE``.
-        problems: Collects problems instead of raising them.
+    which are written to the database, so it takes no foreign character. The settings
+    of the same names hold where the variable is unset.
 
     Returns:
         ``{"UNDERSTACK_PARTITION": str, "UNDERSTACK_SITE": str}``, empty strings
@@ -65,5 +60,5 @@ def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) ->
         and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
     ):
         fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
-    read.problems.append(codes.SITE_NAME_INVALID.problem(variable.name, fact))
+    read.report(codes.SITE_NAME_INVALID, variable.name, fact)
     return ""

@@ -47,12 +47,6 @@ def sso_settings(
     ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
     id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
 
-    Args:
-        settings: The settings module as a mapping; reads
-            ``AUTHENTICATION_BACKENDS``, changes nothing.
-        env: The environment.
-        problems: Collects problems instead of raising them.
-
     Returns:
         The base unchanged where sign-on is off; ``AUTHENTICATION_BACKENDS`` and
         ``SOCIAL_AUTH_OIDC_OIDC_ENDPOINT``, ``_KEY``, ``_SECRET`` and ``_SCOPE``
@@ -70,11 +64,10 @@ def sso_settings(
         for part, variable in PARTS.items():
             value = read.given(variable)
             if value is not None and part in parts:
-                found.append(
-                    codes.SSO_TWICE.problem(
-                        variable.name,
-                        f"the file {os.path.join(directory, part)} is there as well.",
-                    )
+                read.report(
+                    codes.SSO_TWICE,
+                    variable.name,
+                    f"the file {os.path.join(directory, part)} is there as well.",
                 )
             elif value is not None:
                 parts[part] = value
@@ -91,7 +84,7 @@ def sso_settings(
             scope, variables.OIDC_SCOPE.default
         )
         return {
-            "AUTHENTICATION_BACKENDS": _backends(backends, directory, found),
+            "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
             "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
             key: parts.get("client-id") or base.get(key) or DEFAULT_CLIENT_ID,
             "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
@@ -99,21 +92,18 @@ def sso_settings(
         }
 
 
-def _backends(
-    said: list[str] | None, directory: str, problems: list[Problem]
-) -> list[str]:
+def _backends(said: list[str] | None, directory: str, read: Reader) -> list[str]:
     """Return the backends of the file where it chose any, else the library's."""
     if said is None or list(said) == [NAUTOBOTS_BACKEND]:
         return list(AUTHENTICATION_BACKENDS)
     if not any(_OIDC_CLASS in backend for backend in said):
-        problems.append(
-            codes.SSO_BACKEND_MISSING.problem(
-                "AUTHENTICATION_BACKENDS",
-                "the settings file lists backends without OpenID Connect, and they are "
-                "kept, so nobody can sign in with the single sign-on that "
-                f"SOCIAL_AUTH_OIDC_* or {directory} configures.",
-                f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
-            )
+        read.report(
+            codes.SSO_BACKEND_MISSING,
+            "AUTHENTICATION_BACKENDS",
+            "the settings file lists backends without OpenID Connect, and they are "
+            "kept, so nobody can sign in with the single sign-on that "
+            f"SOCIAL_AUTH_OIDC_* or {directory} configures.",
+            f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
         )
     return list(said)
 
@@ -170,9 +160,7 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
         if read.given(PARTS["issuer"]) is None:
             name = variables.SSO_DIR.name
             what = f"the issuer in {os.path.join(directory, 'issuer')}"
-        read.problems.append(
-            codes.SSO_ISSUER.problem(name, f"{what} is not an https URL.")
-        )
+        read.report(codes.SSO_ISSUER, name, f"{what} is not an https URL.")
 
 
 def _is_https(url: str) -> bool:
