@@ -18,7 +18,6 @@ from understack_nautobot_settings.problems import Problem
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
 _HIJACK = "CELERY_WORKER_HIJACK_ROOT_LOGGER"
-_TASK_LOGGER = "celery.task"
 
 
 def _nautobot_structlog() -> Callable[..., None] | None:
@@ -75,7 +74,6 @@ def log_settings(
             return given
         before = given.get("LOGGING") or {}
         loggers = dict(deepcopy(before))
-        loggers.setdefault("loggers", {})
         keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
@@ -83,7 +81,7 @@ def log_settings(
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
             return {**given, **keep_root_logger}
-        loggers["loggers"].setdefault(_TASK_LOGGER, {})
+        loggers.setdefault("loggers", {}).setdefault("celery.task", {})
         set_up(
             loggers,
             apps,

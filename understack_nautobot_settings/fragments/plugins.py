@@ -74,12 +74,9 @@ def is_installed(name: str) -> bool:
     path would be. Where a finder fails, only the import can tell, so the answer is
     yes and the import gives the reason.
     """
-    loaded = sys.modules.get(name, sys)
-    if loaded is None:
+    if name in sys.modules and getattr(sys.modules[name], "__path__", None) is None:
         # None is how an import is forbidden.
-        return False
-    if loaded is not sys and getattr(loaded, "__path__", None) is None:
-        return True
+        return sys.modules[name] is not None
     first, *inner = name.split(".")
     try:
         spec = find_spec(first)
@@ -94,8 +91,8 @@ def is_installed(name: str) -> bool:
     except Exception:  # noqa: BLE001 - a finder may raise anything
         return True
     # A directory has a path, but no origin.
-    return spec is not None and not (
-        spec.origin is None and spec.submodule_search_locations is not None
+    return spec is not None and (
+        spec.origin is not None or spec.submodule_search_locations is None
     )
 
 

@@ -242,12 +242,9 @@ def _client_certificate(
     if (options.get("sslrootcert") or said.get("sslrootcert")) == _SYSTEM:
         files["sslrootcert"] = None
         _check_system_trust(read, sslmode, libpq)
-    read.problems.extend(
-        codes.DB_LIBPQ_VARIABLE.problem(
-            name, "libpq reads this variable and may present no client certificate."
-        )
-        for name in variables_against_tls(read.env)
-    )
+    for name in variables_against_tls(read.env):
+        fact = "libpq reads this variable and may present no client certificate."
+        read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
     if options or by_variable:
         # In the order of a certificate, its key, and the CA.
         read.extend(check_files(ClientFiles("PostgreSQL", *files.values())))

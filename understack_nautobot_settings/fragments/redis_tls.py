@@ -35,6 +35,8 @@ _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 _BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
+# Without them nobody knows whether TLS is asked for.
+_NEEDED: tuple[Variable[Any], ...] = (variables.REDIS_MTLS, variables.REDIS_SCHEME)
 _TLS_OPTIONS: dict[str, Variable[Any]] = {
     "ssl_cert_reqs": variables.REDIS_SSL_CERT_REQS,
     "ssl_check_hostname": variables.REDIS_SSL_CHECK_HOSTNAME,
@@ -85,7 +87,13 @@ def redis_tls_settings(
     """
     with Collecting(problems) as found:
         read = Reader(env, found)
-        _refuse_celery_variables(read)
+        for variable in filter(read.is_set, variables.CELERY_RIVALS):
+            read.report(
+                codes.CELERY_VARIABLE,
+                variable.name,
+                "Celery reads this variable itself and takes it in place of its "
+                "settings, so it would connect elsewhere and without their TLS.",
+            )
         # A value in quotes leads nowhere, and Nautobot does not say so.
         read.given(variables.CELERY_BROKER_URL)
         read.given(variables.CACHES_BACKEND)
@@ -106,7 +114,13 @@ def redis_tls_settings(
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
         if isinstance(broker, str):
             decided["CELERY_BROKER_URL"] = broker = broker.strip()
-        _refuse_without_scheme(read, urls)
+        if any("://" not in url for url in urls):
+            read.report(
+                codes.REDIS_URL_MALFORMED,
+                _broker_place(read),
+                "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
+                "Begin it with redis:// or rediss://.",
+            )
         if not (caches or redis):
             return decided
         tls = _Tls(read, exists, check_files)
@@ -128,18 +142,6 @@ def redis_tls_settings(
             decided |= _celery_tls(settings, decided, schemes, tls)
         tls.warn()
         return decided
-
-
-def _refuse_celery_variables(read: Reader) -> None:
-    """Refuse what Celery reads from the environment and prefers to its settings."""
-    for variable in variables.CELERY_RIVALS:
-        if read.is_set(variable):
-            read.report(
-                codes.CELERY_VARIABLE,
-                variable.name,
-                "Celery reads this variable itself and takes it in place of its "
-                "settings, so it would connect elsewhere and without their TLS.",
-            )
 
 
 def _redis_caches(
@@ -165,23 +167,11 @@ def _broker_place(read: Reader) -> str:
     return "CELERY_BROKER_URL"
 
 
-def _refuse_without_scheme(read: Reader, urls: list[str]) -> None:
-    if any("://" not in url for url in urls):
-        read.report(
-            codes.REDIS_URL_MALFORMED,
-            _broker_place(read),
-            "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
-            "Begin it with redis:// or rediss://.",
-        )
-
-
 class _Tls:
     """What decides the TLS options of every connection to Redis.
 
-    Attributes:
-        read: Reads the variables.
-        mutual: True where a client certificate is presented and every TCP
-            connection uses TLS.
+    Where it is mutual, a client certificate is presented and every TCP connection uses
+    TLS.
     """
 
     def __init__(
@@ -205,30 +195,18 @@ class _Tls:
         # A path that somebody wrote down announces mutual TLS: going on without it
         # would be a downgrade that nobody asked for.
         wanted = mode == "on" or any(map(read.is_set, files.values()))
-        unread = read.refused(variables.REDIS_MTLS) or read.refused(
-            variables.REDIS_SCHEME
-        )
-        self.mutual = not (unread or mode == "off") and (
-            wanted or exists(files["ssl_ca_certs"].default)
-        )
+        name = variables.REDIS_MTLS.name
         # What nobody asked for can be switched off.
-        self._remedy = (
-            ""
-            if wanted
-            else f" For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
-        )
+        self._remedy = "" if wanted else f" For a Redis without TLS set {name}=off."
+        self.mutual = wanted or exists(files["ssl_ca_certs"].default)
+        unread = map(read.refused, _NEEDED)
+        if mode == "off" or any(unread):
+            self.mutual = False
 
     def options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
     ) -> dict[str, Any]:
-        """Return the keyword arguments of redis-py for one consumer.
-
-        Args:
-            schemes: The schemes of its URLs.
-            said: What the settings file says of them.
-            place: Where it says so, for problems.
-            ours: Whether it is the Redis that the certificates were issued for.
-        """
+        """Return redis-py's arguments for a consumer of which a file said some."""
         mutual = self.mutual and ours and bool(schemes & TCP_SCHEMES)
         if not mutual and "rediss" not in schemes:
             return {}
@@ -292,16 +270,13 @@ class _Tls:
 
 
 class _Server(NamedTuple):
-    """The Redis that the certificates were issued for.
+    """The Redis that the certificates were issued for."""
 
-    Attributes:
-        host: Its host, in lower case.
-        address: What the environment says of it, over TLS where that is mutual.
-        nautobots: How the URLs begin that Nautobot makes of it.
-    """
-
+    # In lower case.
     host: str
+    # What the environment says of it, over TLS where that is mutual.
     address: RedisAddress
+    # How the URLs begin that Nautobot makes of it.
     nautobots: str | None
 
     def database(self, url: object) -> int | None:
@@ -338,30 +313,28 @@ def _refuse_sentinel(
     ]
     if any(scheme_of(url) == "sentinel" for url in broker_urls):
         places.append(_broker_place(read))
-    read.problems.extend(
-        codes.REDIS_SENTINEL_TLS.problem(
+    for place in places:
+        read.report(
+            codes.REDIS_SENTINEL_TLS,
             place,
             "Redis Sentinel would be asked without TLS while the data connections "
             "use it.",
             f"Connect to Redis directly, or set {variables.REDIS_MTLS.name}=off.",
         )
-        for place in places
-    )
 
 
 def _name_others(
     read: Reader, settings: Mapping[str, Any], decided: Mapping[str, Any], host: str
 ) -> None:
     """Name what reaches Redis, or its like, and is not configured here."""
-    read.problems.extend(
-        codes.REDIS_LEFT_ALONE.problem(
-            f"CACHES.{alias}",
-            "this cache uses Valkey's client, which is not configured here, so it "
-            "gets no TLS.",
-        )
-        for alias, cache in entries(decided, "CACHES").items()
-        if redis_caches.is_valkey_cache(cache)
-    )
+    for alias, cache in entries(decided, "CACHES").items():
+        if redis_caches.is_valkey_cache(cache):
+            read.report(
+                codes.REDIS_LEFT_ALONE,
+                f"CACHES.{alias}",
+                "this cache uses Valkey's client, which is not configured here, so it "
+                "gets no TLS.",
+            )
     read.problems.extend(
         redis_urls.event_broker_problem(
             name,
@@ -449,11 +422,9 @@ def _broker_url(broker: Any, server: _Server, tls: _Tls) -> str | list[str]:
     place = _broker_place(tls.read)
     problems = tls.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
-    problems.extend(
-        codes.REDIS_BROKER_SOCKET.problem(place, "Celery knows no unix:// transport.")
-        for url in urls
-        if scheme_of(url) == "unix"
-    )
+    if any(scheme_of(url) == "unix" for url in urls):
+        fact = "Celery knows no unix:// transport."
+        tls.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
     if tls.mutual:
         urls = [redis_urls.over_tls(url) for url in urls]
     problems += redis_urls.check_mixture(place, urls)
@@ -472,14 +443,12 @@ def _celery_tls(
         options = tls.options(schemes, said, name, ours=True)
         if options:
             found[name] = {**said, **options}
-    if found:
-        tls.read.problems.extend(
-            codes.BROKER_URL_RIVAL.problem(
+    for name in _BROKER_RIVALS:
+        if found and settings.get(name):
+            tls.read.report(
+                codes.BROKER_URL_RIVAL,
                 name,
                 "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
                 "TLS was configured for it.",
             )
-            for name in _BROKER_RIVALS
-            if settings.get(name)
-        )
     return found

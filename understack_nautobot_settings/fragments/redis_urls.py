@@ -33,12 +33,8 @@ REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
 class RedisAddress(NamedTuple):
     """Where Redis is and who is asking, from the ``NAUTOBOT_REDIS_*`` variables.
 
-    Attributes:
-        scheme: ``redis``, ``rediss`` or ``unix``.
-        host: Host name, IP address, or the path of a socket.
-        port: TCP port.
-        username: ACL user, empty for the default one.
-        password: The password itself, not percent-encoded.
+    With ``unix`` the host is the path of a socket. The username is empty for the user
+    ``default``; the password is not percent-encoded.
     """
 
     scheme: str
@@ -98,10 +94,10 @@ def redis_address(read: Reader) -> RedisAddress:
 
 
 def _decoded(password: str, read: Reader) -> str:
+    # Reported later: the text would be the context of what is raised.
     try:
         return unquote(password, errors="strict")
     except UnicodeDecodeError:
-        # Not while the text is at hand: it would be the context of what is raised.
         pass
     read.report(
         environment_codes.VALUE_NOT_UTF8,
@@ -147,11 +143,8 @@ def nautobot_url_start(env: Mapping[str, str]) -> str | None:
 def nautobot_database(url: object, start: str | None) -> int | None:
     """Return the number of the database where Nautobot built the URL, else None.
 
-    A settings file may ask ``parse_redis_connection`` for a database of its own.
-
-    Args:
-        url: A URL, or whatever stands in place of one.
-        start: What `nautobot_url_start` returns.
+    A settings file may ask ``parse_redis_connection`` for a database of its own. The
+    start is what `nautobot_url_start` returns.
     """
     if start is None or not isinstance(url, str) or not url.startswith(start):
         return None

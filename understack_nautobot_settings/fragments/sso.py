@@ -115,9 +115,7 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
         names = names_in(directory)
     except FileRefused as refused:
         if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
-            read.problems.append(
-                _unreadable(f"{shown_path(directory)} {refused.words}")
-            )
+            _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
         return {}
     for part in PARTS:
         if part not in names:
@@ -127,33 +125,29 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
             content = read_text(path).strip()
         except FileRefused as refused:
             if refused.reason is not Reason.EMPTY:
-                read.problems.append(_unreadable(f"{path} {refused.words}"))
+                _refuse_unreadable(read, f"{path} {refused.words}.")
             continue
         if content:
             parts[part] = content
     return parts
 
 
-def _unreadable(fact: str) -> Problem:
-    return codes.SSO_UNREADABLE.problem(
-        variables.SSO_DIR.name,
-        f"{fact}.",
-        "Check the mount of the single sign-on secret.",
-    )
+def _refuse_unreadable(read: Reader, fact: str) -> None:
+    hint = "Check the mount of the single sign-on secret."
+    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact, hint)
 
 
 def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:
     present = one_of(sorted(parts), "and")
-    read.problems.extend(
-        codes.SSO_INCOMPLETE.problem(
-            PARTS[part].name,
-            f"single sign-on has {present}, but no {part}.",
-            f"Set it, or add the file {os.path.join(directory, part)}; remove the "
-            "others for no single sign-on.",
-        )
-        for part in ("issuer", "client-secret")
-        if part not in parts
-    )
+    for part in ("issuer", "client-secret"):
+        if part not in parts:
+            read.report(
+                codes.SSO_INCOMPLETE,
+                PARTS[part].name,
+                f"single sign-on has {present}, but no {part}.",
+                f"Set it, or add the file {os.path.join(directory, part)}; remove the "
+                "others for no single sign-on.",
+            )
     issuer = parts.get("issuer")
     if issuer is not None and not _is_https(issuer):
         name, what = PARTS["issuer"].name, "the issuer"
