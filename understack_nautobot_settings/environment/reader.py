@@ -87,6 +87,7 @@ class Reader:
         """Read from a mapping, add to a list."""
         self.env = env
         self.problems = problems
+        self._values: dict[str, Any] = {}
 
     def __call__(self, variable: Variable[T]) -> T:
         """Return the value of a variable, or its default."""
@@ -94,7 +95,13 @@ class Reader:
         return variable.default if value is None else value
 
     def given(self, variable: Variable[T]) -> T | None:
-        """Return the value, None where it is unset, empty or wrong."""
+        """Return the value, None where it is unset, empty or wrong; said once."""
+        if variable.name not in self._values:
+            self._values[variable.name] = self._parsed(variable)
+        value: T | None = self._values[variable.name]
+        return value
+
+    def _parsed(self, variable: Variable[T]) -> T | None:
         text = self.env.get(variable.name)
         if variable.by_file:
             text = self._file_text(variable) or text
@@ -124,7 +131,7 @@ class Reader:
     def report(
         self, code: Code, variable: str, message: str, hint: str | None = None
     ) -> None:
-        """Add a problem, of the variable or setting of this name."""
+        """Add a problem of the variable or setting of this name."""
         self.problems.append(code.problem(variable, message, hint))
 
     def extend(self, problems: Iterable[Problem]) -> None:

@@ -70,6 +70,8 @@ _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
 
+# Options by name, and the variables that decide them.
+_Declared = Mapping[Any, Variable[Any]]
 _ZONE = LETTERS_AND_DIGITS.union("_+/-")
 
 
@@ -116,14 +118,18 @@ def connection_settings(
         )
         caches = base.get("CACHES", {"default": {}})
         result_backend = base.get("CELERY_RESULT_BACKEND")
+        waits = _REDIS_WAN if wan else _REDIS_ALWAYS
+        for variable in waits.values():
+            # Judged even where nothing reaches Redis.
+            read.given(variable)
         partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
         decided: dict[str, Any] = {
             "DATABASES": _databases(base.get("DATABASES"), partition, read, wan),
             "CACHES": {
-                alias: _cache(cache, read, wan) if _is_ours(cache) else cache
+                alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
                 for alias, cache in caches.items()
             },
-            **_broker(base, read, wan),
+            **_broker(base, waits, read, wan),
         }
         if scheme_of(result_backend or "") == "rediss":
             read.report(
@@ -136,7 +142,7 @@ def connection_settings(
 
 
 def _chosen(
-    base: Mapping[Any, Any], declared: Mapping[Any, Variable[Any]], read: Reader
+    base: Mapping[Any, Any], declared: _Declared, read: Reader
 ) -> dict[Any, Any]:
     """Return the base with the options that these variables decide."""
     chosen = dict(base)
@@ -208,7 +214,9 @@ def _is_ours(cache: Mapping[str, Any]) -> bool:
     )
 
 
-def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
+def _cache(
+    cache: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
+) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
     written = {
         name: options[djangos]
@@ -218,7 +226,7 @@ def _cache(cache: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
     pool = written | pool_arguments(cache)
     scheme = scheme_of(next(iter(urls_of(cache.get("LOCATION"), ",")), ""))
     local = scheme == "unix"
-    pool = _chosen(pool, _REDIS_WAN if wan else _REDIS_ALWAYS, read)
+    pool = _chosen(pool, waits, read)
     if wan and not local:
         pool |= _keepalive(pool, read)
     if not (local or "connection_class" in pool or _names_own_classes(options)):
@@ -252,7 +260,9 @@ def _names_own_classes(options: Mapping[str, Any]) -> bool:
     )
 
 
-def _broker(base: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
+def _broker(
+    base: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
+) -> dict[str, Any]:
     urls = urls_of(base.get("CELERY_BROKER_URL"), ";")
     schemes = {scheme_of(url) for url in urls} or {"redis"}
     options = dict(base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {}))
@@ -264,8 +274,7 @@ def _broker(base: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
         for_redis = read.given(variables.REDIS_SOCKET_TIMEOUT)
         if read.given(timeout) is None and for_redis is not None:
             timeout = variables.REDIS_SOCKET_TIMEOUT
-        waits = {**(_REDIS_WAN if wan else _REDIS_ALWAYS), "socket_timeout": timeout}
-        options = _chosen(options, waits, read)
+        options = _chosen(options, {**waits, "socket_timeout": timeout}, read)
         if wan:
             options |= _keepalive(options, read)
     if schemes <= TCP_SCHEMES and transport in {None, _BROKER_TRANSPORT}:

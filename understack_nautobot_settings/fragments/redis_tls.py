@@ -185,11 +185,9 @@ class _Tls:
         self._judged: set[ClientFiles] = set()
         self._accepts_any = False
         self._overruled: list[str] = []
-        self._given = {
-            option: value
-            for option, variable in _TLS_OPTIONS.items()
-            if (value := read.given(variable)) is not None
-        }
+        for variable in _TLS_OPTIONS.values():
+            # Judged even where nothing uses TLS.
+            read.given(variable)
         mode = read(variables.REDIS_MTLS)
         files = variables.REDIS_FILES
         # A path that somebody wrote down announces mutual TLS: going on without it
@@ -211,12 +209,12 @@ class _Tls:
         if not mutual and "rediss" not in schemes:
             return {}
         options = {
-            option: self._given.get(option, said.get(option, variable.default))
+            option: self.read.chosen(variable, said, option)
             for option, variable in _TLS_OPTIONS.items()
             if mutual or option not in variables.REDIS_FILES
         }
         verification = redis_caches.requirement(options["ssl_cert_reqs"])
-        if self._given.get("ssl_cert_reqs") == "none":
+        if self.read.given(variables.REDIS_SSL_CERT_REQS) == "none":
             self._accepts_any = True
             options["ssl_check_hostname"] = False
         elif verification == "none":
@@ -234,7 +232,7 @@ class _Tls:
             CertificateFile(
                 str(options[option]),
                 variable.name
-                if option in self._given or option not in said
+                if option not in said or self.read.given(variable) is not None
                 else f"{place}.{option}",
             )
             for option, variable in variables.REDIS_FILES.items()
