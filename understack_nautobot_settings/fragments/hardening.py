@@ -60,16 +60,15 @@ def hardening_settings(
                 "ALLOWED_HOSTS is '*', so any Host header is believed.",
                 f"List the host names in {variables.ALLOWED_HOSTS.name}.",
             )
-        found.extend(
-            codes.FILE_OVERRULED.problem(
-                setting,
-                f"the settings file says {settings[setting]!r}, and {name}=on makes it "
-                f"{safe!r}.",
-                f"Set {name}=off and write the other settings into the file.",
-            )
-            for setting, safe in _SAFE.items()
-            if not settings.get(setting, safe)
-        )
+        for setting, safe in _SAFE.items():
+            if not settings.get(setting, safe):
+                read.report(
+                    codes.FILE_OVERRULED,
+                    setting,
+                    f"the settings file says {settings[setting]!r}, and {name}=on makes "
+                    f"it {safe!r}.",
+                    f"Set {name}=off and write the other settings into the file.",
+                )
         hsts = "SECURE_HSTS_SECONDS"
         return {
             "SESSION_COOKIE_SAMESITE": settings.get("SESSION_COOKIE_SAMESITE", "Lax"),

@@ -97,9 +97,8 @@ def log_settings(
                 loggers[part] = {**before[part], **loggers.get(part, {})}
         # It also silences every logger that exists by then, Celery's among them: a
         # worker would neither say that it is ready nor that a task has failed.
-        loggers["disable_existing_loggers"] = before.get(
-            "disable_existing_loggers", False
-        )
+        silence = "disable_existing_loggers"
+        loggers[silence] = before.get(silence, False)
         return {
             "LOGGING": loggers,
             "INSTALLED_APPS": apps,

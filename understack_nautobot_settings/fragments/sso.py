@@ -25,7 +25,6 @@ OIDC_BACKEND = "social_core.backends.open_id_connect.OpenIdConnectAuth"
 NAUTOBOTS_BACKEND = "nautobot.core.authentication.ObjectPermissionBackend"
 AUTHENTICATION_BACKENDS = [OIDC_BACKEND, NAUTOBOTS_BACKEND]
 DEFAULT_CLIENT_ID = "nautobot"
-_OIDC_CLASS = "OpenIdConnect"
 
 PARTS: dict[str, Variable[str | None]] = {
     "issuer": variables.OIDC_ENDPOINT,
@@ -96,7 +95,7 @@ def _backends(said: list[str] | None, directory: str, read: Reader) -> list[str]
     """Return the backends of the file where it chose any, else the library's."""
     if said is None or list(said) == [NAUTOBOTS_BACKEND]:
         return list(AUTHENTICATION_BACKENDS)
-    if not any(_OIDC_CLASS in backend for backend in said):
+    if not any("OpenIdConnect" in backend for backend in said):
         read.report(
             codes.SSO_BACKEND_MISSING,
             "AUTHENTICATION_BACKENDS",
