@@ -65,8 +65,8 @@ def hardening_settings(
                 read.report(
                     codes.FILE_OVERRULED,
                     setting,
-                    f"the settings file says {settings[setting]!r}, and {name}=on makes "
-                    f"it {safe!r}.",
+                    f"the settings file says {settings[setting]!r}, and {name}=on "
+                    f"makes it {safe!r}.",
                     f"Set {name}=off and write the other settings into the file.",
                 )
         hsts = "SECURE_HSTS_SECONDS"
