@@ -66,6 +66,7 @@ _RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBac
 # Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
 _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
+    "CELERY_RESULT_BACKEND_MAX_RETRIES": variables.JOB_RESULT_RETRIES.default,
     "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
@@ -118,13 +119,14 @@ def connection_settings(
         )
         caches = base.get("CACHES", {"default": {}})
         result_backend = base.get("CELERY_RESULT_BACKEND")
+        partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
+        databases = _databases(base.get("DATABASES"), partition, read, wan)
         waits = _REDIS_WAN if wan else _REDIS_ALWAYS
         for variable in waits.values():
             # Judged even where nothing reaches Redis.
             read.given(variable)
-        partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
         decided: dict[str, Any] = {
-            "DATABASES": _databases(base.get("DATABASES"), partition, read, wan),
+            "DATABASES": databases,
             "CACHES": {
                 alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
                 for alias, cache in caches.items()
