@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
@@ -75,12 +76,9 @@ def test_conversions_of_nautobot_are_all_known():
 
 
 def test_empty_values_that_nautobot_treats_as_unset_are_known():
-    known = {name: one for one in READINGS for name in one.names}
     converted = [(name, guarded) for name, noun, guarded in reads() if noun]
 
-    assert {name: name in known[name].unless_empty for name, _ in converted} == dict(
-        converted
-    )
+    assert {name: name in EMPTY_IS_UNSET for name, _ in converted} == dict(converted)
 
 
 # --- show --with-nautobot ------------------------------------------------------

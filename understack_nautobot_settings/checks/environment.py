@@ -27,6 +27,7 @@ from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.nautobot_variables import Reading
@@ -119,7 +120,7 @@ def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
     for reading in READINGS:
         for name in sorted(reading.names & env.keys()):
             text = env[name]
-            if not text and name in reading.unless_empty:
+            if not text and name in EMPTY_IS_UNSET:
                 continue
             try:
                 reading.parse(text)

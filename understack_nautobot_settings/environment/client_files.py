@@ -22,23 +22,15 @@ _REDIS = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     """Return the files of each connection that presents a client certificate.
 
-    Args:
-        settings: Django settings by name: ``DATABASES``, ``CACHES``,
-            ``CELERY_BROKER_USE_SSL``; others are not looked at.
-
-    Returns:
-        One entry for PostgreSQL, and one for each set of files that Redis
-        connections use.
+    One entry for PostgreSQL, and one for each set of files that Redis connections use.
+    Looks at ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
     """
-    found = [
-        _files(
-            "PostgreSQL", _POSTGRESQL, variables.DB_FILES, postgresql_options(settings)
-        ),
-        *(
-            _files("Redis", _REDIS, variables.REDIS_FILES, options)
-            for options in _redis_consumers(settings)
-        ),
-    ]
+    options = postgresql_options(settings)
+    found = [_files("PostgreSQL", _POSTGRESQL, variables.DB_FILES, options)]
+    found.extend(
+        _files("Redis", _REDIS, variables.REDIS_FILES, options)
+        for options in _redis_consumers(settings)
+    )
     return list(dict.fromkeys(files for files in found if files is not None))
 
 
@@ -49,10 +41,8 @@ def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def redis_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return redis-py's keyword arguments of the first consumer that uses TLS."""
-    for options in _redis_consumers(settings):
-        if "ssl_cert_reqs" in options:
-            return options
-    return {}
+    consumers = _redis_consumers(settings)
+    return next((options for options in consumers if "ssl_cert_reqs" in options), {})
 
 
 def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -2,81 +2,77 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.reader import Variable
 
-CONNECTION_PROFILE: Variable[str] = Variable(
+_variable = partial(Variable, concern="connections")
+
+CONNECTION_PROFILE: Variable[str] = _variable(
     "UNDERSTACK_CONNECTION_PROFILE",
     Choice("connection profile", ("lan", "wan")),
     "lan",
     "`wan` for workers that cross a gateway: keepalives, health checks, retries, "
     "a telling `application_name`, fewer round trips for a new connection.",
-    concern="connections",
     settings=(
         "DATABASES.default.CONN_HEALTH_CHECKS",
         "DATABASES.default.OPTIONS.options",
     ),
 )
-DB_POOLER: Variable[str | None] = Variable(
+DB_POOLER: Variable[str | None] = _variable(
     "UNDERSTACK_DB_POOLER",
-    Choice("a pool mode", ("session", "transaction")),
+    Choice("pool mode", ("session", "transaction")),
     None,
     "`transaction` where PgBouncer in transaction mode stands before PostgreSQL, as "
     "CloudNativePG's Pooler does: no `options` at the start of a connection, which "
     "PgBouncer refuses, and no cursor on the server, which could end up in another "
     "session. `session`: no `options`.",
-    concern="connections",
     settings=(
         "DATABASES.default.DISABLE_SERVER_SIDE_CURSORS",
         "DATABASES.default.OPTIONS.options",
     ),
 )
-DB_CONNECT_TIMEOUT: Variable[int] = Variable(
+DB_CONNECT_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_DB_CONNECT_TIMEOUT",
     Number(int, unit="seconds", least=1),
     10,
     "How long libpq waits for a connection, each address (`connect_timeout`). "
     "Without it a silent server hangs the process for ever.",
-    concern="connections",
     settings=("DATABASES.default.OPTIONS.connect_timeout",),
 )
-DB_TCP_USER_TIMEOUT: Variable[int] = Variable(
+DB_TCP_USER_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_DB_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
     20000,
     "How long sent data may stay unacknowledged before the connection is given up "
     "(`tcp_user_timeout`); profile `wan`.",
-    concern="connections",
     settings=("DATABASES.default.OPTIONS.tcp_user_timeout",),
 )
-DB_KEEPALIVES_IDLE: Variable[int] = Variable(
+DB_KEEPALIVES_IDLE: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_IDLE",
     Number(int, unit="seconds", least=1),
     10,
     "Idle time before the first TCP keepalive, shorter than the idle timeout of "
     "gateways and NAT tables (`keepalives_idle`); profile `wan`.",
-    concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_idle",),
 )
-DB_KEEPALIVES_INTERVAL: Variable[int] = Variable(
+DB_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_INTERVAL",
     Number(int, unit="seconds", least=1),
     3,
     "Time between keepalives that go unanswered (`keepalives_interval`); profile "
     "`wan`.",
-    concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_interval",),
 )
-DB_KEEPALIVES_COUNT: Variable[int] = Variable(
+DB_KEEPALIVES_COUNT: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_COUNT",
     Number(int, least=1),
     4,
     "Unanswered keepalives after which the connection is given up "
     "(`keepalives_count`); profile `wan`.",
-    concern="connections",
     settings=("DATABASES.default.OPTIONS.keepalives_count",),
 )
 # Linux gives up an idle connection at the first keepalive after TCP_USER_TIMEOUT, here
@@ -86,102 +82,92 @@ _KEEPALIVE_SETTINGS = (
     "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_keepalive_options",
     "CELERY_BROKER_TRANSPORT_OPTIONS.socket_keepalive_options",
 )
-REDIS_CONNECT_TIMEOUT: Variable[float] = Variable(
+REDIS_CONNECT_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
     Number(float, unit="seconds", least=0.1),
     5.0,
     "How long a TCP connection to Redis may take, and the TLS handshake after it "
     "(`socket_connect_timeout`).",
-    concern="connections",
     settings=(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_connect_timeout",
         "CELERY_BROKER_TRANSPORT_OPTIONS.socket_connect_timeout",
     ),
 )
-REDIS_SOCKET_TIMEOUT: Variable[float] = Variable(
+REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_SOCKET_TIMEOUT",
     Number(float, unit="seconds", least=0.1),
     5.0,
     "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
     "Where it is set, it is the broker's as well.",
-    concern="connections",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",),
 )
-BROKER_SOCKET_TIMEOUT: Variable[float] = Variable(
+BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_BROKER_SOCKET_TIMEOUT",
     Number(float, unit="seconds", least=0.1),
     30.0,
     "How long Redis may take to answer Celery (`socket_timeout`). After that a worker "
     "connects anew, and a submitted job is reported as unconfirmed rather than sent a "
     "second time.",
-    concern="connections",
     settings=("CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout",),
 )
-REDIS_TCP_USER_TIMEOUT: Variable[int] = Variable(
+REDIS_TCP_USER_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_REDIS_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
     20000,
     "How long data sent to Redis may stay unacknowledged before the connection is "
     "given up (`TCP_USER_TIMEOUT`); profile `wan`.",
-    concern="connections",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_IDLE: Variable[int] = Variable(
+REDIS_KEEPALIVES_IDLE: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_IDLE",
     Number(int, unit="seconds", least=1),
     10,
     "Idle time before the first TCP keepalive on a connection to Redis, shorter than "
     "the idle timeout of gateways and NAT tables (`TCP_KEEPIDLE`); profile `wan`.",
-    concern="connections",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_INTERVAL: Variable[int] = Variable(
+REDIS_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_INTERVAL",
     Number(int, unit="seconds", least=1),
     3,
     "Time between keepalives to Redis that go unanswered (`TCP_KEEPINTVL`); profile "
     "`wan`.",
-    concern="connections",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_COUNT: Variable[int] = Variable(
+REDIS_KEEPALIVES_COUNT: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_COUNT",
     Number(int, least=1),
     4,
     "Unanswered keepalives after which a connection to Redis is given up "
     "(`TCP_KEEPCNT`); profile `wan`.",
-    concern="connections",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = Variable(
+REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _variable(
     "UNDERSTACK_REDIS_HEALTH_CHECK_INTERVAL",
     Number(int, unit="seconds"),
     30,
     "Idle time after which a Redis connection is pinged before use "
     "(`health_check_interval`); profile `wan`.",
-    concern="connections",
     settings=(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.health_check_interval",
         "CELERY_BROKER_TRANSPORT_OPTIONS.health_check_interval",
     ),
 )
-REDIS_RETRIES: Variable[int] = Variable(
+REDIS_RETRIES: Variable[int] = _variable(
     "UNDERSTACK_REDIS_RETRIES",
     Number(int, most=20),
     3,
     "How often a Redis command is tried again after a lost connection, with "
     "exponential backoff and jitter; profile `wan`.",
-    concern="connections",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retries",),
 )
-JOB_RESULT_RETRIES: Variable[int] = Variable(
+JOB_RESULT_RETRIES: Variable[int] = _variable(
     "UNDERSTACK_JOB_RESULT_RETRIES",
     Number(int),
     240,
     "How often the process that runs a job tries again to store its state while the "
     "database is away, up to 5 seconds apart: by default some ten minutes, Nautobot's "
     "own time limit for a job. Without it the job never ends; profile `wan`.",
-    concern="connections",
     settings=("CELERY_RESULT_BACKEND_MAX_RETRIES",),
 )
 

@@ -68,25 +68,19 @@ def is_postgresql(database: Mapping[str, Any]) -> bool:
 
 
 def libpq_version() -> int | None:
-    """Return the version of the loaded libpq, None where there is no driver.
+    """Return the version of the loaded libpq: 170005 for 17.5; None without a driver.
 
     Asks the driver that Django will use: psycopg 3 where it can be imported,
     psycopg2 otherwise, in the order of ``django.db.backends.postgresql``.
-
-    Returns:
-        The number that ``PQlibVersion`` returns: 170005 for libpq 17.5.
     """
     try:
-        from psycopg import pq
+        from psycopg.pq import version
     except ImportError:
-        pass
-    else:
-        return int(pq.version())
-    try:
-        from psycopg2.extensions import libpq_version as psycopg2_libpq_version
-    except ImportError:
-        return None
-    return int(psycopg2_libpq_version())
+        try:
+            from psycopg2.extensions import libpq_version as version
+        except ImportError:
+            return None
+    return int(version())
 
 
 def libpq_release(version: int) -> str:

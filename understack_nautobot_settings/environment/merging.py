@@ -6,9 +6,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-# Most values, and none of them holds another.
-_PLAIN = frozenset((str, int, float, bool, type(None)))
-
 
 def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the layers merged, a later one over the earlier.
@@ -42,8 +39,6 @@ def _copy(value: Any) -> Any:
             container.items() if isinstance(container, dict) else enumerate(container)
         ):
             copy: Any
-            if type(item) in _PLAIN:
-                continue
             if isinstance(item, dict):
                 copy = dict(item)
             elif isinstance(item, list):

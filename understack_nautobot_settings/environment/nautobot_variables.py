@@ -8,7 +8,9 @@ in `understack_nautobot_settings.environment.variables` and marked there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 from typing import NamedTuple
 
@@ -25,14 +27,12 @@ class Reading(NamedTuple):
         remedy: What to write instead.
         parse: The conversion; raises ``ValueError`` where Nautobot does.
         names: The variables read so.
-        unless_empty: Those of them that Nautobot takes for unset when empty.
     """
 
     noun: str
     remedy: str
     parse: Callable[[str], Any]
     names: frozenset[str]
-    unless_empty: frozenset[str]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -47,23 +47,11 @@ def _truth(text: str) -> bool:
     raise ValueError
 
 
-def _date(text: str) -> object:
-    from datetime import date
-
-    return date.fromisoformat(text)
-
-
-def _json(text: str) -> object:
-    from json import loads
-
-    return loads(text)
-
-
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-_EMPTY_IS_UNSET = _names("""
+EMPTY_IS_UNSET = _names("""
     ALLOW_REQUEST_PROFILING CELERY_WORKER_PROMETHEUS_PORTS CHANGELOG_RETENTION
     DEVICE_NAME_AS_NATURAL_KEY JOB_CREATE_FILE_MAX_SIZE LOCATION_LIST_DEFAULT_MAX_DEPTH
     LOCATION_NAME_AS_NATURAL_KEY MAX_PAGE_SIZE NTC_SUPPORT_CONTRACT_EXPIRATION_DATE
@@ -72,6 +60,7 @@ _EMPTY_IS_UNSET = _names("""
     RACK_ELEVATION_DEFAULT_UNIT_WIDTH RACK_ELEVATION_UNIT_TWO_DIGIT_FORMAT
     RELEASE_CHECK_TIMEOUT
 """)
+"""Variables converted below that Nautobot takes for unset when empty."""
 
 READINGS = (
     Reading(
@@ -89,7 +78,6 @@ READINGS = (
             RELEASE_CHECK_TIMEOUT SESSION_COOKIE_AGE
         """)
         | {variables.REDIS_PORT.name},
-        _EMPTY_IS_UNSET,
     ),
     Reading(
         "a boolean",
@@ -112,30 +100,21 @@ READINGS = (
             variables.DEBUG.name,
             variables.REDIS_SSL.name,
         },
-        _EMPTY_IS_UNSET,
     ),
-    Reading("a number", "Use digits", float, _names("REGEX_TIMEOUT"), _EMPTY_IS_UNSET),
+    Reading("a number", "Use digits", float, _names("REGEX_TIMEOUT")),
     Reading(
         "whole numbers separated by commas",
         "Use digits and commas",
         _numbers,
         _names("CELERY_WORKER_PROMETHEUS_PORTS PER_PAGE_DEFAULTS"),
-        _EMPTY_IS_UNSET,
     ),
     Reading(
         "a date",
         "Use the form 2026-11-22",
-        _date,
+        date.fromisoformat,
         _names("NTC_SUPPORT_CONTRACT_EXPIRATION_DATE"),
-        _EMPTY_IS_UNSET,
     ),
-    Reading(
-        "JSON",
-        "Use JSON",
-        _json,
-        _names("KUBERNETES_JOB_MANIFEST"),
-        _EMPTY_IS_UNSET,
-    ),
+    Reading("JSON", "Use JSON", json.loads, _names("KUBERNETES_JOB_MANIFEST")),
 )
 """Variables whose text Nautobot converts, and raises at what it cannot."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.environment import codes
@@ -13,60 +14,57 @@ from understack_nautobot_settings.environment.kinds import Ports
 from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
+_variable = partial(Variable, concern="postgresql_tls")
+
 _OPPORTUNISTIC = (
     "it falls back to plain text when the server, or an attacker in its place, refuses "
     "TLS"
 )
 
-DB_ENGINE: Variable[str | None] = Variable(
+DB_ENGINE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_ENGINE",
     Text(),
     None,
     "Django database backend. TLS is configured for PostgreSQL backends only.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.ENGINE",),
     nautobots=True,
 )
-DB_NAME: Variable[str | None] = Variable(
+DB_NAME: Variable[str | None] = _variable(
     "NAUTOBOT_DB_NAME",
     Text(),
     None,
     "Name of the database.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.NAME",),
     nautobots=True,
 )
-DB_HOST: Variable[str | None] = Variable(
+DB_HOST: Variable[str | None] = _variable(
     "NAUTOBOT_DB_HOST",
     Hosts(codes.DB_HOST_INVALID),
     None,
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.HOST",),
     nautobots=True,
 )
-DB_PORT: Variable[str | None] = Variable(
+DB_PORT: Variable[str | None] = _variable(
     "NAUTOBOT_DB_PORT",
     Ports(),
     None,
     "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
     "`5432,5433`.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.PORT",),
     nautobots=True,
 )
-DB_USER: Variable[str | None] = Variable(
+DB_USER: Variable[str | None] = _variable(
     "NAUTOBOT_DB_USER",
     Text(),
     None,
     "PostgreSQL user. `pg_hba` method `cert` wants it to equal the CN of the client "
     "certificate.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.USER",),
     nautobots=True,
 )
-DB_SSLMODE: Variable[str | None] = Variable(
+DB_SSLMODE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLMODE",
     Choice(
         "sslmode",
@@ -80,73 +78,62 @@ DB_SSLMODE: Variable[str | None] = Variable(
     "`sslrootcert`; `verify-full` also checks the host name. `require`: encryption "
     "only, no client certificate, no verification. `disable`: plain TCP, explicitly. "
     "Unset: no TLS option is set.",
-    concern="postgresql_tls",
     settings=(
         "DATABASES.default.OPTIONS.sslmode",
         "DATABASES.default.OPTIONS.sslcertmode",
     ),
 )
-DB_SSLCERT: Variable[str] = Variable(
+DB_SSLCERT: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLCERT",
     Path(),
     "/etc/nautobot/mtls/tls.crt",
     "Client certificate for PostgreSQL (libpq `sslcert`).",
-    concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS.sslcert",),
 )
-DB_SSLKEY: Variable[str] = Variable(
+DB_SSLKEY: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLKEY",
     Path(),
     "/etc/nautobot/mtls/tls.key",
     "Private key of the client certificate for PostgreSQL (libpq `sslkey`).",
-    concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS.sslkey",),
 )
-DB_SSLROOTCERT: Variable[str] = Variable(
+DB_SSLROOTCERT: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLROOTCERT",
     Path(),
     "/etc/nautobot/mtls/ca.crt",
     "CA that signed the PostgreSQL server certificate (libpq `sslrootcert`).",
-    concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS.sslrootcert",),
 )
-DB_SSLNEGOTIATION: Variable[str | None] = Variable(
+DB_SSLNEGOTIATION: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLNEGOTIATION",
-    Choice(
-        "sslnegotiation",
-        ("postgres", "direct"),
-    ),
+    Choice("sslnegotiation", ("postgres", "direct")),
     None,
     "`direct` starts TLS at once, which a TLS-passthrough gateway needs and which "
     "saves a round trip. Needs sslmode `require` or stronger, libpq 17 in the image "
     "and PostgreSQL 17.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS.sslnegotiation",),
 )
-DB_EXTRA_OPTIONS: Variable[str | None] = Variable(
+DB_EXTRA_OPTIONS: Variable[str | None] = _variable(
     "NAUTOBOT_DB_EXTRA_OPTIONS",
     JsonObject(),
     None,
     "JSON object of further libpq parameters, merged into `OPTIONS`. It may not "
     "contradict a TLS option above.",
-    concern="postgresql_tls",
     settings=("DATABASES.default.OPTIONS",),
 )
-SERVICE: Variable[str | None] = Variable(
+SERVICE: Variable[str | None] = _variable(
     "PGSERVICE",
     Text(),
     None,
     "Refused where a client certificate is presented: libpq takes from the service "
     "what the settings leave open, and no check can see that.",
-    concern="postgresql_tls",
 )
-SSLCERTMODE: Variable[str | None] = Variable(
+SSLCERTMODE: Variable[str | None] = _variable(
     "PGSSLCERTMODE",
     Text(),
     None,
     "`disable` is refused where a client certificate is presented: libpq takes it from "
     "here, and presents none.",
-    concern="postgresql_tls",
 )
 
 DB_FILES: dict[str, Variable[str]] = {

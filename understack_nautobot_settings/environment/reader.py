@@ -13,6 +13,7 @@ from understack_nautobot_settings.environment.kinds import QUOTES
 from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import Kind
 from understack_nautobot_settings.environment.kinds import Path
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
@@ -84,8 +85,9 @@ class Reader:
 
     def __init__(self, env: Mapping[str, str], problems: list[Problem]) -> None:
         """Read from a mapping, add to a list."""
-        self._env = env
+        self.env = env
         self.problems = problems
+        self._values: dict[str, Any] = {}
 
     def __call__(self, variable: Variable[T]) -> T:
         """Return the value of a variable, or its default."""
@@ -93,10 +95,16 @@ class Reader:
         return variable.default if value is None else value
 
     def given(self, variable: Variable[T]) -> T | None:
-        """Return the value, None where it is unset, empty or wrong."""
-        text = self._env.get(variable.name)
+        """Return the value, None where it is unset, empty or wrong; said once."""
+        if variable.name not in self._values:
+            self._values[variable.name] = self._parsed(variable)
+        value: T | None = self._values[variable.name]
+        return value
+
+    def _parsed(self, variable: Variable[T]) -> T | None:
+        text = self.env.get(variable.name)
         if variable.by_file:
-            text = self._file_text(variable, text or None) or text
+            text = self._file_text(variable) or text
         return self.parsed(variable, text, variable.name)
 
     def parsed(self, variable: Variable[T], text: str | None, place: str) -> T | None:
@@ -117,8 +125,21 @@ class Reader:
             message = invalid.message
             if variable.secret and invalid.code is codes.VALUE_INVALID:
                 message = "the value is not valid."
-            self.problems.append(invalid.code.problem(place, message, invalid.hint))
+            self.report(invalid.code, place, message, invalid.hint)
             return None
+
+    def chosen(
+        self, variable: Variable[Any], said: Mapping[str, Any], name: str
+    ) -> Any:
+        """Return the value, else what a settings file says, else the default."""
+        value = self.given(variable)
+        return said.get(name, variable.default) if value is None else value
+
+    def report(
+        self, code: Code, variable: str, message: str, hint: str | None = None
+    ) -> None:
+        """Add a problem of the variable or setting of this name."""
+        self.problems.append(code.problem(variable, message, hint))
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Add problems, but none of a variable whose value was refused.
@@ -130,49 +151,33 @@ class Reader:
 
     def is_set(self, variable: Variable[Any]) -> bool:
         """Tell whether a variable is set to anything but blanks, by either name."""
-        return source(variable, self._env) != "default"
+        return source(variable, self.env) != "default"
 
     def refused(self, variable: Variable[Any]) -> bool:
         """Tell whether a variable is set to what it does not take."""
-        return self.is_set(variable) and Reader(self._env, []).given(variable) is None
+        return self.is_set(variable) and Reader(self.env, []).given(variable) is None
 
-    def mapping(self) -> Mapping[str, str]:
-        """Return the environment, for references that users write by name."""
-        return self._env
-
-    def _file_text(self, variable: Variable[Any], text: str | None) -> str | None:
-        path = self._env.get(variable.file_name, "").strip()
+    def _file_text(self, variable: Variable[Any]) -> str | None:
+        name = variable.file_name
+        path = self.env.get(name, "").strip()
         if not path:
             return None
-        if text is not None:
-            self.problems.append(
-                codes.FILE_AND_VALUE.problem(
-                    variable.file_name,
-                    f"{variable.name} is set as well.",
-                )
-            )
+        if self.env.get(variable.name):
+            fact = f"{variable.name} is set as well."
+            self.report(codes.FILE_AND_VALUE, name, fact)
             return None
         try:
             _refuse_quotes(path)
-            return self._read(variable, Path().parse(path))
+            return read_text(Path().parse(path))
         except Invalid as invalid:
-            self.problems.append(
-                invalid.code.problem(variable.file_name, invalid.message, invalid.hint)
-            )
-            return None
-
-    def _read(self, variable: Variable[Any], path: str) -> str | None:
-        try:
-            return read_text(path)
+            problem = invalid.code.problem(name, invalid.message, invalid.hint)
         except FileRefused as refused:
-            fact = f"{shown_path(path)} {refused.words}."
-        self.problems.append(
-            codes.SECRET_FILE_UNREADABLE.problem(
-                variable.file_name,
-                fact,
+            problem = codes.SECRET_FILE_UNREADABLE.problem(
+                name,
+                f"{shown_path(path)} {refused.words}.",
                 "Mount the secret there, or set the variable without _FILE instead.",
             )
-        )
+        self.problems.append(problem)
         return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
@@ -12,141 +14,121 @@ from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
-REDIS_MTLS: Variable[str] = Variable(
+_variable = partial(Variable, concern="redis_tls")
+
+
+def _tls_settings(option: str) -> tuple[str, ...]:
+    """Return the settings that hold a TLS option of redis-py."""
+    places = (
+        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS",
+        "CELERY_BROKER_USE_SSL",
+        "CELERY_REDIS_BACKEND_USE_SSL",
+    )
+    return tuple(f"{place}.{option}" for place in places)
+
+
+REDIS_MTLS: Variable[str] = _variable(
     "UNDERSTACK_REDIS_MTLS",
     Choice("mode", ("auto", "on", "off")),
     "auto",
     "`auto`: mutual TLS where the CA file exists. `on`: a missing CA file is an "
     "error. `off`: no client certificate, and `redis://` stays plain.",
-    concern="redis_tls",
 )
-REDIS_SSL_CA_CERTS: Variable[str] = Variable(
+REDIS_SSL_CA_CERTS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CA_CERTS",
     Path(),
     "/etc/nautobot/mtls/ca.crt",
     "CA that signed the Redis server certificate (redis-py `ssl_ca_certs`). Its "
     "existence turns Redis mTLS on.",
-    concern="redis_tls",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_ca_certs",
-        "CELERY_BROKER_USE_SSL.ssl_ca_certs",
-        "CELERY_REDIS_BACKEND_USE_SSL.ssl_ca_certs",
-    ),
+    settings=_tls_settings("ssl_ca_certs"),
 )
-REDIS_SSL_CERTFILE: Variable[str] = Variable(
+REDIS_SSL_CERTFILE: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CERTFILE",
     Path(),
     "/etc/nautobot/mtls/tls.crt",
     "Client certificate for Redis (redis-py `ssl_certfile`).",
-    concern="redis_tls",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_certfile",
-        "CELERY_BROKER_USE_SSL.ssl_certfile",
-        "CELERY_REDIS_BACKEND_USE_SSL.ssl_certfile",
-    ),
+    settings=_tls_settings("ssl_certfile"),
 )
-REDIS_SSL_KEYFILE: Variable[str] = Variable(
+REDIS_SSL_KEYFILE: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_KEYFILE",
     Path(),
     "/etc/nautobot/mtls/tls.key",
     "Private key of the client certificate for Redis (redis-py `ssl_keyfile`).",
-    concern="redis_tls",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_keyfile",
-        "CELERY_BROKER_USE_SSL.ssl_keyfile",
-        "CELERY_REDIS_BACKEND_USE_SSL.ssl_keyfile",
-    ),
+    settings=_tls_settings("ssl_keyfile"),
 )
-REDIS_SSL_CERT_REQS: Variable[str] = Variable(
+REDIS_SSL_CERT_REQS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CERT_REQS",
     Choice("certificate requirement", ("required", "optional", "none")),
     "required",
     "Whether the Redis server certificate is verified (redis-py `ssl_cert_reqs`). "
     "`none` turns host name checking off as well and is warned about.",
-    concern="redis_tls",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_cert_reqs",
-        "CELERY_BROKER_USE_SSL.ssl_cert_reqs",
-        "CELERY_REDIS_BACKEND_USE_SSL.ssl_cert_reqs",
-    ),
+    settings=_tls_settings("ssl_cert_reqs"),
 )
-REDIS_SSL_CHECK_HOSTNAME: Variable[bool] = Variable(
+REDIS_SSL_CHECK_HOSTNAME: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME",
     Flag(),
     True,
     "Whether the Redis server certificate has to carry the configured host name "
     "(redis-py `ssl_check_hostname`; written out because its default changed "
     "between redis-py 5 and 6).",
-    concern="redis_tls",
-    settings=(
-        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.ssl_check_hostname",
-        "CELERY_BROKER_USE_SSL.ssl_check_hostname",
-        "CELERY_REDIS_BACKEND_USE_SSL.ssl_check_hostname",
-    ),
+    settings=_tls_settings("ssl_check_hostname"),
 )
-REDIS_PASSWORD_ENCODED: Variable[bool] = Variable(
+REDIS_PASSWORD_ENCODED: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_PASSWORD_ENCODED",
     Flag(),
     False,
     "Set to true where `NAUTOBOT_REDIS_PASSWORD` is percent-encoded already.",
-    concern="redis_tls",
 )
-REDIS_SCHEME: Variable[str | None] = Variable(
+REDIS_SCHEME: Variable[str | None] = _variable(
     "NAUTOBOT_REDIS_SCHEME",
     Choice("Redis URL scheme", ("redis", "rediss", "unix")),
     None,
     "Scheme of the URL that Nautobot builds; decides over `NAUTOBOT_REDIS_SSL`.",
-    concern="redis_tls",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
     nautobots=True,
 )
-REDIS_SSL: Variable[bool] = Variable(
+REDIS_SSL: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_SSL",
     Flag(),
     False,
     "`true` builds `rediss://` URLs. The Helm chart always writes `false`, so `false` "
     "switches nothing off: use `UNDERSTACK_REDIS_MTLS=off`.",
-    concern="redis_tls",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
     nautobots=True,
 )
-REDIS_HOST: Variable[str] = Variable(
+REDIS_HOST: Variable[str] = _variable(
     "NAUTOBOT_REDIS_HOST",
     Host(codes.REDIS_HOST_INVALID),
     "localhost",
     "Host name of Redis, or of the gateway in front of it.",
-    concern="redis_tls",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
     nautobots=True,
 )
-REDIS_PORT: Variable[int] = Variable(
+REDIS_PORT: Variable[int] = _variable(
     "NAUTOBOT_REDIS_PORT",
     Number(int, least=1, most=65535),
     6379,
     "Port of Redis. A Service called `nautobot-redis` makes Kubernetes write "
     "`tcp://…` here: set `enableServiceLinks: false` on the pod.",
-    concern="redis_tls",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
     nautobots=True,
 )
-REDIS_USERNAME: Variable[str] = Variable(
+REDIS_USERNAME: Variable[str] = _variable(
     "NAUTOBOT_REDIS_USERNAME",
     FreeText(),
     "",
     "Redis ACL user; empty for the user `default`.",
-    concern="redis_tls",
     settings=(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.username",
         "CELERY_BROKER_URL",
     ),
     nautobots=True,
 )
-REDIS_PASSWORD: Variable[str] = Variable(
+REDIS_PASSWORD: Variable[str] = _variable(
     "NAUTOBOT_REDIS_PASSWORD",
     FreeText(),
     "",
     "Redis password, any characters.",
-    concern="redis_tls",
     settings=(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.password",
         "CELERY_BROKER_URL",
@@ -155,24 +137,22 @@ REDIS_PASSWORD: Variable[str] = Variable(
     by_file=True,
     nautobots=True,
 )
-CELERY_BROKER_URL: Variable[str | None] = Variable(
+CELERY_BROKER_URL: Variable[str | None] = _variable(
     "NAUTOBOT_CELERY_BROKER_URL",
     Text(),
     None,
     "Broker URL of your own; left as it is, apart from `redis://` becoming "
     "`rediss://` under mTLS. Percent-encode its password.",
-    concern="redis_tls",
     settings=("CELERY_BROKER_URL",),
     secret=True,
     nautobots=True,
 )
 CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
-    Variable(
+    _variable(
         name,
         Text(),
         None,
         "Refused: Celery reads it itself and prefers it to its settings.",
-        concern="redis_tls",
         secret=True,
     )
     for name in (
@@ -187,12 +167,11 @@ CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
         "LOADER",
     )
 )
-CACHES_BACKEND: Variable[str] = Variable(
+CACHES_BACKEND: Variable[str] = _variable(
     "NAUTOBOT_CACHES_BACKEND",
     Text(),
     "django_redis.cache.RedisCache",
     "Django cache backend.",
-    concern="redis_tls",
     settings=("CACHES.default.BACKEND",),
     nautobots=True,
 )

@@ -29,30 +29,21 @@ def entries(settings: Mapping[str, Any], name: str) -> dict[str, Mapping[str, An
 def well_formed(
     settings: Mapping[str, Any], problems: list[Problem], *names: str
 ) -> dict[str, Any]:
-    """Return these settings of a settings module, those of the wrong type left out.
+    """Return these settings of a settings module; one that is None counts as absent.
 
-    Args:
-        settings: The settings module as a mapping.
-        problems: Collects a problem for each value of the wrong type.
-        names: The settings; one that is None counts as absent.
+    One of the wrong type is left out, and a problem is added for it.
     """
     found: dict[str, Any] = {}
     for name in names:
         value = settings.get(name)
-        if value is None:
-            continue
-        wrong = _wrong(name, value)
-        if wrong is None:
+        wrong = None if value is None else _wrong(name, value)
+        if wrong is not None:
+            place, expected = wrong
+            fact = f"the settings file assigns a value that is not {expected}."
+            hint = f"Assign {expected}."
+            problems.append(codes.SETTING_TYPE.problem(place, fact, hint))
+        elif value is not None:
             found[name] = value
-            continue
-        place, expected = wrong
-        problems.append(
-            codes.SETTING_TYPE.problem(
-                place,
-                f"the settings file assigns a value that is not {expected}.",
-                f"Assign {expected}.",
-            )
-        )
     return found
 
 
@@ -62,7 +53,7 @@ def _wrong(name: str, value: object) -> tuple[str, str] | None:
     if not fits(value):
         return name, expected
     inside = {name: value}
-    if name in _BY_ALIAS and isinstance(value, Mapping):
+    if name in ("DATABASES", "CACHES") and isinstance(value, Mapping):
         inside = {f"{name}.{alias}": entry for alias, entry in value.items()}
         if not all(isinstance(one, Mapping) for one in inside.values()):
             return name, "a dict of dicts by alias"
@@ -86,22 +77,6 @@ def _is_texts(value: object) -> bool:
     )
 
 
-def _is_text_or_texts(value: object) -> bool:
-    return isinstance(value, str) or _is_texts(value)
-
-
-def _is_mapping_or_switch(value: object) -> bool:
-    return isinstance(value, bool) or _is_mapping(value)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_port(value: object) -> bool:
-    return isinstance(value, str | int)
-
-
 def path_of(value: object) -> str:
     """Return a path of a settings file as text, empty for what is none."""
     return str(value) if _is_path(value) else ""
@@ -113,10 +88,16 @@ def _is_path(value: object) -> bool:
 
 _Type = tuple[str, Callable[[object], bool]]
 _MAPPING: _Type = ("a dict with names of type str", _is_mapping)
-_TEXT: _Type = ("a str", _is_text)
+_TEXT: _Type = ("a str", lambda value: isinstance(value, str))
 _TEXTS: _Type = ("a list of str", _is_texts)
-_URLS: _Type = ("a str or a list of str", _is_text_or_texts)
-_SWITCH: _Type = ("a dict, or True or False", _is_mapping_or_switch)
+_URLS: _Type = (
+    "a str or a list of str",
+    lambda value: isinstance(value, str) or _is_texts(value),
+)
+_SWITCH: _Type = (
+    "a dict, or True or False",
+    lambda value: isinstance(value, bool) or _is_mapping(value),
+)
 
 _TYPES: dict[str, _Type] = {
     "SECRET_KEY": ("a str", lambda value: isinstance(value, str | bytes)),
@@ -137,13 +118,11 @@ _TYPES: dict[str, _Type] = {
     "LOGGING": _MAPPING,
     "EVENT_BROKERS": _MAPPING,
     # Named as their variables.
-    **{
-        variable.name: _TEXT
-        for variable in (variables.PARTITION, variables.SITE, variables.OIDC_KEY)
-    },
+    variables.PARTITION.name: _TEXT,
+    variables.SITE.name: _TEXT,
+    variables.OIDC_KEY.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
 }
-_BY_ALIAS = ("DATABASES", "CACHES")
 _PATH: _Type = ("a str or a Path", _is_path)
 _REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
 _PARTS: dict[str, dict[str, _Type]] = {
@@ -151,7 +130,7 @@ _PARTS: dict[str, dict[str, _Type]] = {
         "OPTIONS": _MAPPING,
         "ENGINE": _TEXT,
         "HOST": _TEXT,
-        "PORT": ("a str or an int", _is_port),
+        "PORT": ("a str or an int", lambda value: isinstance(value, str | int)),
         "USER": _TEXT,
         "OPTIONS.sslmode": _TEXT,
         **{f"OPTIONS.{parameter}": _PATH for parameter in variables.DB_FILES},

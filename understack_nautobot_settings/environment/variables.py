@@ -9,6 +9,7 @@ tuple.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.environment.connection_variables import *  # noqa: F403
@@ -27,69 +28,64 @@ from understack_nautobot_settings.environment.redis_variables import CELERY_RIVA
 
 # --- plugins -------------------------------------------------------------------
 
-DEFAULT_PLUGINS: Variable[bool] = Variable(
+_plugin_variable = partial(Variable, concern="plugins")
+DEFAULT_PLUGINS: Variable[bool] = _plugin_variable(
     "UNDERSTACK_DEFAULT_PLUGINS",
     Flag(),
     True,
     "`off` keeps the open-source defaults (`nautobot_plugin_nornir`, "
     "`nautobot_golden_config`) out, which otherwise load where they are installed.",
-    concern="plugins",
     settings=("PLUGINS", "PLUGINS_CONFIG"),
 )
-EXTRA_PLUGINS: Variable[tuple[str, ...]] = Variable(
+EXTRA_PLUGINS: Variable[tuple[str, ...]] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS",
     Names(),
     (),
     "Module names of further plugins, loaded after the open-source defaults.",
-    concern="plugins",
     settings=("PLUGINS",),
 )
-EXTRA_PLUGINS_STRICT: Variable[bool] = Variable(
+EXTRA_PLUGINS_STRICT: Variable[bool] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_STRICT",
     Flag(),
     False,
     "`true` makes an extra plugin that is not installed an error, not a warning.",
-    concern="plugins",
     settings=("PLUGINS",),
 )
-EXTRA_PLUGINS_CONFIG: Variable[str | None] = Variable(
+EXTRA_PLUGINS_CONFIG: Variable[str | None] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_CONFIG",
     JsonObject(),
     None,
     "JSON object, plugin name to configuration, deep-merged into `PLUGINS_CONFIG`. "
     "`${NAME}` in a string value becomes the variable of that name, `${NAME|int}` "
     "alone in its string with that type.",
-    concern="plugins",
     settings=("PLUGINS_CONFIG",),
     secret=True,
 )
-EXTRA_PLUGINS_CONFIG_FILE: Variable[str | None] = Variable(
+EXTRA_PLUGINS_CONFIG_FILE: Variable[str | None] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE",
     Path(),
     None,
     "Path of a file with the same JSON; for what exceeds the 128 KiB that one "
     "environment string holds.",
-    concern="plugins",
     settings=("PLUGINS_CONFIG",),
 )
 
 # --- site identity -------------------------------------------------------------
 
-PARTITION: Variable[str] = Variable(
+_site_variable = partial(Variable, concern="site_identity")
+PARTITION: Variable[str] = _site_variable(
     "UNDERSTACK_PARTITION",
     Text(),
     "",
     "Partition of the site: the name of its Celery queue and part of device URNs. "
     "Letters, digits, `.`, `_` and `-`.",
-    concern="site_identity",
     settings=("UNDERSTACK_PARTITION",),
 )
-SITE: Variable[str] = Variable(
+SITE: Variable[str] = _site_variable(
     "UNDERSTACK_SITE",
     Text(),
     "",
     "Name of the site. Letters, digits, `.`, `_` and `-`.",
-    concern="site_identity",
     settings=("UNDERSTACK_SITE",),
 )
 DB_IDENTITY_MAP: Variable[bool] = Variable(
@@ -100,31 +96,28 @@ DB_IDENTITY_MAP: Variable[bool] = Variable(
     "(pg_ident.conf): `check` then takes a CN that is not `NAUTOBOT_DB_USER`.",
     concern="certificates",
 )
-ROLE: Variable[str | None] = Variable(
+ROLE: Variable[str | None] = _site_variable(
     "UNDERSTACK_ROLE",
     Choice("role", ("web", "worker", "beat", "site-worker")),
     None,
     "What the pod does; part of the `application_name` that PostgreSQL shows, and "
     "the default of `check --role`.",
-    concern="site_identity",
     settings=("DATABASES.default.OPTIONS.application_name",),
 )
-TASK_ACKS_LATE: Variable[str | None] = Variable(
+TASK_ACKS_LATE: Variable[str | None] = _site_variable(
     "CELERY_TASK_ACKS_LATE",
     Text(),
     None,
     "The chart writes it for `task_acks_late`, and nothing reads it: `check` says so. "
     "Set the setting of this name in `nautobot_config.py` instead.",
-    concern="site_identity",
 )
-TASK_QUEUES: Variable[tuple[str, ...]] = Variable(
+TASK_QUEUES: Variable[tuple[str, ...]] = _site_variable(
     "CELERY_TASK_QUEUES",
     Names(),
     (),
     "Queues that the worker takes tasks from. The Helm chart writes it from "
     "`taskQueues` and hands it to `celery worker --queues`; read by `check` alone, "
     "which wants the partition among them on a site worker.",
-    concern="site_identity",
 )
 
 # --- secrets -------------------------------------------------------------------
@@ -154,57 +147,53 @@ DB_PASSWORD: Variable[str | None] = Variable(
 
 # --- single sign-on ------------------------------------------------------------
 
-SSO_DIR: Variable[str] = Variable(
+_sso_variable = partial(Variable, concern="sso")
+SSO_DIR: Variable[str] = _sso_variable(
     "UNDERSTACK_SSO_DIR",
     Path(),
     "/opt/nautobot/sso",
     "Directory with the files `issuer`, `client-id` and `client-secret`. An empty "
     "directory, or none at the default path, means no single sign-on.",
-    concern="sso",
 )
-OIDC_ENDPOINT: Variable[str | None] = Variable(
+OIDC_ENDPOINT: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",
     Text(),
     None,
     "Issuer URL of the OpenID Connect provider, `https://`.",
-    concern="sso",
     settings=("SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",),
 )
-OIDC_KEY: Variable[str | None] = Variable(
+OIDC_KEY: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_KEY",
     Text(),
     None,
     "Client id at the provider; `nautobot` where neither this nor the file is given.",
-    concern="sso",
     settings=("SOCIAL_AUTH_OIDC_KEY",),
 )
-OIDC_SECRET: Variable[str | None] = Variable(
+OIDC_SECRET: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_SECRET",
     FreeText(),
     None,
     "Client secret at the provider.",
-    concern="sso",
     settings=("SOCIAL_AUTH_OIDC_SECRET",),
     secret=True,
 )
-OIDC_SCOPE: Variable[tuple[str, ...]] = Variable(
+OIDC_SCOPE: Variable[tuple[str, ...]] = _sso_variable(
     "SOCIAL_AUTH_OIDC_SCOPE",
     Names(),
     ("groups",),
     "Scopes asked for beyond the provider's defaults.",
-    concern="sso",
     settings=("SOCIAL_AUTH_OIDC_SCOPE",),
 )
 
 # --- hardening -----------------------------------------------------------------
 
-HARDENING: Variable[bool] = Variable(
+_hardening_variable = partial(Variable, concern="hardening")
+HARDENING: Variable[bool] = _hardening_variable(
     "UNDERSTACK_HARDENING",
     Flag(),
     False,
     "`on`: secure and SameSite cookies, HSTS, `nosniff`; `DEBUG` or "
     "`ALLOWED_HOSTS=*` become errors.",
-    concern="hardening",
     settings=(
         "SESSION_COOKIE_SECURE",
         "SESSION_COOKIE_SAMESITE",
@@ -213,12 +202,11 @@ HARDENING: Variable[bool] = Variable(
         "SECURE_CONTENT_TYPE_NOSNIFF",
     ),
 )
-DEBUG: Variable[bool] = Variable(
+DEBUG: Variable[bool] = _hardening_variable(
     "NAUTOBOT_DEBUG",
     Flag(),
     False,
     "Django's `DEBUG`; refused where hardening is on.",
-    concern="hardening",
     settings=("DEBUG",),
     nautobots=True,
 )
@@ -232,32 +220,29 @@ METRICS_ENABLED: Variable[bool] = Variable(
     settings=("DATABASES.default.ENGINE", "CACHES.default.BACKEND"),
     nautobots=True,
 )
-METRICS_AUTHENTICATED: Variable[bool] = Variable(
+METRICS_AUTHENTICATED: Variable[bool] = _hardening_variable(
     "NAUTOBOT_METRICS_AUTHENTICATED",
     Flag(),
     False,
     "`true` makes `/metrics` of the web pods ask for a login or a token; `check` asks "
     "for it under `UNDERSTACK_HARDENING`.",
-    concern="hardening",
     settings=("METRICS_AUTHENTICATED",),
     nautobots=True,
 )
-ALLOWED_HOSTS: Variable[tuple[str, ...]] = Variable(
+ALLOWED_HOSTS: Variable[tuple[str, ...]] = _hardening_variable(
     "NAUTOBOT_ALLOWED_HOSTS",
     Names(" "),
     (),
     "Host names of this deployment, separated by blanks; `*` is refused where "
     "hardening is on.",
-    concern="hardening",
     settings=("ALLOWED_HOSTS",),
     nautobots=True,
 )
-HSTS_SECONDS: Variable[int] = Variable(
+HSTS_SECONDS: Variable[int] = _hardening_variable(
     "UNDERSTACK_HSTS_SECONDS",
     Number(int, unit="seconds"),
     31536000,
     "How long browsers insist on HTTPS once hardening is on; a year.",
-    concern="hardening",
     settings=("SECURE_HSTS_SECONDS",),
 )
 
@@ -265,10 +250,7 @@ HSTS_SECONDS: Variable[int] = Variable(
 
 LOG_FORMAT: Variable[str | None] = Variable(
     "UNDERSTACK_LOG_FORMAT",
-    Choice(
-        "log format",
-        ("json", "plain"),
-    ),
+    Choice("log format", ("json", "plain")),
     None,
     "`json` or `plain` lines through Nautobot's structlog set-up.",
     concern="logs",
@@ -334,13 +316,12 @@ CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = Variable(
     settings=("CELERY_HEALTH_PROBES_AS_FILES",),
     nautobots=True,
 )
-K8S_COMPONENT: Variable[str | None] = Variable(
+K8S_COMPONENT: Variable[str | None] = _site_variable(
     "NAUTOBOT_K8S_COMPONENT",
     FreeText(),
     None,
     "What the Helm chart runs in a container, such as `nautobot-celery-default`. It "
     "writes none for an init container, which `check` takes for no worker.",
-    concern="site_identity",
 )
 CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = Variable(
     "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",

@@ -28,8 +28,8 @@ from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-LONGEST_APPLICATION_NAME = 63
-"""Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1)."""
+# Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1).
+_LONGEST_APPLICATION_NAME = 63
 
 _DB_ALWAYS = {"connect_timeout": variables.DB_CONNECT_TIMEOUT}
 _REDIS_ALWAYS: dict[str, Variable[Any]] = {
@@ -55,36 +55,24 @@ _DJANGO_REDIS_WAITS = {
 # RESP3 and the name of the client library cost a round trip each, or two.
 _REDIS_QUIET = {"protocol": 2, "client_info": False}
 
-BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
-"""kombu's Redis transport over `redis_connections`."""
-
+# kombu's Redis transport over `redis_connections`.
+_BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
 _CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
 
 NAUTOBOTS_RESULT_BACKEND = "nautobot.core.celery.backends.NautobotDatabaseBackend"
-RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
-"""Nautobot's result backend, which waits for a database that is away."""
+# Nautobot's result backend, which waits for a database that is away.
+_RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBackend"
 
 # Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
-_MAX_RETRIES = "CELERY_RESULT_BACKEND_MAX_RETRIES"
 _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
-    _MAX_RETRIES: variables.JOB_RESULT_RETRIES.default,
+    "CELERY_RESULT_BACKEND_MAX_RETRIES": variables.JOB_RESULT_RETRIES.default,
     "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
 
-_READ = (
-    "DATABASES",
-    "CACHES",
-    "CELERY_BROKER_URL",
-    "CELERY_BROKER_TRANSPORT_OPTIONS",
-    "CELERY_BROKER_TRANSPORT",
-    "CELERY_RESULT_BACKEND",
-)
-
-_Given = dict[Any, tuple[Any, Any]]
-"""Options by name: the value that is given, None for none, and the default."""
-
+# Options by name, and the variables that decide them.
+_Declared = Mapping[Any, Variable[Any]]
 _ZONE = LETTERS_AND_DIGITS.union("_+/-")
 
 
@@ -105,16 +93,8 @@ def connection_settings(
     the configured CA and nobody else, and a blocking command may take longer than
     the socket timeout. The cache names the class in its pool's keyword arguments,
     where Nautobot's health check finds it as well; the broker names a transport.
-    Where the base names its own, it is kept.
-
-    Args:
-        settings: The settings module as a mapping; reads ``DATABASES``, ``CACHES``,
-            ``CELERY_BROKER_URL``, ``CELERY_BROKER_TRANSPORT_OPTIONS``,
-            ``CELERY_BROKER_TRANSPORT`` and ``CELERY_RESULT_BACKEND``, changes
-            nothing. Nautobot's own result backend is replaced with ``wan``; one in
-            Redis is only warned about.
-        env: The environment.
-        problems: Collects problems instead of raising them.
+    Where the base names its own, it is kept. Nautobot's own result backend is replaced
+    with ``wan``; one in Redis is only warned about.
 
     Returns:
         ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
@@ -127,54 +107,49 @@ def connection_settings(
     with Collecting(problems) as found:
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
-        base = well_formed(settings, found, *_READ)
-        caches = base.get("CACHES")
+        base = well_formed(
+            settings,
+            found,
+            "DATABASES",
+            "CACHES",
+            "CELERY_BROKER_URL",
+            "CELERY_BROKER_TRANSPORT_OPTIONS",
+            "CELERY_BROKER_TRANSPORT",
+            "CELERY_RESULT_BACKEND",
+        )
+        caches = base.get("CACHES", {"default": {}})
         result_backend = base.get("CELERY_RESULT_BACKEND")
-        partition = read.given(variables.PARTITION) or settings.get(
-            variables.PARTITION.name
-        )
+        partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
+        databases = _databases(base.get("DATABASES"), partition, read, wan)
+        waits = _REDIS_WAN if wan else _REDIS_ALWAYS
+        for variable in waits.values():
+            # Judged even where nothing reaches Redis.
+            read.given(variable)
         decided: dict[str, Any] = {
-            "DATABASES": _databases(base.get("DATABASES"), partition, read, wan)
+            "DATABASES": databases,
+            "CACHES": {
+                alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
+                for alias, cache in caches.items()
+            },
+            **_broker(base, waits, read, wan),
         }
-        waits = _given(read, _REDIS_WAN if wan else _REDIS_ALWAYS)
-        decided["CACHES"] = {
-            alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
-            for alias, cache in ({"default": {}} if caches is None else caches).items()
-        }
-        decided |= _broker(
-            urls_of(base.get("CELERY_BROKER_URL"), ";"),
-            base.get("CELERY_BROKER_TRANSPORT_OPTIONS"),
-            base.get("CELERY_BROKER_TRANSPORT"),
-            waits=waits,
-            read=read,
-            wan=wan,
-        )
         if scheme_of(result_backend or "") == "rediss":
-            found.append(
-                codes.REDIS_RESULT_BACKEND_TRUST.problem(
-                    "CELERY_RESULT_BACKEND",
-                    "Celery's Redis result backend names its connection class itself, "
-                    "so it trusts the system's CAs beside the configured one.",
-                )
+            read.report(
+                codes.REDIS_RESULT_BACKEND_TRUST,
+                "CELERY_RESULT_BACKEND",
+                "Celery's Redis result backend names its connection class itself, "
+                "so it trusts the system's CAs beside the configured one.",
             )
         return decided | _results(settings, result_backend, read, wan)
 
 
-def _given(read: Reader, declared: Mapping[str, Variable[Any]]) -> _Given:
-    return {
-        option: (read.given(variable), variable.default)
-        for option, variable in declared.items()
-    }
-
-
-def _chosen(base: Mapping[Any, Any], given: _Given) -> dict[Any, Any]:
-    """Return options: what is given, else what the base has, else the default."""
+def _chosen(
+    base: Mapping[Any, Any], declared: _Declared, read: Reader
+) -> dict[Any, Any]:
+    """Return the base with the options that these variables decide."""
     chosen = dict(base)
-    for option, (value, default) in given.items():
-        if value is not None:
-            chosen[option] = value
-        elif option not in chosen:
-            chosen[option] = default
+    for option, variable in declared.items():
+        chosen[option] = read.chosen(variable, base, option)
     return chosen
 
 
@@ -189,7 +164,7 @@ def _databases(
     pooler = read(variables.DB_POOLER)
     if wan:
         options = {"keepalives": 1, **options}
-    options = _chosen(options, _given(read, variables.DB_WAITS if wan else _DB_ALWAYS))
+    options = _chosen(options, variables.DB_WAITS if wan else _DB_ALWAYS, read)
     if wan:
         options.setdefault("application_name", _application_name(partition, read))
         if pooler is None:
@@ -199,10 +174,10 @@ def _databases(
     if pooler == "transaction":
         default["DISABLE_SERVER_SIDE_CURSORS"] = True
     if pooler is not None and options.get("options"):
-        read.problems.append(
-            codes.DB_POOLER_OPTIONS.problem(
-                "DATABASES", "OPTIONS has options, and PgBouncer refuses them."
-            )
+        read.report(
+            codes.DB_POOLER_OPTIONS,
+            "DATABASES",
+            "OPTIONS has options, and PgBouncer refuses them.",
         )
     default["OPTIONS"] = options
     base["default"] = default
@@ -222,14 +197,13 @@ def _application_name(partition: object, read: Reader) -> str:
     name = "-".join(part for part in ("nautobot", role) if part)
     if partition:
         name = f"{name}@{partition}"
-    if len(name.encode()) > LONGEST_APPLICATION_NAME:
-        read.problems.append(
-            codes.APPLICATION_NAME_LONG.problem(
-                variables.PARTITION.name,
-                f"the application_name {name!r} has more than "
-                f"{LONGEST_APPLICATION_NAME} bytes.",
-                "PostgreSQL cuts it; use a shorter name to tell workers apart.",
-            )
+    if len(name.encode()) > _LONGEST_APPLICATION_NAME:
+        read.report(
+            codes.APPLICATION_NAME_LONG,
+            variables.PARTITION.name,
+            f"the application_name {name!r} has more than "
+            f"{_LONGEST_APPLICATION_NAME} bytes.",
+            "PostgreSQL cuts it; use a shorter name to tell workers apart.",
         )
     return name
 
@@ -243,7 +217,7 @@ def _is_ours(cache: Mapping[str, Any]) -> bool:
 
 
 def _cache(
-    cache: Mapping[str, Any], waits: _Given, read: Reader, wan: bool
+    cache: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
 ) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
     written = {
@@ -252,17 +226,17 @@ def _cache(
         if djangos in options
     }
     pool = written | pool_arguments(cache)
-    location = cache.get("LOCATION") or ""
-    first = location if isinstance(location, str) else next(iter(location), "")
-    local = scheme_of(first) == "unix"
-    pool = _redis_options(pool, waits, read if wan and not local else None)
+    scheme = scheme_of(next(iter(urls_of(cache.get("LOCATION"), ",")), ""))
+    local = scheme == "unix"
+    pool = _chosen(pool, waits, read)
+    if wan and not local:
+        pool |= _keepalive(pool, read)
     if not (local or "connection_class" in pool or _names_own_classes(options)):
-        secured = scheme_of(first) == "rediss" or "ssl_cert_reqs" in pool
+        secured = scheme == "rediss" or "ssl_cert_reqs" in pool
         pool["connection_class"] = _connection_class(secured)
         if wan:
             pool = {**_REDIS_QUIET, **pool}
-            retries = _given(read, {"retries": variables.REDIS_RETRIES})
-            pool = _chosen(pool, retries)
+            pool["retries"] = read.chosen(variables.REDIS_RETRIES, pool, "retries")
     return with_pool_arguments(cache, pool)
 
 
@@ -289,40 +263,36 @@ def _names_own_classes(options: Mapping[str, Any]) -> bool:
 
 
 def _broker(
-    urls: list[str],
-    transport_options: Mapping[str, Any] | None,
-    transport: str | None,
-    *,
-    waits: _Given,
-    read: Reader,
-    wan: bool,
+    base: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
 ) -> dict[str, Any]:
+    urls = urls_of(base.get("CELERY_BROKER_URL"), ";")
     schemes = {scheme_of(url) for url in urls} or {"redis"}
-    options = dict(transport_options or {})
+    options = dict(base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {}))
+    transport = base.get("CELERY_BROKER_TRANSPORT")
     settings: dict[str, Any] = {}
     if schemes & {*REDIS_SCHEMES, "sentinel"}:
         # Longer than the cache's: what is given up too early is submitted again.
-        given = read.given(variables.BROKER_SOCKET_TIMEOUT)
-        if given is None:
-            given = read.given(variables.REDIS_SOCKET_TIMEOUT)
-        default = variables.BROKER_SOCKET_TIMEOUT.default
-        waits = {**waits, "socket_timeout": (given, default)}
-        options = _redis_options(options, waits, read if wan else None)
-    if schemes <= TCP_SCHEMES and transport in {None, BROKER_TRANSPORT}:
+        timeout = variables.BROKER_SOCKET_TIMEOUT
+        for_redis = read.given(variables.REDIS_SOCKET_TIMEOUT)
+        if read.given(timeout) is None and for_redis is not None:
+            timeout = variables.REDIS_SOCKET_TIMEOUT
+        options = _chosen(options, {**waits, "socket_timeout": timeout}, read)
+        if wan:
+            options |= _keepalive(options, read)
+    if schemes <= TCP_SCHEMES and transport in {None, _BROKER_TRANSPORT}:
         if wan:
             options = {**_REDIS_QUIET, **options}
         if wan or "rediss" in schemes:
-            transport = BROKER_TRANSPORT
+            transport = _BROKER_TRANSPORT
             if "rediss" in schemes and len(urls) > 1:
-                read.problems.append(
-                    codes.REDIS_BROKER_FAILOVER_TRUST.problem(
-                        variables.CELERY_BROKER_URL.name,
-                        "the URL lists several brokers, and kombu goes on with its "
-                        "own transport after the first, which trusts the system's "
-                        "CAs beside the configured one.",
-                    )
+                read.report(
+                    codes.REDIS_BROKER_FAILOVER_TRUST,
+                    variables.CELERY_BROKER_URL.name,
+                    "the URL lists several brokers, and kombu goes on with its "
+                    "own transport after the first, which trusts the system's "
+                    "CAs beside the configured one.",
                 )
-    if options or transport_options is not None:
+    if options or "CELERY_BROKER_TRANSPORT_OPTIONS" in base:
         settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
     if transport is not None:
         settings["CELERY_BROKER_TRANSPORT"] = transport
@@ -332,29 +302,25 @@ def _broker(
 def _results(
     settings: Mapping[str, Any], result_backend: str | None, read: Reader, wan: bool
 ) -> dict[str, Any]:
-    given = read.given(variables.JOB_RESULT_RETRIES)
-    known = (NAUTOBOTS_RESULT_BACKEND, RESULT_BACKEND)
-    if not wan or result_backend not in known:
+    most = "CELERY_RESULT_BACKEND_MAX_RETRIES"
+    retries = read.chosen(variables.JOB_RESULT_RETRIES, settings, most)
+    if not wan or result_backend not in (NAUTOBOTS_RESULT_BACKEND, _RESULT_BACKEND):
         return {}
     return {
-        "CELERY_RESULT_BACKEND": RESULT_BACKEND,
+        "CELERY_RESULT_BACKEND": _RESULT_BACKEND,
         **{name: settings.get(name, value) for name, value in _RESULT_RETRIES.items()},
-        **({} if given is None else {_MAX_RETRIES: given}),
+        most: retries,
     }
 
 
-def _redis_options(
-    base: Mapping[str, Any], waits: _Given, wan: Reader | None
-) -> dict[str, Any]:
-    """Return options with timeouts, and for `wan` with keepalive."""
-    options = _chosen(base, waits)
-    if wan is not None:
-        options.setdefault("socket_keepalive", True)
-        known = {
-            getattr(socket, name): figures
-            for name, figures in _given(wan, _KEEPALIVE).items()
-            if hasattr(socket, name)
-        }
-        kept = options.get("socket_keepalive_options")
-        options["socket_keepalive_options"] = _chosen(kept or {}, known)
-    return options
+def _keepalive(options: Mapping[str, Any], read: Reader) -> dict[str, Any]:
+    known = {
+        getattr(socket, name): variable
+        for name, variable in _KEEPALIVE.items()
+        if hasattr(socket, name)
+    }
+    kept = options.get("socket_keepalive_options") or {}
+    return {
+        "socket_keepalive": options.get("socket_keepalive", True),
+        "socket_keepalive_options": _chosen(kept, known, read),
+    }

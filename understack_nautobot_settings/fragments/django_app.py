@@ -27,13 +27,6 @@ def app_settings(
     plugin up by its name as a Django label, which takes no dot, and the places to
     plug into (health checks, metrics) are open to any app.
 
-    Args:
-        settings: The settings module as a mapping; reads ``INSTALLED_APPS``,
-            changes nothing.
-        env: The environment; reads ``UNDERSTACK_APP``,
-            ``UNDERSTACK_EXPIRY_UNHEALTHY``.
-        problems: Collects problems instead of raising them.
-
     Returns:
         ``INSTALLED_APPS``, a list, and ``UNDERSTACK_EXPIRY_UNHEALTHY``, in days;
         switched off, the base alone, if there is one.
@@ -48,11 +41,6 @@ def app_settings(
         if not read(variables.APP):
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
         name = variables.EXPIRY_UNHEALTHY.name
-        days = read.given(variables.EXPIRY_UNHEALTHY)
         apps = dict.fromkeys([*(installed_apps or ()), APP])
-        return {
-            "INSTALLED_APPS": list(apps),
-            name: settings.get(name, variables.EXPIRY_UNHEALTHY.default)
-            if days is None
-            else days,
-        }
+        days = read.chosen(variables.EXPIRY_UNHEALTHY, settings, name)
+        return {"INSTALLED_APPS": list(apps), name: days}

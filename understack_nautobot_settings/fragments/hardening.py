@@ -19,11 +19,6 @@ _SAFE = {
     "CSRF_COOKIE_SECURE": True,
     "SECURE_CONTENT_TYPE_NOSNIFF": True,
 }
-_DEFAULTS = {
-    "SESSION_COOKIE_SAMESITE": "Lax",
-    "CSRF_COOKIE_SAMESITE": "Lax",
-    "SECURE_HSTS_SECONDS": variables.HSTS_SECONDS.default,
-}
 
 
 def hardening_settings(
@@ -39,13 +34,6 @@ def hardening_settings(
     the settings file says of SameSite and HSTS is kept, unless the variable of HSTS is
     set; cookies are secure and content types are believed whatever the file says.
 
-    Args:
-        settings: The settings module as a mapping; reads ``DEBUG`` and
-            ``ALLOWED_HOSTS``, changes nothing.
-        env: The environment; reads ``UNDERSTACK_HARDENING``,
-            ``UNDERSTACK_HSTS_SECONDS``.
-        problems: Collects problems instead of raising them.
-
     Returns:
         Settings of Django's security middleware, sessions and CSRF protection;
         empty where hardening is off.
@@ -60,35 +48,31 @@ def hardening_settings(
         name = variables.HARDENING.name
         base = well_formed(settings, found, "ALLOWED_HOSTS")
         if settings.get("DEBUG"):
-            found.append(
-                codes.HARDENING_DEBUG.problem(
-                    name,
-                    "DEBUG is on, and its error pages show settings to everybody.",
-                )
+            read.report(
+                codes.HARDENING_DEBUG,
+                name,
+                "DEBUG is on, and its error pages show settings to everybody.",
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):
-            found.append(
-                codes.HARDENING_ALLOWED_HOSTS.problem(
-                    name,
-                    "ALLOWED_HOSTS is '*', so any Host header is believed.",
-                    f"List the host names in {variables.ALLOWED_HOSTS.name}.",
+            read.report(
+                codes.HARDENING_ALLOWED_HOSTS,
+                name,
+                "ALLOWED_HOSTS is '*', so any Host header is believed.",
+                f"List the host names in {variables.ALLOWED_HOSTS.name}.",
+            )
+        for setting, safe in _SAFE.items():
+            if not settings.get(setting, safe):
+                read.report(
+                    codes.FILE_OVERRULED,
+                    setting,
+                    f"the settings file says {settings[setting]!r}, and {name}=on "
+                    f"makes it {safe!r}.",
+                    f"Set {name}=off and write the other settings into the file.",
                 )
-            )
-        found.extend(
-            codes.FILE_OVERRULED.problem(
-                setting,
-                f"the settings file says {settings[setting]!r}, and {name}=on makes it "
-                f"{safe!r}.",
-                f"Set {name}=off and write the other settings into the file.",
-            )
-            for setting, safe in _SAFE.items()
-            if not settings.get(setting, safe)
-        )
-        kept = {
-            setting: settings.get(setting, default)
-            for setting, default in _DEFAULTS.items()
+        hsts = "SECURE_HSTS_SECONDS"
+        return {
+            "SESSION_COOKIE_SAMESITE": settings.get("SESSION_COOKIE_SAMESITE", "Lax"),
+            "CSRF_COOKIE_SAMESITE": settings.get("CSRF_COOKIE_SAMESITE", "Lax"),
+            hsts: read.chosen(variables.HSTS_SECONDS, settings, hsts),
+            **_SAFE,
         }
-        seconds = read.given(variables.HSTS_SECONDS)
-        if seconds is not None:
-            kept["SECURE_HSTS_SECONDS"] = seconds
-        return {**kept, **_SAFE}

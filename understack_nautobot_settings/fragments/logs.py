@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
@@ -16,8 +17,7 @@ from understack_nautobot_settings.problems import Problem
 
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
-_KEEP_ROOT_LOGGER = {"CELERY_WORKER_HIJACK_ROOT_LOGGER": False}
-_TASK_LOGGER = "celery.task"
+_HIJACK = "CELERY_WORKER_HIJACK_ROOT_LOGGER"
 
 
 def _nautobot_structlog() -> Callable[..., None] | None:
@@ -38,10 +38,8 @@ def log_settings(
     """Return ``LOGGING`` in the format asked for, by Nautobot's structlog set-up.
 
     Args:
-        settings: The settings module as a mapping; reads ``LOGGING``,
-            ``INSTALLED_APPS`` and ``MIDDLEWARE``, changes nothing.
-        env: The environment; reads ``UNDERSTACK_LOG_FORMAT``,
-            ``NAUTOBOT_LOG_LEVEL``.
+        settings: The settings module as a mapping; not changed.
+        env: The environment.
         problems: Collects problems instead of raising them.
         structlog: Returns ``nautobot.core.settings_funcs.setup_structlog_logging``,
             or None where there is no Nautobot.
@@ -67,29 +65,23 @@ def log_settings(
             return given
         set_up = structlog()
         if set_up is None:
-            found.append(
-                codes.LOG_FORMAT_NAUTOBOT.problem(
-                    variables.LOG_FORMAT.name,
-                    "Nautobot, whose structlog set-up makes the format, is not "
-                    "installed here.",
-                )
+            read.report(
+                codes.LOG_FORMAT_NAUTOBOT,
+                variables.LOG_FORMAT.name,
+                "Nautobot, whose structlog set-up makes the format, is not "
+                "installed here.",
             )
             return given
-        from copy import deepcopy
-
         before = given.get("LOGGING") or {}
         loggers = dict(deepcopy(before))
-        loggers.setdefault("loggers", {})
-        keep_root_logger = {
-            name: settings.get(name, value) for name, value in _KEEP_ROOT_LOGGER.items()
-        }
+        keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
         # Nautobot's function appends to the lists it is given; the second of two
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
             return {**given, **keep_root_logger}
-        loggers["loggers"].setdefault(_TASK_LOGGER, {})
+        loggers.setdefault("loggers", {}).setdefault("celery.task", {})
         set_up(
             loggers,
             apps,
@@ -105,9 +97,8 @@ def log_settings(
                 loggers[part] = {**before[part], **loggers.get(part, {})}
         # It also silences every logger that exists by then, Celery's among them: a
         # worker would neither say that it is ready nor that a task has failed.
-        loggers["disable_existing_loggers"] = before.get(
-            "disable_existing_loggers", False
-        )
+        silence = "disable_existing_loggers"
+        loggers[silence] = before.get(silence, False)
         return {
             "LOGGING": loggers,
             "INSTALLED_APPS": apps,

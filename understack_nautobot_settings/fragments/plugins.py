@@ -22,6 +22,7 @@ from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
@@ -59,7 +60,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """The open-source plugins that load when installed, with their configuration."""
 
-_BASE = "PLUGINS_CONFIG"
 # Few digits, and no character that only passwords have.
 _LETTERS = r"[A-Za-z_./ \[\]-]*"
 _NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
@@ -73,16 +73,10 @@ def is_installed(name: str) -> bool:
     Python files of its own (a namespace package) is not installed: any folder on the
     path would be. Where a finder fails, only the import can tell, so the answer is
     yes and the import gives the reason.
-
-    Args:
-        name: Dotted module name.
     """
-    loaded = sys.modules.get(name, sys)
-    if loaded is None:
+    if name in sys.modules and getattr(sys.modules[name], "__path__", None) is None:
         # None is how an import is forbidden.
-        return False
-    if loaded is not sys and getattr(loaded, "__path__", None) is None:
-        return True
+        return sys.modules[name] is not None
     first, *inner = name.split(".")
     try:
         spec = find_spec(first)
@@ -97,16 +91,15 @@ def is_installed(name: str) -> bool:
     except Exception:  # noqa: BLE001 - a finder may raise anything
         return True
     # A directory has a path, but no origin.
-    return spec is not None and not (
-        spec.origin is None and spec.submodule_search_locations is not None
+    return spec is not None and (
+        spec.origin is not None or spec.submodule_search_locations is None
     )
 
 
 def modules_of_distribution(name: str) -> tuple[str, ...]:
-    """Return the packages that an installed distribution brings, none if there is none.
+    """Return the packages of a distribution: of ``nautobot-welcome-wizard``.
 
-    Args:
-        name: As ``pip`` takes it: ``nautobot-welcome-wizard``.
+    There are none where it is not installed.
     """
     from importlib import metadata
 
@@ -144,9 +137,8 @@ def plugin_settings(
     its traceback leads to frames that hold the arguments, `env` among them.
 
     Args:
-        settings: The settings module as a mapping; reads ``PLUGINS``,
-            ``EXTRA_PLUGINS`` and ``PLUGINS_CONFIG``, changes nothing. No part of
-            ``PLUGINS_CONFIG`` is returned, since Nautobot writes into the result.
+        settings: The settings module as a mapping. No part of its ``PLUGINS_CONFIG``
+            is returned, since Nautobot writes into the result.
         env: The environment; also what references in the JSON name.
         problems: Collects problems instead of raising them.
         find: Tells whether a module is installed.
@@ -192,12 +184,11 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
         remedy = None
         if _is_module_name(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
-        read.problems.append(
-            codes.PLUGIN_NAME_INVALID.problem(
-                variables.EXTRA_PLUGINS.name,
-                f"{_shown(name)} is not a module name.",
-                remedy,
-            )
+        read.report(
+            codes.PLUGIN_NAME_INVALID,
+            variables.EXTRA_PLUGINS.name,
+            f"{_shown(name)} is not a module name.",
+            remedy,
         )
     return valid
 
@@ -221,9 +212,7 @@ def _report_missing(
             code, fact = codes.PLUGIN_MISSING, "is not installed"
         else:
             code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
-        read.problems.append(
-            code.problem(variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
-        )
+        read.report(code, variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -240,26 +229,24 @@ def _configuration(
     added: list[str],
     later: list[str],
     missing: list[str],
-    plugins_config: Mapping[str, Any] | None,
+    plugins_config: object,
     read: Reader,
 ) -> dict[str, Any]:
+    base_name = "PLUGINS_CONFIG"
     source, extra = _extra_configuration(read)
-    if plugins_config is None:
-        plugins_config = {}
-    elif not isinstance(plugins_config, Mapping):
-        read.problems.append(
-            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
-                _BASE, "the value is not a dict.", "Assign a dict, {} for none."
-            )
+    given = mapping(plugins_config)
+    if plugins_config is not None and not isinstance(plugins_config, Mapping):
+        read.report(
+            codes.PLUGIN_CONFIG_NOT_OBJECT,
+            base_name,
+            "the value is not a dict.",
+            "Assign a dict, {} for none.",
         )
-        plugins_config = {}
     names = [*later, *added]
-    given = dict(plugins_config)
     # Nautobot reads only what it loads.
     left_over = dict.fromkeys(n for n in given if given[n] is None and n not in names)
-    for name in left_over:
-        del given[name]
-    base = _objects(given, _BASE, read)
+    listed = {name: one for name, one in given.items() if name not in left_over}
+    base = _objects(listed, base_name, read)
     # Who lists one of them configures it: a default might replace what its own code
     # does without one, as with the credentials of nautobot_plugin_nornir.
     defaults = {name: config for name, config in DEFAULTS.items() if name in added}
@@ -267,7 +254,9 @@ def _configuration(
     for name in [*merged, *left_over]:
         # What is not installed was reported already.
         if name not in names and name not in missing:
-            _report_not_loaded(name, source if name in extra else _BASE, names, read)
+            _report_not_loaded(
+                name, source if name in extra else base_name, names, read
+            )
     return {**left_over, **merged}
 
 
@@ -279,42 +268,35 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
         hint = "Install it in the image, or remove its configuration."
     else:
         hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."
-    read.problems.append(
-        codes.PLUGIN_CONFIG_UNUSED.problem(
-            source, f"{echo(str(name))} is configured and not loaded.", hint
-        )
+    read.report(
+        codes.PLUGIN_CONFIG_UNUSED,
+        source,
+        f"{echo(str(name))} is configured and not loaded.",
+        hint,
     )
 
 
 def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
     """Return the variable that gives the JSON, and the expanded objects in it."""
-    by_value, by_file = (
-        variables.EXTRA_PLUGINS_CONFIG,
-        variables.EXTRA_PLUGINS_CONFIG_FILE,
-    )
+    by_value = variables.EXTRA_PLUGINS_CONFIG
+    by_file = variables.EXTRA_PLUGINS_CONFIG_FILE
     path = read.given(by_file)
     if read.is_set(by_file) and read.is_set(by_value):
-        read.problems.append(
-            environment_codes.FILE_AND_VALUE.problem(
-                by_value.name,
-                f"{by_file.name} is set as well.",
-            )
+        read.report(
+            environment_codes.FILE_AND_VALUE,
+            by_value.name,
+            f"{by_file.name} is set as well.",
         )
         return by_value.name, {}
-    env = read.mapping()
     text: str | None
     if path is not None:
         source, text = by_file.name, _file_text(path, read)
     else:
         # As it stands in the environment, so that positions are true.
-        source, text = by_value.name, read.given(by_value) and env[by_value.name]
-    if text is None:
-        return source, {}
-    config = read_json_object(source, text, read.problems)
-    if config is None:
-        return source, {}
-    objects = _objects(config, source, read)
-    return source, expanded(objects, env, variable=source, problems=read.problems)
+        source, text = by_value.name, read.given(by_value) and read.env[by_value.name]
+    config = None if text is None else read_json_object(source, text, read.problems)
+    objects = _objects(config or {}, source, read)
+    return source, expanded(objects, read.env, variable=source, problems=read.problems)
 
 
 def _objects(
@@ -327,12 +309,11 @@ def _objects(
             objects[name] = value
             continue
         kind = "null" if value is None else "not an object"
-        read.problems.append(
-            codes.PLUGIN_CONFIG_NOT_OBJECT.problem(
-                source,
-                f"the configuration of {echo(str(name))} is {kind}.",
-                "Write an object, {} for none.",
-            )
+        read.report(
+            codes.PLUGIN_CONFIG_NOT_OBJECT,
+            source,
+            f"the configuration of {echo(str(name))} is {kind}.",
+            "Write an object, {} for none.",
         )
     return objects
 
@@ -347,5 +328,5 @@ def _file_text(path: str, read: Reader) -> str | None:
             return text
         fact = f"{path} is empty."
     source = variables.EXTRA_PLUGINS_CONFIG_FILE.name
-    read.problems.append(codes.PLUGIN_CONFIG_FILE_UNREADABLE.problem(source, fact))
+    read.report(codes.PLUGIN_CONFIG_FILE_UNREADABLE, source, fact)
     return None

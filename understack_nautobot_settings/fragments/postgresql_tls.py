@@ -14,9 +14,9 @@ from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import PKCS11
 from understack_nautobot_settings.environment.kinds import echo
-from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -32,17 +32,15 @@ from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-MUTUAL_MODES = ("verify-full", "verify-ca")
-"""The sslmodes in which a client certificate is presented."""
-
-
+# The sslmodes in which a client certificate is presented.
+_MUTUAL_MODES = ("verify-full", "verify-ca")
 _DECIDED_ELSEWHERE = {**variables.DB_PARAMETERS, "password": variables.DB_PASSWORD}
 
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
 
+# The ``sslrootcert`` that stands for the CAs of the operating system.
 _SYSTEM = "system"
-"""The ``sslrootcert`` that stands for the CAs of the operating system."""
 
 # Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
 _TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
@@ -73,9 +71,8 @@ def postgresql_tls_settings(
     parameter of their own.
 
     Args:
-        settings: The settings module as a mapping; reads ``DATABASES``, changes
-            nothing.
-        env: The environment; reads the ``NAUTOBOT_DB_*`` variables.
+        settings: The settings module as a mapping; not changed.
+        env: The environment.
         problems: Collects problems instead of raising them.
         check_files: Judges the files that the mode uses; also given the
             ``key_password`` where libpq is given an ``sslpassword``.
@@ -95,24 +92,24 @@ def postgresql_tls_settings(
         default = dict(base.get("default") or {})
         meant = _as_meant(read, default)
         default |= meant
-        if not is_postgresql(default):
-            _refuse_other_engine(read, default)
-            said: Mapping[str, Any] = {}
-            decided = extra = {}
-        else:
-            extra = _extra_object(read)
-            password = extra.get("sslpassword")
+        if is_postgresql(default):
+            name = variables.DB_EXTRA_OPTIONS.name
+            text = read(variables.DB_EXTRA_OPTIONS)
+            given = read_json_object(name, text, found) if text else None
+            password = (given or {}).get("sslpassword")
             if isinstance(password, str):
                 check_files = partial(check_files, key_password=password)
             said = mapping(default.get("OPTIONS"))
             decided = _tls_options(read, said, check_files, libpq)
-            extra = _extra_options(read, extra, decided)
+            ours = _extra_options(read, given or {}, decided) | decided
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
-            base |= _replicas(base, {**extra, **decided})
-        if decided or extra:
-            default["OPTIONS"] = {**said, **extra, **decided}
-        if decided or extra or meant:
+            base |= _replicas(base, ours)
+            if ours:
+                default["OPTIONS"] = {**said, **ours}
+        else:
+            _refuse_other_engine(read, default)
+        if meant or default.get("OPTIONS"):
             base["default"] = default
         return {"DATABASES": base} if base or databases is not None else {}
 
@@ -123,10 +120,9 @@ def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
     Nautobot takes an empty variable for a value, and blanks around one for a part
     of it; it hands a port to libpq unread.
     """
-    env = read.mapping()
     meant: dict[str, str] = {}
     for key, variable, default in _TAKEN:
-        text = env.get(variable.name)
+        text = read.env.get(variable.name)
         if text is not None and database.get(key) == text:
             read.given(variable)
             value = text.strip() or default
@@ -136,28 +132,22 @@ def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
-    for variable in (
+    engine = str(default.get("ENGINE"))
+    shown = echo(engine) if re.fullmatch(r"[\w.]*", engine) else "no module"
+    of_libpq: tuple[Variable[Any], ...] = (
         variables.DB_SSLMODE,
-        variables.DB_SSLCERT,
-        variables.DB_SSLKEY,
-        variables.DB_SSLROOTCERT,
+        *variables.DB_FILES.values(),
         variables.DB_SSLNEGOTIATION,
         variables.DB_EXTRA_OPTIONS,
-    ):
+    )
+    for variable in of_libpq:
         if read.is_set(variable):
-            read.problems.append(
-                codes.DB_ENGINE_NOT_POSTGRESQL.problem(
-                    variable.name,
-                    f"the database engine is {_engine(default)}.",
-                    "Unset it: these are parameters of PostgreSQL's libpq.",
-                )
+            read.report(
+                codes.DB_ENGINE_NOT_POSTGRESQL,
+                variable.name,
+                f"the database engine is {shown}.",
+                "Unset it: these are parameters of PostgreSQL's libpq.",
             )
-
-
-def _engine(database: Mapping[str, Any]) -> str:
-    """Return the engine in quotes, unless it is no module at all."""
-    engine = str(database.get("ENGINE"))
-    return echo(engine) if re.fullmatch(r"[\w.]*", engine) else "no module"
 
 
 def _replicas(
@@ -168,12 +158,8 @@ def _replicas(
     found = {}
     for alias, database in databases.items():
         own = mapping(database.get("OPTIONS"))
-        if (
-            tls
-            and alias != "default"
-            and is_postgresql(database)
-            and not any(name.startswith("ssl") for name in own)
-        ):
+        has_tls = any(name.startswith("ssl") for name in own)
+        if tls and alias != "default" and is_postgresql(database) and not has_tls:
             found[alias] = {**database, "OPTIONS": {**own, **tls}}
     return found
 
@@ -185,12 +171,11 @@ def _refuse_socket(
     if decided.get("sslmode", "disable") != "disable" and (
         not host or any(one.strip().startswith(("/", "@")) for one in host.split(","))
     ):
-        read.problems.append(
-            codes.DB_SOCKET.problem(
-                variables.DB_SSLMODE.name,
-                f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
-                f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
-            )
+        read.report(
+            codes.DB_SOCKET,
+            variables.DB_SSLMODE.name,
+            f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
+            f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
         )
 
 
@@ -198,12 +183,11 @@ def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
     ports = str(default.get("PORT") or "").count(",") + 1
     hosts = str(default.get("HOST") or "").count(",") + 1
     if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
-        read.problems.append(
-            environment_codes.VALUE_INVALID.problem(
-                variables.DB_PORT.name,
-                f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
-                "Set one port for all hosts, or one for each.",
-            )
+        read.report(
+            environment_codes.VALUE_INVALID,
+            variables.DB_PORT.name,
+            f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
+            "Set one port for all hosts, or one for each.",
         )
 
 
@@ -221,18 +205,14 @@ def _tls_options(
     options: dict[str, Any] = {}
     if given is not None:
         options["sslmode"] = given
-    if sslmode in MUTUAL_MODES:
+    if sslmode in _MUTUAL_MODES:
         options |= _client_certificate(read, said, sslmode, check_files, libpq)
-    if (
-        given == "require"
-        and "sslcertmode" not in said
-        and (libpq() or 0) >= SSLCERTMODE_SINCE
-    ):
+    asks_libpq = given == "require" and "sslcertmode" not in said
+    if asks_libpq and (libpq() or 0) >= SSLCERTMODE_SINCE:
         # No certificate is presented, so a ~/.postgresql that cannot be read
         # is none of libpq's business.
         options["sslcertmode"] = "disable"
-    options |= _negotiation(read, sslmode, libpq)
-    return options
+    return options | _negotiation(read, sslmode, libpq)
 
 
 def _client_certificate(
@@ -262,23 +242,12 @@ def _client_certificate(
     if (options.get("sslrootcert") or said.get("sslrootcert")) == _SYSTEM:
         files["sslrootcert"] = None
         _check_system_trust(read, sslmode, libpq)
-    read.problems.extend(
-        codes.DB_LIBPQ_VARIABLE.problem(
-            name, "libpq reads this variable and may present no client certificate."
-        )
-        for name in variables_against_tls(read.mapping())
-    )
+    for name in variables_against_tls(read.env):
+        fact = "libpq reads this variable and may present no client certificate."
+        read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
     if options or by_variable:
-        read.extend(
-            check_files(
-                ClientFiles(
-                    "PostgreSQL",
-                    files["sslcert"],
-                    files["sslkey"],
-                    files["sslrootcert"],
-                )
-            )
-        )
+        # In the order of a certificate, its key, and the CA.
+        read.extend(check_files(ClientFiles("PostgreSQL", *files.values())))
     return options
 
 
@@ -288,10 +257,10 @@ def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile
         return None
     if path.lower().startswith(PKCS11):
         # From the file, as the reader refuses it of a variable.
-        read.problems.append(
-            environment_codes.PATH_IS_TOKEN.problem(
-                place, "the value names a key in a token, which is not supported."
-            )
+        read.report(
+            environment_codes.PATH_IS_TOKEN,
+            place,
+            "the value names a key in a token, which is not supported.",
         )
         return None
     return CertificateFile(path, place)
@@ -310,9 +279,7 @@ def _check_system_trust(
             f"{libpq_release(version)} is loaded."
         )
     if fact:
-        read.problems.append(
-            codes.DB_SYSTEM_TRUST.problem(variables.DB_SSLROOTCERT.name, fact)
-        )
+        read.report(codes.DB_SYSTEM_TRUST, variables.DB_SSLROOTCERT.name, fact)
 
 
 def _negotiation(
@@ -325,81 +292,62 @@ def _negotiation(
     if sslmode in (None, "disable"):
         if negotiation == "direct":
             mode = "unset" if sslmode is None else sslmode
-            read.problems.append(
-                codes.DB_SSLNEGOTIATION_MODE.problem(
-                    name,
-                    f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
-                    f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
-                    f"require, or unset {name}.",
-                )
+            read.report(
+                codes.DB_SSLNEGOTIATION_MODE,
+                name,
+                f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
+                f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
+                f"require, or unset {name}.",
             )
         return {}
     version = libpq()
     if version is None:
-        read.problems.append(
-            codes.DB_LIBPQ_UNKNOWN.problem(
-                name,
-                "no PostgreSQL driver can be imported here to ask for its libpq.",
-            )
+        read.report(
+            codes.DB_LIBPQ_UNKNOWN,
+            name,
+            "no PostgreSQL driver can be imported here to ask for its libpq.",
         )
     elif version < DIRECT_SINCE:
         # An older libpq refuses the key itself, and speaks 'postgres' anyway.
         if negotiation == "direct":
-            read.problems.append(
-                codes.DB_SSLNEGOTIATION_LIBPQ.problem(
-                    name,
-                    f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
-                    f"{libpq_release(version)} is loaded.",
-                    f"Install a driver with a newer libpq, or unset {name}.",
-                )
+            read.report(
+                codes.DB_SSLNEGOTIATION_LIBPQ,
+                name,
+                f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
+                f"{libpq_release(version)} is loaded.",
+                f"Install a driver with a newer libpq, or unset {name}.",
             )
         return {}
     return {"sslnegotiation": negotiation}
-
-
-def _extra_object(read: Reader) -> dict[str, Any]:
-    text = read(variables.DB_EXTRA_OPTIONS)
-    if not text:
-        return {}
-    from understack_nautobot_settings.environment.json_objects import read_json_object
-
-    name = variables.DB_EXTRA_OPTIONS.name
-    return read_json_object(name, text, read.problems) or {}
 
 
 def _extra_options(
     read: Reader, extra: Mapping[str, Any], decided: Mapping[str, Any]
 ) -> dict[str, Any]:
     name = variables.DB_EXTRA_OPTIONS.name
+    # The connections decide what a variable is set for.
+    waits = {key: one for key, one in variables.DB_WAITS.items() if read.is_set(one)}
+    owners = {**_DECIDED_ELSEWHERE, **waits}
     options: dict[str, Any] = {}
     for parameter, value in extra.items():
-        owner = _DECIDED_ELSEWHERE.get(parameter)
-        # The connections decide it where its variable is set.
-        rival = variables.DB_WAITS.get(parameter)
-        if rival is not None and read.is_set(rival):
-            owner = rival
+        owner = owners.get(parameter)
         if parameter in _REFUSED:
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_REFUSED.problem(
-                    name, f"{parameter} is not accepted."
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
         elif owner is not None and decided.get(parameter) != value:
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_CONFLICT.problem(
-                    name,
-                    f"{parameter} is decided by {owner.name}.",
-                    f"Remove it here and use {owner.name}.",
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_CONFLICT,
+                name,
+                f"{parameter} is decided by {owner.name}.",
+                f"Remove it here and use {owner.name}.",
             )
         elif isinstance(value, bool) or not isinstance(value, str | int):
-            read.problems.append(
-                codes.DB_EXTRA_OPTION_TYPE.problem(
-                    name,
-                    f"the value of {echo(parameter)} is neither text nor a whole "
-                    "number.",
-                    f"Write it as {one_of(['a string', 'an integer'])}.",
-                )
+            read.report(
+                codes.DB_EXTRA_OPTION_TYPE,
+                name,
+                f"the value of {echo(parameter)} is neither text nor a whole number.",
+                "Write it as a string or an integer.",
             )
         else:
             options[parameter] = value

@@ -8,9 +8,8 @@ from typing import Any
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.settings_module import mapping
 
-_NATIVE = "django.core.cache"
-_COUNTED = "NativeRedisCache"
-"""Django's own as django_prometheus counts it."""
+# Django's own, and the same as django_prometheus counts it.
+_NATIVE = ("django.core.cache", "NativeRedisCache")
 
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
@@ -34,8 +33,7 @@ def takes_pool_arguments(cache: Mapping[str, Any]) -> bool:
 
     django-redis does; Django's own backend hands every option to redis-py.
     """
-    backend = cache_backend(cache)
-    return _NATIVE not in backend and _COUNTED not in backend
+    return not any(native in cache_backend(cache) for native in _NATIVE)
 
 
 def pool_arguments(cache: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,11 +48,10 @@ def with_pool_arguments(
     cache: Mapping[str, Any], pool: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the cache with these arguments of its connection pool."""
-    options = dict(mapping(cache.get("OPTIONS")))
+    options = dict(pool)
     if takes_pool_arguments(cache):
-        options["CONNECTION_POOL_KWARGS"] = dict(pool)
-    else:
-        options = dict(pool)
+        before = mapping(cache.get("OPTIONS"))
+        options = {**before, "CONNECTION_POOL_KWARGS": options}
     return {**cache, "OPTIONS": options}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 from urllib.parse import quote
+from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import codes as environment_codes
@@ -27,20 +29,12 @@ TCP_SCHEMES = frozenset({"redis", "rediss"})
 SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
 
-_PLAIN_TO_TLS = {"redis": "rediss"}
-# Far more databases than any Redis has.
-_MOST = "999999"
-
 
 class RedisAddress(NamedTuple):
     """Where Redis is and who is asking, from the ``NAUTOBOT_REDIS_*`` variables.
 
-    Attributes:
-        scheme: ``redis``, ``rediss`` or ``unix``.
-        host: Host name, IP address, or the path of a socket.
-        port: TCP port.
-        username: ACL user, empty for the default one.
-        password: The password itself, not percent-encoded.
+    With ``unix`` the host is the path of a socket. The username is empty for the user
+    ``default``; the password is not percent-encoded.
     """
 
     scheme: str
@@ -89,37 +83,27 @@ def redis_address(read: Reader) -> RedisAddress:
         scheme = "rediss" if read(variables.REDIS_SSL) else "redis"
     host = read(variables.REDIS_HOST)
     if scheme != "unix" and host.startswith(("/", "@")):
-        read.problems.append(
-            environment_codes.REDIS_HOST_INVALID.problem(
-                variables.REDIS_HOST.name,
-                f"it names a Unix socket, and the scheme is {scheme}.",
-                f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
-            )
+        read.report(
+            environment_codes.REDIS_HOST_INVALID,
+            variables.REDIS_HOST.name,
+            f"it names a Unix socket, and the scheme is {scheme}.",
+            f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
         )
         host = variables.REDIS_HOST.default
-    return RedisAddress(
-        scheme=scheme,
-        host=host,
-        port=read(variables.REDIS_PORT),
-        username=username,
-        password=password,
-    )
+    return RedisAddress(scheme, host, read(variables.REDIS_PORT), username, password)
 
 
 def _decoded(password: str, read: Reader) -> str:
-    from urllib.parse import unquote
-
+    # Reported later: the text would be the context of what is raised.
     try:
         return unquote(password, errors="strict")
     except UnicodeDecodeError:
-        # Not while the text is at hand: it would be the context of what is raised.
         pass
-    read.problems.append(
-        environment_codes.VALUE_NOT_UTF8.problem(
-            variables.REDIS_PASSWORD.name,
-            "what is percent-encoded in the value is not UTF-8.",
-            f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
-        )
+    read.report(
+        environment_codes.VALUE_NOT_UTF8,
+        variables.REDIS_PASSWORD.name,
+        "what is percent-encoded in the value is not UTF-8.",
+        f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
     )
     return ""
 
@@ -159,19 +143,14 @@ def nautobot_url_start(env: Mapping[str, str]) -> str | None:
 def nautobot_database(url: object, start: str | None) -> int | None:
     """Return the number of the database where Nautobot built the URL, else None.
 
-    A settings file may ask ``parse_redis_connection`` for a database of its own.
-
-    Args:
-        url: A URL, or whatever stands in place of one.
-        start: What `nautobot_url_start` returns.
+    A settings file may ask ``parse_redis_connection`` for a database of its own. The
+    start is what `nautobot_url_start` returns.
     """
     if start is None or not isinstance(url, str) or not url.startswith(start):
         return None
     number = url[len(start) :]
-    # As Nautobot writes a number: no sign, no blanks, no leading zeros.
-    if not (number.isascii() and number.isdecimal()) or len(number) > len(_MOST):
-        return None
-    return int(number) if str(int(number)) == number else None
+    # As Nautobot writes a number, and far more databases than any Redis has.
+    return int(number) if re.fullmatch("0|[1-9][0-9]{0,5}", number) else None
 
 
 def scheme_of(url: str) -> str:
@@ -223,7 +202,7 @@ def event_broker_problem(name: str, fact: str) -> Problem:
     )
 
 
-def is_whole(url: str) -> bool:
+def _is_whole(url: str) -> bool:
     """Tell whether a URL over TCP can be taken apart as its writer meant it."""
     if scheme_of(url) not in TCP_SCHEMES:
         return True
@@ -236,14 +215,11 @@ def is_whole(url: str) -> bool:
 
 def over_tls(url: str) -> str:
     """Return the URL with ``redis://`` turned into ``rediss://``, all else kept."""
-    scheme, separator, rest = url.partition("://")
-    return _PLAIN_TO_TLS.get(scheme.lower(), scheme) + separator + rest
+    return f"rediss{url[len('redis') :]}" if scheme_of(url) == "redis" else url
 
 
 def ssl_options(url: str) -> list[str]:
     """Return the names of the TLS options in the query of a URL."""
-    if "?" not in url:
-        return []
     try:
         query = urlsplit(url).query
     except ValueError:
@@ -264,7 +240,7 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
                 f"the URL sets {option}, which replaces the configured TLS.",
                 "Remove it and use the variables NAUTOBOT_REDIS_SSL_*.",
             )
-        if not is_whole(url):
+        if not _is_whole(url):
             yield codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",

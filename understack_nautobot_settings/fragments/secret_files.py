@@ -14,10 +14,10 @@ from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
-SECRET_KEY_LENGTH = 50
-SECRET_KEY_UNIQUE = 5
-"""Characters, and different ones, below which Django (security.W009) calls it weak."""
-
+# Characters, different ones, and a beginning, by which Django (security.W009) calls a
+# key weak.
+_SECRET_KEY_LENGTH = 50
+_SECRET_KEY_UNIQUE = 5
 _INSECURE = "django-insecure-"
 
 
@@ -29,12 +29,8 @@ def secret_settings(
 ) -> dict[str, Any]:
     """Return the secrets that Django needs.
 
-    Args:
-        settings: The settings module as a mapping; reads ``SECRET_KEY`` and
-            ``DATABASES``, changes nothing.
-        env: The environment; reads ``NAUTOBOT_SECRET_KEY`` and
-            ``NAUTOBOT_DB_PASSWORD``, each also by its ``_FILE`` form.
-        problems: Collects problems instead of raising them.
+    Reads ``NAUTOBOT_SECRET_KEY`` and ``NAUTOBOT_DB_PASSWORD``, each also by its
+    ``_FILE`` form.
 
     Returns:
         ``{"SECRET_KEY": str, "DATABASES": dict}``; ``DATABASES`` only where given
@@ -54,54 +50,49 @@ def secret_settings(
         decided: dict[str, Any] = {}
         if key:
             decided["SECRET_KEY"] = key
-            _warn_weak(key, found)
-            if given and said not in {None, "", given, *_as_nautobot_reads_it(env)}:
-                found.append(
-                    codes.FILE_OVERRULED.problem(
-                        variables.SECRET_KEY.name,
-                        "the settings file assigns another secret key, and the "
-                        "variable wins.",
-                        "Unset the variable to use the key of the file.",
-                    )
+            _warn_weak(key, read)
+            # Nautobot reads the variable as it stands.
+            agreeing = {None, "", given, env.get(variables.SECRET_KEY.name)}
+            if given and said not in agreeing:
+                read.report(
+                    codes.FILE_OVERRULED,
+                    variables.SECRET_KEY.name,
+                    "the settings file assigns another secret key, and the "
+                    "variable wins.",
+                    "Unset the variable to use the key of the file.",
                 )
         elif len(found) == before:
-            found.append(
-                codes.SECRET_KEY_MISSING.problem(
-                    variables.SECRET_KEY.name,
-                    "there is no secret key.",
-                    f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
-                    "all pods share.",
-                )
+            read.report(
+                codes.SECRET_KEY_MISSING,
+                variables.SECRET_KEY.name,
+                "there is no secret key.",
+                f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
+                "all pods share.",
             )
-        databases = base.get("DATABASES")
+        databases = dict(base.get("DATABASES", {}))
         password = read.given(variables.DB_PASSWORD)
-        if databases is not None:
-            decided["DATABASES"] = dict(databases)
         if password and source(variables.DB_PASSWORD, env) == "file":
-            default = {**((databases or {}).get("default") or {}), "PASSWORD": password}
-            decided["DATABASES"] = {**(databases or {}), "default": default}
+            default = databases.get("default") or {}
+            databases["default"] = {**default, "PASSWORD": password}
+        if databases or "DATABASES" in base:
+            decided["DATABASES"] = databases
         return decided
 
 
-def _as_nautobot_reads_it(env: Mapping[str, str]) -> tuple[str, ...]:
-    return (env.get(variables.SECRET_KEY.name, ""),)
-
-
-def _warn_weak(key: str | bytes, problems: list[Problem]) -> None:
+def _warn_weak(key: str | bytes, read: Reader) -> None:
     """Warn of a key that Django's own check (security.W009) calls weak."""
     fact = ""
-    if len(key) < SECRET_KEY_LENGTH:
-        fact = f"the key has fewer than {SECRET_KEY_LENGTH} characters."
-    elif len(set(key)) < SECRET_KEY_UNIQUE:
-        fact = f"the key has fewer than {SECRET_KEY_UNIQUE} different characters."
+    if len(key) < _SECRET_KEY_LENGTH:
+        fact = f"the key has fewer than {_SECRET_KEY_LENGTH} characters."
+    elif len(set(key)) < _SECRET_KEY_UNIQUE:
+        fact = f"the key has fewer than {_SECRET_KEY_UNIQUE} different characters."
     elif key[: len(_INSECURE)] in {_INSECURE, _INSECURE.encode()}:
         fact = f"the key begins with {_INSECURE}, so it was made for development."
     if fact:
-        problems.append(
-            codes.SECRET_KEY_SHORT.problem(
-                variables.SECRET_KEY.name,
-                fact,
-                f"Use {SECRET_KEY_LENGTH} or more random characters, the same on "
-                "every pod.",
-            )
+        read.report(
+            codes.SECRET_KEY_SHORT,
+            variables.SECRET_KEY.name,
+            fact,
+            f"Use {_SECRET_KEY_LENGTH} or more random characters, the same on "
+            "every pod.",
         )

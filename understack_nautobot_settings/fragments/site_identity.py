@@ -30,13 +30,8 @@ def site_settings(
     """Return the identity of the site as Django settings.
 
     A partition names the Celery queue of the site and is part of device URNs,
-    which are written to the database, so it takes no foreign character.
-
-    Args:
-        settings: The settings module as a mapping; its ``UNDERSTACK_PARTITION`` and
-            ``UNDERSTACK_SITE`` hold where the variable is unset. Not changed.
-        env: The environment; reads ``UNDERSTACK_PARTITION``, ``UNDERSTACK_SITE``.
-        problems: Collects problems instead of raising them.
+    which are written to the database, so it takes no foreign character. The settings
+    of the same names hold where the variable is unset.
 
     Returns:
         ``{"UNDERSTACK_PARTITION": str, "UNDERSTACK_SITE": str}``, empty strings
@@ -53,20 +48,17 @@ def site_settings(
 
 
 def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) -> str:
-    name = read.given(variable)
-    if name is None:
-        name = settings.get(variable.name, "")
+    name: str = read.chosen(variable, settings, variable.name)
     foreign = sorted(set(name) - _TAKEN)
-    if foreign:
-        # What is close to a name is shown; the rest may be a password or a token.
-        close = (
-            len(name.split()) <= _MOST_WORDS
-            and len(name) <= LONGEST_ECHO
-            and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
-        )
-        fact = "the value has characters that no name has."
-        if close:
-            fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
-        read.problems.append(codes.SITE_NAME_INVALID.problem(variable.name, fact))
-        return ""
-    return name
+    if not foreign:
+        return name
+    fact = "the value has characters that no name has."
+    # What is close to a name is shown; the rest may be a password or a token.
+    if (
+        len(name.split()) <= _MOST_WORDS
+        and len(name) <= LONGEST_ECHO
+        and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
+    ):
+        fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
+    read.report(codes.SITE_NAME_INVALID, variable.name, fact)
+    return ""

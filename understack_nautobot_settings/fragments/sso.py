@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
@@ -33,13 +34,6 @@ PARTS: dict[str, Variable[str | None]] = {
 }
 
 
-_READ = (
-    "AUTHENTICATION_BACKENDS",
-    variables.OIDC_KEY.name,
-    variables.OIDC_SCOPE.name,
-)
-
-
 def sso_settings(
     settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
@@ -52,12 +46,6 @@ def sso_settings(
     variable is set. The parts are files in ``UNDERSTACK_SSO_DIR`` or
     ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
     id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
-
-    Args:
-        settings: The settings module as a mapping; reads
-            ``AUTHENTICATION_BACKENDS``, changes nothing.
-        env: The environment.
-        problems: Collects problems instead of raising them.
 
     Returns:
         The base unchanged where sign-on is off; ``AUTHENTICATION_BACKENDS`` and
@@ -76,52 +64,46 @@ def sso_settings(
         for part, variable in PARTS.items():
             value = read.given(variable)
             if value is not None and part in parts:
-                found.append(
-                    codes.SSO_TWICE.problem(
-                        variable.name,
-                        f"the file {os.path.join(directory, part)} is there as well.",
-                    )
+                read.report(
+                    codes.SSO_TWICE,
+                    variable.name,
+                    f"the file {os.path.join(directory, part)} is there as well.",
                 )
             elif value is not None:
                 parts[part] = value
-        base = well_formed(settings, found, *_READ)
+        key, scope = variables.OIDC_KEY.name, variables.OIDC_SCOPE.name
+        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", key, scope)
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
             return off
-        _check_complete(
-            parts, directory, found, read.given(PARTS["issuer"]) is not None
-        )
+        _check_complete(parts, directory, read)
         if len(found) > before:
             return off
-        key = base.get(PARTS["client-id"].name) or DEFAULT_CLIENT_ID
-        scope = read.given(variables.OIDC_SCOPE) or base.get(
-            variables.OIDC_SCOPE.name, variables.OIDC_SCOPE.default
+        scopes = read.given(variables.OIDC_SCOPE) or base.get(
+            scope, variables.OIDC_SCOPE.default
         )
         return {
-            "AUTHENTICATION_BACKENDS": _backends(backends, directory, found),
+            "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
             "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            "SOCIAL_AUTH_OIDC_KEY": parts.get("client-id", key),
+            key: parts.get("client-id") or base.get(key) or DEFAULT_CLIENT_ID,
             "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
-            "SOCIAL_AUTH_OIDC_SCOPE": list(scope),
+            scope: list(scopes),
         }
 
 
-def _backends(
-    said: list[str] | None, directory: str, problems: list[Problem]
-) -> list[str]:
+def _backends(said: list[str] | None, directory: str, read: Reader) -> list[str]:
     """Return the backends of the file where it chose any, else the library's."""
     if said is None or list(said) == [NAUTOBOTS_BACKEND]:
         return list(AUTHENTICATION_BACKENDS)
     if not any(_OIDC_CLASS in backend for backend in said):
-        problems.append(
-            codes.SSO_BACKEND_MISSING.problem(
-                "AUTHENTICATION_BACKENDS",
-                "the settings file lists backends without OpenID Connect, and they are "
-                f"kept, so the single sign-on of SOCIAL_AUTH_OIDC_* or {directory} "
-                "does not work.",
-                f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
-            )
+        read.report(
+            codes.SSO_BACKEND_MISSING,
+            "AUTHENTICATION_BACKENDS",
+            "the settings file lists backends without OpenID Connect, and they are "
+            f"kept, so the single sign-on of SOCIAL_AUTH_OIDC_* or {directory} "
+            "does not work.",
+            f"Add {OIDC_BACKEND} to the list, or remove the configuration.",
         )
     return list(said)
 
@@ -129,12 +111,11 @@ def _backends(
 def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     """Return the parts that are files, each read as its variable would be."""
     parts = {}
-    named = shown_path(directory)
     try:
         names = names_in(directory)
     except FileRefused as refused:
         if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
-            read.problems.append(_unreadable(f"{named} {refused.words}"))
+            _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
         return {}
     for part, variable in PARTS.items():
         if part not in names:
@@ -144,51 +125,39 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
             content = read.parsed(variable, read_text(path), path)
         except FileRefused as refused:
             if refused.reason is not Reason.EMPTY:
-                read.problems.append(_unreadable(f"{path} {refused.words}"))
+                _refuse_unreadable(read, f"{path} {refused.words}.")
             continue
         if content:
             parts[part] = content
     return parts
 
 
-def _unreadable(fact: str) -> Problem:
-    return codes.SSO_UNREADABLE.problem(
-        variables.SSO_DIR.name,
-        f"{fact}.",
-        "Check the mount of the single sign-on secret.",
-    )
+def _refuse_unreadable(read: Reader, fact: str) -> None:
+    hint = "Check the mount of the single sign-on secret."
+    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact, hint)
 
 
-def _check_complete(
-    parts: Mapping[str, str], directory: str, problems: list[Problem], written: bool
-) -> None:
+def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:
     present = one_of(sorted(parts), "and")
-    problems.extend(
-        codes.SSO_INCOMPLETE.problem(
-            PARTS[part].name,
-            f"single sign-on has {present}, but no {part}.",
-            f"Set it, or add the file {os.path.join(directory, part)}; remove the "
-            "others for no single sign-on.",
-        )
-        for part in ("issuer", "client-secret")
-        if part not in parts
-    )
+    for part in ("issuer", "client-secret"):
+        if part not in parts:
+            read.report(
+                codes.SSO_INCOMPLETE,
+                PARTS[part].name,
+                f"single sign-on has {present}, but no {part}.",
+                f"Set it, or add the file {os.path.join(directory, part)}; remove the "
+                "others for no single sign-on.",
+            )
     issuer = parts.get("issuer")
     if issuer is not None and not _is_https(issuer):
-        place = os.path.join(directory, "issuer")
-        name = PARTS["issuer"].name if written else variables.SSO_DIR.name
-        fact = "the issuer" if written else f"the issuer in {place}"
-        problems.append(
-            codes.SSO_ISSUER.problem(
-                name,
-                f"{fact} is not an https URL.",
-            )
-        )
+        name, what = PARTS["issuer"].name, "the issuer"
+        if read.given(PARTS["issuer"]) is None:
+            name = variables.SSO_DIR.name
+            what = f"the issuer in {os.path.join(directory, 'issuer')}"
+        read.report(codes.SSO_ISSUER, name, f"{what} is not an https URL.")
 
 
 def _is_https(url: str) -> bool:
-    from urllib.parse import urlsplit
-
     try:
         split = urlsplit(url)
         return split.scheme == "https" and bool(split.hostname)
