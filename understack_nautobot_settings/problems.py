@@ -97,19 +97,19 @@ class Code(NamedTuple):
 
     Attributes:
         id: Words joined by hyphens; stable, since alerts may match on it.
-        severity: ``"error"`` or ``"warning"``.
         cause: Why it happens, for the reference.
         fix: What mends it, in Markdown; the hint of a problem that says no other.
         replaces: The troubleshooting row of the product documents that it
             makes unnecessary, or empty.
+        severity: ``"error"`` or ``"warning"``.
         transient: Whether it can pass by itself, so that waiting makes sense.
     """
 
     id: str
-    severity: str
     cause: str
     fix: str
     replaces: str = ""
+    severity: str = ERROR
     transient: bool = False
 
     def problem(self, variable: str, message: str, hint: str | None = None) -> Problem:

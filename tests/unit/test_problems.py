@@ -138,7 +138,7 @@ def test_collecting_with_other_exception_lets_it_pass():
     ],
 )
 def test_problem_with_control_characters_shows_their_escapes(text, shown):
-    code = Code("some-code", "error", "It is.", "Mend `it`.")
+    code = Code("some-code", "It is.", "Mend `it`.")
 
     problem = code.problem(text, text)
 

@@ -1,88 +1,76 @@
 """What can be wrong with the secrets of API accounts, and with a Nautobot."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
 CREDENTIAL_UNREADABLE = Code(
     "credential-unreadable",
-    ERROR,
     "The secret of an API user is not mounted, or the process may not read it.",
     "Mount the secret, or correct the path.",
 )
 CREDENTIAL_INCOMPLETE = Code(
     "credential-incomplete",
-    ERROR,
     "The secret of an API user lacks its username, password or token.",
     "Complete the entry in the secret backend, or the template of the ExternalSecret.",
 )
 CREDENTIAL_INVALID = Code(
     "credential-invalid",
-    ERROR,
     "The secret of an API user has a form, or a value, that Nautobot does not accept; "
     "tokens have exactly 40 characters.",
     "Correct the entry in the secret backend.",
 )
 CREDENTIAL_CONFLICT = Code(
     "credential-conflict",
-    ERROR,
     "Two secrets contradict each other: one user twice, or one token for two users.",
     "Give every user one secret and a token of its own.",
 )
 CREDENTIAL_WEAK = Code(
     "credential-weak",
-    WARNING,
     "A token or password has few different characters, repeats itself, is short, or "
     "holds the username.",
     "Store a random one, such as `openssl rand -hex 20` prints.",
+    severity=WARNING,
 )
 ACCOUNT_FOREIGN = Code(
     "account-foreign",
-    ERROR,
     "The user exists and carries no mark, or the mark of another owner.",
     "Take it over once with `--adopt`, or choose another username.",
 )
 ACCOUNT_DISABLED = Code(
     "account-disabled",
-    ERROR,
     "Somebody disabled the user in Nautobot. A secret cannot enable it, so the user is "
     "not changed.",
     "Enable the user in Nautobot, or take its secret away.",
 )
 ACCOUNT_GROUP_MISSING = Code(
     "account-group-missing",
-    ERROR,
     "A group that accounts should join does not exist.",
     "Create the group with the permissions that the accounts need.",
 )
 ACCOUNT_REFUSED = Code(
     "account-refused",
-    ERROR,
     "Nautobot refused a change to an account.",
     "Correct the secret, or the permissions of the account that this runs as.",
 )
 TOKEN_TAKEN = Code(
     "token-taken",
-    ERROR,
     "The API token in a secret already belongs to another user.",
     "Store a new token in the secret.",
 )
 TOKEN_LEFT = Code(
     "token-left",
-    WARNING,
     "A token of a released user is out of reach: over the REST API only its own user "
     "may remove it.",
     "Remove the token where the user is administered.",
+    severity=WARNING,
 )
 PRUNE_WITHHELD = Code(
     "prune-withheld",
-    ERROR,
     "Nothing was removed, because an unusable secret makes its account look stale.",
     "Correct the secrets and run again.",
 )
 NAUTOBOT_UNUSABLE = Code(
     "nautobot-unusable",
-    ERROR,
     "The URL is not HTTPS, the server is not trusted, or the answer is not from "
     "Nautobot: a redirect, a page on another server, too large, of another form.",
     "Correct `--url` and `--ca-file`, or the proxy in front of Nautobot.",

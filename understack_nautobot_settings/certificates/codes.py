@@ -1,6 +1,5 @@
 """What can be wrong with certificates, keys and CA files."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
@@ -8,7 +7,6 @@ from understack_nautobot_settings.problems import Code
 
 FILE_MISSING = Code(
     "file-missing",
-    ERROR,
     "A certificate, key or CA file that the active mode needs does not exist.",
     "Mount the secret `nautobot-mtls-client` at `/etc/nautobot/mtls`, "
     "or correct the path.",
@@ -16,28 +14,24 @@ FILE_MISSING = Code(
 )
 FILE_UNREADABLE = Code(
     "file-unreadable",
-    ERROR,
     "The process cannot read the file, most often because of the owner or the mode "
     "of the mounted secret.",
     "Set `securityContext.fsGroup` of the pod to the group of the process.",
 )
 FILE_EMPTY = Code(
     "file-empty",
-    ERROR,
     "The file exists and has no content: the Secret has no data under its key.",
     "Check the source of the secret: `kubectl describe externalsecret "
     "nautobot-mtls-client -n nautobot`.",
 )
 FILE_NOT_REGULAR = Code(
     "file-not-regular",
-    ERROR,
     "The path names a directory, a device, a pipe or a socket. A subPath mount of a "
     "key that the Secret does not have makes a directory as well.",
     "Set the variable to the path of the file inside the mounted directory.",
 )
 FILE_TOO_LARGE = Code(
     "file-too-large",
-    ERROR,
     "The file is larger than any certificate, key or CA bundle of a client.",
     "Check the path, and which data the Secret has under its key.",
 )
@@ -46,171 +40,150 @@ FILE_TOO_LARGE = Code(
 
 PEM_CR_ONLY = Code(
     "pem-cr-only",
-    ERROR,
     "The lines of a PEM file end in CR alone, so OpenSSL reads it as one line.",
     "Replace CR by LF at the source of the secret. Do not remove CR: that would "
     "leave one long line.",
 )
 PEM_LITERAL_LINE_ENDS = Code(
     "pem-literal-line-ends",
-    ERROR,
     "A PEM file has the characters backslash and n instead of line ends. They come "
     "from a JSON string, or from one shell quote too many.",
     "Store real line ends, in YAML as a block scalar (|).",
 )
 PEM_ONE_LINE = Code(
     "pem-one-line",
-    ERROR,
     "A PEM file has lost its line ends.",
     "Store it with its line ends, in YAML as a block scalar (|).",
 )
 PEM_INDENTED = Code(
     "pem-indented",
-    ERROR,
     "BEGIN or END of a PEM block is not at the start of its line.",
     "Remove the blanks before it; in a Helm template use `nindent` with a block "
     "scalar (|).",
 )
 PEM_GLUED = Code(
     "pem-glued",
-    ERROR,
     "Two PEM blocks were concatenated without a line end between them.",
     "Put a line end between the blocks: each file has to end with one before it is "
     "concatenated.",
 )
 PEM_BASE64 = Code(
     "pem-base64",
-    ERROR,
     "The file is base64 of a PEM file: it was encoded twice on the way into the "
     "Secret.",
     "Decode it once. In a Secret, `data` takes base64 and `stringData` takes the text.",
 )
 PEM_NO_ARMOUR = Code(
     "pem-no-armour",
-    ERROR,
     "The BEGIN and END lines of a PEM file are missing.",
     "Add the lines around the base64 text, `-----BEGIN CERTIFICATE-----` or "
     "`-----BEGIN PRIVATE KEY-----` and the END line of the same kind.",
 )
 PEM_DER = Code(
     "pem-der",
-    ERROR,
     "The file is binary (DER).",
     "Convert it to PEM with `openssl x509 -inform DER` (certificate) or "
     "`openssl pkey -inform DER` (key).",
 )
 KEY_DER = Code(
     "key-der",
-    WARNING,
     "The private key is binary (DER). libpq 15 and later accepts that, and no other "
     "client does.",
     "Convert it to PEM with `openssl pkey -inform DER`.",
+    severity=WARNING,
 )
 PEM_PKCS12 = Code(
     "pem-pkcs12",
-    ERROR,
     "The file is a PKCS #12 archive (`.p12`, `.pfx`).",
     "Extract certificate and key with `openssl pkcs12 -nodes`.",
 )
 PEM_UTF16 = Code(
     "pem-utf16",
-    ERROR,
     "The file was saved as UTF-16, with two bytes for each character.",
     "Save it as ASCII or UTF-8.",
 )
 PEM_TRUNCATED = Code(
     "pem-truncated",
-    ERROR,
     "A part of the file is missing, most often its end.",
     "Copy the whole file again from where it was issued.",
 )
 PEM_DAMAGED = Code(
     "pem-damaged",
-    ERROR,
     "The file has the form of PEM, but its content is not a certificate or key.",
     "Copy the file again from where it was issued.",
     "PEM data with carriage returns",
 )
 PEM_OTHER_KIND = Code(
     "pem-other-kind",
-    ERROR,
     "The file holds another kind of object: a request, a public key, or a key where "
     "a certificate belongs.",
     "Store the right object under this path.",
 )
 PEM_NONE = Code(
     "pem-none",
-    ERROR,
     "The file has nothing that looks like PEM.",
     "Check the source of the secret: a template that was not rendered, or an error "
     "message, may have been stored in its place.",
 )
 PEM_CRLF = Code(
     "pem-crlf",
-    WARNING,
     "The lines of a PEM file end in CR and LF. OpenSSL 3 accepts that; older versions "
     "and other software may not.",
     "Extract the blocks with `filterPEM` in the ExternalSecret template.",
     "PEM data with carriage returns",
+    severity=WARNING,
 )
 PEM_BYTE_ORDER_MARK = Code(
     "pem-byte-order-mark",
-    WARNING,
     "A PEM file starts with a byte order mark. OpenSSL 3 accepts that; other software "
     "may not.",
     "Save the file as UTF-8 without it.",
+    severity=WARNING,
 )
 
 # --- certificate and key ----------------------------------------------------
 
 CERTIFICATE_KEY_SWAPPED = Code(
     "certificate-key-swapped",
-    ERROR,
     "A mounted file has the content of another one.",
     "Correct the keys of the Secret, or the paths.",
 )
 CERTIFICATE_KEY_MISMATCH = Code(
     "certificate-key-mismatch",
-    ERROR,
     "The private key belongs to another certificate.",
     "Mount certificate and key of the same Secret.",
 )
 CERTIFICATE_CA_FIRST = Code(
     "certificate-ca-first",
-    ERROR,
     "The first certificate of the file is a CA, and clients present the first one.",
     "Put the client certificate first and its intermediates after it.",
 )
 KEY_ENCRYPTED = Code(
     "key-encrypted",
-    ERROR,
     "The private key is encrypted, and a pod cannot ask for its password.",
     "Store the key without a password: `openssl pkey -in FILE -out FILE`.",
 )
 KEY_CIPHER = Code(
     "key-old-cipher",
-    WARNING,
     "The private key is encrypted with a cipher that OpenSSL 3 does not load by "
     "itself, such as DES, RC2 or RC4. The OpenSSL of the driver may still accept it.",
     "Store the key without a password, or encrypt it again: `openssl pkey -provider "
     "legacy -provider default -aes256 -in FILE -out FILE`.",
+    severity=WARNING,
 )
 KEY_MODE = Code(
     "key-mode",
-    ERROR,
     "libpq refuses a private key that others may read: the mode may be at most 0640 "
     "where root owns the key, and at most 0600 otherwise.",
     "Mount the Secret with `defaultMode: 256` and set `securityContext.fsGroup`.",
 )
 CERTIFICATE_EXPIRED = Code(
     "certificate-expired",
-    ERROR,
     "The client certificate is past its notAfter, so every server refuses it.",
     "Renew the certificate; on a site, copy the renewed one there.",
 )
 CERTIFICATE_NOT_YET_VALID = Code(
     "certificate-not-yet-valid",
-    ERROR,
     "The client certificate is before its notBefore.",
     "It becomes valid by itself. If that time has passed, the clock of the node is "
     "wrong: set it.",
@@ -218,28 +191,25 @@ CERTIFICATE_NOT_YET_VALID = Code(
 )
 CERTIFICATE_NOT_FOR_CLIENTS = Code(
     "certificate-not-for-clients",
-    ERROR,
     "The usages of the certificate exclude client authentication.",
     "Issue it with `usages: [client auth]` in the cert-manager Certificate.",
 )
 CERTIFICATE_WEAK = Code(
     "certificate-weak",
-    WARNING,
     "The OpenSSL of this Python does not accept the size of the key, the hash of the "
     "signature, or DSA keys. The OpenSSL of the driver or of the server may have "
     "other limits.",
     "Issue it with ECDSA P-256 or RSA 2048, signed with SHA-256.",
+    severity=WARNING,
 )
 CERTIFICATE_KEY_TYPE = Code(
     "certificate-key-type",
-    ERROR,
     "The key of the certificate cannot sign in TLS, or is on a curve that servers do "
     "not accept by default (P-224, secp256k1, brainpool).",
     "Issue it with ECDSA P-256 or RSA 2048.",
 )
 CERTIFICATE_EXPLICIT_CURVE = Code(
     "certificate-explicit-curve",
-    ERROR,
     "The key of the certificate writes the parameters of its curve out instead of "
     "naming the curve. Servers with OpenSSL 1.1.1 and later refuse that.",
     "Make a key with a named curve: `openssl genpkey -algorithm EC -pkeyopt "
@@ -247,154 +217,149 @@ CERTIFICATE_EXPLICIT_CURVE = Code(
 )
 CERTIFICATE_CURVE = Code(
     "certificate-curve",
-    WARNING,
     "A PostgreSQL that speaks at most TLS 1.2 accepts client keys on its own "
     "`ssl_ecdh_curve` only, and the default of that is P-256.",
     "Issue it with ECDSA P-256, or let the server speak TLS 1.3.",
+    severity=WARNING,
 )
 CERTIFICATE_REFUSED = Code(
     "certificate-refused",
-    ERROR,
     "OpenSSL refuses the certificate or its key. The message gives OpenSSL's own "
     "reason.",
     "Issue the certificate anew.",
 )
 CERTIFICATE_EXPIRING = Code(
     "certificate-expiring",
-    WARNING,
     "A certificate expires within the warning period.",
     "Renew it; on a site, copy the renewed one there.",
+    severity=WARNING,
 )
 CERTIFICATE_INTERMEDIATE_DATES = Code(
     "certificate-intermediate-dates",
-    WARNING,
     "An intermediate certificate is outside its validity. A server that has no other "
     "copy of it refuses the client.",
     "Renew the intermediate and put it after the client certificate.",
+    severity=WARNING,
 )
 CERTIFICATE_ISSUER_UNKNOWN = Code(
     "certificate-issuer-unknown",
-    WARNING,
     "The client certificate does not lead to a CA in the CA file. That is right where "
     "clients and servers have different CAs, and wrong where they share one.",
     "Ask the server with `probe`. Where one CA signs clients and servers, mount its "
     "certificate.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
+    severity=WARNING,
 )
 CERTIFICATE_NAME_MISMATCH = Code(
     "certificate-name-mismatch",
-    WARNING,
     "The CN of the client certificate is not the database user. The `cert` rule of "
     "PostgreSQL compares the two byte for byte, unless an identity map says "
     "otherwise.",
     "Issue it with the user as `commonName`, or correct `NAUTOBOT_DB_USER`. If the "
     "server maps names (pg_ident.conf), set `UNDERSTACK_DB_IDENTITY_MAP=true`.",
     "certificate authentication failed for user",
+    severity=WARNING,
 )
 CERTIFICATE_NOT_STRICT = Code(
     "certificate-not-strict",
-    WARNING,
     "OpenSSL's strict rules (RFC 5280) refuse the chain. Python 3.13 applies them to "
     "server certificates by default.",
     "Issue CA and certificates with AuthorityKeyIdentifier and a critical "
     "basicConstraints.",
+    severity=WARNING,
 )
 CERTIFICATE_SUBPATH = Code(
     "certificate-subpath",
-    WARNING,
     "The file is mounted by subPath, and kubelet never updates such a mount.",
     "Mount the whole volume at a directory.",
+    severity=WARNING,
 )
 KEY_PATH_ENGINE = Code(
     "key-path-engine",
-    WARNING,
     "The path of the key has a colon. A libpq with OpenSSL engines takes the part "
     "before it as the name of an engine.",
     "Use a path without a colon.",
+    severity=WARNING,
 )
 
 # --- the CA file ------------------------------------------------------------
 
 CA_IS_CERTIFICATE = Code(
     "ca-is-client-certificate",
-    ERROR,
     "The CA file holds the client certificate instead of a CA.",
     "Store the certificate of the CA as `ca.crt` of the Secret.",
     'Redis connection refused with "certificate verify failed"',
 )
 CA_NONE = Code(
     "ca-none",
-    ERROR,
     "No certificate in the CA file is a CA.",
     "Store the certificate of the CA that signed the server certificate.",
 )
 CA_WITHOUT_ROOT = Code(
     "ca-without-root",
-    ERROR,
     "The CA file holds only intermediates, and OpenSSL needs the root above them.",
     "Add the self-signed root certificate to the file.",
 )
 CA_EXPIRED = Code(
     "ca-expired",
-    ERROR,
     "Every root in the CA file is outside its validity.",
     "Mount the renewed CA certificate.",
 )
 CA_DATES = Code(
     "ca-dates",
-    WARNING,
     "One of several CAs is outside its validity.",
     "Remove it, unless its validity is still to come.",
+    severity=WARNING,
 )
 CA_EXPIRING = Code(
     "ca-expiring",
-    WARNING,
     "A CA expires within the warning period.",
     "Distribute the new CA beside the old one before any certificate changes.",
+    severity=WARNING,
 )
 CA_SEVERAL = Code(
     "ca-several",
-    WARNING,
     "The file holds several CAs, as it should while a CA is being changed.",
     "Remove the old CA when the last certificate that it signed is gone.",
+    severity=WARNING,
 )
 CA_SAME_SUBJECT = Code(
     "ca-same-subject",
-    WARNING,
     "Two CAs have the same name. OpenSSL checks a certificate without "
     "AuthorityKeyIdentifier with the first of them only, so one order of the file "
     "fails.",
     "Give the new CA another name, or issue with AuthorityKeyIdentifier.",
+    severity=WARNING,
 )
 CA_NOT_FOR_SERVERS = Code(
     "ca-not-for-servers",
-    WARNING,
     "The usages of a CA exclude server certificates: no certificate that it signed is "
     "accepted from a server.",
     "Store the CA of the servers there, or issue the CA without extended key usages.",
+    severity=WARNING,
 )
 CA_HOLDS_CERTIFICATE = Code(
     "ca-holds-client-certificate",
-    WARNING,
     "The client certificate is listed among the CAs, where it has no effect.",
     "Remove it from the CA file.",
+    severity=WARNING,
 )
 CA_OF_ITSELF = Code(
     "ca-of-itself",
-    WARNING,
     "The client certificate is self-signed and listed as its own CA: its issuer was "
     "`selfSigned` rather than the CA.",
     "Issue it with the CA issuer.",
+    severity=WARNING,
 )
 CA_HOLDS_OTHER = Code(
     "ca-holds-leaf",
-    WARNING,
     "A certificate in the CA file is not a CA.",
     "Remove it from the CA file.",
+    severity=WARNING,
 )
 CA_HOLDS_KEY = Code(
     "ca-holds-key",
-    WARNING,
     "The CA file holds a private key, which every client can read.",
     "Store the CA certificate alone. If the key is the key of the CA, replace the CA.",
+    severity=WARNING,
 )

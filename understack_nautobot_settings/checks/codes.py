@@ -1,27 +1,24 @@
 """Reported by `check` only."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
 TLS_NOT_IN_FORCE = Code(
     "tls-not-in-force",
-    ERROR,
     "Lines of the settings file that stand below the call of `configure` replaced "
     "settings that make a connection use TLS, so it would not use TLS as decided.",
     "Move the call of `configure` to the end of the settings file.",
 )
 SETTING_REPLACED = Code(
     "setting-replaced",
-    WARNING,
     "A line of the settings file that stands below the call of `configure` replaced a "
     "setting that it had decided.",
     "Move the call of `configure` to the end of the settings file.",
+    severity=WARNING,
 )
 
 SERVICE_LINK = Code(
     "service-link",
-    ERROR,
     "Kubernetes writes variables for each Service of the namespace, and one of them "
     "has the name of a variable of Nautobot. `nautobot-server` itself says `invalid "
     "literal for int() with base 10: 'tcp://…'`, before it reads any settings file.",
@@ -29,147 +26,142 @@ SERVICE_LINK = Code(
 )
 NAUTOBOT_VALUE_INVALID = Code(
     "nautobot-value-invalid",
-    ERROR,
     "Nautobot converts the value while its own settings load, and raises an error "
     "that does not name the variable.",
     "Correct the value, or remove the variable.",
 )
 VARIABLE_MISSPELT = Code(
     "variable-misspelt",
-    WARNING,
     "The name is unknown, and nearly that of a variable that is read.",
     "Correct the name.",
+    severity=WARNING,
 )
 LIBPQ_VARIABLE = Code(
     "libpq-variable",
-    WARNING,
     "libpq takes every connection parameter that the settings leave open from `PG*` "
     "variables, `PGHOSTADDR`, `PGSERVICE` and `PGSSLSNI` among them.",
     "Unset it; use `NAUTOBOT_DB_EXTRA_OPTIONS` for a parameter that is wanted.",
+    severity=WARNING,
 )
 TLS_VARIABLE = Code(
     "tls-variable",
-    WARNING,
     "A variable of Python or OpenSSL changes every TLS connection of the process, and "
     "no setting shows it.",
     "Unset it, except to look for a fault, with a file that others cannot read.",
+    severity=WARNING,
 )
 DB_VERIFY_CA = Code(
     "db-verify-ca",
-    WARNING,
     "`verify-ca` does not compare the server certificate with the host name.",
     "Use `verify-full`.",
+    severity=WARNING,
 )
 VARIABLE_UNUSED = Code(
     "variable-unused",
-    WARNING,
     "A variable has no effect because of the value of another one.",
     "Set the other one as well, or unset this one.",
+    severity=WARNING,
 )
 VARIABLE_UNREAD = Code(
     "variable-unread",
-    WARNING,
     "The chart writes a variable that Nautobot does not read, so its value has no "
     "effect.",
     "Set the Django setting of the same name in nautobot_config.py, or remove the "
     "value from the chart's values.",
+    severity=WARNING,
 )
 DB_PATH_UNUSED = Code(
     "db-path-unused",
-    WARNING,
     "Paths of certificates are set for the database, and the sslmode uses none.",
     "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, or unset the paths.",
+    severity=WARNING,
 )
 REDIS_PATH_UNUSED = Code(
     "redis-path-unused",
-    WARNING,
     "Paths of certificates are set for Redis, and `UNDERSTACK_REDIS_MTLS=off` uses "
     "none.",
     "Unset `UNDERSTACK_REDIS_MTLS`, or unset the paths.",
+    severity=WARNING,
 )
 GATEWAY_ADDRESS = Code(
     "gateway-address",
-    WARNING,
     "The host is an IP address, for which no client sends a server name (SNI), and a "
     "TLS-passthrough gateway routes by that name.",
     "Use the host name that the gateway routes by.",
     "Envoy Gateway not routing traffic",
+    severity=WARNING,
 )
 GATEWAY_TRAILING_DOT = Code(
     "gateway-trailing-dot",
-    WARNING,
     "The host name ends with a dot, which neither the route of a gateway nor a "
     "certificate has.",
     "Remove the dot.",
     "Envoy Gateway not routing traffic",
+    severity=WARNING,
 )
 GATEWAY_SNI_OFF = Code(
     "gateway-sni-off",
-    WARNING,
     "`sslsni=0` keeps the server name out of the TLS hello, by which a gateway routes.",
     "Remove `sslsni=0` and `PGSSLSNI`.",
     "Envoy Gateway not routing traffic",
+    severity=WARNING,
 )
 GATEWAY_NEGOTIATION = Code(
     "gateway-negotiation",
-    WARNING,
     "libpq asks for TLS in plain text. A TLS-passthrough gateway waits for a TLS "
     "hello, and libpq says `server closed the connection unexpectedly`.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
+    severity=WARNING,
 )
 CA_BUNDLE_PRIVATE = Code(
     "ca-bundle-private",
-    WARNING,
     "A CA bundle for all outbound HTTPS holds private CAs only.",
     "Unset it, or name a bundle that holds the public CAs as well.",
+    severity=WARNING,
 )
 CA_BUNDLE_EMPTY = Code(
     "ca-bundle-empty",
-    WARNING,
     "A CA bundle for all outbound HTTPS is missing or unreadable, or it holds no "
     "certificate.",
     "Unset it, or name a bundle with the public CAs.",
+    severity=WARNING,
 )
 DB_SSLMODE_UNSET = Code(
     "db-sslmode-unset",
-    WARNING,
     "Without an sslmode libpq takes `prefer`: it uses TLS where the server offers it, "
     "plain text otherwise, and verifies no server.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or `disable` for plain text.",
+    severity=WARNING,
 )
 DB_USER_MISSING = Code(
     "db-user-missing",
-    ERROR,
     "A client certificate is presented and no database user is set, so libpq sends "
     "the name of the operating system's user.",
     "Set `NAUTOBOT_DB_USER` to the CN of the client certificate.",
 )
 SITE_HOST_MISSING = Code(
     "site-host-missing",
-    ERROR,
     "A site worker would connect to its own pod, where neither PostgreSQL nor Redis "
     "is.",
     "Set it to the name by which the gateway of the global cluster is reached.",
 )
 SITE_PARTITION_MISSING = Code(
     "site-partition-missing",
-    ERROR,
     "A site worker has no partition, and would write wrong device URNs.",
     "Set `UNDERSTACK_PARTITION` from the `cluster-data` ConfigMap.",
 )
 SITE_QUEUE_MISSING = Code(
     "site-queue-missing",
-    ERROR,
     "The worker does not take tasks from the queue of its site.",
     "Add the partition, or the site, to `taskQueues` of the worker in the values of "
     "the Helm chart.",
 )
 METRICS_OPEN = Code(
     "metrics-open",
-    WARNING,
     "Under hardening, `/metrics` answers everybody who reaches the user interface, "
     "with paths of certificates and numbers of the inventory.",
     "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or do not "
     "route `/metrics` from outside the cluster.",
+    severity=WARNING,
 )

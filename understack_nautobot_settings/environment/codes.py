@@ -1,6 +1,5 @@
 """What can be wrong with the value of a variable."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
@@ -8,57 +7,48 @@ from understack_nautobot_settings.problems import Code
 
 VALUE_QUOTED = Code(
     "value-quoted",
-    ERROR,
     "The value is wrapped in quotes, usually by one layer of YAML or shell too many.",
     "Remove the quotes; they are part of the value that reaches the process.",
 )
 VALUE_INVALID = Code(
     "value-invalid",
-    ERROR,
     "The variable does not accept the value.",
     "Use one of the values that the message lists.",
 )
 VALUE_NOT_UTF8 = Code(
     "value-not-utf8",
-    ERROR,
     "The value holds bytes that are not UTF-8.",
     "Store the value as UTF-8 text.",
 )
 PATH_IS_PEM = Code(
     "path-is-pem",
-    ERROR,
     "A variable that takes a path holds the certificate, key or JSON itself.",
     "Mount the file and set the variable to its path.",
 )
 PATH_IS_TOKEN = Code(
     "path-is-token",
-    ERROR,
     "A path names a certificate or key in a token (`pkcs11:`). Python's TLS, which "
     "Redis connections use and this library checks with, takes files only.",
     "Use a key and a certificate in files.",
 )
 DB_HOST_INVALID = Code(
     "db-host-invalid",
-    ERROR,
     "The host of PostgreSQL holds more than a host: a port, a scheme, a path or a "
     "password.",
     "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas.",
 )
 REDIS_HOST_INVALID = Code(
     "redis-host-invalid",
-    ERROR,
     "The host of Redis holds more than a host: a port, a scheme, a path or a password.",
     "Set `NAUTOBOT_REDIS_HOST` to the host alone.",
 )
 FILE_AND_VALUE = Code(
     "file-and-value",
-    ERROR,
     "A secret is given twice: as a variable and as a file.",
     "Unset one of the two.",
 )
 SECRET_FILE_UNREADABLE = Code(
     "secret-file-unreadable",
-    ERROR,
     "The file that holds a secret is missing or cannot be read.",
     "Mount the secret, or correct the path.",
 )
@@ -67,44 +57,37 @@ SECRET_FILE_UNREADABLE = Code(
 
 JSON_MALFORMED = Code(
     "json-malformed",
-    ERROR,
     "The text is not JSON; templates often leave a comma too many or single quotes.",
     "Correct the JSON at the line and column of the message.",
 )
 JSON_BYTE_ORDER_MARK = Code(
     "json-byte-order-mark",
-    ERROR,
     "The JSON begins with a byte order mark, which some editors write.",
     "Save it as UTF-8 without a byte order mark.",
 )
 JSON_NOT_OBJECT = Code(
     "json-not-object",
-    ERROR,
     "The JSON is an array, a string, a number, a boolean or null.",
     "Write one object: braces around names and values.",
 )
 JSON_DUPLICATE_NAME = Code(
     "json-duplicate-name",
-    ERROR,
     "One JSON object has the same name twice, and only the last would count.",
     "Remove one of the two.",
 )
 JSON_NUMBER_INVALID = Code(
     "json-number-invalid",
-    ERROR,
     "NaN and Infinity are not JSON, and a number too large for a double would become "
     "Infinity.",
     "Write a finite number, or a string.",
 )
 JSON_HALF_CHARACTER = Code(
     "json-half-character",
-    ERROR,
     "A string has half of a surrogate pair, which cannot be stored or sent as UTF-8.",
     "Write the character itself, or both of its escapes.",
 )
 JSON_TOO_DEEP = Code(
     "json-too-deep",
-    ERROR,
     "The JSON is nested deeper than Python's parser accepts.",
     "Flatten it.",
 )
@@ -113,13 +96,11 @@ JSON_TOO_DEEP = Code(
 
 REFERENCE_UNSET = Code(
     "reference-unset",
-    ERROR,
     "A `${NAME}` in the plugin configuration names a variable that is unset or empty.",
     "Set the variable, or give a default: `${NAME:-text}`.",
 )
 REFERENCE_MALFORMED = Code(
     "reference-malformed",
-    ERROR,
     "A `${` in the plugin configuration is not a reference: the brace is not closed, "
     "or the name has characters that names of variables cannot have.",
     "Write `${NAME}`, `${NAME:-default}` or, with a type, `${NAME|int}`; `$${` for "
@@ -127,43 +108,40 @@ REFERENCE_MALFORMED = Code(
 )
 REFERENCE_TYPE = Code(
     "reference-type",
-    ERROR,
     "The value of a reference with a type (`${NAME|int}`) has another type, or the "
     "reference is part of a longer text.",
     "Correct the value, or make the reference the whole string.",
 )
 REFERENCE_UNTYPED = Code(
     "reference-untyped",
-    WARNING,
     "A reference alone in its string becomes true, false or digits as text. The text "
     "`false` counts as true in Python.",
     "Add the type that the plugin takes: `${NAME|bool}`, `|int`, `|float` or `|json`.",
+    severity=WARNING,
 )
 REFERENCE_LINE_BREAK = Code(
     "reference-line-break",
-    WARNING,
     "A variable that the plugin configuration refers to ends with a line break, which "
     "`echo` and editors add to a Secret. A server would refuse the password.",
     "Store the value without it: `printf %s` in place of `echo`.",
+    severity=WARNING,
 )
 REFERENCE_NOT_UTF8 = Code(
     "reference-not-utf8",
-    ERROR,
     "A variable that the plugin configuration refers to holds bytes that are not "
     "UTF-8.",
     "Store the value as UTF-8 text.",
 )
 TEMPLATE_LEFTOVER = Code(
     "template-leftover",
-    WARNING,
     "A string of the plugin configuration looks like what a template or Kubernetes "
     "left behind: `$(NAME)` names no variable of the container that is listed before, "
     "`map[…]` is how Go prints a map.",
     "Write `${NAME}` in place of `$(NAME)`; use `toJson` in a Helm template.",
+    severity=WARNING,
 )
 EXPANSION_TOO_LARGE = Code(
     "expansion-too-large",
-    ERROR,
     "References put more than 16 Mi characters into the plugin configuration.",
     "Refer to shorter values, or less often.",
 )
@@ -172,7 +150,6 @@ EXPANSION_TOO_LARGE = Code(
 
 SETTING_TYPE = Code(
     "setting-type",
-    ERROR,
     "The settings file assigns a value of a type that Django, Celery or a driver does "
     "not accept.",
     "Correct the assignment in the settings file.",

@@ -1,6 +1,5 @@
 """What a fragment refuses or warns of."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
@@ -8,39 +7,35 @@ from understack_nautobot_settings.problems import Code
 
 PLUGIN_NAME_INVALID = Code(
     "plugin-name-invalid",
-    ERROR,
     "An extra plugin is given by a name that Python cannot import, often the name "
     "of the distribution (hyphens) in place of the module (underscores).",
     "Use names as Python imports them, separated by commas.",
 )
 PLUGIN_SKIPPED = Code(
     "plugin-skipped",
-    WARNING,
     "An extra plugin is not installed in this image, or its name is misspelt.",
     "Install it in the image, or correct the name.",
+    severity=WARNING,
 )
 PLUGIN_MISSING = Code(
     "plugin-missing",
-    ERROR,
     "An extra plugin is not installed while `NAUTOBOT_EXTRA_PLUGINS_STRICT` is on.",
     "Install it in the image, or correct the name.",
 )
 PLUGIN_CONFIG_NOT_OBJECT = Code(
     "plugin-config-not-object",
-    ERROR,
     "The configuration of a plugin is null, or anything else but an object.",
     "Write an object, `{}` for none. null does not remove the defaults.",
 )
 PLUGIN_CONFIG_UNUSED = Code(
     "plugin-config-unused",
-    WARNING,
     "A plugin is configured that is not loaded, or its name is misspelt.",
     "Correct the name, add the plugin to `NAUTOBOT_EXTRA_PLUGINS`, or remove its "
     "configuration.",
+    severity=WARNING,
 )
 PLUGIN_CONFIG_FILE_UNREADABLE = Code(
     "plugin-config-file-unreadable",
-    ERROR,
     "The file with the plugin configuration is missing, empty or cannot be read.",
     "Mount the file, or correct the path.",
 )
@@ -49,7 +44,6 @@ PLUGIN_CONFIG_FILE_UNREADABLE = Code(
 
 SITE_NAME_INVALID = Code(
     "site-name-invalid",
-    ERROR,
     "A partition or site name has a character that a Celery queue name or a device URN "
     "does not accept.",
     "Use letters, digits, '.', '_' and '-' only.",
@@ -59,19 +53,16 @@ SITE_NAME_INVALID = Code(
 
 DB_ENGINE_NOT_POSTGRESQL = Code(
     "db-engine-not-postgresql",
-    ERROR,
     "TLS for PostgreSQL is asked for, and the database engine is another one.",
     "Unset the PostgreSQL TLS variables, or use a PostgreSQL engine.",
 )
 DB_SSLNEGOTIATION_MODE = Code(
     "db-sslnegotiation-mode",
-    ERROR,
     "libpq starts TLS at once only where TLS is mandatory.",
     "Set `NAUTOBOT_DB_SSLMODE` to `require` or stronger, or unset the negotiation.",
 )
 DB_SSLNEGOTIATION_LIBPQ = Code(
     "db-sslnegotiation-libpq",
-    ERROR,
     "The libpq that the driver carries is older than 17 and does not know "
     "`sslnegotiation`; it refuses every connection that sets it.",
     "Install a driver with a newer libpq (psycopg 3 binary, psycopg2-binary 2.9.10 "
@@ -79,33 +70,29 @@ DB_SSLNEGOTIATION_LIBPQ = Code(
 )
 DB_LIBPQ_UNKNOWN = Code(
     "db-libpq-unknown",
-    WARNING,
     "No PostgreSQL driver can be imported here, so its libpq cannot be asked.",
     "Run this inside the Nautobot image.",
+    severity=WARNING,
 )
 DB_EXTRA_OPTION_CONFLICT = Code(
     "db-extra-option-conflict",
-    ERROR,
     "A further libpq parameter contradicts what another variable decides.",
     "Set it through its own variable, and remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
 DB_EXTRA_OPTION_TYPE = Code(
     "db-extra-option-type",
-    ERROR,
     "libpq parameters are text or whole numbers.",
     "Write the value as a string or an integer.",
 )
 
 DB_EXTRA_OPTION_REFUSED = Code(
     "db-extra-option-refused",
-    ERROR,
     "`sslkeylogfile` writes the keys of the session to a file, and `dsn`, `conninfo`, "
     "`service` and `servicefile` name parameters that no check can see.",
     "Remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
 DB_LIBPQ_VARIABLE = Code(
     "db-libpq-variable",
-    ERROR,
     "libpq reads variables of its own for what the settings leave open. With "
     "`PGSSLCERTMODE=disable` it presents no client certificate; no check can see what "
     "the service of `PGSERVICE` sets.",
@@ -113,13 +100,11 @@ DB_LIBPQ_VARIABLE = Code(
 )
 DB_SOCKET = Code(
     "db-socket",
-    ERROR,
     "libpq uses no TLS on a Unix socket, whatever the sslmode is.",
     "Set `NAUTOBOT_DB_HOST` to a host name, or `NAUTOBOT_DB_SSLMODE=disable`.",
 )
 DB_SYSTEM_TRUST = Code(
     "db-system-trust",
-    ERROR,
     "`sslrootcert=system` trusts the CAs of the operating system. libpq accepts it "
     "from release 16 on, and with `verify-full` only.",
     "Use `NAUTOBOT_DB_SSLMODE=verify-full` with a newer driver, or name a CA file.",
@@ -129,20 +114,18 @@ DB_SYSTEM_TRUST = Code(
 
 REDIS_CERT_REQS_NONE = Code(
     "redis-cert-reqs-none",
-    WARNING,
     "The Redis server certificate is not verified: any server that answers gets the "
     "password.",
     "Set `NAUTOBOT_REDIS_SSL_CERT_REQS=required`.",
+    severity=WARNING,
 )
 REDIS_URL_SSL_OPTION = Code(
     "redis-url-ssl-option",
-    ERROR,
     "A Redis URL carries TLS options of its own, which replace the configured ones.",
     "Remove them from the URL and use the `NAUTOBOT_REDIS_SSL_*` variables.",
 )
 REDIS_URL_MALFORMED = Code(
     "redis-url-malformed",
-    ERROR,
     "A Redis URL cannot be taken apart, most often for a `/`, `#` or `?` in its "
     "password, or has no scheme.",
     "Percent-encode the password in the URL, or unset the URL and use the "
@@ -150,49 +133,43 @@ REDIS_URL_MALFORMED = Code(
 )
 REDIS_URLS_MIXED = Code(
     "redis-urls-mixed",
-    ERROR,
     "Of several Redis URLs some are `redis://` and some `rediss://`; after a failover "
     "Celery would not verify the server.",
     "Use `rediss://` for all of them.",
 )
 REDIS_SENTINEL_TLS = Code(
     "redis-sentinel-tls",
-    ERROR,
     "Redis Sentinel is configured together with Redis mTLS.",
     "Connect to Redis directly, or set `UNDERSTACK_REDIS_MTLS=off` and protect both "
     "connections in another way.",
 )
 REDIS_CACHE_BACKEND = Code(
     "redis-cache-backend",
-    ERROR,
     "The cache backend takes its TLS options in a form that Nautobot does not use.",
     "Use `django_redis.cache.RedisCache`.",
 )
 
 REDIS_LEFT_ALONE = Code(
     "redis-left-alone",
-    WARNING,
     "A connection to Redis or Valkey gets none of the TLS options: its host is not the "
     "one that the certificates were issued for, or its client is not configured by "
     "this library.",
     "Give it TLS options of its own in the settings file, if it needs them.",
+    severity=WARNING,
 )
 REDIS_BROKER_SOCKET = Code(
     "redis-broker-socket",
-    ERROR,
     "Celery reaches Redis over a Unix socket by `redis+socket://`, not by `unix://`.",
     "Write redis+socket:///path?virtual_host=0.",
 )
 CELERY_VARIABLE = Code(
     "celery-variable",
-    ERROR,
     "Celery prefers some variables of its own to its settings. Workers would connect "
     "to another server than checks and probes say, and without its TLS options.",
     "Unset it; use `NAUTOBOT_CELERY_BROKER_URL` for another broker.",
 )
 BROKER_URL_RIVAL = Code(
     "broker-url-rival",
-    ERROR,
     "The settings file has a second broker URL, which Celery takes in place of the one "
     "that TLS was configured for.",
     "Remove it; `CELERY_BROKER_URL` is for reading and writing.",
@@ -202,78 +179,71 @@ BROKER_URL_RIVAL = Code(
 
 FILE_OVERRULED = Code(
     "file-overruled",
-    WARNING,
     "The settings file and the library disagree, and the safer of the two is used. "
     "That happens only for `ssl_cert_reqs` without `NAUTOBOT_REDIS_SSL_CERT_REQS`, for "
     "cookies that are not secure under `UNDERSTACK_HARDENING`, and for a secret key "
     "beside `NAUTOBOT_SECRET_KEY`.",
     "Set the variable that the message names to what the file wants.",
+    severity=WARNING,
 )
 
 # --- secrets ----------------------------------------------------------------
 
 SECRET_KEY_MISSING = Code(
     "secret-key-missing",
-    ERROR,
     "There is no secret key: sessions could be forged.",
     "Set `NAUTOBOT_SECRET_KEY`, or `NAUTOBOT_SECRET_KEY_FILE`, to the value that all "
     "pods share.",
 )
 SECRET_KEY_SHORT = Code(
     "secret-key-short",
-    WARNING,
     "The secret key has fewer than 50 characters or fewer than 5 different ones, or it "
     "was made by `startproject` for development.",
     "Use 50 or more random characters; changing the key signs everybody out.",
+    severity=WARNING,
 )
 
 # --- single sign-on ---------------------------------------------------------
 
 SSO_INCOMPLETE = Code(
     "sso-incomplete",
-    ERROR,
     "Only a part of the single sign-on configuration is there.",
     "Add the missing part, or remove the others.",
 )
 SSO_UNREADABLE = Code(
     "sso-unreadable",
-    ERROR,
     "A file or directory of the single sign-on secret cannot be read.",
     "Check the mount, and `securityContext.fsGroup` of the pod.",
 )
 SSO_TWICE = Code(
     "sso-twice",
-    ERROR,
     "A part of the single sign-on configuration is given both as a file and as a "
     "variable.",
     "Remove one of the two.",
 )
 SSO_ISSUER = Code(
     "sso-issuer",
-    ERROR,
     "The issuer is not an https URL; tokens would cross the network in clear text.",
     "Use the provider's `https://` issuer URL.",
 )
 
 SSO_BACKEND_MISSING = Code(
     "sso-backend-missing",
-    WARNING,
     "Single sign-on is configured, but the settings file lists no authentication "
     "backend for OpenID Connect.",
     "Add the backend to `AUTHENTICATION_BACKENDS`, or remove the configuration.",
+    severity=WARNING,
 )
 
 # --- hardening --------------------------------------------------------------
 
 HARDENING_DEBUG = Code(
     "hardening-debug",
-    ERROR,
     "Debug pages are on in a hardened deployment.",
     "Unset `NAUTOBOT_DEBUG`.",
 )
 HARDENING_ALLOWED_HOSTS = Code(
     "hardening-allowed-hosts",
-    ERROR,
     "Any host name is accepted in a hardened deployment.",
     "List the host names of this deployment in `NAUTOBOT_ALLOWED_HOSTS`.",
 )
@@ -282,38 +252,38 @@ HARDENING_ALLOWED_HOSTS = Code(
 
 LOG_FORMAT_NAUTOBOT = Code(
     "log-format-nautobot",
-    WARNING,
     "The log format is set up by Nautobot's own function, which is not there.",
     "Nothing to do outside of Nautobot.",
+    severity=WARNING,
 )
 
 # --- connections ------------------------------------------------------------
 
 APPLICATION_NAME_LONG = Code(
     "application-name-long",
-    WARNING,
     "PostgreSQL cuts an `application_name` after 63 bytes.",
     "Use a shorter partition name to tell workers apart in `pg_stat_activity`.",
+    severity=WARNING,
 )
 REDIS_RESULT_BACKEND_TRUST = Code(
     "redis-result-backend-trust",
-    WARNING,
     "Celery's Redis result backend makes redis-py's own TLS connections, which trust "
     "the system's CAs beside the configured one.",
     "Keep Nautobot's own result backend, which is the database.",
+    severity=WARNING,
 )
 DB_POOLER_OPTIONS = Code(
     "db-pooler-options",
-    WARNING,
     "UNDERSTACK_DB_POOLER says that PgBouncer stands before PostgreSQL, and the "
     "settings have libpq's options, which PgBouncer refuses unless its "
     "ignore_startup_parameters lists them.",
     "Remove options from OPTIONS, or from NAUTOBOT_DB_EXTRA_OPTIONS.",
+    severity=WARNING,
 )
 REDIS_BROKER_FAILOVER_TRUST = Code(
     "redis-broker-failover-trust",
-    WARNING,
     "The broker URL lists several brokers. When kombu switches to another one it takes "
     "its own transport, which trusts the system's CAs beside the configured one.",
     "Use one URL, of a name that follows the active Redis.",
+    severity=WARNING,
 )

@@ -2,18 +2,9 @@
 
 from functools import partial
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 
-
-def _failure(
-    id: str, cause: str, fix: str, replaces: str = "", *, transient: bool = False
-) -> Code:
-    return Code(id, ERROR, cause, fix, replaces, transient)
-
-
-_passing = partial(_failure, transient=True)
-
+_passing = partial(Code, transient=True)
 
 PROBE_DNS = _passing(
     "probe-dns",
@@ -49,65 +40,65 @@ PROBE_CLOSED = _passing(
     "Check that the server runs behind this address, that it is not shutting down, and "
     "that it has connections left.",
 )
-PROBE_NOT_TLS = _failure(
+PROBE_NOT_TLS = Code(
     "probe-not-tls",
     "TLS is configured, and the port speaks plain text.",
     "Use the TLS port of Redis, or set `UNDERSTACK_REDIS_MTLS=off` where it has none.",
 )
-PROBE_TLS_REQUIRED = _failure(
+PROBE_TLS_REQUIRED = Code(
     "probe-tls-required",
     "Plain text is configured, and the port speaks TLS.",
     "Mount the client certificate, or set `NAUTOBOT_REDIS_SSL=true` where Redis wants "
     "none.",
     "Redis connection refused with TLS error",
 )
-PROBE_TLS_REFUSED = _failure(
+PROBE_TLS_REFUSED = Code(
     "probe-tls-refused",
     "PostgreSQL answers that it does not do TLS.",
     "Turn TLS on there (CloudNativePG: `serverTLSSecret`); until then nothing is sent "
     "to it.",
 )
-PROBE_TLS_HANDSHAKE = _failure(
+PROBE_TLS_HANDSHAKE = Code(
     "probe-tls-handshake",
     "The TLS handshake fails, but not because of a certificate.",
     "Compare the TLS versions and ciphers that both sides allow.",
 )
-PROBE_NOT_POSTGRESQL = _failure(
+PROBE_NOT_POSTGRESQL = Code(
     "probe-not-postgresql",
     "A server other than PostgreSQL answers.",
     "Correct host and port.",
 )
-PROBE_NOT_REDIS = _failure(
+PROBE_NOT_REDIS = Code(
     "probe-not-redis",
     "A server other than Redis answers.",
     "Correct host and port.",
 )
-PROBE_DIRECT_UNSUPPORTED = _failure(
+PROBE_DIRECT_UNSUPPORTED = Code(
     "probe-direct-unsupported",
     "Direct negotiation is configured, and the server is older than PostgreSQL 17.",
     "Unset `NAUTOBOT_DB_SSLNEGOTIATION`, or upgrade the server.",
 )
-PROBE_GATEWAY_NEGOTIATION = _failure(
+PROBE_GATEWAY_NEGOTIATION = Code(
     "probe-gateway-negotiation",
     "A TLS-passthrough gateway routes by the name in TLS; PostgreSQL's own negotiation "
     "begins in plain text and is not passed on.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_IP = _failure(
+PROBE_GATEWAY_IP = Code(
     "probe-gateway-ip",
     "The host is an IP address, so TLS names no host for the gateway to route by.",
     "Use the host name of the gateway's TLSRoute.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_DOT = _failure(
+PROBE_GATEWAY_DOT = Code(
     "probe-gateway-trailing-dot",
     "The host name ends with a dot, which TLS sends along; the gateway's route has "
     "none.",
     "Remove the dot.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_SNI_OFF = _failure(
+PROBE_GATEWAY_SNI_OFF = Code(
     "probe-gateway-sni-off",
     "`sslsni=0` keeps libpq from naming the host, and the gateway routes by the name.",
     "Remove `sslsni=0` and `PGSSLSNI`.",
@@ -122,7 +113,7 @@ PROBE_GATEWAY_NAME = _passing(
     "the endpoints of the Service behind the route.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_SERVER_CA = _failure(
+PROBE_SERVER_CA = Code(
     "probe-server-ca",
     "The server certificate was not issued by a CA in `ca.crt`.",
     "Put the CA that signed the server certificate into `ca.crt`; it is not the client "
@@ -130,13 +121,13 @@ PROBE_SERVER_CA = _failure(
     'PostgreSQL rejects connection with "certificate verify failed"; Redis connection '
     'refused with "certificate verify failed"',
 )
-PROBE_SERVER_NAME = _failure(
+PROBE_SERVER_NAME = Code(
     "probe-server-name",
     "The server certificate does not carry the configured host name.",
     "Use one of its names as host, or add the host to the `dnsNames` of the server's "
     "Certificate.",
 )
-PROBE_SERVER_EXPIRED = _failure(
+PROBE_SERVER_EXPIRED = Code(
     "probe-server-expired",
     "The server certificate, or its CA, is expired.",
     "Renew the server certificate, and reload the server.",
@@ -146,38 +137,38 @@ PROBE_SERVER_NOT_YET_VALID = _passing(
     "The server certificate is not valid yet, or this machine's clock is behind.",
     "Set the clock of this machine, or wait.",
 )
-PROBE_SERVER_PURPOSE = _failure(
+PROBE_SERVER_PURPOSE = Code(
     "probe-server-purpose",
     "The server certificate, or a CA above it, is not for servers.",
     "Issue it with the usage `server auth`.",
 )
-PROBE_SERVER_UNVERIFIED = _failure(
+PROBE_SERVER_UNVERIFIED = Code(
     "probe-server-unverified",
     "OpenSSL does not accept the server certificate for the reason that it gives; "
     "Python 3.13 is stricter than earlier ones.",
     "Issue the certificate or its CA again with what is missing.",
 )
-PROBE_CLIENT_CA = _failure(
+PROBE_CLIENT_CA = Code(
     "probe-client-ca",
     "The server does not trust the CA of the client certificate.",
     "Set `clientCASecret: mtls-ca-cert` and `replicationTLSSecret` on the CNPG "
     "Cluster, or present a certificate of the CA that the server trusts.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
-PROBE_CLIENT_REQUIRED = _failure(
+PROBE_CLIENT_REQUIRED = Code(
     "probe-client-certificate-required",
     "The server wants a client certificate, and none was presented.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or mount the certificate for Redis.",
     "connection requires a valid client certificate; Redis connection refused with TLS "
     "error",
 )
-PROBE_CLIENT_EXPIRED = _failure(
+PROBE_CLIENT_EXPIRED = Code(
     "probe-client-expired",
     "The server refuses the client certificate because it is expired.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "SSL error: certificate has expired",
 )
-PROBE_CLIENT_REFUSED = _failure(
+PROBE_CLIENT_REFUSED = Code(
     "probe-client-refused",
     "The server refuses the client certificate: not for clients, not valid yet, "
     "revoked, or for a reason in the server's log.",
@@ -188,43 +179,43 @@ PROBE_CLIENT_FILES = _passing(
     "The certificate files cannot be loaded at this moment.",
     "Run `check` for the details.",
 )
-PROBE_DRIVER = _failure(
+PROBE_DRIVER = Code(
     "probe-driver-missing",
     "The driver or kombu cannot be imported here.",
     "Run it inside the Nautobot image.",
 )
-PROBE_LIBPQ = _failure(
+PROBE_LIBPQ = Code(
     "probe-libpq",
     "libpq refuses to connect, for the reason that it gives.",
     "Check the certificate files with `check`, `NAUTOBOT_DB_EXTRA_OPTIONS`, and `PG*` "
     "variables in the environment.",
 )
-PROBE_DB_HBA = _failure(
+PROBE_DB_HBA = Code(
     "probe-db-hba",
     "No line of `pg_hba.conf` matches: TLS is off, or user, database or network are "
     "not listed.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, and compare with the `pg_hba` rules.",
     'PostgreSQL rejects with "no pg_hba.conf entry"',
 )
-PROBE_DB_CERTIFICATE_USER = _failure(
+PROBE_DB_CERTIFICATE_USER = Code(
     "probe-db-certificate-user",
     "The CN of the client certificate is not the database user.",
     "The CN of the certificate (`commonName`) must be the user: correct one of the "
     "two, or add a mapping to `pg_ident.conf`.",
     "certificate authentication failed for user",
 )
-PROBE_DB_PASSWORD = _failure(
+PROBE_DB_PASSWORD = Code(
     "probe-db-password",
     "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
     "one and none is configured.",
     "Set it to the password in the secret `nautobot-db`.",
 )
-PROBE_DB_ROLE = _failure(
+PROBE_DB_ROLE = Code(
     "probe-db-role",
     "The database user does not exist, or may not connect.",
     "Correct the user, or create the role with LOGIN.",
 )
-PROBE_DB_NAME = _failure(
+PROBE_DB_NAME = Code(
     "probe-db-name",
     "The database does not exist.",
     "Correct `NAUTOBOT_DB_NAME`, or create the database.",
@@ -246,7 +237,7 @@ PROBE_DB_SESSION = _passing(
     "failover.",
     "Wait until a server is promoted, or correct `target_session_attrs`.",
 )
-PROBE_DB_OPTIONS = _failure(
+PROBE_DB_OPTIONS = Code(
     "probe-db-options",
     "PostgreSQL does not know what the libpq parameter `options` sets, or PgBouncer "
     "before it does not accept a parameter with which the session starts.",
@@ -260,17 +251,17 @@ PROBE_DB_PASSING = _passing(
     "comes and goes, or cannot be seen from here.",
     "Try again, and read what the server said.",
 )
-PROBE_DB_ERROR = _failure(
+PROBE_DB_ERROR = Code(
     "probe-db-error",
     "PostgreSQL refuses the session or the query for a reason of its own.",
     "Look into its log.",
 )
-PROBE_REDIS_AUTH = _failure(
+PROBE_REDIS_AUTH = Code(
     "probe-redis-auth",
     "The Redis password is missing or wrong.",
     "Set it to the password in the secret `nautobot-redis`.",
 )
-PROBE_REDIS_PERMISSION = _failure(
+PROBE_REDIS_PERMISSION = Code(
     "probe-redis-permission",
     "The ACL of the Redis user does not allow the commands, keys or channels that the "
     "cache or the broker needs.",
@@ -284,12 +275,12 @@ PROBE_REDIS_READ_ONLY = _passing(
     "Correct host and port if it is a replica. Otherwise look at `INFO memory` and "
     "`INFO persistence`.",
 )
-PROBE_REDIS_CLUSTER = _failure(
+PROBE_REDIS_CLUSTER = Code(
     "probe-redis-cluster",
     "Redis runs as a cluster, which neither Celery nor Nautobot's cache supports.",
     "Use a Redis without cluster mode.",
 )
-PROBE_BROKER_SCHEME = _failure(
+PROBE_BROKER_SCHEME = Code(
     "probe-broker-scheme",
     "Celery has no transport for this scheme of the broker URL.",
     "Set `NAUTOBOT_CELERY_BROKER_URL` to `redis+socket:///path?virtual_host=0` for a "
@@ -300,12 +291,12 @@ PROBE_REDIS_BUSY = _passing(
     "Redis is loading its data, or has no master.",
     "Wait.",
 )
-PROBE_REDIS_ERROR = _failure(
+PROBE_REDIS_ERROR = Code(
     "probe-redis-error",
     "Redis refuses to serve for a reason of its own.",
     "Look into its log.",
 )
-PROBE_HEARTBEAT_OFF = _failure(
+PROBE_HEARTBEAT_OFF = Code(
     "probe-heartbeat-off",
     "A worker writes a heartbeat file only if the variable is true.",
     "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true` on the worker.",
@@ -316,7 +307,7 @@ PROBE_HEARTBEAT = _passing(
     "The worker has not started, has ended, hangs, or has lost its broker: look into "
     "its log.",
 )
-PROBE_WORKER_CERTIFICATE = _failure(
+PROBE_WORKER_CERTIFICATE = Code(
     "probe-worker-certificate",
     "The worker's client certificate is expired; open connections go on, new ones are "
     "refused.",
@@ -329,7 +320,7 @@ PROBE_WORKER_SILENT = _passing(
     "It is not running, has lost its broker, or has another name: see its log, and "
     "`--destination`.",
 )
-PROBE_HTTP_STATUS = _failure(
+PROBE_HTTP_STATUS = Code(
     "probe-http-status",
     "The server answers with an error that will not go away by itself.",
     "Correct the URL, or look into the log of the server.",
@@ -339,7 +330,7 @@ PROBE_HTTP_UNAVAILABLE = _passing(
     "The server answers with status 500 or higher.",
     "Wait, or look into its log.",
 )
-PROBE_BROKEN = _failure(
+PROBE_BROKEN = Code(
     "probe-broken",
     "The probe itself failed, so nothing is known about the target.",
     "Look at the settings of the target in `show`, and report it.",

@@ -1,64 +1,56 @@
 """What can be wrong with the wanted job queues."""
 
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
 
 QUEUE_FILE_UNREADABLE = Code(
     "queue-file-unreadable",
-    ERROR,
     "The file with the wanted job queues cannot be read.",
     "Mount the file, or correct the path.",
 )
 QUEUE_FILE_INVALID = Code(
     "queue-file-invalid",
-    ERROR,
     "The file of job queues does not have the required form.",
     "Correct what the message names.",
 )
 QUEUE_JOB_MISSING = Code(
     "queue-job-missing",
-    ERROR,
     "A job that a site's queue should take does not exist, or its code is gone.",
     "Correct its name, or install the App that provides it.",
 )
 QUEUE_JOB_SKIPPED = Code(
     "queue-job-skipped",
-    WARNING,
     "A job that a site's queue should take does not exist, and the file says "
     "`failOnMissing: false`.",
     "Correct its name, or install the App that provides it.",
+    severity=WARNING,
 )
 QUEUE_MISSING = Code(
     "queue-missing",
-    ERROR,
     "Jobs are assigned to a queue that does not exist and is not in the list of "
     "queues.",
     "Add it to `queues` of the file, or correct its name.",
 )
 QUEUE_NOT_CELERY = Code(
     "queue-not-celery",
-    ERROR,
     "A queue of that name exists and is not a Celery queue.",
     "Remove that queue, or choose another name.",
 )
 QUEUE_IS_DEFAULT = Code(
     "queue-is-default",
-    ERROR,
     "A job would lose the queue that it is sent to by default.",
     "Give the job another default queue, or list the queue.",
 )
 QUEUE_REFUSED = Code(
     "queue-refused",
-    ERROR,
     "Nautobot refused to list or change jobs or their queues.",
     "Correct the permissions of the token's user, or the value that is refused.",
 )
 
 JOB_STUCK = Code(
     "job-stuck",
-    WARNING,
     "A job is PENDING, on no queue and held by no worker: its message was lost, and "
     "it will never run.",
     "List, end or resubmit such jobs: nautobot-server stuck_jobs --help.",
+    severity=WARNING,
 )
