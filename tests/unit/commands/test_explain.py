@@ -40,7 +40,7 @@ def test_explain_json_has_the_documented_keys():
     found = json.loads(run("explain", "probe-db-hba", "--json")[1])
 
     assert list(found) == [
-        *("id", "severity", "cause", "fix", "replaces", "transient", "commands"),
+        *("id", "cause", "fix", "replaces", "severity", "transient", "commands"),
     ]
 
 
