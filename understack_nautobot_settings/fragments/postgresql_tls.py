@@ -104,7 +104,8 @@ def postgresql_tls_settings(
             ours = _extra_options(read, given or {}, decided) | decided
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
-            base |= _replicas(base, ours)
+            if "sslmode" in ours or said.get("sslmode") in (*_MUTUAL_MODES, "require"):
+                base |= _replicas(base, {**said, **ours})
             if ours:
                 default["OPTIONS"] = {**said, **ours}
         else:
@@ -153,14 +154,16 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
 def _replicas(
     databases: Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the further databases that take the TLS parameters of the default one."""
+    """Return the further databases that take the TLS parameters of the default one.
+
+    Those whose own OPTIONS say no sslmode; other TLS parameters of theirs are kept.
+    """
     tls = {name: value for name, value in options.items() if name.startswith("ssl")}
     found = {}
     for alias, database in databases.items():
         own = mapping(database.get("OPTIONS"))
-        has_tls = any(name.startswith("ssl") for name in own)
-        if tls and alias != "default" and is_postgresql(database) and not has_tls:
-            found[alias] = {**database, "OPTIONS": {**own, **tls}}
+        if alias != "default" and is_postgresql(database) and "sslmode" not in own:
+            found[alias] = {**database, "OPTIONS": {**tls, **own}}
     return found
 
 

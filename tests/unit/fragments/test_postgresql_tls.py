@@ -159,6 +159,62 @@ def test_replica_without_tls_options_gets_those_of_the_default_database():
 
 
 @pytest.mark.parametrize(
+    ("env", "said", "own", "options"),
+    [
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full"},
+            {"sslcert": "/file/c", "sslkey": "/file/k"},
+            {},
+            {
+                "sslmode": "verify-full",
+                "sslcert": "/file/c",
+                "sslkey": "/file/k",
+                "sslrootcert": MOUNT["sslrootcert"],
+            },
+        ),
+        (
+            {},
+            {"sslmode": "verify-full", "sslrootcert": "/file/r"},
+            {"connect_timeout": 3},
+            {
+                "sslmode": "verify-full",
+                "sslrootcert": "/file/r",
+                "connect_timeout": 3,
+            },
+        ),
+        (
+            {"NAUTOBOT_DB_SSLROOTCERT": "/env/r"},
+            {"sslmode": "verify-full"},
+            {},
+            {"sslmode": "verify-full", "sslrootcert": "/env/r"},
+        ),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-full"},
+            {},
+            {"sslrootcert": "/replica/r"},
+            {"sslmode": "verify-full", **MOUNT, "sslrootcert": "/replica/r"},
+        ),
+        ({}, {"sslmode": "disable"}, {}, {}),
+    ],
+    ids=[
+        "paths of the file",
+        "all of the file",
+        "one path of a variable",
+        "CA of its own",
+        "plain by the file alone",
+    ],
+)
+def test_replica_without_sslmode_gets_what_is_in_force_for_the_default_database(
+    env, said, own, options
+):
+    base = {**databases(**said), "replica": {"ENGINE": ENGINE, "OPTIONS": own}}
+
+    found = settings(env, base)["DATABASES"]
+
+    assert found["replica"]["OPTIONS"] == options
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"ENGINE": ENGINE, "OPTIONS": {"sslmode": "require"}},
