@@ -58,7 +58,8 @@ def with_pool_arguments(
 def requirement(value: object) -> str:
     """Return an ``ssl_cert_reqs`` of redis-py as its word: ``none``, ``required``.
 
-    redis-py takes the word, a constant of `ssl`, or None for none.
+    redis-py takes the word, a constant of `ssl`, or None for none; Celery's result
+    backend the name of the constant as well, ``CERT_NONE``.
     """
     if value is None:
         return "none"
@@ -67,4 +68,4 @@ def requirement(value: object) -> str:
 
         words = {one: one.name.removeprefix("CERT_").lower() for one in VerifyMode}
         return words.get(value, str(value))  # type: ignore[call-overload, no-any-return]
-    return str(value)
+    return str(value).removeprefix("CERT_").lower()

@@ -640,7 +640,7 @@ def test_redis_variable_wins_over_file_and_file_over_default():
     )
 
 
-@pytest.mark.parametrize("none", [None, "none", ssl.CERT_NONE, 0])
+@pytest.mark.parametrize("none", [None, "none", "CERT_NONE", ssl.CERT_NONE, 0])
 def test_settings_file_without_variable_cannot_switch_verification_off(none):
     base = caches("redis://localhost:6379/1", {"ssl_cert_reqs": none})
 
