@@ -79,7 +79,7 @@ def redis_tls_settings(
     Returns:
         ``CACHES``, ``CELERY_BROKER_URL`` where they were given, and
         ``CELERY_BROKER_USE_SSL`` and ``CELERY_REDIS_BACKEND_USE_SSL`` where the
-        broker speaks TLS.
+        broker speaks TLS; ``CELERY_RESULT_BACKEND`` where it is a Redis that has to.
 
     Raises:
         MissingFileError: A file is missing (a ``FileNotFoundError``).
@@ -140,6 +140,7 @@ def redis_tls_settings(
                 decided["CELERY_BROKER_URL"] = url
                 schemes = {scheme_of(one) for one in urls_of(url, ";")}
             decided |= _celery_tls(settings, decided, schemes, tls)
+            decided |= _result_backend(settings, decided, server, tls)
         tls.warn()
         return decided
 
@@ -450,3 +451,31 @@ def _celery_tls(
                 "TLS was configured for it.",
             )
     return found
+
+
+def _result_backend(
+    settings: Mapping[str, Any], decided: dict[str, Any], server: _Server, tls: _Tls
+) -> dict[str, Any]:
+    """Return the result backend over TLS, where the file names a Redis without.
+
+    Celery refuses ``redis://`` beside TLS options; one on another host goes without.
+    """
+    name, options = "CELERY_RESULT_BACKEND", "CELERY_REDIS_BACKEND_USE_SSL"
+    url = settings.get(name)
+    if not isinstance(url, str) or scheme_of(url) != "redis" or options not in decided:
+        return {}
+    database = server.database(url)
+    if database is not None:
+        return {name: server.address.url(database, credentials=True)}
+    if tls.mutual and host_of(url) == server.host:
+        tls.read.problems += redis_urls.check_urls(name, [url])
+        return {name: redis_urls.over_tls(url)}
+    del decided[options]
+    if tls.mutual:
+        tls.read.report(
+            codes.REDIS_LEFT_ALONE,
+            name,
+            f"its host is not {server.host}, so it keeps its scheme and gets no "
+            "client certificate.",
+        )
+    return {}

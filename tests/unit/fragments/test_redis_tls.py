@@ -657,6 +657,47 @@ def test_settings_file_without_variable_cannot_switch_verification_off(none):
     ]
 
 
+@pytest.mark.parametrize(
+    ("env", "said", "url"),
+    [
+        ({}, "redis://localhost:6379/2", "rediss://localhost:6379/2"),
+        (
+            {"NAUTOBOT_REDIS_PASSWORD": "p/a#s"},
+            "redis://:p/a#s@localhost:6379/2",
+            "rediss://:p%2Fa%23s@localhost:6379/2",
+        ),
+        ({}, "redis://:x@LOCALHOST/2", "rediss://:x@LOCALHOST/2"),
+    ],
+    ids=["that Nautobot would build", "with its password", "of the file"],
+)
+def test_result_backend_in_the_same_redis_uses_tls(env, said, url):
+    found = redis_tls_settings(
+        {"CELERY_RESULT_BACKEND": said},
+        env,
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert found["CELERY_RESULT_BACKEND"] == url
+    assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
+
+
+def test_result_backend_in_another_redis_is_left_alone_without_tls_options():
+    with pytest.warns(SettingsWarning) as caught:
+        found = redis_tls_settings(
+            {"CELERY_RESULT_BACKEND": "redis://other/2"},
+            {},
+            check_files=lambda files: [],
+            exists=lambda path: True,
+        )
+
+    assert found.keys() == {"CACHES", "CELERY_BROKER_USE_SSL"}
+    assert [str(one.message) for one in caught] == [
+        "CELERY_RESULT_BACKEND: its host is not localhost, so it keeps its scheme and "
+        f"gets no client certificate. {LEFT}"
+    ]
+
+
 LEFT = "Give it TLS options of its own in the settings file, if it needs them."
 
 
