@@ -19,6 +19,7 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import sentinel_options
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
@@ -128,7 +129,9 @@ def connection_settings(
         decided: dict[str, Any] = {
             "DATABASES": databases,
             "CACHES": {
-                alias: _cache(cache, waits, read, wan) if _is_ours(cache) else cache
+                alias: _cache(cache, waits, read, wan, settings)
+                if _is_ours(cache)
+                else cache
                 for alias, cache in caches.items()
             },
             **_broker(base, waits, read, wan),
@@ -217,7 +220,11 @@ def _is_ours(cache: Mapping[str, Any]) -> bool:
 
 
 def _cache(
-    cache: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
+    cache: Mapping[str, Any],
+    waits: _Declared,
+    read: Reader,
+    wan: bool,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     options = dict(cache.get("OPTIONS") or {})
     written = {
@@ -231,7 +238,8 @@ def _cache(
     pool = _chosen(pool, waits, read)
     if wan and not local:
         pool |= _keepalive(pool, read)
-    if not (local or "connection_class" in pool or _names_own_classes(options)):
+    own = _names_own_classes(options) or sentinel_options(settings, cache)
+    if not (local or "connection_class" in pool or own):
         secured = scheme == "rediss" or "ssl_cert_reqs" in pool
         pool["connection_class"] = _connection_class(secured)
         if wan:
@@ -254,12 +262,8 @@ def _connection_class(secured: bool) -> Any:
 
 
 def _names_own_classes(options: Mapping[str, Any]) -> bool:
-    """Tell whether a cache decides on its connections elsewhere, as Sentinel does."""
-    return (
-        "Sentinel" in str(options.get("CLIENT_CLASS"))
-        or "CONNECTION_FACTORY" in options
-        or "CONNECTION_POOL_CLASS" in options
-    )
+    """Tell whether a cache decides on its connections elsewhere."""
+    return "CONNECTION_FACTORY" in options or "CONNECTION_POOL_CLASS" in options
 
 
 def _broker(

@@ -11,6 +11,12 @@ from understack_nautobot_settings.environment.settings_module import mapping
 # Django's own, and the same as django_prometheus counts it.
 _NATIVE = ("django.core.cache", "NativeRedisCache")
 
+DEFAULT_FACTORY = "DJANGO_REDIS_CONNECTION_FACTORY"
+"""The setting that names the factory of every cache of django-redis."""
+_FACTORY = "CONNECTION_FACTORY"
+# Where django-redis is told how to connect.
+_CLASSES = ("CLIENT_CLASS", _FACTORY, "CONNECTION_POOL_CLASS")
+
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
     """Return the backend of a cache, Nautobot's where its variable is empty."""
@@ -26,6 +32,21 @@ def is_redis_cache(cache: Mapping[str, Any]) -> bool:
 def is_valkey_cache(cache: Mapping[str, Any]) -> bool:
     """Tell whether a ``CACHES`` entry uses Valkey's own client."""
     return "valkey" in cache_backend(cache).lower()
+
+
+def sentinel_options(
+    settings: Mapping[str, Any], cache: Mapping[str, Any]
+) -> list[str]:
+    """Return where a cache is told to ask Sentinel: options of it, or a setting.
+
+    django-redis takes the setting where the cache names no factory of its own.
+    """
+    options = mapping(cache.get("OPTIONS"))
+    found = [name for name in _CLASSES if "Sentinel" in str(options.get(name))]
+    takes_setting = takes_pool_arguments(cache) and _FACTORY not in options
+    if not found and takes_setting and "Sentinel" in str(settings.get(DEFAULT_FACTORY)):
+        found = [DEFAULT_FACTORY]
+    return found
 
 
 def takes_pool_arguments(cache: Mapping[str, Any]) -> bool:

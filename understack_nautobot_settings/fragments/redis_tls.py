@@ -21,6 +21,7 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments import redis_caches
 from understack_nautobot_settings.fragments import redis_urls
+from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
@@ -33,8 +34,6 @@ from understack_nautobot_settings.problems import Problem
 _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 # Celery connects to these where they are there, whatever the broker URL is.
 _BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
-# Where django-redis is told to ask Sentinel.
-_CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
 # Without them it is unknown whether TLS is asked for.
 _NEEDED: tuple[Variable[Any], ...] = (variables.REDIS_MTLS, variables.REDIS_SCHEME)
 _TLS_OPTIONS: dict[str, Variable[Any]] = {
@@ -126,7 +125,7 @@ def redis_tls_settings(
         tls = _Tls(read, exists, check_files)
         server = _server(tls, caches, nautobots, address)
         if tls.mutual:
-            _refuse_sentinel(read, caches, urls)
+            _refuse_sentinel(read, settings, caches, urls)
             _name_others(read, settings, decided, server.host)
         rebuilt = {
             alias: _cache(alias, cache, server, tls) for alias, cache in caches.items()
@@ -302,17 +301,19 @@ def _server(
 
 
 def _refuse_sentinel(
-    read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_urls: list[str]
+    read: Reader,
+    settings: Mapping[str, Any],
+    caches: Mapping[str, Mapping[str, Any]],
+    broker_urls: list[str],
 ) -> None:
     places = [
-        f"CACHES.{alias}.OPTIONS.{option}"
+        option if option == DEFAULT_FACTORY else f"CACHES.{alias}.OPTIONS.{option}"
         for alias, cache in caches.items()
-        for option, value in mapping(cache.get("OPTIONS")).items()
-        if option in _CACHE_CLASSES and "Sentinel" in str(value)
+        for option in redis_caches.sentinel_options(settings, cache)
     ]
     if any(scheme_of(url) == "sentinel" for url in broker_urls):
         places.append(_broker_place(read))
-    for place in places:
+    for place in dict.fromkeys(places):
         read.report(
             codes.REDIS_SENTINEL_TLS,
             place,

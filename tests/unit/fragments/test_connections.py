@@ -386,6 +386,20 @@ def test_cache_with_own_connections_gets_timeouts_only(options):
     assert pool_of(settings(WAN, caches=caches)) == KEPT_ALIVE
 
 
+def test_cache_whose_sentinel_is_a_setting_gets_timeouts_only():
+    found = connection_settings(
+        {
+            "CACHES": {"default": {"LOCATION": "redis://primary/1"}},
+            "DJANGO_REDIS_CONNECTION_FACTORY": (
+                "django_redis.pool.SentinelConnectionFactory"
+            ),
+        },
+        WAN,
+    )
+
+    assert pool_of(found) == KEPT_ALIVE
+
+
 @pytest.mark.parametrize(
     "cache",
     [

@@ -540,6 +540,25 @@ def test_cache_behind_sentinel_is_refused(options, place):
     assert settings(env, base=base)["CACHES"] == base
 
 
+def test_caches_behind_sentinel_by_a_setting_are_refused_once():
+    options = {"CLIENT_CLASS": "django_redis.client.DefaultClient"}
+    base = caches("redis://primary/1", **options)
+    name = "DJANGO_REDIS_CONNECTION_FACTORY"
+
+    with pytest.raises(SettingsError) as caught:
+        redis_tls_settings(
+            {
+                "CACHES": {**base, "sessions": base["default"]},
+                name: "django_redis.pool.SentinelConnectionFactory",
+            },
+            {},
+            check_files=lambda files: [],
+            exists=lambda path: True,
+        )
+
+    assert [str(one) for one in caught.value.problems] == [SENTINEL.format(name)]
+
+
 @pytest.mark.parametrize(
     ("env", "place"),
     [
