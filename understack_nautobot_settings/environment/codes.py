@@ -33,8 +33,8 @@ PATH_IS_TOKEN = Code(
 )
 DB_HOST_INVALID = Code(
     "db-host-invalid",
-    "The host of PostgreSQL holds more than a host: a port, a scheme, a path or a "
-    "password.",
+    "The host of PostgreSQL holds more than a host: a port, a scheme, a path, a "
+    "password, or brackets around an address.",
     "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas.",
 )
 REDIS_HOST_INVALID = Code(

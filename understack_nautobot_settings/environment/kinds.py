@@ -160,6 +160,12 @@ class Hosts(Host):
     def parse(self, text: str) -> str:
         """Return the text, without blanks around each host."""
         hosts = [host.strip() for host in text.split(",")]
+        if any(host.startswith("[") for host in hosts):
+            raise Invalid(
+                "libpq takes the brackets for a part of the host's name.",
+                "Write the address without brackets.",
+                self.code,
+            )
         return ",".join(super(Hosts, self).parse(host) for host in hosts)
 
 

@@ -527,6 +527,15 @@ def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
                 "d b",
             )
         ),
+        *(
+            (
+                "HOST",
+                host,
+                "NAUTOBOT_DB_HOST: libpq takes the brackets for a part of the host's "
+                "name. Write the address without brackets.",
+            )
+            for host in ("[::1]", "db, [fd00::1]")
+        ),
         (
             "HOST",
             '"db"',
