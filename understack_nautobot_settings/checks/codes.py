@@ -129,8 +129,8 @@ CA_BUNDLE_EMPTY = Code(
 )
 DB_SSLMODE_UNSET = Code(
     "db-sslmode-unset",
-    "Without an sslmode libpq takes `prefer`: it uses TLS where the server offers it, "
-    "plain text otherwise, and verifies no server.",
+    "Without an sslmode libpq takes `prefer`, and a settings file may say it: TLS is "
+    "used where the server offers it, plain text otherwise, and no server is verified.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or `disable` for plain text.",
     severity=WARNING,
 )

@@ -21,6 +21,7 @@ from understack_nautobot_settings.environment.client_files import postgresql_opt
 from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import echo_host
 from understack_nautobot_settings.environment.kinds import nearest
@@ -79,6 +80,8 @@ _DJANGO_KEYS = {
     "user": "USER",
 }
 
+_SSLMODE = "DATABASES.default.OPTIONS.sslmode"
+
 # As text: compiled on first use, and many environments use none of them.
 _SERVICE_LINK = (
     r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]{1,63})?$"
@@ -102,7 +105,7 @@ def check_environment(
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
         *check_database_identity(settings),
-        *check_unused_paths(env),
+        *check_unused_paths(settings, env),
         *check_unused_values(env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env),
@@ -262,7 +265,11 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
     if not is_postgresql(database):
         return []
     host = str(database.get("HOST") or "")
-    if options.get("sslcert") and not (database.get("USER") or options.get("user")):
+    presents = options.get("sslcert") and "disable" not in (
+        options.get("sslmode"),
+        options.get("sslcertmode"),
+    )
+    if presents and not (database.get("USER") or options.get("user")):
         problem = codes.DB_USER_MISSING.problem(
             variables.DB_USER.name,
             "it is unset, so the name of the operating system's user is sent with the "
@@ -274,6 +281,15 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
             f"it is unset, so libpq does not verify the server {echo_host(host)}, and "
             "uses plain text where the server offers no TLS.",
         )
+    elif options.get("sslmode") in ("prefer", "allow"):
+        # Of the settings file: the variable takes neither.
+        if _is_local(host):
+            return []
+        problem = codes.DB_SSLMODE_UNSET.problem(
+            _SSLMODE,
+            f"it is {options['sslmode']}, so libpq does not verify the server "
+            f"{echo_host(host)}, and uses plain text where the server offers no TLS.",
+        )
     elif options.get("sslmode") == "verify-ca":
         problem = codes.DB_VERIFY_CA.problem(
             variables.DB_SSLMODE.name,
@@ -283,15 +299,27 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
             f"{variables.DB_HOST.name}.",
         )
     else:
-        return []
+        return _unknown_sslmode(options)
     return [problem]
 
 
-def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
+def _unknown_sslmode(options: Mapping[str, Any]) -> list[Problem]:
+    """Tell of a word of the settings file that libpq refuses when it connects."""
+    try:
+        variables.DB_SSLMODE.kind.parse(str(options.get("sslmode", "disable")))
+    except Invalid as invalid:
+        return [invalid.code.problem(_SSLMODE, invalid.message, invalid.hint)]
+    return []
+
+
+def check_unused_paths(
+    settings: Mapping[str, Any], env: Mapping[str, str]
+) -> list[Problem]:
     """Tell which certificate paths no mode looks at."""
     problems: list[Problem] = []
     sslmode = raw(variables.DB_SSLMODE, env)
-    if sslmode in (None, "disable", "require"):
+    in_force = sslmode or postgresql_options(settings).get("sslmode")
+    if in_force in (None, "disable", "require"):
         problems += [
             codes.DB_PATH_UNUSED.problem(
                 name,

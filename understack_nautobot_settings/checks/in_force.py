@@ -71,7 +71,8 @@ class ConnectionMode(NamedTuple):
         connection: ``"database"``, ``"cache"`` or ``"broker"``; a further database
             or cache has its alias behind it, ``"cache sessions"``.
         tls: ``"mutual"`` with a client certificate, ``"server"`` without one,
-            ``"off"``, or ``"unset"`` where the client decides (libpq's default).
+            ``"off"``, or ``"unset"`` where client and server decide: libpq's default
+            ``prefer``, and ``allow``.
         verify: How the server is verified: the sslmode of PostgreSQL, the
             ``ssl_cert_reqs`` of Redis, ``"none"`` where it is not.
     """
@@ -458,7 +459,7 @@ def _listed(names: list[str]) -> str:
 def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMode:
     options = mapping(database.get("OPTIONS"))
     sslmode = str(options.get("sslmode") or "")
-    if not sslmode:
+    if sslmode in ("", "prefer", "allow"):
         return ConnectionMode(connection, "unset", "none")
     if sslmode == "disable":
         return ConnectionMode(connection, "off", "none")

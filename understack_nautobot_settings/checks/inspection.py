@@ -111,9 +111,12 @@ def inspect_environment(
     else:
         settings, found = file.settings, file.problems
     passwords = {POSTGRESQL: postgresql_options(settings).get("sslpassword")}
-    if file is not None and file.decided is None:
+    if file is not None:
+        # `configure` judges what a variable decides; what it judged is told once.
+        said = {_nameless(one) for one in found}
         for files in client_files(settings):
-            found = [*found, *judge(files, key_password=passwords.get(files.use))]
+            judged = judge(files, key_password=passwords.get(files.use))
+            found = [*found, *(one for one in judged if _nameless(one) not in said)]
     problems += check_environment(settings, env, role=role)
     # Told below, as an error: `configure` has warned of it where a file ran.
     problems += (one for one in found if one.code != _NAME_MISMATCH)
@@ -142,6 +145,11 @@ def inspect_environment(
         )
         certificates += describe_certificates(files, clock=clock, read=once)
     return Inspection(_ordered(problems), certificates)
+
+
+def _nameless(problem: Problem) -> tuple[str, str]:
+    """Return what a problem says of a file, whichever setting or variable names it."""
+    return problem.code, problem.message.replace(problem.variable, "")
 
 
 def _ordered(problems: list[Problem]) -> list[Problem]:

@@ -26,6 +26,8 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     Looks at ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
     """
     options = postgresql_options(settings)
+    if "disable" in (options.get("sslmode"), options.get("sslcertmode")):
+        options = {}
     found = [_files("PostgreSQL", _POSTGRESQL, variables.DB_FILES, options)]
     found.extend(
         _files("Redis", _REDIS, variables.REDIS_FILES, options)

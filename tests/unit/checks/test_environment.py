@@ -308,7 +308,7 @@ def test_sslmode_verify_ca_is_warned_about():
 def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
-    assert lines(check_unused_paths(env)) == [
+    assert lines(check_unused_paths({}, env)) == [
         f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so no certificate is "
         "presented or verified. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
     ]
@@ -318,14 +318,21 @@ def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
 def test_certificate_path_used_by_sslmode_is_not_warned_about(sslmode):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
-    assert check_unused_paths(env) == []
+    assert check_unused_paths({}, env) == []
+
+
+def test_certificate_path_used_by_sslmode_of_the_file_is_not_warned_about():
+    env = {"NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
+
+    assert check_unused_paths(database(sslmode="verify-full"), env) == []
+    assert len(check_unused_paths(database(sslmode="require"), env)) == 1
 
 
 def test_redis_path_with_mutual_tls_off_is_warned_about():
     path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
 
-    assert check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
-    assert lines(check_unused_paths({**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
+    assert check_unused_paths({}, {**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
+    assert lines(check_unused_paths({}, {**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
         "NAUTOBOT_REDIS_SSL_CA_CERTS: UNDERSTACK_REDIS_MTLS is off, so this file is "
         "not looked at; over TLS, the system's CAs verify the server. Unset "
         "UNDERSTACK_REDIS_MTLS, or unset this."
@@ -616,6 +623,7 @@ def test_client_certificate_without_database_user_is_an_error():
     ]
     settings["DATABASES"]["default"]["USER"] = "app"
     assert check_database_identity(settings) == []
+    assert check_database_identity(database(sslmode="disable", sslcert="/c")) == []
 
 
 def test_remote_database_without_sslmode_is_warned_about():
@@ -624,6 +632,29 @@ def test_remote_database_without_sslmode_is_warned_about():
     assert (problem.code, problem.severity) == ("db-sslmode-unset", "warning")
     assert check_database_identity(database(host="localhost")) == []
     assert check_database_identity(database(sslmode="disable")) == []
+
+
+@pytest.mark.parametrize("word", ["prefer", "allow"])
+def test_opportunistic_sslmode_of_the_settings_file_is_warned_about(word):
+    found = check_database_identity(database(sslmode=word, host="db"))
+
+    assert [one.severity for one in found] == ["warning"]
+    assert lines(found) == [
+        f"DATABASES.default.OPTIONS.sslmode: it is {word}, so libpq does not verify "
+        "the server 'db', and uses plain text where the server offers no TLS. Set "
+        "NAUTOBOT_DB_SSLMODE=verify-full, or disable for plain text."
+    ]
+    assert check_database_identity(database(sslmode=word, host="localhost")) == []
+
+
+def test_unknown_sslmode_of_the_settings_file_is_an_error():
+    found = check_database_identity(database(sslmode="Verify-Full"))
+
+    assert [one.severity for one in found] == ["error"]
+    assert lines(found) == [
+        "DATABASES.default.OPTIONS.sslmode: 'Verify-Full' is not a valid sslmode. Did "
+        "you mean verify-full? (Also valid: verify-ca, require; disable for plain TCP.)"
+    ]
 
 
 def test_log_level_set_by_chart_is_not_warned_about():

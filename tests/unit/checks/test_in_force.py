@@ -370,6 +370,7 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
             "sslcertmode": "disable",
         }
     }
+    settings["DATABASES"]["old"] = {"OPTIONS": {"sslmode": "prefer"}}
     settings["CACHES"]["other"] = {**CACHE, "LOCATION": "redis://elsewhere/0"}
     settings["CACHES"]["valkey"] = {
         "BACKEND": "django_valkey.cache.ValkeyCache",
@@ -383,6 +384,7 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
         ("broker", "mutual", "required"),
         ("database replica", "off", "none"),
         ("database reports", "server", "verify-ca"),
+        ("database old", "unset", "none"),
         ("cache other", "off", "none"),
         ("cache valkey", "off", "none"),
     ]

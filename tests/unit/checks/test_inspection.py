@@ -5,8 +5,12 @@ import pytest
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings.certificates import files
+from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.provenance import settings_provenance
+from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.text_files import read_bytes
 
 KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
@@ -51,6 +55,35 @@ def test_good_certificate_files_are_described_for_each_client(mounted):
         ("Redis", "CN=app"),
         ("Redis", "CN=understack-mtls-ca"),
     ]
+
+
+@pytest.mark.parametrize("judged", [False, True], ids=["file", "variable as well"])
+def test_certificate_files_that_the_settings_file_names_are_judged_once(
+    tmp_path, judged
+):
+    paths = {name: str(tmp_path / name) for name in ("sslcert", "sslkey")}
+    ca = str(tmp_path / "sslrootcert")
+    options = {"sslmode": "verify-full", **paths}
+    env = {**KEY, "NAUTOBOT_DB_SSLROOTCERT": ca}
+    if not judged:
+        options["sslrootcert"] = ca
+        del env["NAUTOBOT_DB_SSLROOTCERT"]
+    base = {"DATABASES": {"default": {"OPTIONS": options, "USER": "app"}}}
+    made, problems = evaluate(base, env)
+    decided = decided_settings(base, made)
+    file = SettingsFile("config.py", {**base, **made}, base, decided, problems)
+
+    found = inspect_environment(env, file=file).problems
+
+    assert [one.code for one in found] == ["file-missing"] * 3
+
+
+def test_certificate_files_without_tls_are_not_judged():
+    options = {"sslmode": "disable", **dict.fromkeys(variables.DB_FILES, "/nowhere")}
+    settings = {"DATABASES": {"default": {"OPTIONS": options}}}
+    file = SettingsFile("config.py", settings, {}, None, [])
+
+    assert inspect_environment(KEY, file=file) == ([], [])
 
 
 @pytest.fixture
