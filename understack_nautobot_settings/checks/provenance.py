@@ -145,6 +145,21 @@ def dotted(trail: Trail) -> str:
     return word.removeprefix(".")
 
 
+def _of_default(trail: Trail) -> Trail:
+    """Return where the default database or cache has an option of another one.
+
+    They share TLS and timeouts. Django's own backend has the arguments of the pool
+    among its options.
+    """
+    top, _, *below = *trail, "", ""
+    below = [key for key in below if key]
+    if top not in ("DATABASES", "CACHES") or below[:1] != ["OPTIONS"]:
+        return trail
+    if top == "CACHES" and "CONNECTION_POOL_KWARGS" not in below:
+        below.insert(1, "CONNECTION_POOL_KWARGS")
+    return (top, "default", *below)
+
+
 def _given(env: Mapping[str, str]) -> dict[Trail, Any]:
     """Return what the JSON variables give, by the trail of the setting."""
     given: dict[Trail, Any] = {}
@@ -186,7 +201,15 @@ class _Origins(NamedTuple):
 
     def _of_decided(self, trail: Trail, value: Any) -> str:
         """Return the origin of a value that this library decided, or left."""
-        if trail in self.given and self.given[trail] == value:
+        shared = _of_default(trail)
+        if shared != trail:
+            if self._is_base(trail, value):
+                return BASE
+            trail = shared
+        # A reference in the plugin configuration is expanded by now.
+        if trail in self.given and (
+            trail[0] == "PLUGINS_CONFIG" or self.given[trail] == value
+        ):
             return self._of_json(trail)
         trails = [trail[:length] for length in range(len(trail), 0, -1)]
         for above in trails:

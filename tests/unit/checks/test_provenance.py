@@ -136,6 +136,58 @@ def test_value_of_given_base_has_source_base():
     assert found["PLUGINS_CONFIG.p.theirs"] == "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG"
 
 
+def test_options_of_other_aliases_have_the_source_of_the_default_ones():
+    env = {
+        "NAUTOBOT_DB_SSLMODE": "require",
+        "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslsni": 1}',
+        "NAUTOBOT_REDIS_SSL": "true",
+        "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME": "false",
+        "UNDERSTACK_REDIS_SOCKET_TIMEOUT": "3",
+    }
+    sessions = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "rediss://localhost/2",
+    }
+    base = {
+        "DATABASES": {"default": {}, "replica": {"OPTIONS": {"sslcert": "/c"}}},
+        "CACHES": {
+            "more": {
+                "BACKEND": "django_redis.cache.RedisCache",
+                "LOCATION": sessions["LOCATION"],
+            },
+            "sessions": sessions,
+        },
+    }
+
+    found = sources(env, namespace=base)
+
+    replica, pool = "DATABASES.replica", "CACHES.more.OPTIONS.CONNECTION_POOL_KWARGS"
+    assert found[f"{replica}.OPTIONS.sslmode"] == "variable NAUTOBOT_DB_SSLMODE"
+    assert found[f"{replica}.OPTIONS.sslsni"] == "variable NAUTOBOT_DB_EXTRA_OPTIONS"
+    assert found[f"{replica}.OPTIONS.sslcert"] == "base"
+    assert found["CACHES.more.LOCATION"] == "base"
+    for place in (pool, "CACHES.sessions.OPTIONS"):
+        assert found[f"{place}.ssl_check_hostname"] == (
+            "variable NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME"
+        )
+        assert found[f"{place}.ssl_cert_reqs"] == "default"
+        assert found[f"{place}.socket_timeout"] == (
+            "variable UNDERSTACK_REDIS_SOCKET_TIMEOUT"
+        )
+
+
+def test_expanded_reference_has_the_plugin_configuration_as_source():
+    env = {
+        "UNDERSTACK_DEFAULT_PLUGINS": "off",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"p": {"token": "${TOKEN}"}}',
+        "TOKEN": "c4n4ry",
+    }
+
+    assert sources(env)["PLUGINS_CONFIG.p.token"] == (
+        "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG"
+    )
+
+
 def test_every_variable_has_its_source():
     env = {**KEY, "NAUTOBOT_DB_PASSWORD_FILE": "/run/secrets/db"}
 
