@@ -92,6 +92,8 @@ _FORMS = {
     **dict.fromkeys(["USER", "username"], r"[\w.@+-]*"),
     **dict.fromkeys(["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"], r"[\w.-]*"),
     "HOST": HOST_FORM,
+    # Without a scheme it is not taken apart.
+    "LOCATION": r"(?s).*://.*|[^@]*",
     "NAME": r"[\w./ -]*",
     "PORT": r"[0-9, ]*",
 }

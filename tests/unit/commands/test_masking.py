@@ -89,6 +89,15 @@ def test_credentials_in_list_of_urls_are_masked():
     ]
 
 
+@pytest.mark.parametrize("location", ["redis:/:s3cret@a/1", "u:s3cret@127.0.0.1:11211"])
+def test_credentials_in_a_location_without_scheme_are_masked(location):
+    caches = {"c": {"LOCATION": [location, "127.0.0.1:11211"]}}
+
+    found = settings_shown({}, namespace={"CACHES": caches})
+
+    assert found["CACHES"]["c"]["LOCATION"] == ["***", "127.0.0.1:11211"]
+
+
 def test_secret_that_looks_like_a_url_is_masked_whole():
     assert settings_shown({"NAUTOBOT_SECRET_KEY": "s3cret://"})["SECRET_KEY"] == "***"
 
