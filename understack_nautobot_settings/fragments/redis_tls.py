@@ -422,6 +422,7 @@ def _broker_url(broker: Any, server: _Server, tls: _Tls) -> str | list[str]:
     place = _broker_place(tls.read)
     problems = tls.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
+    problems += redis_urls.check_databases(place, urls)
     if any(scheme_of(url) == "unix" for url in urls):
         fact = "Celery knows no unix:// transport."
         tls.read.report(codes.REDIS_BROKER_SOCKET, place, fact)

@@ -248,6 +248,22 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
             )
 
 
+def check_databases(place: str, urls: Iterable[str]) -> Iterator[Problem]:
+    """Yield where kombu stops at a path that is not the number of a database.
+
+    redis-py, which reads the URL of a cache, takes database 0 for it.
+    """
+    for url in filter(_is_whole, urls):
+        if scheme_of(url) in TCP_SCHEMES:
+            path = unquote(urlsplit(url).path).removeprefix("/").removeprefix("/")
+            if path and not path.strip().isdecimal():
+                yield codes.REDIS_URL_MALFORMED.problem(
+                    place,
+                    "what follows the port in the URL is not the number of a database.",
+                    "End the URL with a number: /0.",
+                )
+
+
 def check_mixture(place: str, urls: list[str]) -> Iterator[Problem]:
     """Yield whether servers share options, and would need different ones.
 

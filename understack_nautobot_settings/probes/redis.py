@@ -17,6 +17,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import SOCKET_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
@@ -64,6 +65,10 @@ _WRITES_REFUSED = {
     ),
 }
 _CLUSTER = "CLUSTER"
+_DATABASES = (
+    "End the URL with a lower number: Redis has as many databases as its "
+    "configuration says, 16 by default."
+)
 
 
 class Login(NamedTuple):
@@ -113,7 +118,7 @@ def probe_cache(
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
     key = f"{prefix}:{version}:{_own_name()}"
     write = ("SET", key, "1", "PX", _KEPT_MILLISECONDS)
-    _probe(attempt, login, pool, network, write=write)
+    _probe(attempt, [login], pool, network, write=write)
 
 
 def probe_broker(
@@ -124,8 +129,9 @@ def probe_broker(
     own_url: bool = False,
 ) -> None:
     """Reach the Celery broker as kombu would; `own_url` where the operator wrote it."""
-    url = str(settings.get("CELERY_BROKER_URL") or "").split(";")[0]
-    scheme = scheme_of(url)
+    # kombu goes on with the next one where it cannot connect to one of several.
+    urls = urls_of(settings.get("CELERY_BROKER_URL"), ";") or [""]
+    scheme = scheme_of(urls[0])
     if scheme not in REDIS_SCHEMES and scheme not in OTHER_PORTS:
         # Its URL need not hold a place, and may hold a key where others have a port.
         attempt.skip("dns", f"skipped for {scheme}://")
@@ -141,13 +147,13 @@ def probe_broker(
     ssl_options = settings.get("CELERY_BROKER_USE_SSL")
     options = ssl_options if isinstance(ssl_options, Mapping) else {}
     variable = variables.CELERY_BROKER_URL if own_url else variables.REDIS_HOST
-    login = _login(url, variable.name)
+    logins = [_login(url, variable.name) for url in urls if scheme_of(url) == scheme]
     transport = settings.get("CELERY_BROKER_TRANSPORT_OPTIONS") or {}
     prefix = str(transport.get("global_keyprefix") or "")
     # What kombu does for a job, and the channel on which workers are spoken to.
     write = ("LPUSH", f"{prefix}{_own_name()}", "1")
-    channel = f"{prefix}/{login.database}.celery.pidbox"
-    _probe(attempt, login, options, network, write=write, channel=channel)
+    channel = f"{prefix}/{{}}.celery.pidbox"
+    _probe(attempt, logins, options, network, write=write, channel=channel)
 
 
 def _own_name() -> str:
@@ -156,16 +162,22 @@ def _own_name() -> str:
 
 def _probe(
     attempt: Attempt,
-    login: Login,
+    logins: Sequence[Login],
     options: Mapping[str, Any],
     network: Network,
     *,
     write: tuple[str, ...],
     channel: str = "",
 ) -> None:
-    """Pass all stages; `write` begins with a command and a key that nobody else has."""
+    """Pass all stages at the first server that accepts a connection.
+
+    `write` begins with a command and a key that nobody else has; the number of the
+    database is put into the channel.
+    """
+    route, connection = reach(attempt, network, *(one.endpoint for one in logins))
+    login = next(one for one in logins if one.endpoint == route.endpoint)
+    channel = channel.format(login.database)
     tls = _tls(options) if login.scheme == "rediss" else None
-    route, connection = reach(attempt, network, login.endpoint)
     server = RedisServer(route, tls)
     try:
         if login.scheme not in REDIS_SCHEMES:
@@ -391,6 +403,9 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
     kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})."
     if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
         kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
+    elif "DB index" in said:
+        fact = f"has no database {login.database}."
+        return login.endpoint.problem(kind, fact, _DATABASES)
     elif word in _BUSY_WORDS:
         kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
     return login.endpoint.problem(kind, fact)

@@ -512,6 +512,15 @@ def test_redis_value_in_quotes_is_refused(variable):
     )
 
 
+@pytest.mark.parametrize("path", ["/celery", "/1/", "/-1"])
+def test_broker_url_without_number_of_a_database_is_refused(path):
+    """Where kombu raises ValueError; redis-py takes database 0."""
+    assert refusal({}, broker=f"redis://:canary@b{path}") == (
+        "CELERY_BROKER_URL: what follows the port in the URL is not the number of a "
+        "database. End the URL with a number: /0."
+    )
+
+
 SENTINEL = (
     "{}: Redis Sentinel would be asked without TLS while the data connections use it. "
     "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off."

@@ -51,6 +51,27 @@ def test_broker_probe_uses_the_credentials_of_its_url(mount):
     )
 
 
+def test_broker_probe_goes_on_with_the_next_url(mount):
+    """As kombu does; each URL has its own credentials and database."""
+    with ScriptedServer(good_redis()) as server:
+        urls = f"redis://:a@127.0.0.1:1/0;redis://:b@localhost:{server.port}/3"
+        attempt = walk(probe_broker, {"CELERY_BROKER_URL": urls}, Names())
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert attempt.stages[-2].detail == "as default, database 3"
+
+
+def test_database_that_redis_lacks_is_reported(mount):
+    said = redis_saying(select=b"-ERR DB index is out of range\r\n")
+    with ScriptedServer(said) as server:
+        url = f"redis://localhost:{server.port}/99"
+        attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, Names())
+
+    assert attempt.problem.code == "probe-redis-error"
+    assert attempt.problem.message == f"localhost:{server.port} has no database 99."
+    assert attempt.problem.hint.startswith("End the URL with a lower number")
+
+
 def test_redis_socket_probe_has_no_name_and_no_tls(mount, tmp_path):
     path = str(tmp_path / "redis.sock")
     listener = socket.socket(socket.AF_UNIX)
