@@ -40,6 +40,7 @@ _OWN = (
     "weak sslmode",
     "unrecognized",
     "could not match",
+    "GSSAPI encryption",
 )
 
 

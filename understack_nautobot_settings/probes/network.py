@@ -73,7 +73,10 @@ class Endpoint(NamedTuple):
         host = _shown_host(self.host, "")
         if not host:
             return "the configured host"
-        return host if self.is_socket else f"{host}:{self.port}"
+        if self.is_socket:
+            return host
+        at = f" at {self.address}" if self.address not in ("", self.host) else ""
+        return f"{host}:{self.port}{at}"
 
     def problem(self, code: Code, fact: str, hint: str | None = None) -> Problem:
         """Return the problem that the server at this place causes: place and fact."""
@@ -198,7 +201,9 @@ def reach(
             connection.settimeout(attempt.left)
             attempt.detail = shown_address(address)
             return Route(attempt, network, endpoint, address), connection
-        raise Failed(_unreachable(endpoints, failed))
+        tried = list(dict.fromkeys(endpoint for endpoint, _ in ways))
+        unresolved = [one.name for one in endpoints if tried and one not in tried]
+        raise Failed(_unreachable(tried or endpoints, unresolved, failed))
 
 
 def _resolve(
@@ -238,7 +243,9 @@ def shown_address(address: Address) -> str:
     return f"{host}:{where[1]}"
 
 
-def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Problem:
+def _unreachable(
+    endpoints: Sequence[Endpoint], unresolved: Sequence[str], error: OSError | None
+) -> Problem:
     code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
     several = len(endpoints) > 1
     if isinstance(error, TimeoutError):
@@ -251,6 +258,9 @@ def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Proble
             f"{verb} the TCP connection: nothing listens there.",
         )
     place = " and ".join(endpoint.place for endpoint in endpoints)
+    if unresolved:
+        verb = "does" if len(unresolved) == 1 else "do"
+        fact += f" {' and '.join(unresolved)} {verb} not resolve."
     return code.problem(endpoints[0].variable, f"{place} {fact}")
 
 

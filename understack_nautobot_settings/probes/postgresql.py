@@ -17,6 +17,7 @@ from understack_nautobot_settings.certificates.reading import hexadecimal
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
+from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.probes import codes
@@ -38,6 +39,7 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import Route
 from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.network import shown_address
+from understack_nautobot_settings.probes.startup import OPTIONS_REFUSED
 from understack_nautobot_settings.probes.startup import Database
 from understack_nautobot_settings.probes.startup import StartUpAnswer
 from understack_nautobot_settings.probes.startup import refusal_problem
@@ -61,6 +63,8 @@ WHO = (
 """Answers who came in, as the server sees it."""
 
 _SNI_VARIABLE = "PGSSLSNI"
+# Where libpq goes, unless it is told.
+_PLACE = ("PGHOST", "PGHOSTADDR", "PGPORT")
 # What libpq verifies with each sslmode that demands TLS.
 _VERIFIED = {
     "require": "certificate not verified",
@@ -99,7 +103,7 @@ def probe_database(
     entry = (settings.get("DATABASES") or {}).get("default") or {}
     options = postgresql_options(settings)
     sni = options.get("sslsni", (env or {}).get(_SNI_VARIABLE) or "1")
-    database = _database(entry, options, names_host=str(sni) != "0")
+    database = _database(entry, options, env or {}, names_host=str(sni) != "0")
     if not is_postgresql(entry):
         _, connection = reach(attempt, network, *database.endpoints)
         connection.close()
@@ -138,6 +142,9 @@ def probe_database(
 
 def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, Any]:
     given = str(parameters.get("connect_timeout") or "")
+    if given and not given.isdecimal():
+        # libpq takes a negative number for none, and refuses what is none.
+        return dict(parameters)
     seconds = int(patience)
     if given.isdecimal() and int(given):
         seconds = min(seconds, int(given))
@@ -145,9 +152,21 @@ def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, A
 
 
 def _database(
-    entry: Mapping[str, Any], options: Mapping[str, Any], *, names_host: bool
+    entry: Mapping[str, Any],
+    options: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    names_host: bool,
 ) -> Database:
-    parameters = {
+    parameters: dict[str, Any] = {}
+    if not env.get(variables.SERVICE.name):
+        # A service comes before them, and only libpq knows it.
+        parameters = {
+            LIBPQ_VARIABLES[name]: env[name] for name in _PLACE if env.get(name)
+        }
+    # Django sets the encoding, so that a variable of libpq does not.
+    parameters["client_encoding"] = "UTF8"
+    parameters |= {
         name: value for name, value in options.items() if name not in _DJANGOS_OWN
     }
     for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"):
@@ -342,7 +361,9 @@ def _driver_problem(
         return refusal_problem(answer, database)
     attempt.quote(said or text)
     sqlstate = sqlstate_of(said)
-    if sqlstate and (answer is None or answer.wants_password):
+    # The start by hand has no password, and less of the session than libpq's.
+    unlike = answer is None or answer.wants_password or sqlstate in OPTIONS_REFUSED
+    if sqlstate and unlike:
         return refusal_problem(StartUpAnswer(sqlstate, said), database)
     words = attempt.server_said or "no answer in time"
     return codes.PROBE_DB_PASSING.problem(

@@ -35,7 +35,13 @@ NO_PARAMETER = "42704"
 PROTOCOL_VIOLATION = "08P01"
 TOO_MANY = "53300"
 NOT_YET = ("57P03", "57P01", "57P02")
-_OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
+OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
+# What libpq puts into the start of a session beside what it is given.
+_SESSION_VARIABLES = {
+    "TimeZone": "PGTZ",
+    "DateStyle": "PGDATESTYLE",
+    "geqo": "PGGEQO",
+}
 
 # What English words of a server stand for, where its SQLSTATE is not seen, or says
 # nothing: PgBouncer has one for all its refusals.
@@ -172,8 +178,9 @@ def sqlstate_of(said: str) -> str:
 def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     """Return what a refusal of PostgreSQL, or of a pooler before it, means."""
     place, user, sqlstate = database.place, database.user, refusal.sqlstate
+    message = refusal.message
     if sqlstate == PROTOCOL_VIOLATION:
-        sqlstate = sqlstate_of(refusal.message) or sqlstate
+        sqlstate = sqlstate_of(message) or sqlstate
     if sqlstate == WRONG_PASSWORD:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
@@ -189,9 +196,9 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"{place}.",
             f"Grant CONNECT on database {database.name} to {user}.",
         )
-    unsupported = _UNSUPPORTED.search(refusal.message)
+    unsupported = _UNSUPPORTED.search(message)
     name = unsupported[1] if unsupported else ""
-    if name or (sqlstate in _OPTIONS_REFUSED and database.parameters.get("options")):
+    if name or (sqlstate in OPTIONS_REFUSED and database.parameters.get("options")):
         variable, hint = variables.DB_EXTRA_OPTIONS.name, None
         if name == "options":
             variable = variables.DB_POOLER.name
@@ -203,6 +210,16 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"{place} does not accept the libpq parameter {name or 'options'} with "
             "which the session starts.",
             hint,
+        )
+    if sqlstate in OPTIONS_REFUSED:
+        named = (
+            _SESSION_VARIABLES[one] for one in _SESSION_VARIABLES if one in message
+        )
+        return codes.PROBE_DB_OPTIONS.problem(
+            next(named, "PGOPTIONS"),
+            f"{place} does not accept a parameter with which the session starts, and "
+            "libpq takes those that are not configured from such variables.",
+            "Unset the variable, or correct it.",
         )
     kind = codes.PROBE_DB_ERROR
     fact = f"refuses the session with SQLSTATE {sqlstate}"

@@ -70,6 +70,22 @@ def test_host_name_without_address_is_reported(mount):
     )
 
 
+def test_host_that_does_not_resolve_is_not_said_to_refuse(mount):
+    class OneName(Names):
+        def resolve(self, host, port):
+            if host == "nowhere":
+                raise socket.gaierror(-2, "Name or service not known")
+            return super().resolve(host, port)
+
+    settings = database(1, mount, host="nowhere,localhost")
+    attempt = walk(probe_database, settings, OneName(), driver=refusing)
+
+    assert attempt.problem.message == (
+        "localhost:1 refuses the TCP connection: nothing listens there. nowhere does "
+        "not resolve."
+    )
+
+
 def test_second_address_is_tried_after_the_first_fails(mount):
     class Two(Network):
         def resolve(self, host, port):

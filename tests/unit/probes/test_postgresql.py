@@ -142,6 +142,7 @@ def test_driver_gets_the_same_parameters_as_from_django(mount, options, since):
     walk(probe_database, settings, Names(), driver=driver)
 
     expected = {
+        "client_encoding": "UTF8",
         "sslmode": "disable",
         "connect_timeout": 3,
         "dbname": "app",
@@ -347,6 +348,11 @@ def test_missing_tls_or_certificate_is_reported_by_sslmode(mount, mode, said, co
             "probe-libpq",
             None,
         ),
+        (
+            "GSSAPI encryption required but no credential cache",
+            "probe-libpq",
+            None,
+        ),
         (f'private key file "{PASSWORD}" has group access', "probe-libpq", None),
         (f"{LIBPQ}server closed the connection unexpectedly", "probe-db-passing", None),
         (f"{LIBPQ}FEHLER: ein anderes Wort", "probe-db-passing", None),
@@ -381,6 +387,53 @@ def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
         "again, and read what the server said."
     )
     assert Probe("x", False, (), attempt.problem).is_transient
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ('unrecognized configuration parameter "nonsense"', "PGOPTIONS"),
+        ('invalid value for parameter "TimeZone": "Mars/Phobos"', "PGTZ"),
+        ('invalid value for parameter "DateStyle": "zz"', "PGDATESTYLE"),
+    ],
+)
+def test_parameter_of_a_libpq_variable_is_no_passing_failure(mount, text, variable):
+    """The start of a session by hand has none of them, so it is let in."""
+    error = DriverError(f"{LIBPQ}FATAL:  {text}")
+    with ScriptedServer(postgres_saying(authentication(0))) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(probe_database, settings, Names(), driver=failing(error))
+
+    assert (attempt.problem.code, attempt.problem.variable) == (
+        "probe-db-options",
+        variable,
+    )
+    assert attempt.server_said == text
+
+
+@pytest.mark.parametrize("given", ["abc", "-1"])
+def test_connect_timeout_that_is_no_number_is_left_to_libpq(mount, given):
+    seen = []
+
+    def driver(parameters, statement, seconds, *, libpq_since=0):
+        seen.append(parameters["connect_timeout"])
+        return Session("d", (socket.AF_INET, ("127.0.0.1", 5)), ROW)
+
+    settings = database(5, mount, mode="disable", connect_timeout=given)
+    walk(probe_database, settings, Names(), driver=driver)
+
+    assert seen == [given]
+
+
+def test_database_place_of_libpq_variables_is_where_the_cause_is_looked_for(mount):
+    settings = database("", mount, mode="disable", host="db.example")
+    env = {"PGHOSTADDR": "127.0.0.9", "PGPORT": "1", "PGHOST": "not.used"}
+    attempt = walk(probe_database, settings, Network(), env=env, driver=refusing)
+
+    assert outcome(attempt) == (["dns", "tcp"], "probe-refused")
+    assert attempt.problem.message == (
+        "db.example:1 at 127.0.0.9 refuses the TCP connection: nothing listens there."
+    )
 
 
 def test_second_attempt_with_other_error_makes_the_failure_transient(mount):
