@@ -42,7 +42,7 @@ def sso_settings(
 ) -> dict[str, Any]:
     """Return the settings of single sign-on, all of them or none.
 
-    The file's own ``AUTHENTICATION_BACKENDS``, scope and client id are kept, unless a
+    The file's own ``AUTHENTICATION_BACKENDS`` are kept, and what else it says, unless a
     variable is set. The parts are files in ``UNDERSTACK_SSO_DIR`` or
     ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
     id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
@@ -72,11 +72,20 @@ def sso_settings(
             elif value is not None:
                 parts[part] = value
         key, scope = variables.OIDC_KEY.name, variables.OIDC_SCOPE.name
-        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", key, scope)
+        names = (variable.name for variable in PARTS.values())
+        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", scope, *names)
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
-        if not parts or len(found) > before:
+        if len(found) > before:
             return off
+        if not parts:
+            _warn_of_other_files(read, directory)
+            return off
+        _check_issuer(parts.get("issuer"), directory, read)
+        for part, variable in PARTS.items():
+            said = base.get(variable.name)
+            if part not in parts and said:
+                parts[part] = said
         _check_complete(parts, directory, read)
         if len(found) > before:
             return off
@@ -86,7 +95,7 @@ def sso_settings(
         return {
             "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
             "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            key: parts.get("client-id") or base.get(key) or DEFAULT_CLIENT_ID,
+            key: parts.get("client-id") or DEFAULT_CLIENT_ID,
             "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
             scope: list(scopes),
         }
@@ -132,6 +141,21 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     return parts
 
 
+def _warn_of_other_files(read: Reader, directory: str) -> None:
+    """Warn of a directory that is not empty, and switches nothing on."""
+    try:
+        names = {name for name in names_in(directory) if name[0] != "."}
+    except FileRefused:
+        return
+    if names and names.isdisjoint(PARTS):
+        read.report(
+            codes.SSO_FILES_UNKNOWN,
+            variables.SSO_DIR.name,
+            f"{shown_path(directory)} has files, but none of {one_of(PARTS, 'and')}, "
+            "so they do not switch single sign-on on.",
+        )
+
+
 def _refuse_unreadable(read: Reader, fact: str) -> None:
     hint = "Check the mount of the single sign-on secret."
     read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact, hint)
@@ -148,7 +172,9 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
                 f"Set it, or add the file {os.path.join(directory, part)}; remove the "
                 "others for no single sign-on.",
             )
-    issuer = parts.get("issuer")
+
+
+def _check_issuer(issuer: str | None, directory: str, read: Reader) -> None:
     if issuer is not None and not _is_https(issuer):
         name, what = PARTS["issuer"].name, "the issuer"
         if read.given(PARTS["issuer"]) is None:

@@ -68,6 +68,47 @@ def test_sso_with_files_and_variables_is_on(mounted):
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on()
 
 
+def test_sso_with_some_parts_in_the_settings_file_is_on():
+    """A file that takes the secret from its variable by itself is one of these."""
+    base = {
+        "AUTHENTICATION_BACKENDS": BASE,
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+        "SOCIAL_AUTH_OIDC_KEY": "of-file",
+        "SOCIAL_AUTH_OIDC_SECRET": "of-file",
+    }
+    env = {"SOCIAL_AUTH_OIDC_SECRET": "s3cret"}
+
+    assert sso_settings(base, env) == on(client_id="of-file")
+    assert sso_settings(base, {}) == {"AUTHENTICATION_BACKENDS": BASE}
+
+
+def test_sso_directory_with_other_names_is_a_warning(mounted, tmp_path):
+    env = mounted(clientsecret="s3cret", issuer_url=ISSUER)
+    problems = []
+
+    found = sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env, problems=problems)
+
+    assert found == {"AUTHENTICATION_BACKENDS": BASE}
+    assert [(one.severity, str(one)) for one in problems] == [
+        (
+            "warning",
+            f"UNDERSTACK_SSO_DIR: {tmp_path} has files, but none of issuer, client-id "
+            "and client-secret, so they do not switch single sign-on on. Name the keys "
+            "of the Secret issuer, client-id and client-secret.",
+        )
+    ]
+
+
+def test_sso_of_variables_beside_a_directory_with_other_names_is_on(mounted):
+    env = {
+        **mounted(clientsecret="other"),
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+        "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+    }
+
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on()
+
+
 def test_sso_with_empty_directory_is_off(mounted):
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted()) == {
         "AUTHENTICATION_BACKENDS": BASE
