@@ -30,6 +30,11 @@ from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
 from understack_nautobot_settings.runtime.connection_hints import LOGGER
@@ -39,6 +44,9 @@ from understack_nautobot_settings.runtime.connection_hints import (
 
 CONFIGURE_LOGGING = "understack_nautobot_settings.checks.start_up.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
+
+# Unless CELERY_BROKER_USE_SSL says otherwise; of other brokers it is not known here.
+_PLAIN_AMQP = ("amqp", "pyamqp")
 
 
 class _Start(NamedTuple):
@@ -179,8 +187,10 @@ def _is_database(mode: ConnectionMode) -> bool:
 
 def _connection(settings: Mapping[str, Any], mode: ConnectionMode) -> str:
     if not _is_database(mode):
-        words = "no TLS"
-        if mode.tls != "off":
+        words = _other_than_redis(settings, mode)
+        if not words and mode.tls == "off":
+            words = "no TLS"
+        elif not words:
             mutual = "on" if mode.tls == "mutual" else "off"
             words = f"Redis mTLS {mutual}, server certificate {mode.verify}"
         return f"{mode.connection}: {words}"
@@ -194,6 +204,20 @@ def _connection(settings: Mapping[str, Any], mode: ConnectionMode) -> str:
     else:
         words = f"database {database['ENGINE']}"
     return f"{mode.connection}: {words}" if alias else words
+
+
+def _other_than_redis(settings: Mapping[str, Any], mode: ConnectionMode) -> str:
+    """Return what a broker or the default cache is, empty for Redis or its like."""
+    if mode.connection == "broker":
+        urls = urls_of(settings.get("CELERY_BROKER_URL"), ";")
+        scheme = scheme_of(urls[0]) if urls else ""
+        if scheme in {"", *REDIS_SCHEMES, "sentinel"}:
+            return ""
+        plain = scheme in _PLAIN_AMQP and not settings.get("CELERY_BROKER_USE_SSL")
+        return "not Redis, no TLS" if plain else "not Redis"
+    alias = mode.connection.partition(" ")[2] or "default"
+    cache = entries(settings, "CACHES").get(alias, {})
+    return "" if is_redis_cache(cache) or is_valkey_cache(cache) else "not in Redis"
 
 
 def _take_over_logging(namespace: MutableMapping[str, Any]) -> bool:

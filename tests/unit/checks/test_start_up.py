@@ -70,6 +70,14 @@ def cache(**pool):
             },
             "cache: no TLS; broker: Redis mTLS off, server certificate none;",
         ),
+        (
+            {
+                "CACHES": {"default": {"BACKEND": "a.LocMemCache"}},
+                "CELERY_BROKER_URL": "amqps://broker//",
+            },
+            "; cache: not in Redis; broker: not Redis;",
+        ),
+        ({"CELERY_BROKER_URL": "amqp://broker//"}, "; broker: not Redis, no TLS;"),
         ({"PLUGINS": ("a", "b")}, "; plugins a, b;"),
         ({"UNDERSTACK_PARTITION": "dfw3"}, "; partition dfw3;"),
     ],
@@ -80,6 +88,8 @@ def cache(**pool):
         "further database",
         "system store",
         "unverified",
+        "no Redis",
+        "plain RabbitMQ",
         "plugins",
         "partition",
     ],
