@@ -279,6 +279,13 @@ REDIS_RESULT_BACKEND_TRUST = Code(
     "Keep Nautobot's own result backend, which is the database.",
     severity=WARNING,
 )
+REDIS_OWN_CLASS_TRUST = Code(
+    "redis-own-class-trust",
+    "The settings file names the class that makes the TLS connections of a cache or of "
+    "the broker. redis-py's own trust the system's CAs beside the configured one.",
+    "Remove the class from the settings file, or see to it that it trusts no other CA.",
+    severity=WARNING,
+)
 DB_POOLER_OPTIONS = Code(
     "db-pooler-options",
     "UNDERSTACK_DB_POOLER says that PgBouncer stands before PostgreSQL, and the "

@@ -136,6 +136,9 @@ def connection_settings(
             },
             **_broker(base, waits, read, wan),
         }
+        for alias, cache in decided["CACHES"].items():
+            if _names_own_tls_class(cache):
+                _warn_of_own_class(f"CACHES.{alias}", read)
         if scheme_of(result_backend or "") == "rediss":
             read.report(
                 codes.REDIS_RESULT_BACKEND_TRUST,
@@ -248,6 +251,24 @@ def _cache(
     return with_pool_arguments(cache, pool)
 
 
+def _warn_of_own_class(place: str, read: Reader) -> None:
+    read.report(
+        codes.REDIS_OWN_CLASS_TRUST,
+        place,
+        "the settings file names the class of its connections, which may trust the "
+        "system's CAs beside the configured one.",
+    )
+
+
+def _names_own_tls_class(cache: Mapping[str, Any]) -> bool:
+    """Tell whether a cache with a CA of its own is reached by another class."""
+    pool = pool_arguments(cache) if _is_ours(cache) else {}
+    if "ssl_ca_certs" not in pool:
+        return False
+    ours = (f"{_CONNECTIONS}.TlsConnection", _connection_class(secured=True))
+    return pool.get("connection_class") not in ours
+
+
 def _connection_class(secured: bool) -> Any:
     """Return a class of `redis_connections`, or its name where no Django runs.
 
@@ -296,6 +317,8 @@ def _broker(
                     "own transport after the first, which trusts the system's "
                     "CAs beside the configured one.",
                 )
+    elif "rediss" in schemes and schemes <= TCP_SCHEMES:
+        _warn_of_own_class("CELERY_BROKER_TRANSPORT", read)
     if options or "CELERY_BROKER_TRANSPORT_OPTIONS" in base:
         settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
     if transport is not None:

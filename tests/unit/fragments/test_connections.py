@@ -386,6 +386,41 @@ def test_cache_with_own_connections_gets_timeouts_only(options):
     assert pool_of(settings(WAN, caches=caches)) == KEPT_ALIVE
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool"},
+        {"CONNECTION_POOL_KWARGS": {"connection_class": "redis.SSLConnection"}},
+    ],
+    ids=["pool", "connection"],
+)
+def test_own_classes_of_tls_connections_are_warned_about(options):
+    pool = {**options.get("CONNECTION_POOL_KWARGS", {}), "ssl_ca_certs": "/ca"}
+    cache = {
+        "LOCATION": "rediss://redis/1",
+        "OPTIONS": {**options, "CONNECTION_POOL_KWARGS": pool},
+    }
+    problems = []
+
+    connection_settings(
+        {
+            "CACHES": {"default": cache, "ours": {**cache, "OPTIONS": {}}},
+            "CELERY_BROKER_URL": "rediss://redis/0",
+            "CELERY_BROKER_TRANSPORT": "redis",
+        },
+        {},
+        problems=problems,
+    )
+
+    assert {(one.code, one.severity) for one in problems} == {
+        ("redis-own-class-trust", "warning")
+    }
+    assert sorted(one.variable for one in problems) == [
+        "CACHES.default",
+        "CELERY_BROKER_TRANSPORT",
+    ]
+
+
 def test_cache_whose_sentinel_is_a_setting_gets_timeouts_only():
     found = connection_settings(
         {
