@@ -162,15 +162,17 @@ def _chosen(
 def _databases(
     databases: Mapping[str, Any] | None, partition: object, read: Reader, wan: bool
 ) -> dict[str, Any]:
-    base = dict(databases or {})
+    base = {
+        alias: {**database, "OPTIONS": _patience(database, read, wan)}
+        if alias != "default" and is_postgresql(database)
+        else database
+        for alias, database in (databases or {}).items()
+    }
     default = dict(base.get("default") or {})
     if not is_postgresql(default):
         return base
-    options = dict(default.get("OPTIONS") or {})
+    options = _patience(default, read, wan)
     pooler = read(variables.DB_POOLER)
-    if wan:
-        options = {"keepalives": 1, **options}
-    options = _chosen(options, variables.DB_WAITS if wan else _DB_ALWAYS, read)
     if wan:
         options.setdefault("application_name", _application_name(partition, read))
         if pooler is None:
@@ -188,6 +190,13 @@ def _databases(
     default["OPTIONS"] = options
     base["default"] = default
     return base
+
+
+def _patience(database: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
+    """Return the parameters of libpq with those of how long it waits."""
+    options = {"keepalives": 1} if wan else {}
+    options |= database.get("OPTIONS") or {}
+    return _chosen(options, variables.DB_WAITS if wan else _DB_ALWAYS, read)
 
 
 def _time_zone(given: str | None, zone: str) -> dict[str, str]:

@@ -421,6 +421,27 @@ def test_own_classes_of_tls_connections_are_warned_about(options):
     ]
 
 
+@pytest.mark.parametrize("env", [{}, WAN], ids=["lan", "wan"])
+def test_further_database_waits_no_longer_than_the_default_one(env):
+    databases = {
+        "default": {},
+        "replica": {"HOST": "replica", "OPTIONS": {"connect_timeout": 3}},
+        "other": {"HOST": "other"},
+        "mysql": {"ENGINE": "django.db.backends.mysql"},
+    }
+
+    found = settings(env, databases=databases)["DATABASES"]
+
+    waits = {
+        name: value
+        for name, value in found["default"]["OPTIONS"].items()
+        if name not in ("application_name", "options")
+    }
+    assert found["replica"]["OPTIONS"] == {**waits, "connect_timeout": 3}
+    assert found["other"]["OPTIONS"] == waits
+    assert found["mysql"] == databases["mysql"]
+
+
 def test_cache_whose_sentinel_is_a_setting_gets_timeouts_only():
     found = connection_settings(
         {
