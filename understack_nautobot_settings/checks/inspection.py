@@ -95,8 +95,10 @@ def inspect_environment(
         days = expiry_warning_days
     read(variables.APP)
     mapped = read(variables.DB_IDENTITY_MAP)
+    # Judged even where another role is asked for: the pod starts with this one.
+    own_role = read(variables.ROLE)
     if role is None:
-        role = read(variables.ROLE)
+        role = own_role
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
     once = ReadOnce()

@@ -86,6 +86,12 @@ def test_certificate_files_without_tls_are_not_judged():
     assert inspect_environment(KEY, file=file) == ([], [])
 
 
+def test_role_that_is_asked_for_does_not_hide_a_wrong_one_of_the_pod():
+    env = {**KEY, "UNDERSTACK_ROLE": "siteworker", "NAUTOBOT_DB_SSLMODE": "disable"}
+
+    assert codes(inspect_environment(env, role="worker")) == ["value-invalid"]
+
+
 @pytest.fixture
 def opened(monkeypatch):
     paths = []
