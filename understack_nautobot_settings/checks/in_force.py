@@ -59,6 +59,8 @@ _TLS_MODES = ("verify-full", "verify-ca", "require")
 # Facts that are no settings.
 _USES_TLS = "_uses_tls"
 _PLAIN_HOSTS = "_plain_hosts"
+# Before a host that is reached over TLS with anybody, and should not be.
+_UNVERIFIED = "unverified "
 _NOTHING = object()
 # Nautobot makes this one of the default database after the settings file.
 _NAUTOBOTS_DATABASE = "job_logs"
@@ -359,7 +361,10 @@ def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
     options = mapping(cache.get("OPTIONS"))
     urls = urls_of(cache.get("LOCATION"), ",")
     redis = is_redis_cache(cache)
+    pool = pool_arguments(cache)
     plain = {host_of(url) for url in urls if redis and scheme_of(url) == "redis"}
+    if redis and not _is_verified(pool):
+        plain |= {f"{_UNVERIFIED}{host}" for host in _secured_hosts(urls)}
     return {
         _USES_TLS: redis and _over_tls(urls),
         _PLAIN_HOSTS: frozenset(plain),
@@ -368,10 +373,18 @@ def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
         **{f"OPTIONS.{name}": options.get(name) for name in _CACHE_CLASSES},
         **{
             f"OPTIONS.CONNECTION_POOL_KWARGS.{name}": value
-            for name, value in pool_arguments(cache).items()
+            for name, value in pool.items()
             if name.startswith("ssl") or name == "connection_class"
         },
     }
+
+
+def _is_verified(pool: Mapping[str, Any]) -> bool:
+    return requirement(pool.get("ssl_cert_reqs", "required")) != "none"
+
+
+def _secured_hosts(urls: list[str]) -> set[str]:
+    return {host_of(url) for url in urls if scheme_of(url) == "rediss"}
 
 
 def _shape(url: str) -> list[str]:
@@ -384,12 +397,13 @@ def _over_tls(urls: list[str]) -> bool:
 
 
 def _tls_hosts(settings: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(
-        host_of(url)
-        for cache in entries(settings, "CACHES").values()
-        for url in urls_of(cache.get("LOCATION"), ",")
-        if scheme_of(url) == "rediss"
-    )
+    hosts = set()
+    for cache in entries(settings, "CACHES").values():
+        found = _secured_hosts(urls_of(cache.get("LOCATION"), ","))
+        hosts |= found
+        if _is_verified(pool_arguments(cache)):
+            hosts |= {f"{_UNVERIFIED}{host}" for host in found}
+    return frozenset(hosts)
 
 
 def _tls_lost(connection: str, names: list[str], *, added: bool) -> Problem:
@@ -429,7 +443,7 @@ def _added_problems(
             what = "its URL reaches the same Redis without TLS"
             yield event_broker_problem(connection, f"{added}, and {what}.")
     elif not plain.isdisjoint(databases | caches):
-        what = "reaches a server without TLS that others reach over TLS"
+        what = "reaches a server without verified TLS that others reach over it"
         yield _not_in_force(connection, f"{added}, and it {what}.")
     elif databases and facts.get("OPTIONS.sslmode", "") is None:
         # Above the call it would have got one.

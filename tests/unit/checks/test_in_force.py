@@ -201,7 +201,7 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         (
             lambda s: s["DATABASES"].update(reports=DATABASE),
             "DATABASES.reports: a line below the call of configure added it, and it "
-            "reaches a server without TLS that others reach over TLS. " + MOVE,
+            "reaches a server without verified TLS that others reach over it. " + MOVE,
         ),
         (
             lambda s: s["DATABASES"].update(reports={**DATABASE, "HOST": "elsewhere"}),
@@ -260,6 +260,26 @@ def test_libpq_variable_set_below_configure_against_tls_is_an_error(name, value)
         f"{name}: a line below the call of configure set this variable, and libpq "
         "takes it in place of its settings. Remove the line."
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [("redis", "tls-not-in-force"), ("elsewhere", "redis-left-alone")],
+)
+def test_cache_added_below_configure_that_verifies_nobody_is_reported(host, code):
+    cache = {
+        **CACHE,
+        "LOCATION": f"rediss://{host}:6379/3",
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"ssl_cert_reqs": None}},
+    }
+
+    (problem,) = undone(lambda s: s["CACHES"].update(more=cache))
+
+    assert (problem.variable, problem.code) == ("CACHES.more", code)
+    if host == "redis":
+        env = {**ENV, "NAUTOBOT_REDIS_SSL_CERT_REQS": "none"}
+        (problem,) = undone(lambda s: s["CACHES"].update(more=cache), env)
+        assert problem.code == "redis-left-alone"
 
 
 def test_celery_url_variable_set_below_configure_is_an_error():
