@@ -51,9 +51,10 @@ def probe_heartbeat(
         if status is not None:
             age = clock() - status.st_mtime
             attempt.detail = f"{path}, {max(age, 0):.0f} s old"
-            if age <= oldest:
+            if abs(age) <= oldest:
                 return
-            fact = f"the last heartbeat in {path} is {age:.0f} s old."
+            when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
+            fact = f"the last heartbeat in {path} is {when}."
         variable = variables.CELERY_WORKER_HEARTBEAT_FILE.name
         raise Failed(codes.PROBE_HEARTBEAT.problem(variable, fact))
 

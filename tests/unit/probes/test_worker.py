@@ -31,6 +31,22 @@ def test_heartbeat_older_than_limit_fails(tmp_path):
     assert old.problem.message == f"the last heartbeat in {file} is 31 s old."
 
 
+def test_heartbeat_of_the_future_fails(tmp_path):
+    """The clock was set back since then, and a worker would have written another."""
+    file = tmp_path / "heartbeat"
+    file.touch()
+    os.utime(file, (1000, 1000))
+
+    fresh = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 970.0)
+    ahead = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 969.0)
+
+    assert outcome(fresh) == (["heartbeat"], None)
+    assert outcome(ahead) == (["heartbeat"], "probe-heartbeat")
+    assert ahead.problem.message == (
+        f"the last heartbeat in {file} is 31 s in the future."
+    )
+
+
 def test_missing_heartbeat_is_reported_with_its_switch(tmp_path):
     file = tmp_path / "heartbeat"
     switch = "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES"
