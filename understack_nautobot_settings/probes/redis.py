@@ -366,10 +366,18 @@ class RedisServer(Server):
             codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
         )
 
+    def not_tls(self) -> Problem:
+        """Return why something else than TLS is answered."""
+        problem = super().not_tls()
+        if self.is_plain_redis():
+            return problem
+        # The password is not for whoever answers there.
+        return problem._replace(hint="Use host and port of Redis with TLS.")
+
     def silent(self) -> Problem:
         """Return why nothing is answered."""
         if not self.is_plain and self.is_plain_redis():
-            return self.not_tls()
+            return super().not_tls()
         return super().silent()
 
 

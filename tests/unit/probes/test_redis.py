@@ -217,6 +217,7 @@ def test_tls_to_port_that_answers_in_plain_text_is_reported_not_tls(mount):
         attempt = walk(probe_cache, cache(server.port, mount), Names())
 
     assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-not-tls")
+    assert attempt.problem.hint == "Use host and port of Redis with TLS."
 
 
 def test_plain_text_to_tls_port_is_reported(mount):
