@@ -21,15 +21,14 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.environment.settings_module import Trail
+from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import sso
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
-
-Trail = tuple[str, ...]
-"""The keys that lead to a value: ``("DATABASES", "default", "HOST")``."""
 
 BASE = "base"
 DEFAULT = "default"
@@ -124,16 +123,6 @@ def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
             stack.extend(reversed(inner))
         elif trail:
             yield trail, value
-
-
-def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
-    """Return what stands at the end of a trail."""
-    here: Any = settings
-    for key in trail:
-        if not isinstance(here, Mapping) or key not in here:
-            return otherwise
-        here = here[key]
-    return here
 
 
 def dotted(trail: Trail) -> str:
