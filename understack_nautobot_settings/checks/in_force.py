@@ -162,7 +162,9 @@ def check_in_force(
     for trail in decided.others:
         found = at(settings, trail, _NOTHING)
         if trail[0] not in refused and not is_decided(decided, trail, found):
-            replaced.setdefault(trail[0], []).append(".".join(trail[1:]))
+            # Options of a socket are numbers.
+            below = ".".join(map(str, trail[1:]))
+            replaced.setdefault(trail[0], []).append(below)
     problems += [
         codes.SETTING_REPLACED.problem(name, f"{_BELOW} replaced {_listed(names)}.")
         for name, names in replaced.items()

@@ -344,6 +344,22 @@ def test_value_without_tls_replaced_below_configure_is_one_warning(change, lines
     assert {problem.severity for problem in problems} <= {"warning"}
 
 
+def test_replaced_option_of_a_socket_is_named_by_its_number():
+    def change(settings):
+        settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_keepalive_options"] = {}
+
+    (problem,) = undone(change, {**ENV, "UNDERSTACK_CONNECTION_PROFILE": "wan"})
+
+    assert "replaced socket_keepalive_options." in problem.message
+    assert problem.severity == "warning"
+
+
+def test_host_replaced_below_configure_of_database_without_tls_is_not_reported():
+    plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
+
+    assert undone(lambda s: s["DATABASES"]["default"].update(HOST="b"), plain) == []
+
+
 def test_recorded_decisions_hold_no_secret():
     _, decided = configured()
 
