@@ -304,7 +304,8 @@ def _database_connection(database: Mapping[str, Any]) -> _Connection:
         **{
             f"OPTIONS.{name}": value
             for name, value in options.items()
-            if str(name).startswith("ssl") or name in ("requiressl", "service")
+            if value is not None
+            and (str(name).startswith("ssl") or name in ("requiressl", "service"))
         },
     }
     return _Connection(
