@@ -260,7 +260,7 @@ def _hashes(facts: Mapping[str, Any]) -> dict[str, int]:
 
 def _parts(value: Any) -> frozenset[int]:
     parts = value if isinstance(value, list | tuple) else [value]
-    return frozenset(hash(repr(part)) for part in parts)
+    return frozenset(map(hash, map(repr, parts)))
 
 
 def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:
@@ -437,10 +437,8 @@ def _listed(names: list[str]) -> str:
 def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMode:
     options = mapping(database.get("OPTIONS"))
     sslmode = str(options.get("sslmode") or "")
-    if not sslmode:
-        return ConnectionMode(connection, "unset", "none")
-    if sslmode == "disable":
-        return ConnectionMode(connection, "off", "none")
+    if sslmode in ("", "disable"):
+        return ConnectionMode(connection, "off" if sslmode else "unset", "none")
     presented = options.get("sslcert") and options.get("sslcertmode") != "disable"
     tls = "mutual" if presented else "server"
     verify = sslmode if sslmode.startswith("verify-") else "none"

@@ -286,6 +286,34 @@ def test_database_tls_replaced_below_configure_gives_one_problem():
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3"}, "replaced ENGINE, and with it"),
+        ({"HOST": ""}, "replaced HOST, and with it"),
+    ],
+)
+def test_replaced_engine_or_host_is_named(change, what):
+    env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
+
+    (problem,) = undone(lambda s: s["DATABASES"]["default"].update(change), env)
+
+    assert problem.message == (
+        f"a line below the call of configure {what} the TLS that NAUTOBOT_DB_SSLMODE "
+        "decided."
+    )
+
+
+@pytest.mark.parametrize("name", ["requiressl", "service", "sslcrl"])
+def test_libpq_parameter_that_is_none_changes_nothing(name):
+    """The drivers leave it out."""
+
+    def change(settings):
+        settings["DATABASES"]["default"]["OPTIONS"][name] = None
+
+    assert undone(change) == []
+
+
 def event_broker(host):
     return {"redis": {"OPTIONS": {"url": f"redis://:{CANARY}@{host}:6379/2"}}}
 
