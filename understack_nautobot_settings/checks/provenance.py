@@ -113,15 +113,15 @@ def settings_provenance(
     )
 
 
-def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
+def values(
+    settings: Mapping[str, Any], above: Trail = ()
+) -> Iterator[tuple[Trail, Any]]:
     """Yield every value that is no (further) dict, with its trail, in order."""
-    stack: list[tuple[Trail, Any]] = [((), settings)]
-    while stack:
-        trail, value = stack.pop()
+    for key, value in settings.items():
+        trail = (*above, str(key))
         if isinstance(value, Mapping) and value and len(trail) < DEEPEST:
-            inner = [((*trail, str(key)), item) for key, item in value.items()]
-            stack.extend(reversed(inner))
-        elif trail:
+            yield from values(value, trail)
+        else:
             yield trail, value
 
 
