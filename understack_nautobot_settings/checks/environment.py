@@ -103,8 +103,7 @@ def check_environment(
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
         *check_database_identity(settings),
-        *check_unused_paths(env),
-        *check_unused_values(env),
+        *check_unused(env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env),
         *check_metrics(env, role=role),
@@ -277,8 +276,9 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
     return [problem]
 
 
-def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which certificate paths no mode looks at."""
+def check_unused(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which variables are set and without effect, another being as it is."""
+    read = Reader(env, [])
     problems: list[Problem] = []
     sslmode = raw(variables.DB_SSLMODE, env)
     if sslmode in (None, "disable", "require"):
@@ -299,18 +299,12 @@ def check_unused_paths(env: Mapping[str, str]) -> list[Problem]:
             "TLS, the system's CAs verify the server.",
             f"Unset {variables.REDIS_MTLS.name}, or unset this.",
         )
-    return problems
-
-
-def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which variables are set and without effect, another being as it is."""
-    problems = _of_those_set(
+    problems += _of_those_set(
         [variables.TASK_ACKS_LATE],
         env,
         codes.VARIABLE_UNREAD,
         "neither Nautobot nor Celery reads it from the environment.",
     )
-    read = Reader(env, [])
     switches: dict[Variable[Any], tuple[Any, str, tuple[Variable[Any], ...]]] = {
         variables.CONNECTION_PROFILE: ("wan", "wan", _READ_WITH_WAN),
         variables.HARDENING: (True, "on", (variables.HSTS_SECONDS,)),
