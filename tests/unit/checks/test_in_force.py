@@ -314,6 +314,13 @@ def test_libpq_parameter_that_is_none_changes_nothing(name):
     assert undone(change) == []
 
 
+def test_added_cache_without_tls_beside_redis_without_tls_is_not_reported():
+    env = {**ENV, "UNDERSTACK_REDIS_MTLS": "off"}
+    other = {**CACHE, "LOCATION": "redis://elsewhere:6379/2"}
+
+    assert undone(lambda s: s["CACHES"].update(other=other), env) == []
+
+
 def event_broker(host):
     return {"redis": {"OPTIONS": {"url": f"redis://:{CANARY}@{host}:6379/2"}}}
 
