@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import MutableMapping
-from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
-from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
@@ -53,11 +51,7 @@ def configure(
         SettingsError: Anything else is wrong; a ``ValueError``.
     """
     read = ReadOnce()
-    evaluation = evaluate(
-        namespace,
-        env,
-        check_files=check_files or partial(check_certificates, read=read),
-    )
+    evaluation = evaluate(namespace, env, check_files=check_files, read=read)
     refusal = settings_error(evaluation.problems)
     if refusal is not None:
         # Whoever reports the locals of a traceback would report its secrets.

@@ -66,6 +66,7 @@ def evaluate(
     env: Mapping[str, str] = os.environ,
     *,
     check_files: Callable[[ClientFiles], list[Problem]] | None = None,
+    read: ReadOnce | None = None,
     libpq: Callable[[], int | None] = libpq_version,
 ) -> Evaluation:
     """Fold all fragments over a settings module, changing nothing.
@@ -75,9 +76,10 @@ def evaluate(
         env: The environment.
         check_files: Judges the certificate files that the active modes use; None for
             `check_certificates`, which reads each file once for all of them.
+        read: What it reads them with.
         libpq: Tells the version of libpq, where a mode depends on it.
     """
-    judge = check_files or partial(check_certificates, read=ReadOnce())
+    judge = check_files or partial(check_certificates, read=read or ReadOnce())
     asked: dict[Callable[..., dict[str, Any]], dict[str, Any]] = {
         postgresql_tls_settings: {"check_files": judge, "libpq": libpq},
         redis_tls_settings: {"check_files": judge},

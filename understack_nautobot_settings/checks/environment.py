@@ -38,6 +38,7 @@ from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
@@ -88,7 +89,7 @@ _SERVICE_LINK = (
     r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
 )
 _SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
-_PREFIXES = ("NAUTOBOT", "UNDERSTACK", "SOCIAL_AUTH")
+_PREFIXES = ("NAUTOBOT_", "UNDERSTACK_", "SOCIAL_AUTH_")
 _ALIKE = 0.8
 
 
@@ -105,8 +106,7 @@ def check_environment(
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
         *check_database_identity(settings),
-        *check_unused_paths(settings, env),
-        *check_unused_values(env),
+        *check_unused(settings, env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env),
         *check_metrics(env, role=role),
@@ -185,25 +185,14 @@ def _is_service_link(name: str, text: str) -> bool:
 
 def _meant(name: str, known: frozenset[str]) -> str | None:
     folded = name.strip().upper().replace("-", "_")
-    first, _, rest = folded.partition("_")
-    owners = _PREFIXES[:2]
-    if not folded.startswith(_PREFIXES) and not any(
-        # Cheap reasons first: most of an environment is none of our business.
-        abs(len(first) - len(owner)) <= 2  # noqa: PLR2004 - letters lost or doubled
-        and len(set(first) ^ set(owner)) <= 2  # noqa: PLR2004
-        for owner in owners
-    ):
-        return None
-    if folded in known:
-        return folded
     # The prefix is long: names that share it look alike without being so.
     for prefix in _PREFIXES:
-        if folded.startswith(f"{prefix}_"):
-            start = len(prefix) + 1
-            rests = [one[start:] for one in known if one.startswith(prefix)]
-            near = nearest(folded[start:], sorted(rests), _ALIKE)
-            return f"{prefix}_{near}" if near else None
-    meant = f"{nearest(first, owners, _ALIKE)}_{rest}"
+        if folded.startswith(prefix):
+            rests = [one[len(prefix) :] for one in known if one.startswith(prefix)]
+            near = nearest(folded[len(prefix) :], sorted(rests), _ALIKE)
+            return f"{prefix}{near}" if near else None
+    first, _, rest = folded.partition("_")
+    meant = f"{nearest(first, ('NAUTOBOT', 'UNDERSTACK'), _ALIKE)}_{rest}"
     return meant if meant in known else None
 
 
@@ -312,63 +301,62 @@ def _unknown_sslmode(options: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
-def check_unused_paths(
-    settings: Mapping[str, Any], env: Mapping[str, str]
-) -> list[Problem]:
-    """Tell which certificate paths no mode looks at."""
+def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
+    """Tell which variables are set and without effect, another being as it is."""
+    read = Reader(env, [])
     problems: list[Problem] = []
     sslmode = raw(variables.DB_SSLMODE, env)
     in_force = sslmode or postgresql_options(settings).get("sslmode")
     if in_force in (None, "disable", "require"):
-        problems += [
-            codes.DB_PATH_UNUSED.problem(
-                name,
-                f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so no "
-                "certificate is presented or verified.",
-                f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
-            )
-            for name in _names_set(variables.DB_FILES.values(), env)
-        ]
+        problems += _of_those_set(
+            variables.DB_FILES.values(),
+            env,
+            codes.DB_PATH_UNUSED,
+            f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so no certificate "
+            "is presented or verified.",
+            f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
+        )
     if raw(variables.REDIS_MTLS, env) == "off":
-        problems += [
-            codes.REDIS_PATH_UNUSED.problem(
-                name,
-                f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; "
-                "over TLS, the system's CAs verify the server.",
-                f"Unset {variables.REDIS_MTLS.name}, or unset this.",
-            )
-            for name in _names_set(variables.REDIS_FILES.values(), env)
-        ]
-    return problems
-
-
-def _names_set(declared: Iterable[Variable[Any]], env: Mapping[str, str]) -> list[str]:
-    return [one.name for one in declared if raw(one, env) is not None]
-
-
-def check_unused_values(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which variables are set and without effect, another being as it is."""
-    read = Reader(env, [])
-    problems = []
-    if read(variables.TASK_ACKS_LATE) is not None:
-        fact = "neither Nautobot nor Celery reads it from the environment."
-        name = variables.TASK_ACKS_LATE.name
-        problems.append(codes.VARIABLE_UNREAD.problem(name, fact))
+        problems += _of_those_set(
+            variables.REDIS_FILES.values(),
+            env,
+            codes.REDIS_PATH_UNUSED,
+            f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; over "
+            "TLS, the system's CAs verify the server.",
+            f"Unset {variables.REDIS_MTLS.name}, or unset this.",
+        )
+    problems += _of_those_set(
+        [variables.TASK_ACKS_LATE],
+        env,
+        codes.VARIABLE_UNREAD,
+        "neither Nautobot nor Celery reads it from the environment.",
+    )
     switches: dict[Variable[Any], tuple[Any, str, tuple[Variable[Any], ...]]] = {
         variables.CONNECTION_PROFILE: ("wan", "wan", _READ_WITH_WAN),
         variables.HARDENING: (True, "on", (variables.HSTS_SECONDS,)),
     }
     for switch, (needed, word, dependent) in switches.items():
         if read(switch) != needed and not read.refused(switch):
-            problems += [
-                codes.VARIABLE_UNUSED.problem(
-                    name,
-                    f"it has no effect unless {switch.name} is {word}.",
-                    f"Set {switch.name} as well, or unset this.",
-                )
-                for name in _names_set(dependent, env)
-            ]
+            problems += _of_those_set(
+                dependent,
+                env,
+                codes.VARIABLE_UNUSED,
+                f"it has no effect unless {switch.name} is {word}.",
+                f"Set {switch.name} as well, or unset this.",
+            )
     return problems
+
+
+def _of_those_set(
+    declared: Iterable[Variable[Any]],
+    env: Mapping[str, str],
+    code: Code,
+    fact: str,
+    hint: str | None = None,
+) -> list[Problem]:
+    """Return the same problem of each of these variables that is set."""
+    set_ones = [one.name for one in declared if raw(one, env) is not None]
+    return [code.problem(name, fact, hint) for name in set_ones]
 
 
 def check_gateway(

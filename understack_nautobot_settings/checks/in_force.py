@@ -1,16 +1,15 @@
 """Whether the settings that Django runs with are those that `configure` decided.
 
-A settings file goes on after the call, and may replace anything. What was decided
-is remembered as digests under a key of this process, so that it holds no secret.
+A settings file goes on after the call, and may replace anything. What was decided is
+remembered as hashes, which Python makes with a random key of the process, and as no
+value: the settings hold secrets.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 from typing import NamedTuple
 
@@ -19,6 +18,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import variables_against_tls
+from understack_nautobot_settings.environment.settings_module import Trail
+from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes as fragments_codes
@@ -34,9 +35,6 @@ from understack_nautobot_settings.fragments.redis_urls import ssl_options
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 
-Path = tuple[str, ...]
-"""Where a value stands: ``("DATABASES", "default", "OPTIONS", "sslmode")``."""
-
 # What decides, beside the pool's arguments, how a cache makes its connections.
 _CACHE_CLASSES = (
     "CLIENT_CLASS",
@@ -45,6 +43,8 @@ _CACHE_CLASSES = (
     "REDIS_CLIENT_CLASS",
     "pool_class",
 )
+_FACTORY = "DJANGO_REDIS_CONNECTION_FACTORY"
+_BROKER = "CELERY_BROKER_URL"
 _BROKER_SETTINGS = (
     "CELERY_BROKER_USE_SSL",
     "CELERY_REDIS_BACKEND_USE_SSL",
@@ -53,14 +53,11 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_READ_URL",
     "CELERY_BROKER_WRITE_URL",
 )
-_DEFAULT = "DATABASES.default"
-_CERTIFICATE = "OPTIONS.sslcert"
+_POSTGRESQL = "postgresql://"
 _TLS_MODES = ("verify-full", "verify-ca", "require")
-# Facts that are no settings.
-_USES_TLS = "_uses_tls"
-_PLAIN_HOSTS = "_plain_hosts"
-# Before a host that is reached over TLS with anybody, and should not be.
-_UNVERIFIED = "unverified "
+_BELOW = "a line below the call of configure"
+# Before a server of Redis that is verified, or is not and should be.
+_VERIFIED = "verified "
 _NOTHING = object()
 # Nautobot makes this one of the default database after the settings file.
 _NAUTOBOTS_DATABASE = "job_logs"
@@ -88,18 +85,32 @@ class Decided(NamedTuple):
     """What `configure` decided, without any value of it.
 
     Attributes:
-        key: What the digests are made with.
-        tls: For each connection that uses TLS the digest of what makes it do so.
+        tls: For each connection that uses TLS the hashes of what makes it do so.
         plain: The connections that do not, as the file said above the call.
-        others: The digests of all other values; of a list, one for each element.
-        hosts: The hosts of Redis that are reached over TLS.
+        servers: The servers that are reached over TLS.
+        others: The hashes of all other values; of a list, one for each element.
     """
 
-    key: bytes
-    tls: dict[str, dict[str, bytes]]
+    tls: dict[str, dict[str, int]]
     plain: frozenset[str]
-    others: dict[Path, frozenset[bytes]]
-    hosts: frozenset[str]
+    servers: frozenset[str]
+    others: dict[Trail, frozenset[int]]
+
+
+class _Connection(NamedTuple):
+    """How settings make one connection.
+
+    Attributes:
+        uses_tls: Whether it is told to use TLS, or how far.
+        facts: What decides that, by its place below the setting.
+        secured: The servers that it reaches over TLS.
+        plain: Those that it reaches without.
+    """
+
+    uses_tls: bool
+    facts: dict[str, Any]
+    secured: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
 
 
 def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> Decided:
@@ -109,19 +120,21 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
         before: The settings module as the call found it.
         settings: What `evaluate` returned for it.
     """
-    key = os.urandom(16)
-    whole = {**before, **settings}
-    connections = _tls_facts(whole)
+    connections = _connections({**before, **settings})
     tls = {
-        connection: {name: _digest(value, key) for name, value in facts.items()}
-        for connection, facts in connections.items()
-        if facts[_USES_TLS]
+        name: _hashes(connection.facts)
+        for name, connection in connections.items()
+        if connection.uses_tls
     }
-    others = {
-        path: _digests(value, key) for path, value in _differing(before, settings)
-    }
-    plain = frozenset(connections.keys() - tls.keys())
-    return Decided(key, tls, plain, others, _tls_hosts(whole))
+    servers = (connection.secured for connection in connections.values())
+    # Nautobot has read the variable of the secret key as well.
+    base = {**before, "SECRET_KEY": _NOTHING}
+    return Decided(
+        tls,
+        frozenset(connections.keys() - tls.keys()),
+        frozenset().union(*servers),
+        {trail: _parts(value) for trail, value in _differing(base, settings)},
+    )
 
 
 def check_in_force(
@@ -141,63 +154,31 @@ def check_in_force(
         added and should have some, and for each variable that a client prefers to
         them; a warning for each other setting of which something decided is gone.
     """
-    problems = []
-    now = _tls_facts(settings)
-    for connection, digests in decided.tls.items():
-        facts = now.get(connection, {})
-        lost = [
-            name
-            for name, digest in digests.items()
-            if name not in facts or _digest(facts[name], decided.key) != digest
-        ]
-        # Such as ssl_min_protocol_version, which nothing had decided.
-        added = [name for name in facts if name not in digests]
-        if lost or added:
-            problems.append(_tls_lost(connection, lost or added, added=not lost))
-    databases = {
-        _database_host(database)
-        for alias, database in entries(settings, "DATABASES").items()
-        if f"DATABASES.{alias}" in decided.tls and not _is_plain(database)
-    }
-    for connection, facts in now.items():
-        if connection not in decided.tls and connection not in decided.plain:
-            problems += _added_problems(connection, facts, databases, decided.hosts)
-    problems += [
-        codes.TLS_NOT_IN_FORCE.problem(
-            name,
-            f"a line below the call of configure set this variable, and {client} "
-            "takes it in place of its settings.",
-            "Remove the line.",
-        )
-        for connection, client, names in (
-            ("CELERY_BROKER_URL", "Celery", _celery_variables(env)),
-            (_DEFAULT, "libpq", variables_against_tls(env)),
-        )
-        # Where a certificate is presented, or Celery has TLS at all.
-        if decided.tls.get(connection, {}).keys() & {_CERTIFICATE, connection}
-        for name in names
+    now = _connections(settings)
+    problems = [
+        *_lost_problems(now, decided),
+        *_added_problems(now, decided),
+        *_variable_problems(env, decided),
     ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
     replaced: dict[str, list[str]] = {}
-    for path, digests_of_parts in decided.others.items():
-        found = _at(settings, path)
-        if found is _NOTHING or not digests_of_parts <= _digests(found, decided.key):
-            replaced.setdefault(path[0], []).append(".".join(path[1:]))
+    for trail in decided.others:
+        found = at(settings, trail, _NOTHING)
+        if trail[0] not in refused and not is_decided(decided, trail, found):
+            # Options of a socket are numbers.
+            below = ".".join(map(str, trail[1:]))
+            replaced.setdefault(trail[0], []).append(below)
     problems += [
-        codes.SETTING_REPLACED.problem(
-            name,
-            f"a line below the call of configure replaced {_listed(names)}.",
-        )
+        codes.SETTING_REPLACED.problem(name, f"{_BELOW} replaced {_listed(names)}.")
         for name, names in replaced.items()
-        if name not in refused
     ]
     return problems
 
 
-def is_decided(decided: Decided, path: Path, value: Any) -> bool:
+def is_decided(decided: Decided, trail: Trail, value: Any) -> bool:
     """Tell whether `configure` decided a value, and it is still there."""
-    parts = decided.others.get(path)
-    return parts is not None and parts <= _digests(value, decided.key)
+    parts = decided.others.get(trail)
+    return parts is not None and parts <= _parts(value)
 
 
 def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
@@ -261,113 +242,96 @@ class SettingsInForce(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def _celery_variables(env: Mapping[str, str]) -> list[str]:
-    return [one.name for one in variables.CELERY_RIVALS if env.get(one.name)]
-
-
 def _differing(
-    before: Mapping[str, Any], settings: Mapping[str, Any], above: Path = ()
-) -> Iterator[tuple[Path, Any]]:
+    before: Mapping[str, Any], settings: Mapping[str, Any], above: Trail = ()
+) -> Iterator[tuple[Trail, Any]]:
     """Yield every value that is no mapping and differs, and where it stands."""
     for name, value in settings.items():
-        path = (*above, name)
         base = before.get(name, _NOTHING)
+        if base is value or base == value:
+            continue
+        trail = (*above, name)
         if isinstance(value, Mapping):
-            if base is not value:
-                yield from _differing(mapping(base), value, path)
-        # Nautobot has read the variable of the secret key as well.
-        elif path == ("SECRET_KEY",) or not (base is value or base == value):
-            yield path, value
+            yield from _differing(mapping(base), value, trail)
+        else:
+            yield trail, value
 
 
-def _at(settings: Mapping[str, Any], path: Path) -> Any:
-    """Return the value that stands there and is no mapping, else `_NOTHING`."""
-    value: Any = settings
-    for name in path:
-        value = mapping(value).get(name, _NOTHING)
-    return _NOTHING if isinstance(value, Mapping) else value
+def _hashes(facts: Mapping[str, Any]) -> dict[str, int]:
+    return {name: hash(repr(value)) for name, value in facts.items()}
 
 
-def _digest(value: Any, key: bytes) -> bytes:
-    text = repr(value).encode(errors="surrogatepass")
-    return hashlib.blake2b(text, key=key, digest_size=16).digest()
-
-
-def _digests(value: Any, key: bytes) -> frozenset[bytes]:
+def _parts(value: Any) -> frozenset[int]:
     parts = value if isinstance(value, list | tuple) else [value]
-    return frozenset(_digest(part, key) for part in parts)
+    return frozenset(map(hash, map(repr, parts)))
 
 
-def _tls_facts(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return for each connection what decides whether and how it uses TLS."""
-    facts = {
-        f"DATABASES.{alias}": _database_facts(database)
-        for alias, database in entries(settings, "DATABASES").items()
-        if alias != _NAUTOBOTS_DATABASE
-    }
-    factory = settings.get("DJANGO_REDIS_CONNECTION_FACTORY")
-    facts |= {
-        f"CACHES.{alias}": {
-            **_cache_facts(cache),
-            "DJANGO_REDIS_CONNECTION_FACTORY": factory,
-        }
-        for alias, cache in entries(settings, "CACHES").items()
-    }
-    urls = urls_of(settings.get("CELERY_BROKER_URL"), ";")
+def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:
+    """Return every connection that settings describe, by its setting."""
+    factory = settings.get(_FACTORY)
+    urls = urls_of(settings.get(_BROKER), ";")
     broker = {
-        _USES_TLS: _over_tls(urls),
-        "CELERY_BROKER_URL": [_shape(url) for url in urls],
+        _BROKER: [_shape(url) for url in urls],
         **{name: settings.get(name) for name in _BROKER_SETTINGS},
     }
-    facts |= {
-        name: {_USES_TLS: False, _PLAIN_HOSTS: frozenset({host})}
-        for name, host in plain_event_brokers(settings).items()
+    return {
+        **{
+            f"DATABASES.{alias}": _database_connection(database)
+            for alias, database in entries(settings, "DATABASES").items()
+            if alias != _NAUTOBOTS_DATABASE
+        },
+        **{
+            f"CACHES.{alias}": _cache_connection(cache, factory)
+            for alias, cache in entries(settings, "CACHES").items()
+        },
+        **{
+            name: _Connection(False, {}, plain=frozenset({host}))
+            for name, host in plain_event_brokers(settings).items()
+        },
+        _BROKER: _Connection(_over_tls(urls), broker),
     }
-    return {**facts, "CELERY_BROKER_URL": broker}
 
 
-def _database_facts(database: Mapping[str, Any]) -> dict[str, Any]:
+def _database_connection(database: Mapping[str, Any]) -> _Connection:
     options = mapping(database.get("OPTIONS"))
     host = str(database.get("HOST") or "")
-    tls = is_postgresql(database) and "sslmode" in options
-    plain = {_database_host(database)} if _is_plain(database) else ()
-    return {
-        _USES_TLS: tls,
-        _PLAIN_HOSTS: frozenset(plain),
+    postgresql = is_postgresql(database)
+    server = frozenset({f"{_POSTGRESQL}{host}"} if postgresql else ())
+    secured = options.get("sslmode") in _TLS_MODES
+    facts = {
+        "ENGINE": postgresql,
         # libpq uses no TLS on a Unix socket.
         "HOST": not host or host.startswith(("/", "@")),
-        "OPTIONS.sslmode": options.get("sslmode"),
-        # libpq takes 0 for 'sslmode=prefer', and a service holds what nobody sees.
-        "OPTIONS.requiressl": options.get("requiressl"),
-        "OPTIONS.service": options.get("service"),
+        # libpq takes 'requiressl=0' for 'sslmode=prefer', and a service holds what
+        # nobody sees.
         **{
             f"OPTIONS.{name}": value
             for name, value in options.items()
-            if str(name).startswith("ssl")
+            if value is not None
+            and (str(name).startswith("ssl") or name in ("requiressl", "service"))
         },
     }
+    return _Connection(
+        postgresql and "sslmode" in options,
+        facts,
+        secured=server if secured else frozenset(),
+        plain=frozenset() if secured else server,
+    )
 
 
-def _is_plain(database: Mapping[str, Any]) -> bool:
-    sslmode = mapping(database.get("OPTIONS")).get("sslmode")
-    return is_postgresql(database) and sslmode not in _TLS_MODES
-
-
-def _database_host(database: Mapping[str, Any]) -> str:
-    return f"postgresql://{database.get('HOST')}"
-
-
-def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
+def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
     options = mapping(cache.get("OPTIONS"))
     urls = urls_of(cache.get("LOCATION"), ",")
     redis = is_redis_cache(cache)
     pool = pool_arguments(cache)
-    plain = {host_of(url) for url in urls if redis and scheme_of(url) == "redis"}
-    if redis and not _is_verified(pool):
-        plain |= {f"{_UNVERIFIED}{host}" for host in _secured_hosts(urls)}
-    return {
-        _USES_TLS: redis and _over_tls(urls),
-        _PLAIN_HOSTS: frozenset(plain),
+    secured, plain = _hosts(urls, "rediss"), frozenset[str]()
+    verified = frozenset(f"{_VERIFIED}{host}" for host in secured)
+    if redis:
+        plain = _hosts(urls, "redis")
+        if requirement(pool.get("ssl_cert_reqs", "required")) == "none":
+            plain |= verified
+            verified = frozenset()
+    facts = {
         "LOCATION": [_shape(url) for url in urls],
         "BACKEND": cache.get("BACKEND"),
         **{f"OPTIONS.{name}": options.get(name) for name in _CACHE_CLASSES},
@@ -376,7 +340,14 @@ def _cache_facts(cache: Mapping[str, Any]) -> dict[str, Any]:
             for name, value in pool.items()
             if name.startswith("ssl") or name == "connection_class"
         },
+        _FACTORY: factory,
     }
+    return _Connection(
+        redis and _over_tls(urls),
+        facts,
+        secured=secured | verified,
+        plain=plain,
+    )
 
 
 def _is_verified(pool: Mapping[str, Any]) -> bool:
@@ -396,64 +367,76 @@ def _over_tls(urls: list[str]) -> bool:
     return bool(urls) and all(scheme_of(url) == "rediss" for url in urls)
 
 
-def _tls_hosts(settings: Mapping[str, Any]) -> frozenset[str]:
-    hosts = set()
-    for cache in entries(settings, "CACHES").values():
-        found = _secured_hosts(urls_of(cache.get("LOCATION"), ","))
-        hosts |= found
-        if _is_verified(pool_arguments(cache)):
-            hosts |= {f"{_UNVERIFIED}{host}" for host in found}
-    return frozenset(hosts)
+def _hosts(urls: list[str], scheme: str) -> frozenset[str]:
+    return frozenset(host_of(url) for url in urls if scheme_of(url) == scheme)
 
 
-def _tls_lost(connection: str, names: list[str], *, added: bool) -> Problem:
-    variable = variables.DB_SSLMODE.name
-    if not connection.startswith("DATABASES"):
+def _lost_problems(
+    now: Mapping[str, _Connection], decided: Decided
+) -> Iterator[Problem]:
+    """Yield which connections do not use TLS as it was decided."""
+    for name, hashes in decided.tls.items():
+        found = _hashes(now[name].facts) if name in now else {}
+        lost = [fact for fact, value in hashes.items() if found.get(fact) != value]
+        # Such as ssl_min_protocol_version, which nothing had decided.
+        added = [fact for fact in found if fact not in hashes]
+        if not lost and not added:
+            continue
+        names = _listed([fact.rpartition(".")[2] for fact in lost or added])
+        what = f"replaced {names}, and with it" if lost else f"added {names} to"
         variable = variables.REDIS_FILES["ssl_ca_certs"].name
-    lost = _listed(
-        [name.rpartition(".")[2] for name in names if not name.startswith("_")]
-    )
-    what = f"added {lost} to" if added else f"replaced {lost}, and with it"
-    return _not_in_force(
-        connection,
-        f"a line below the call of configure {what} the TLS that {variable} decided.",
-    )
+        if name.startswith("DATABASES"):
+            variable = variables.DB_SSLMODE.name
+        yield _not_in_force(name, f"{_BELOW} {what} the TLS that {variable} decided.")
 
 
 def _added_problems(
-    connection: str,
-    facts: Mapping[str, Any],
-    databases: AbstractSet[str],
-    caches: AbstractSet[str],
+    now: Mapping[str, _Connection], decided: Decided
 ) -> Iterator[Problem]:
-    """Yield what is wrong with a connection without TLS that was added.
+    """Yield what is wrong with connections without TLS that were added."""
+    databases = {one for one in decided.servers if one.startswith(_POSTGRESQL)}
+    added = f"{_BELOW} added it"
+    for name, connection in now.items():
+        known = name in decided.tls or name in decided.plain
+        if known or not connection.plain:
+            continue
+        same = not connection.plain.isdisjoint(decided.servers)
+        if name.startswith("EVENT_BROKERS"):
+            if same:
+                what = "its URL reaches the same Redis without TLS"
+                yield event_broker_problem(name, f"{added}, and {what}.")
+        elif same:
+            what = "reaches a server without verified TLS that others reach over it"
+            yield _not_in_force(name, f"{added}, and it {what}.")
+        elif name.startswith("CACHES"):
+            if decided.servers - databases:
+                yield fragments_codes.REDIS_LEFT_ALONE.problem(
+                    name,
+                    f"{added}, so it keeps its scheme and gets no client certificate.",
+                )
+        elif databases and connection.facts.get("OPTIONS.sslmode") is None:
+            # Above the call it would have got one.
+            what = "has no sslmode, while others have one"
+            yield _not_in_force(name, f"{added}, and it {what}.")
 
-    Args:
-        connection: The setting.
-        facts: What makes it use TLS, or not.
-        databases: The hosts of PostgreSQL that are reached over TLS.
-        caches: Those of Redis.
-    """
-    plain = facts.get(_PLAIN_HOSTS)
-    if not plain:
-        return
-    added = "a line below the call of configure added it"
-    if connection.startswith("EVENT_BROKERS"):
-        if not plain.isdisjoint(caches):
-            what = "its URL reaches the same Redis without TLS"
-            yield event_broker_problem(connection, f"{added}, and {what}.")
-    elif not plain.isdisjoint(databases | caches):
-        what = "reaches a server without verified TLS that others reach over it"
-        yield _not_in_force(connection, f"{added}, and it {what}.")
-    elif databases and facts.get("OPTIONS.sslmode", "") is None:
-        # Above the call it would have got one.
-        what = "has no sslmode, while others have one"
-        yield _not_in_force(connection, f"{added}, and it {what}.")
-    elif caches and connection.startswith("CACHES"):
-        yield fragments_codes.REDIS_LEFT_ALONE.problem(
-            connection,
-            f"{added}, so it keeps its scheme and gets no client certificate.",
-        )
+
+def _variable_problems(env: Mapping[str, str], decided: Decided) -> Iterator[Problem]:
+    """Yield which variables a client takes in place of the TLS that was decided."""
+    rivals = {}
+    if _BROKER in decided.tls:
+        names = [one.name for one in variables.CELERY_RIVALS if env.get(one.name)]
+        rivals["Celery"] = names
+    # Where a certificate is presented.
+    if "OPTIONS.sslcert" in decided.tls.get("DATABASES.default", ()):
+        rivals["libpq"] = variables_against_tls(env)
+    for client, names in rivals.items():
+        for name in names:
+            yield codes.TLS_NOT_IN_FORCE.problem(
+                name,
+                f"{_BELOW} set this variable, and {client} takes it in place of its "
+                "settings.",
+                "Remove the line.",
+            )
 
 
 def _not_in_force(connection: str, fact: str) -> Problem:

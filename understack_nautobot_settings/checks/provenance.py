@@ -19,17 +19,13 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.reader import source
+from understack_nautobot_settings.environment.settings_module import Trail
+from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import sso
+from understack_nautobot_settings.fragments.plugins import given_configuration
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
-from understack_nautobot_settings.text_files import FileRefused
-from understack_nautobot_settings.text_files import read_text
-
-Trail = tuple[str, ...]
-"""The keys that lead to a value: ``("DATABASES", "default", "HOST")``."""
 
 BASE = "base"
 DEFAULT = "default"
@@ -39,17 +35,20 @@ DEEPEST = 40
 
 _NOTHING = object()
 _PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
-# What gives settings as JSON, by their trail.
-_JSON: dict[Trail, Variable[str | None]] = {
-    tuple(variable.settings[0].split(".")): variable
-    for variable in (variables.DB_EXTRA_OPTIONS, variables.EXTRA_PLUGINS_CONFIG)
-}
+_OPTIONS: Trail = ("DATABASES", "default", "OPTIONS")
+_PLUGINS: Trail = ("PLUGINS_CONFIG",)
+# What gives settings as JSON.
+_JSON = (
+    variables.DB_EXTRA_OPTIONS,
+    variables.EXTRA_PLUGINS_CONFIG,
+    variables.EXTRA_PLUGINS_CONFIG_FILE,
+)
 
 
 def _deciding() -> dict[Trail, list[Variable[Any]]]:
     found: dict[Trail, list[Variable[Any]]] = {}
     for variable in variables.VARIABLES:
-        if variable not in (*_JSON.values(), variables.EXTRA_PLUGINS_CONFIG_FILE):
+        if variable not in _JSON:
             for setting in variable.settings:
                 found.setdefault(tuple(setting.split(".")), []).append(variable)
     return found
@@ -109,31 +108,21 @@ def settings_provenance(
         settings,
         {trail: origins.of(trail, value) for trail, value in values(settings)},
         {one.name: source(one, env) for one in variables.VARIABLES},
-        {t: value for t, value in given.items() if t[0] == "PLUGINS_CONFIG"},
+        given[_PLUGINS].values,
         without_consequences([*check_nautobot_values(env), *problems]),
     )
 
 
-def values(settings: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
+def values(
+    settings: Mapping[str, Any], above: Trail = ()
+) -> Iterator[tuple[Trail, Any]]:
     """Yield every value that is no (further) dict, with its trail, in order."""
-    stack: list[tuple[Trail, Any]] = [((), settings)]
-    while stack:
-        trail, value = stack.pop()
+    for key, value in settings.items():
+        trail = (*above, str(key))
         if isinstance(value, Mapping) and value and len(trail) < DEEPEST:
-            inner = [((*trail, str(key)), item) for key, item in value.items()]
-            stack.extend(reversed(inner))
-        elif trail:
+            yield from values(value, trail)
+        else:
             yield trail, value
-
-
-def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
-    """Return what stands at the end of a trail."""
-    here: Any = settings
-    for key in trail:
-        if not isinstance(here, Mapping) or key not in here:
-            return otherwise
-        here = here[key]
-    return here
 
 
 def dotted(trail: Trail) -> str:
@@ -160,20 +149,28 @@ def _of_default(trail: Trail) -> Trail:
     return (top, "default", *below)
 
 
-def _given(env: Mapping[str, str]) -> dict[Trail, Any]:
-    """Return what the JSON variables give, by the trail of the setting."""
-    given: dict[Trail, Any] = {}
-    for root, variable in _JSON.items():
-        text = raw(variable, env)
-        path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
-        if variable is variables.EXTRA_PLUGINS_CONFIG and path is not None:
-            try:
-                text = read_text(path, CONFIGURATION_BYTES)
-            except FileRefused:
-                text = None
-        content = read_json_object(variable.name, text, []) if text else None
-        given |= {root + trail: value for trail, value in values(content or {})}
-    return given
+class _Given(NamedTuple):
+    """What one JSON gives: where it comes from, and its values by their trail."""
+
+    origin: str
+    values: dict[Trail, Any]
+
+
+def _given(env: Mapping[str, str]) -> dict[Trail, _Given]:
+    """Return what is given as JSON, by the trail of the setting that it goes into."""
+    read = Reader(env, [])
+    name, text = variables.DB_EXTRA_OPTIONS.name, read(variables.DB_EXTRA_OPTIONS)
+    options = read_json_object(name, text, []) if text else None
+    source, configuration = given_configuration(read)
+    by_file = source == variables.EXTRA_PLUGINS_CONFIG_FILE.name
+    kind = "file" if by_file else "variable"
+    return {
+        root: _Given(origin, {root + trail: value for trail, value in values(content)})
+        for root, origin, content in (
+            (_OPTIONS, f"variable {name}", options or {}),
+            (_PLUGINS, f"{kind} {source}", configuration),
+        )
+    }
 
 
 class _Origins(NamedTuple):
@@ -181,7 +178,7 @@ class _Origins(NamedTuple):
 
     base: Mapping[str, Any]
     env: Mapping[str, str]
-    given: Mapping[Trail, Any]
+    given: Mapping[Trail, _Given]
     file: SettingsFile | None
 
     def of(self, trail: Trail, value: Any) -> str:
@@ -206,11 +203,12 @@ class _Origins(NamedTuple):
             if self._is_base(trail, value):
                 return BASE
             trail = shared
-        # A reference in the plugin configuration is expanded by now.
-        if trail in self.given and (
-            trail[0] == "PLUGINS_CONFIG" or self.given[trail] == value
-        ):
-            return self._of_json(trail)
+        for root, given in self.given.items():
+            # A reference in the plugin configuration is expanded by now.
+            if trail in given.values and (
+                root == _PLUGINS or given.values[trail] == value
+            ):
+                return given.origin
         trails = [trail[:length] for length in range(len(trail), 0, -1)]
         for above in trails:
             names = [one.name for one in self._read(above)]
@@ -219,8 +217,9 @@ class _Origins(NamedTuple):
             names = [one.file_name for one in self._read(above, "file")]
             if names:
                 return f"file {', '.join(names)}"
-            if above in _JSON and not self.given.keys().isdisjoint(trails):
-                return self._of_json(trail)
+            below = self.given.get(above)
+            if below is not None and not below.values.keys().isdisjoint(trails):
+                return below.origin
         directory = Reader(self.env, [])(variables.SSO_DIR)
         for part, variable in sso.PARTS.items():
             path = os.path.join(directory, part)
@@ -232,16 +231,6 @@ class _Origins(NamedTuple):
         """Return the variables that decide a setting and are read from there."""
         deciding = DECIDED_BY.get(trail, ())
         return [one for one in deciding if source(one, self.env) == origin]
-
-    def _of_json(self, trail: Trail) -> str:
-        file = variables.EXTRA_PLUGINS_CONFIG_FILE
-        if trail[0] in file.settings and raw(file, self.env) is not None:
-            return f"file {file.name}"
-        return next(
-            f"variable {variable.name}"
-            for root, variable in _JSON.items()
-            if trail[0] == root[0]
-        )
 
     def _is_base(self, trail: Trail, value: Any) -> bool:
         """Tell whether a value is that of the settings that are extended."""

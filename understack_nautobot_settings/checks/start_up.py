@@ -237,8 +237,9 @@ def _take_over_logging(namespace: MutableMapping[str, Any]) -> bool:
 def _names(namespace: MutableMapping[str, Any]) -> list[str]:
     """Return the names of the settings module, which has run by now."""
     if _waiting:
-        _undone(namespace, _waiting[0])
-        if not _take_over_logging(namespace):
+        if _take_over_logging(namespace):
+            _undone(namespace, _waiting[0])
+        else:
             # Django will configure no logging: there is no later moment.
             look_again(namespace)
     return sorted(namespace)

@@ -14,13 +14,13 @@ from typing import Any
 
 from understack_nautobot_settings.checks.provenance import DECIDED_BY
 from understack_nautobot_settings.checks.provenance import DEEPEST
-from understack_nautobot_settings.checks.provenance import Trail
-from understack_nautobot_settings.checks.provenance import at
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import HOST_FORM
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import Trail
+from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.text_files import looks_like_a_path

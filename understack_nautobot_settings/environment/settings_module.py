@@ -11,6 +11,9 @@ from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import Problem
 
+Trail = tuple[str, ...]
+"""The keys that lead to a value: ``("DATABASES", "default", "HOST")``."""
+
 
 def mapping(value: object) -> Mapping[str, Any]:
     """Return the value where it is a mapping, an empty one otherwise."""
@@ -24,6 +27,16 @@ def entries(settings: Mapping[str, Any], name: str) -> dict[str, Mapping[str, An
         for alias, entry in mapping(settings.get(name)).items()
         if isinstance(entry, Mapping)
     }
+
+
+def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
+    """Return what stands at the end of a trail."""
+    here: Any = settings
+    for key in trail:
+        if not isinstance(here, Mapping) or key not in here:
+            return otherwise
+        here = here[key]
+    return here
 
 
 def well_formed(

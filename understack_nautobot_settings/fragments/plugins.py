@@ -233,7 +233,8 @@ def _configuration(
     read: Reader,
 ) -> dict[str, Any]:
     base_name = "PLUGINS_CONFIG"
-    source, extra = _extra_configuration(read)
+    source, objects = given_configuration(read)
+    extra = expanded(objects, read.env, variable=source, problems=read.problems)
     given = mapping(plugins_config)
     if plugins_config is not None and not isinstance(plugins_config, Mapping):
         read.report(
@@ -276,8 +277,8 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
     )
 
 
-def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
-    """Return the variable that gives the JSON, and the expanded objects in it."""
+def given_configuration(read: Reader) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the variable that gives the JSON, and the objects in it, not expanded."""
     by_value = variables.EXTRA_PLUGINS_CONFIG
     by_file = variables.EXTRA_PLUGINS_CONFIG_FILE
     path = read.given(by_file)
@@ -295,8 +296,7 @@ def _extra_configuration(read: Reader) -> tuple[str, dict[str, Any]]:
         # As it stands in the environment, so that positions are true.
         source, text = by_value.name, read.given(by_value) and read.env[by_value.name]
     config = None if text is None else read_json_object(source, text, read.problems)
-    objects = _objects(config or {}, source, read)
-    return source, expanded(objects, read.env, variable=source, problems=read.problems)
+    return source, _objects(config or {}, source, read)
 
 
 def _objects(

@@ -13,8 +13,7 @@ from understack_nautobot_settings.checks.environment import check_nautobot_value
 from understack_nautobot_settings.checks.environment import check_role
 from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_tls_variables
-from understack_nautobot_settings.checks.environment import check_unused_paths
-from understack_nautobot_settings.checks.environment import check_unused_values
+from understack_nautobot_settings.checks.environment import check_unused
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
@@ -308,7 +307,7 @@ def test_sslmode_verify_ca_is_warned_about():
 def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
-    assert lines(check_unused_paths({}, env)) == [
+    assert lines(check_unused({}, env)) == [
         f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so no certificate is "
         "presented or verified. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
     ]
@@ -318,21 +317,21 @@ def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
 def test_certificate_path_used_by_sslmode_is_not_warned_about(sslmode):
     env = {"NAUTOBOT_DB_SSLMODE": sslmode, "NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
-    assert check_unused_paths({}, env) == []
+    assert check_unused({}, env) == []
 
 
 def test_certificate_path_used_by_sslmode_of_the_file_is_not_warned_about():
     env = {"NAUTOBOT_DB_SSLKEY": "/m/tls.key"}
 
-    assert check_unused_paths(database(sslmode="verify-full"), env) == []
-    assert len(check_unused_paths(database(sslmode="require"), env)) == 1
+    assert check_unused(database(sslmode="verify-full"), env) == []
+    assert len(check_unused(database(sslmode="require"), env)) == 1
 
 
 def test_redis_path_with_mutual_tls_off_is_warned_about():
     path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
 
-    assert check_unused_paths({}, {**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
-    assert lines(check_unused_paths({}, {**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
+    assert check_unused({}, {**path, "UNDERSTACK_REDIS_MTLS": "auto"}) == []
+    assert lines(check_unused({}, {**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
         "NAUTOBOT_REDIS_SSL_CA_CERTS: UNDERSTACK_REDIS_MTLS is off, so this file is "
         "not looked at; over TLS, the system's CAs verify the server. Unset "
         "UNDERSTACK_REDIS_MTLS, or unset this."
@@ -348,13 +347,13 @@ def test_redis_path_with_mutual_tls_off_is_warned_about():
     ],
 )
 def test_variable_without_its_switch_is_warned_about(name, switch, values):
-    assert lines(check_unused_values({name: "60"})) == [
+    assert lines(check_unused({}, {name: "60"})) == [
         f"{name}: it has no effect unless {switch} is {' or '.join(values)}. Set "
         f"{switch} as well, or unset this."
     ]
     for value in values:
-        assert check_unused_values({name: "60", switch: value}) == []
-    assert check_unused_values({name: " "}) == []
+        assert check_unused({}, {name: "60", switch: value}) == []
+    assert check_unused({}, {name: " "}) == []
 
 
 def test_wan_variables_without_wan_profile_are_warned_about():
@@ -365,7 +364,7 @@ def test_wan_variables_without_wan_profile_are_warned_about():
         if "profile `wan`" in one.help.replace("\n", " ") and one.settings
     }
 
-    found = check_unused_values(dict.fromkeys(names, "60"))
+    found = check_unused({}, dict.fromkeys(names, "60"))
 
     assert {problem.variable for problem in found} == names
 
@@ -658,7 +657,7 @@ def test_unknown_sslmode_of_the_settings_file_is_an_error():
 
 
 def test_log_level_set_by_chart_is_not_warned_about():
-    assert check_unused_values({"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
+    assert check_unused({}, {"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
 
 
 def test_invalid_switch_gives_no_warning_about_its_variables():
@@ -667,7 +666,7 @@ def test_invalid_switch_gives_no_warning_about_its_variables():
         "UNDERSTACK_DB_KEEPALIVES_IDLE": "60",
     }
 
-    assert check_unused_values(env) == []
+    assert check_unused({}, env) == []
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,41 @@ def test_database_tls_replaced_below_configure_gives_one_problem():
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3"}, "replaced ENGINE, and with it"),
+        ({"HOST": ""}, "replaced HOST, and with it"),
+    ],
+)
+def test_replaced_engine_or_host_is_named(change, what):
+    env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
+
+    (problem,) = undone(lambda s: s["DATABASES"]["default"].update(change), env)
+
+    assert problem.message == (
+        f"a line below the call of configure {what} the TLS that NAUTOBOT_DB_SSLMODE "
+        "decided."
+    )
+
+
+@pytest.mark.parametrize("name", ["requiressl", "service", "sslcrl"])
+def test_libpq_parameter_that_is_none_changes_nothing(name):
+    """The drivers leave it out."""
+
+    def change(settings):
+        settings["DATABASES"]["default"]["OPTIONS"][name] = None
+
+    assert undone(change) == []
+
+
+def test_added_cache_without_tls_beside_redis_without_tls_is_not_reported():
+    env = {**ENV, "UNDERSTACK_REDIS_MTLS": "off"}
+    other = {**CACHE, "LOCATION": "redis://elsewhere:6379/2"}
+
+    assert undone(lambda s: s["CACHES"].update(other=other), env) == []
+
+
 def event_broker(host):
     return {"redis": {"OPTIONS": {"url": f"redis://:{CANARY}@{host}:6379/2"}}}
 
@@ -362,6 +397,22 @@ def test_value_without_tls_replaced_below_configure_is_one_warning(change, lines
     assert facts == lines
     assert all(one.hint for one in problems)
     assert {problem.severity for problem in problems} <= {"warning"}
+
+
+def test_replaced_option_of_a_socket_is_named_by_its_number():
+    def change(settings):
+        settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_keepalive_options"] = {}
+
+    (problem,) = undone(change, {**ENV, "UNDERSTACK_CONNECTION_PROFILE": "wan"})
+
+    assert "replaced socket_keepalive_options." in problem.message
+    assert problem.severity == "warning"
+
+
+def test_host_replaced_below_configure_of_database_without_tls_is_not_reported():
+    plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
+
+    assert undone(lambda s: s["DATABASES"]["default"].update(HOST="b"), plain) == []
 
 
 def test_recorded_decisions_hold_no_secret():

@@ -125,6 +125,20 @@ def test_unreadable_plugin_file_is_reported_and_gives_no_values():
     assert [one.code for one in found.problems] == ["plugin-config-file-unreadable"]
 
 
+def test_plugin_configuration_given_twice_is_reported_and_gives_no_values(tmp_path):
+    path = tmp_path / "plugins"
+    path.write_text('{"p": {"a": 1}}')
+    env = {
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"p": {"a": 2}}',
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": str(path),
+    }
+
+    found = settings_provenance({**KEY, **env})
+
+    assert found.given == {}
+    assert [one.code for one in found.problems] == ["file-and-value"]
+
+
 def test_value_of_given_base_has_source_base():
     base = {"PLUGINS_CONFIG": {"p": {"mine": 1}}, "PLUGINS": ["p"]}
 
