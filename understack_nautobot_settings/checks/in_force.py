@@ -324,13 +324,13 @@ def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
     urls = urls_of(cache.get("LOCATION"), ",")
     redis = is_redis_cache(cache)
     pool = pool_arguments(cache)
-    secured, plain = _hosts(urls, "rediss"), frozenset[str]()
-    verified = frozenset(f"{_VERIFIED}{host}" for host in secured)
-    if redis:
-        plain = _hosts(urls, "redis")
-        if requirement(pool.get("ssl_cert_reqs", "required")) == "none":
-            plain |= verified
-            verified = frozenset()
+    secured = _hosts(urls, "rediss")
+    plain = _hosts(urls, "redis") if redis else frozenset()
+    verified = {f"{_VERIFIED}{host}" for host in secured}
+    if requirement(pool.get("ssl_cert_reqs", "required")) != "none":
+        secured |= verified
+    elif redis:
+        plain |= verified
     facts = {
         "LOCATION": [_shape(url) for url in urls],
         "BACKEND": cache.get("BACKEND"),
@@ -345,17 +345,9 @@ def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
     return _Connection(
         redis and _over_tls(urls),
         facts,
-        secured=secured | verified,
+        secured=secured,
         plain=plain,
     )
-
-
-def _is_verified(pool: Mapping[str, Any]) -> bool:
-    return requirement(pool.get("ssl_cert_reqs", "required")) != "none"
-
-
-def _secured_hosts(urls: list[str]) -> set[str]:
-    return {host_of(url) for url in urls if scheme_of(url) == "rediss"}
 
 
 def _shape(url: str) -> list[str]:
