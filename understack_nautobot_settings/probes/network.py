@@ -58,11 +58,6 @@ class Endpoint(NamedTuple):
         return True
 
     @property
-    def tls_name(self) -> str | None:
-        """The host as a ClientHello names it, None for an IP address."""
-        return None if self.is_ip else self.host
-
-    @property
     def name(self) -> str:
         """The host, as it is shown: some put a password where it belongs."""
         return _shown_host(self.host, "(not shown)")
@@ -149,23 +144,6 @@ class Network:
         return connection
 
 
-class Route(NamedTuple):
-    """An endpoint that was reached once at an address, and can be reached again."""
-
-    attempt: Attempt
-    network: Network
-    endpoint: Endpoint
-    address: Address
-
-    def connect(self, seconds: float | None = None) -> socket.socket:
-        """Return a new connection; it waits for what is left, or for less."""
-        left = self.attempt.left
-        self.attempt.connections += 1
-        return self.network.connect(
-            self.address, left if seconds is None else min(seconds, left)
-        )
-
-
 def _shown_host(host: str, instead: str) -> str:
     return host if re.fullmatch(HOST_FORM, host) else instead
 
@@ -177,11 +155,12 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def reach(
-    attempt: Attempt, network: Network, *endpoints: Endpoint
-) -> tuple[Route, socket.socket]:
+    attempt: Attempt, network: Network, endpoints: Sequence[Endpoint]
+) -> tuple[Endpoint, Address, socket.socket]:
     """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
 
-    Raises `Failed` where no name resolves, or nobody accepts.
+    Returns it, its address and the connection. Raises `Failed` where no name resolves,
+    or nobody accepts.
     """
     ways = _resolve(attempt, network, endpoints)
     with attempt.stage("tcp"):
@@ -197,7 +176,7 @@ def reach(
             attempt.connections += 1
             connection.settimeout(attempt.left)
             attempt.detail = shown_address(address)
-            return Route(attempt, network, endpoint, address), connection
+            return endpoint, address, connection
         raise Failed(_unreachable(endpoints, failed))
 
 

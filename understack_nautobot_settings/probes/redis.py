@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +22,13 @@ from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import lost_problem
 from understack_nautobot_settings.probes.handshake import secure
+from understack_nautobot_settings.probes.handshake import talk
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import reach
-from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import named_files
-from understack_nautobot_settings.probes.tls import symptom_of
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 
@@ -76,17 +74,14 @@ class Login(NamedTuple):
     database: int
 
 
-class Refused(Exception):
-    """Redis answered with an error."""
+class Refused(Failed):
+    """Redis answered with an error: its text, and the first word of it."""
 
-    def __init__(self, text: str) -> None:
-        """Keep the text, and its first word."""
-        super().__init__(text)
-        self.word = text.split(" ", 1)[0]
-
-
-class NotRedis(Exception):
-    """Something else than Redis answered."""
+    def __init__(self, said: str, login: Login) -> None:
+        """Keep what was said, without the password."""
+        self.word = said.split(" ", 1)[0]
+        self.said = said.replace(login.password, "***") if login.password else said
+        super().__init__(_refusal(self.word, self.said, login))
 
 
 def probe_cache(
@@ -165,94 +160,80 @@ def _probe(
 ) -> None:
     """Pass all stages; `write` begins with a command and a key that nobody else has."""
     tls = _tls(options) if login.scheme == "rediss" else None
-    route, connection = reach(attempt, network, login.endpoint)
-    server = RedisServer(route, tls)
-    try:
+    server = RedisServer(
+        attempt, network, (login.endpoint,), tls, "plain text, as configured"
+    )
+    with server.reach() as connection:
         if login.scheme not in REDIS_SCHEMES:
             attempt.skip("tls", f"skipped for {login.scheme}://")
             return
-        if tls is None:
-            attempt.skip("tls", "plain text, as configured")
-            attempt.skip("identity", "no TLS: the server's identity is not verified")
-        else:
-            connection = secure(server, connection)[0]
-        _converse(server, connection, login, write, channel)
-    finally:
-        connection.close()
+        with secure(server, connection) as secured:
+            redis = Conversation(secured, attempt.timer(), login)
+            try:
+                _converse(redis, server, write, channel)
+            except Refused as refused:
+                attempt.quote(refused.said)
+                raise
 
 
 def _converse(
-    server: RedisServer,
-    connection: socket.socket,
-    login: Login,
-    write: tuple[str, ...],
-    channel: str,
+    redis: Conversation, server: RedisServer, write: tuple[str, ...], channel: str
 ) -> None:
-    attempt = server.attempt
-    redis = Conversation(connection, attempt.timer())
-    try:
-        with attempt.stage("login"):
-            if login.password:
-                words = (login.username, login.password)
-                redis.ask("AUTH", *(word for word in words if word))
-            if login.database:
-                redis.ask("SELECT", str(login.database))
-            who = _if_allowed(redis, "ACL", "WHOAMI")
-            attempt.detail = f"database {login.database}"
-            if who:
-                attempt.detail = f"as {who}, {attempt.detail}"
-        with attempt.stage("query"):
-            attempt.detail = f"PING: {redis.ask('PING')}"
-            if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
-                raise Refused(_CLUSTER)
-            # Both at once: whatever happens in between, the key does not stay.
-            redis.ask_all(write, ("DEL", write[1]))
-            if channel:
-                redis.ask("SUBSCRIBE", channel)
-            attempt.detail += ", writes accepted"
-    except Refused as refused:
-        said = str(refused)
+    attempt, login = server.attempt, redis.login
+    with talk(server, "login"):
         if login.password:
-            said = said.replace(login.password, "***")
-        attempt.quote(said)
-        attempt.symptom = attempt.symptom or f"refused {refused.word}"
-        problem = _refusal(refused.word, said, login)
-    except NotRedis:
-        attempt.symptom = attempt.symptom or "not redis"
-        problem = login.endpoint.problem(
-            codes.PROBE_NOT_REDIS, "answers, but not as Redis does."
-        )
-    except OSError as error:
-        failure = error
-        problem = attempt.explained(
-            f"login {symptom_of(failure)}", lambda: lost_problem(failure, server)
-        )
-    else:
-        return
-    attempt.fail_last(problem)
-
-
-def _if_allowed(redis: Conversation, *words: str) -> str:
-    """Return a reply, empty where the user may not ask or the server cannot tell."""
-    try:
-        return redis.ask(*words)
-    except Refused as refused:
-        if refused.word in {"NOPERM", "ERR"}:
-            return ""
-        raise
+            words = (login.username, login.password)
+            redis.ask("AUTH", *(word for word in words if word))
+        if login.database:
+            redis.ask("SELECT", str(login.database))
+        who = redis.ask_if_allowed("ACL", "WHOAMI")
+        attempt.detail = f"database {login.database}"
+        if who:
+            attempt.detail = f"as {who}, {attempt.detail}"
+    with talk(server, "query"):
+        attempt.detail = f"PING: {redis.ask('PING')}"
+        if "cluster_state" in redis.ask_if_allowed("CLUSTER", "INFO"):
+            raise Refused(_CLUSTER, login)
+        # Both at once: whatever happens in between, the key does not stay.
+        redis.ask_all(write, ("DEL", write[1]))
+        if channel:
+            redis.ask("SUBSCRIBE", channel)
+        attempt.detail += ", writes accepted"
 
 
 class Conversation(Incoming):
     """Commands and their replies (RESP2), bounded in size and in time."""
 
+    def __init__(
+        self,
+        connection: socket.socket,
+        seconds_left: Callable[[], float],
+        login: Login,
+    ) -> None:
+        """Talk over this connection, as whoever logs in."""
+        super().__init__(connection, seconds_left)
+        self.login = login
+
     def ask(self, *words: str) -> str:
         """Send a command and return its reply as text; raises as `ask_all`."""
         return self.ask_all(words)[0]
 
+    def ask_if_allowed(self, *words: str) -> str:
+        """Return a reply, empty where the user may not ask or the server cannot tell.
+
+        Raises as `ask_all` otherwise.
+        """
+        try:
+            return self.ask(*words)
+        except Refused as refused:
+            if refused.word in {"NOPERM", "ERR"}:
+                return ""
+            raise
+
     def ask_all(self, *commands: Sequence[str]) -> list[str]:
         """Send commands at once, and return their replies.
 
-        Raises the first `Refused`, `NotRedis` for what is no reply of Redis, or
+        Raises the first `Refused`, `Failed` for what is no reply of Redis, or
         ``OSError`` where the connection is lost or time is up.
         """
         self.send(b"".join(map(_encoded, commands)))
@@ -273,15 +254,25 @@ class Conversation(Incoming):
         if kind in (b"+", b":"):
             return text
         if kind == b"-":
-            raise Refused(text)
+            raise Refused(text, self.login)
         if kind == b"*" and not nested:
             return " ".join(
-                self._reply(nested=True) for _ in range(_number(text, _MOST_PARTS))
+                self._reply(nested=True) for _ in range(self._number(text, _MOST_PARTS))
             )
         if kind == b"$":
-            content = self.take(_number(text, LONGEST_REPLY) + 2)
+            content = self.take(self._number(text, LONGEST_REPLY) + 2)
             return content[:-2].decode(errors="replace")
-        raise NotRedis
+        raise self._not_redis()
+
+    def _number(self, text: str, most: int) -> int:
+        is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
+        if not is_number or int(text) > most:
+            raise self._not_redis()
+        return int(text)
+
+    def _not_redis(self) -> Failed:
+        fact = "answers, but not as Redis does."
+        return Failed(self.login.endpoint.problem(codes.PROBE_NOT_REDIS, fact))
 
 
 def _encoded(words: Sequence[str]) -> bytes:
@@ -290,13 +281,6 @@ def _encoded(words: Sequence[str]) -> bytes:
         content = word.encode()
         parts.append(b"$%d\r\n%s\r\n" % (len(content), content))
     return b"".join(parts)
-
-
-def _number(text: str, most: int) -> int:
-    is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
-    if not is_number or int(text) > most:
-        raise NotRedis
-    return int(text)
 
 
 def _login(
@@ -340,15 +324,13 @@ def _tls(options: Mapping[str, Any]) -> Tls:
 class RedisServer(Server):
     """Redis, over TLS or in plain text."""
 
-    stranger = ALPN
-
     def hung_up(self) -> Problem:
         """Return why the connection is closed on our first words."""
-        if not self.is_plain:
+        if not self.plain:
             return super().hung_up()
         if self.is_postgresql():
             return self.not_this_server()
-        if self.chosen(self.endpoint.tls_name, None) is None:
+        if self.chosen(None, self.endpoint.host) is None:
             return self.closed()
         return self.endpoint.problem(
             codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
@@ -356,7 +338,7 @@ class RedisServer(Server):
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
-        if not self.is_plain and self.is_plain_redis():
+        if not self.plain and self.is_plain_redis():
             return self.not_tls()
         return super().silent()
 

@@ -1,7 +1,10 @@
-"""PostgreSQL's start-up exchange, and what its refusals mean.
+"""What PostgreSQL and libpq say when there is no session, and what it means.
 
-Refusals are told by their SQLSTATE, which is the same in every language. Where one
-SQLSTATE stands for several, the routine that refused or a name in the text decides.
+The server is asked once more by hand, because no driver tells its SQLSTATE, which is
+the same in every language. Where one SQLSTATE stands for several refusals, the routine
+that refused or a name in the text decides. libpq's own words are English wherever no
+translation is installed, and the wheels of both drivers bring none. What is not known
+here is not interpreted.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 _PROTOCOL_3 = 196608
@@ -37,13 +42,13 @@ TOO_MANY = "53300"
 NOT_YET = ("57P03", "57P01", "57P02")
 _OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
 
-# What English words of a server stand for, where its SQLSTATE is not seen, or says
-# nothing: PgBouncer has one for all its refusals.
+# What English words of a server, as patterns, stand for where its SQLSTATE is not seen,
+# or says nothing: PgBouncer has one for all its refusals.
 _WORDS = (
     ("password authentication failed", WRONG_PASSWORD),
     ("SASL authentication failed", WRONG_PASSWORD),
     ("no password supplied", WRONG_PASSWORD),
-    ("pg_hba.conf", NOT_AUTHORIZED),
+    (r"pg_hba\.conf", NOT_AUTHORIZED),
     ("certificate authentication failed", NOT_AUTHORIZED),
     ("requires a valid client certificate", NOT_AUTHORIZED),
     ("is not permitted to log in", NOT_AUTHORIZED),
@@ -59,12 +64,78 @@ _WORDS = (
     ("unsupported startup parameter", NO_PARAMETER),
     ("invalid value for parameter", "22023"),
     ("cannot be changed", "55P02"),
+    ("database .* does not exist", NO_DATABASE),
+    ("role .* does not exist", NOT_AUTHORIZED),
 )
-_NOT_EXISTING = (("database ", NO_DATABASE), ("role ", NOT_AUTHORIZED))
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
 _LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
 _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
+)
+
+_SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert [a-z ]+")
+_OR_CERTIFICATE = "Set it, or let pg_hba.conf ask for the certificate alone."
+
+# What libpq's own words mean, and a remedy where the code's is not enough.
+_OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] = (
+    (
+        ("no password supplied",),
+        codes.PROBE_DB_PASSWORD,
+        variables.DB_PASSWORD,
+        "{place} requires a password, and none is configured.",
+        _OR_CERTIFICATE,
+    ),
+    (
+        # The states of a server that target_session_attrs does not take.
+        (
+            "session is read-only",
+            "session is not read-only",
+            "server is in hot standby mode",
+            "server is not in hot standby mode",
+        ),
+        codes.PROBE_DB_SESSION,
+        variables.DB_EXTRA_OPTIONS,
+        "no server at {place} is in the state that target_session_attrs demands.",
+        None,
+    ),
+    (
+        ("certificate verify failed",),
+        codes.PROBE_SERVER_UNVERIFIED,
+        variables.DB_HOST,
+        "libpq does not accept the certificate of {place}.",
+        None,
+    ),
+    (
+        ("more than the driver could hold", "out of memory"),
+        codes.PROBE_NOT_POSTGRESQL,
+        variables.DB_HOST,
+        "{place} sends more than PostgreSQL would, and was cut off.",
+        None,
+    ),
+    (
+        # About this machine, or about what both sides demand: none passes by itself.
+        (
+            "private key file",
+            "certificate file",
+            "could not load",
+            "could not read",
+            "invalid ",
+            "authentication method requirement",
+            "channel binding",
+            "could not find digest",
+            "authentication method",
+            "not supported",
+            "requires",
+            "weak sslmode",
+            "unrecognized",
+            "could not match",
+        ),
+        codes.PROBE_LIBPQ,
+        variables.DB_HOST,
+        "libpq does not connect to {place}: {said}.",
+        None,
+    ),
 )
 
 
@@ -101,6 +172,11 @@ class Database(NamedTuple):
         """The CN of the certificate that is presented, None without one."""
         own = self.tls.own_certificate if self.tls is not None else None
         return None if own is None else own.common_name
+
+    def without_password(self, text: str) -> str:
+        """Return a text in which the password does not stand."""
+        password = str(self.parameters.get("password") or "")
+        return text.replace(password, "***") if password else text
 
 
 class StartUpAnswer(NamedTuple):
@@ -158,15 +234,37 @@ def start_up(
     raise ConnectionAbortedError
 
 
+def server_words(text: str) -> str:
+    """Return the last thing that the server itself said, empty for nothing."""
+    found = _SERVER.findall(text)
+    return str(found[-1]).strip() if found else ""
+
+
+def alert_in(text: str) -> str:
+    """Return the alert of the server as Python's ssl names it, empty for none."""
+    found = _ALERT.search(text)
+    words = found[0].strip().replace("ssl/tls", "sslv3") if found else ""
+    return words.replace(" ", "_").upper()
+
+
+def own_problem(text: str, place: str) -> Problem | None:
+    """Return the problem that libpq's own words name, None where they name none.
+
+    To be asked where the server itself said nothing.
+    """
+    for words, code, variable, fact, hint in _OWN:
+        if any(one in text for one in words):
+            said = text.rpartition(" failed: ")[2]
+            return code.problem(
+                variable.name, fact.format(place=place, said=said), hint
+            )
+    return None
+
+
 def sqlstate_of(said: str) -> str:
     """Return the SQLSTATE of the server's English words, empty where unknown."""
-    for words, sqlstate in _WORDS:
-        if words in said:
-            return sqlstate
-    for kind, sqlstate in _NOT_EXISTING:
-        if " does not exist" in said.partition(kind)[2]:
-            return sqlstate
-    return ""
+    found = (state for words, state in _WORDS if re.search(words, said))
+    return next(found, "")
 
 
 def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
@@ -262,7 +360,7 @@ def _password_problem(database: Database) -> Problem:
         fact = (
             f"{place} requires a password for the user {user}, and none is configured."
         )
-        hint = "Set it, or let pg_hba.conf ask for the certificate alone."
+        hint = _OR_CERTIFICATE
     elif name is not None and name != user:
         # PostgreSQL answers the same where clientcert=verify-full refuses the CN.
         fact = (
