@@ -211,7 +211,8 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
         hosts = ",".join(one.name for one in database.endpoints)
-        shown = f"configured host {hosts}, {_VERIFIED[mode]}"
+        host = f"configured host {hosts}" if hosts else "no configured host"
+        shown = f"{host}, {_VERIFIED[mode]}"
         if tls.verify and not tls.check_hostname and database.endpoints:
             # Whatever has a certificate of the CA can be that server: show its names.
             server.endpoint, server.address = database.endpoints[0], session.address
