@@ -304,13 +304,9 @@ def _flight(octets: bytes, version: str | None) -> tuple[bytes, bytes]:
 
 
 def _handshake_problem(error: OSError, server: Server) -> Problem:
-    reason = symptom_of(error)
-    if "ALERT" in reason:
-        server.attempt.quote(spaced(reason))
-    place = server.endpoint.place
+    place, words = server.endpoint.place, alert_words(symptom_of(error))
     return codes.PROBE_TLS_HANDSHAKE.problem(
-        server.endpoint.variable,
-        f"the TLS handshake with {place} fails: {alert_words(reason)}.",
+        server.endpoint.variable, f"the TLS handshake with {place} fails: {words}."
     )
 
 

@@ -65,7 +65,7 @@ def probe_https(
         secure(server, connection) as secured,
         talk(server, "query"),
     ):
-        incoming = Incoming(secured, attempt.timer())
+        incoming = Incoming(secured, attempt)
         incoming.send(request.encode())
         line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
         status = _status(line)

@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import re
 import socket
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -81,12 +80,10 @@ class Incoming:
     Every method raises ``OSError`` where the connection is lost, or time is up.
     """
 
-    def __init__(
-        self, connection: socket.socket, seconds_left: Callable[[], float]
-    ) -> None:
-        """Talk over this connection; `seconds_left` tells how long, for all of it."""
+    def __init__(self, connection: socket.socket, attempt: Attempt) -> None:
+        """Talk over this connection, for as long in all as the attempt has patience."""
         self._connection = connection
-        self._seconds_left = seconds_left
+        self._seconds_left = attempt.timer()
         self._said = b""
 
     def send(self, octets: bytes) -> None:

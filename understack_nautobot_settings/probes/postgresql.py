@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from understack_nautobot_settings.certificates.files import POSTGRESQL
@@ -179,12 +180,10 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
         return [one.strip() for one in str(parameters.get(name) or "").split(",")]
 
     hosts, addresses, ports = listed("host"), listed("hostaddr"), listed("port")
-    count = max(len(hosts), len(addresses))
-    hosts += [""] * (count - len(hosts))
-    addresses += [""] * (count - len(addresses))
-    ports += ports[-1:] * (count - len(ports))
     endpoints = []
-    for host, address, port in zip(hosts, addresses, ports, strict=False):
+    for host, address in zip_longest(hosts, addresses, fillvalue=""):
+        # The last port counts for all further hosts.
+        port = ports.pop(0) if len(ports) > 1 else ports[0]
         number = int(port) if port.isdecimal() else PORT
         place = f"{host}/.s.PGSQL.{number}" if host.startswith("/") else host or address
         if place:
@@ -255,7 +254,7 @@ def _look(server: PostgresqlServer, text: str | None) -> None:
     if not server.endpoints:
         attempt.skip("dns", "left to libpq: no host is configured")
         with attempt.stage("login"):
-            raise Failed(_driver_problem(server, text, None))
+            raise Failed(_login_problem(server, None, text))
     connection = server.reach()
     if server_words(text or ""):
         # Where the server has answered libpq, libpq has accepted its certificate.
@@ -266,20 +265,24 @@ def _look(server: PostgresqlServer, text: str | None) -> None:
 
 
 def _login_problem(
-    server: PostgresqlServer, connection: socket.socket, text: str | None
+    server: PostgresqlServer, connection: socket.socket | None, text: str | None
 ) -> Problem:
     """Return why a login failed, by asking the server once more by hand."""
+    if text is None:
+        return codes.PROBE_DRIVER.problem(
+            variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
+        )
     answer = None
-    if text is not None:
-        if isinstance(connection, ssl.SSLSocket):
-            # libpq goes no further either: with direct negotiation it is a must.
-            if server.is_direct and connection.selected_alpn_protocol() != ALPN:
-                return server.not_tls()
-            refused = client_problem(alert_in(text), server)
-            if refused is not None:
-                return refused
+    if isinstance(connection, ssl.SSLSocket):
+        # libpq goes no further either: with direct negotiation it is a must.
+        if server.is_direct and connection.selected_alpn_protocol() != ALPN:
+            return server.not_tls()
+        refused = client_problem(alert_in(text), server)
+        if refused is not None:
+            return refused
+    if connection is not None:
         try:
-            answer = start_up(connection, server.database, server.attempt.timer())
+            answer = start_up(connection, server.database, server.attempt)
         except OSError as error:
             if not server_words(text):
                 return lost_problem(error, server)
@@ -287,16 +290,12 @@ def _login_problem(
 
 
 def _driver_problem(
-    server: PostgresqlServer, text: str | None, answer: StartUpAnswer | None
+    server: PostgresqlServer, text: str, answer: StartUpAnswer | None
 ) -> Problem:
     """Return what libpq's text means, with what the server answers a moment later.
 
-    The text is as in `_look`; the answer is None where the server was not asked.
+    The answer is None where the server was not asked.
     """
-    if text is None:
-        return codes.PROBE_DRIVER.problem(
-            variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
-        )
     attempt, database = server.attempt, server.database
     text = database.without_password(text)
     said = server_words(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -168,7 +167,7 @@ def _probe(
             attempt.skip("tls", f"skipped for {login.scheme}://")
             return
         with secure(server, connection) as secured:
-            redis = Conversation(secured, attempt.timer(), login)
+            redis = Conversation(secured, attempt, login)
             try:
                 _converse(redis, server, write, channel)
             except Refused as refused:
@@ -205,13 +204,10 @@ class Conversation(Incoming):
     """Commands and their replies (RESP2), bounded in size and in time."""
 
     def __init__(
-        self,
-        connection: socket.socket,
-        seconds_left: Callable[[], float],
-        login: Login,
+        self, connection: socket.socket, attempt: Attempt, login: Login
     ) -> None:
         """Talk over this connection, as whoever logs in."""
-        super().__init__(connection, seconds_left)
+        super().__init__(connection, attempt)
         self.login = login
 
     def ask(self, *words: str) -> str:

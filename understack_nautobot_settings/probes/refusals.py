@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.tls import Tls
@@ -196,7 +196,7 @@ class StartUpAnswer(NamedTuple):
 
 
 def start_up(
-    connection: socket.socket, database: Database, seconds_left: Callable[[], float]
+    connection: socket.socket, database: Database, attempt: Attempt
 ) -> StartUpAnswer:
     """Ask for a session without sending the password, and return the answer.
 
@@ -212,7 +212,7 @@ def start_up(
     }
     words = [f"{name}\0{value}\0".encode() for name, value in sent.items() if value]
     body = struct.pack("!i", _PROTOCOL_3) + b"".join(words) + b"\0"
-    incoming = Incoming(connection, seconds_left)
+    incoming = Incoming(connection, attempt)
     incoming.send(struct.pack("!i", len(body) + 4) + body)
     for _ in range(_MOST_MESSAGES):
         kind, length = struct.unpack("!ci", incoming.take(1 + _LENGTH_OCTETS))

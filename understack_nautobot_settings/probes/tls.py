@@ -188,32 +188,28 @@ def server_problem(
             f"a CA of the certificate of {endpoint.place} is expired.",
             f"Put the current CA into {tls.ca.path}, or renew it at {endpoint.server}.",
         )
+    if code == PURPOSE and (leaf is None or leaf.is_for("server auth")):
+        # A CA of ours may exclude servers.
+        files = tls.files(endpoint.server)._replace(cert=None, key=None)
+        for one in inspect_certificates(files):
+            if one.code == CA_NOT_FOR_SERVERS.id:
+                return codes.PROBE_SERVER_PURPOSE.problem(
+                    tls.ca.variable,
+                    f"{one.message} Therefore the certificate of {endpoint.place}"
+                    f"{subject} is not accepted.",
+                    one.hint,
+                )
+    words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
+    kind, fact = codes.PROBE_SERVER_UNVERIFIED, f"{subject} is not accepted: {words}"
     if code == EXPIRED:
         since = f" on {utc(leaf.not_after)}" if leaf else ""
-        fact = f" expired{since}"
-        return _of_certificate(codes.PROBE_SERVER_EXPIRED, endpoint, fact)
-    if code == NOT_YET_VALID:
+        kind, fact = codes.PROBE_SERVER_EXPIRED, f" expired{since}"
+    elif code == NOT_YET_VALID:
         until = f" before {utc(leaf.not_before)}" if leaf else " yet"
-        fact = f" is not valid{until}"
-        return _of_certificate(codes.PROBE_SERVER_NOT_YET_VALID, endpoint, fact)
-    if code == PURPOSE:
-        if leaf is None or leaf.is_for("server auth"):
-            # A CA of ours may exclude servers.
-            files = tls.files(endpoint.server)._replace(cert=None, key=None)
-            for one in inspect_certificates(files):
-                if one.code == CA_NOT_FOR_SERVERS.id:
-                    return codes.PROBE_SERVER_PURPOSE.problem(
-                        tls.ca.variable,
-                        f"{one.message} Therefore the certificate of {endpoint.place}"
-                        f"{subject} is not accepted.",
-                        one.hint,
-                    )
-        fact = f"{subject} is not for servers"
-        return _of_certificate(codes.PROBE_SERVER_PURPOSE, endpoint, fact)
-    words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
-    return _of_certificate(
-        codes.PROBE_SERVER_UNVERIFIED, endpoint, f"{subject} is not accepted: {words}"
-    )
+        kind, fact = codes.PROBE_SERVER_NOT_YET_VALID, f" is not valid{until}"
+    elif code == PURPOSE:
+        kind, fact = codes.PROBE_SERVER_PURPOSE, f"{subject} is not for servers"
+    return _of_certificate(kind, endpoint, fact)
 
 
 def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
