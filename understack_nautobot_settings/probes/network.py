@@ -216,16 +216,13 @@ def shown_address(address: Address) -> str:
 
 def _unreachable(endpoints: Sequence[Endpoint], error: OSError | None) -> Problem:
     code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
-    several = len(endpoints) > 1
+    one = len(endpoints) == 1
     if isinstance(error, TimeoutError):
-        verb = "do" if several else "does"
-        code, fact = codes.PROBE_TIMEOUT, f"{verb} not answer a TCP connection in time."
+        code, verb = codes.PROBE_TIMEOUT, "does" if one else "do"
+        fact = f"{verb} not answer a TCP connection in time."
     elif isinstance(error, ConnectionRefusedError):
-        verb = "refuse" if several else "refuses"
-        code, fact = (
-            codes.PROBE_REFUSED,
-            f"{verb} the TCP connection: nothing listens there.",
-        )
+        code, verb = codes.PROBE_REFUSED, "refuses" if one else "refuse"
+        fact = f"{verb} the TCP connection: nothing listens there."
     place = " and ".join(endpoint.place for endpoint in endpoints)
     return code.problem(endpoints[0].variable, f"{place} {fact}")
 

@@ -29,7 +29,6 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import named_files
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.problems import printable
 
 PORT = 6379
 OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}
@@ -357,7 +356,7 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
         )
     if word == "NOPERM":
         lacks = re.search(r"permissions to (.{1,80})", said)
-        what = printable(lacks[1]) if lacks else "do what is needed"
+        what = lacks[1] if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
             f"the ACL of {place} does not let {who} {what}.",

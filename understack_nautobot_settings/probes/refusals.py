@@ -276,40 +276,37 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
         return _not_authorized(refusal, database)
+    name = (_UNSUPPORTED.findall(refusal.message) or [""])[0]
+    code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST.name, None
+    fact = f"PostgreSQL at {place} refuses the session with SQLSTATE {sqlstate}."
     if sqlstate == NO_DATABASE:
-        return codes.PROBE_DB_NAME.problem(
-            variables.DB_NAME.name, f"there is no database {database.name} at {place}."
-        )
-    if sqlstate == NO_PRIVILEGE:
-        return codes.PROBE_DB_ROLE.problem(
-            variables.DB_USER.name,
+        code, variable = codes.PROBE_DB_NAME, variables.DB_NAME.name
+        fact = f"there is no database {database.name} at {place}."
+    elif sqlstate == NO_PRIVILEGE:
+        code, variable = codes.PROBE_DB_ROLE, variables.DB_USER.name
+        fact = (
             f"the user {user} may not connect to the database {database.name} at "
-            f"{place}.",
-            f"Grant CONNECT on database {database.name} to {user}.",
+            f"{place}."
         )
-    unsupported = _UNSUPPORTED.search(refusal.message)
-    name = unsupported[1] if unsupported else ""
-    if name or (sqlstate in _OPTIONS_REFUSED and database.parameters.get("options")):
-        variable, hint = variables.DB_EXTRA_OPTIONS.name, None
+        hint = f"Grant CONNECT on database {database.name} to {user}."
+    elif name or (sqlstate in _OPTIONS_REFUSED and database.parameters.get("options")):
+        code, variable = codes.PROBE_DB_OPTIONS, variables.DB_EXTRA_OPTIONS.name
+        fact = (
+            f"{place} does not accept the libpq parameter {name or 'options'} with "
+            "which the session starts."
+        )
         if name == "options":
             variable = variables.DB_POOLER.name
             hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
         elif name:
             hint = f"Remove it, or {_LIST_IT}"
-        return codes.PROBE_DB_OPTIONS.problem(
-            variable,
-            f"{place} does not accept the libpq parameter {name or 'options'} with "
-            "which the session starts.",
-            hint,
-        )
-    kind = codes.PROBE_DB_ERROR
-    fact = f"refuses the session with SQLSTATE {sqlstate}"
-    if sqlstate in NOT_YET:
-        kind, fact = codes.PROBE_DB_STARTING, "is starting, stopping or recovering"
+    elif sqlstate in NOT_YET:
+        code = codes.PROBE_DB_STARTING
+        fact = f"PostgreSQL at {place} is starting, stopping or recovering."
     elif sqlstate[:2] == TOO_MANY[:2]:
-        kind = codes.PROBE_DB_FULL
-        fact = f"has no connection left for {user} or {database.name}"
-    return kind.problem(variables.DB_HOST.name, f"PostgreSQL at {place} {fact}.")
+        code, no_more = codes.PROBE_DB_FULL, "has no connection left for"
+        fact = f"PostgreSQL at {place} {no_more} {user} or {database.name}."
+    return code.problem(variable, fact, hint)
 
 
 def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
