@@ -80,7 +80,7 @@ class Server:
         )
         return connection
 
-    def open(self, seconds: float = math.inf) -> socket.socket:
+    def tcp_connection(self, seconds: float = math.inf) -> socket.socket:
         """Return a new connection; it waits for what is left, or for less."""
         self.attempt.connections += 1
         return self.network.connect(self.address, min(seconds, self.attempt.left))
@@ -90,7 +90,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """Return a new connection where TLS starts; raises ``OSError`` or `Failed`."""
-        connection = self.open()
+        connection = self.tcp_connection()
         try:
             self.start_tls(connection)
         except BaseException:
@@ -176,7 +176,7 @@ class Server:
         named = None if self.endpoint.is_ip else name
         try:
             with (
-                self.open(LOOK_SECONDS) as connection,
+                self.tcp_connection(LOOK_SECONDS) as connection,
                 context.wrap_socket(connection, server_hostname=named) as secured,
             ):
                 return secured.selected_alpn_protocol() or ""
@@ -193,7 +193,7 @@ class Server:
         if not self.attempt.may_connect:
             return None
         try:
-            with self.open(seconds) as connection:
+            with self.tcp_connection(seconds) as connection:
                 connection.sendall(words)
                 return connection.recv(1)
         except TimeoutError:

@@ -42,13 +42,13 @@ TOO_MANY = "53300"
 NOT_YET = ("57P03", "57P01", "57P02")
 _OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
 
-# What English words of a server, as patterns, stand for where its SQLSTATE is not seen,
-# or says nothing: PgBouncer has one for all its refusals.
+# What English words of a server stand for, where its SQLSTATE is not seen, or says
+# nothing: PgBouncer has one for all its refusals.
 _WORDS = (
     ("password authentication failed", WRONG_PASSWORD),
     ("SASL authentication failed", WRONG_PASSWORD),
     ("no password supplied", WRONG_PASSWORD),
-    (r"pg_hba\.conf", NOT_AUTHORIZED),
+    ("pg_hba.conf", NOT_AUTHORIZED),
     ("certificate authentication failed", NOT_AUTHORIZED),
     ("requires a valid client certificate", NOT_AUTHORIZED),
     ("is not permitted to log in", NOT_AUTHORIZED),
@@ -64,9 +64,8 @@ _WORDS = (
     ("unsupported startup parameter", NO_PARAMETER),
     ("invalid value for parameter", "22023"),
     ("cannot be changed", "55P02"),
-    ("database .* does not exist", NO_DATABASE),
-    ("role .* does not exist", NOT_AUTHORIZED),
 )
+_NOT_EXISTING = (("database ", NO_DATABASE), ("role ", NOT_AUTHORIZED))
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
 _LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
 _NO_ROLE = re.compile(
@@ -263,8 +262,13 @@ def own_problem(text: str, place: str) -> Problem | None:
 
 def sqlstate_of(said: str) -> str:
     """Return the SQLSTATE of the server's English words, empty where unknown."""
-    found = (state for words, state in _WORDS if re.search(words, said))
-    return next(found, "")
+    for words, sqlstate in _WORDS:
+        if words in said:
+            return sqlstate
+    for kind, sqlstate in _NOT_EXISTING:
+        if " does not exist" in said.partition(kind)[2]:
+            return sqlstate
+    return ""
 
 
 def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
