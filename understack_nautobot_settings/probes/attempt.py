@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
-from understack_nautobot_settings.checks import codes as checks_codes
-from understack_nautobot_settings.environment import codes as environment_codes
-from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
@@ -27,14 +24,7 @@ _PATIENCE = 0.7
 _LONGEST_QUOTE = 300
 _TRANSIENT = frozenset(
     code.id
-    for module in (
-        certificates_codes,
-        checks_codes,
-        codes,
-        environment_codes,
-        fragments_codes,
-    )
-    for code in vars(module).values()
+    for code in (*vars(codes).values(), *vars(certificates_codes).values())
     if isinstance(code, Code) and code.transient
 )
 
@@ -208,11 +198,3 @@ class Attempt:
             return look()
         except Failed as failed:
             return failed.problem
-
-    def fail_last(self, problem: Problem) -> None:
-        """Put the reason into the stage that has just ended, and raise `Failed`."""
-        last = self.stages.pop()
-        detail = last.detail or problem.message
-        self.stages.append(last._replace(ok=False, detail=detail))
-        self.problem = problem
-        raise Failed(problem)

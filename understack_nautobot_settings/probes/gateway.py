@@ -7,13 +7,20 @@ route for the name or no server behind the route cannot be seen from outside.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
+from collections.abc import Sequence
 
+from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.probes import codes
-from understack_nautobot_settings.probes.network import Route
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.network import Address
+from understack_nautobot_settings.probes.network import Endpoint
+from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.network import reach
+from understack_nautobot_settings.probes.tls import CLIENT_CA
 from understack_nautobot_settings.probes.tls import NO_TLS
-from understack_nautobot_settings.probes.tls import POSTGRESQL
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import symptom_of
 from understack_nautobot_settings.problems import Problem
@@ -29,35 +36,61 @@ SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
 
 
 class Server:
-    """A server that was reached once, and why a connection to it ends.
+    """A server, the way to it, and why a connection to it ends.
 
-    The protocols on top of TLS know more; each has a class of its own. `stranger` is
-    ALPN's name of another protocol that may answer here, and `tls_remedy` what to do
-    where there is no TLS.
+    The protocols on top of TLS know more; each has a class of its own.
+
+    Attributes:
+        plain: Why TLS is not demanded, for people; empty where it is.
+        name_refused: Whether the driver does not accept the certificate for the host.
+        endpoint: The one that was reached, and its `address`.
     """
 
-    stranger: str | None = None
-    tls_remedy: str | None = None
+    name_refused = False
+    endpoint: Endpoint
+    address: Address
 
-    def __init__(self, route: Route, tls: Tls | None) -> None:
-        """Keep the way to it; without `tls`, TLS is not demanded (`is_plain`)."""
-        self.route = route
-        self.attempt = route.attempt
-        self.endpoint = route.endpoint
+    def __init__(
+        self,
+        attempt: Attempt,
+        network: Network,
+        endpoints: Sequence[Endpoint],
+        tls: Tls | None,
+        plain: str = "",
+    ) -> None:
+        """Keep the ways to it; `plain` is why TLS is not demanded, without `tls`."""
+        self.attempt = attempt
+        self.network = network
+        self.endpoints = endpoints
         self.tls = tls or NO_TLS
-        self.is_plain = tls is None
+        self.plain = "" if tls else plain
 
     @property
     def name(self) -> str | None:
         """The name that the ClientHello carries (SNI), None for none."""
         return self.endpoint.host if self.tls.names_host else None
 
+    def reach(self) -> socket.socket:
+        """Pass the stages ``dns`` and ``tcp``, and return the connection.
+
+        Raises `Failed` where no endpoint can be reached.
+        """
+        self.endpoint, self.address, connection = reach(
+            self.attempt, self.network, self.endpoints
+        )
+        return connection
+
+    def tcp_connection(self, seconds: float = math.inf) -> socket.socket:
+        """Return a new connection; it waits for what is left, or for less."""
+        self.attempt.connections += 1
+        return self.network.connect(self.address, min(seconds, self.attempt.left))
+
     def start_tls(self, connection: socket.socket) -> None:
         """Bring a new connection to where TLS starts; `Failed` where it does not."""
 
     def connect(self) -> socket.socket:
         """Return a new connection where TLS starts; raises ``OSError`` or `Failed`."""
-        connection = self.route.connect()
+        connection = self.tcp_connection()
         try:
             self.start_tls(connection)
         except BaseException:
@@ -69,9 +102,9 @@ class Server:
 
     def not_tls(self) -> Problem:
         """Return why something else than TLS is answered."""
-        return self.endpoint.problem(
-            codes.PROBE_NOT_TLS, "does not speak TLS.", self.tls_remedy
-        )
+        known = self.endpoint.server in CLIENT_CA
+        remedy = None if known else "Use its TLS port, or turn TLS on there."
+        return self.endpoint.problem(codes.PROBE_NOT_TLS, "does not speak TLS.", remedy)
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
@@ -95,10 +128,10 @@ class Server:
 
     def not_this_server(self) -> Problem:
         """Return the problem of PostgreSQL in the place of another server."""
+        endpoint = self.endpoint
         return codes.PROBE_NOT_REDIS.problem(
-            self.endpoint.variable,
-            f"{POSTGRESQL} answers at {self.endpoint.place}, not "
-            f"{self.endpoint.server}.",
+            endpoint.variable,
+            f"{POSTGRESQL} answers at {endpoint.place}, not {endpoint.server}.",
         )
 
     def gateway_problem(self, protocol: str | None) -> Problem:
@@ -110,7 +143,7 @@ class Server:
                 "closes the connection when TLS starts. The host is an IP address, so "
                 "TLS names no host that a gateway could route by.",
             )
-        if not self.tls.names_host and self.chosen(host, protocol) is not None:
+        if not self.tls.names_host and self.chosen(protocol, host) is not None:
             return codes.PROBE_GATEWAY_SNI_OFF.problem(
                 endpoint.variable,
                 f"sslsni is off, and {endpoint.place} closes the connection unless TLS "
@@ -118,7 +151,7 @@ class Server:
             )
         closes = f"closes the connection when TLS names {endpoint.name}"
         bare = host.rstrip(".")
-        if bare != host and self.chosen(bare, protocol) is not None:
+        if bare != host and self.chosen(protocol, bare) is not None:
             return endpoint.problem(
                 codes.PROBE_GATEWAY_DOT,
                 f"{closes}, and answers to the name without the dot.",
@@ -131,7 +164,7 @@ class Server:
 
     # Questions, each on a connection of its own.
 
-    def chosen(self, name: str | None, protocol: str | None) -> str | None:
+    def chosen(self, protocol: str | None, name: str) -> str | None:
         """Return what is chosen from ALPN when TLS names this host.
 
         Nothing is verified or told. Empty where TLS is answered and nothing chosen,
@@ -139,15 +172,12 @@ class Server:
         """
         if not self.attempt.may_connect:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        if protocol:
-            context.set_alpn_protocols([protocol])
+        context = NO_TLS._replace(protocol=protocol).context()
+        named = None if self.endpoint.is_ip else name
         try:
             with (
-                self.route.connect(LOOK_SECONDS) as connection,
-                context.wrap_socket(connection, server_hostname=name) as secured,
+                self.tcp_connection(LOOK_SECONDS) as connection,
+                context.wrap_socket(connection, server_hostname=named) as secured,
             ):
                 return secured.selected_alpn_protocol() or ""
         except ssl.SSLError as error:
@@ -155,16 +185,25 @@ class Server:
         except (OSError, ValueError):
             return None
 
-    def said_to(self, words: bytes) -> bytes:
-        """Return the first octet of the answer to these words, empty without any."""
+    def said_to(self, words: bytes, seconds: float = LOOK_SECONDS) -> bytes | None:
+        """Return the first octet of the answer to these words.
+
+        Empty where the connection ends instead, None where nothing is said in time.
+        """
         if not self.attempt.may_connect:
-            return b""
+            return None
         try:
-            with self.route.connect(LOOK_SECONDS) as connection:
+            with self.tcp_connection(seconds) as connection:
                 connection.sendall(words)
                 return connection.recv(1)
+        except TimeoutError:
+            return None
         except OSError:
             return b""
+
+    def closes_unasked(self) -> bool:
+        """Tell whether a connection is closed before the client has said anything."""
+        return self.said_to(b"", UNASKED_SECONDS) == b""
 
     def is_postgresql(self) -> bool:
         """Tell whether the question of PostgreSQL for TLS is answered."""
@@ -173,16 +212,3 @@ class Server:
     def is_plain_redis(self) -> bool:
         """Tell whether a command of Redis is answered in plain text."""
         return self.said_to(b"PING\r\n") in (b"+", b"-")
-
-    def closes_unasked(self) -> bool:
-        """Tell whether a connection is closed before the client has said anything."""
-        if not self.attempt.may_connect:
-            return False
-        try:
-            with self.route.connect(UNASKED_SECONDS) as connection:
-                connection.settimeout(UNASKED_SECONDS)
-                return connection.recv(1) == b""
-        except TimeoutError:
-            return False
-        except OSError:
-            return True

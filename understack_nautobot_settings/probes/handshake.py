@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from functools import partial
 
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
+from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.gateway import Server
+from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import CLIENT_CA
 from understack_nautobot_settings.probes.tls import Seen
 from understack_nautobot_settings.probes.tls import alert_words
 from understack_nautobot_settings.probes.tls import described_server
+from understack_nautobot_settings.probes.tls import name_problem
 from understack_nautobot_settings.probes.tls import seen_certificate
 from understack_nautobot_settings.probes.tls import server_problem
 from understack_nautobot_settings.probes.tls import spaced
@@ -51,15 +57,16 @@ _CLIENT_REFUSED = (
 )
 
 
-def secure(
-    server: Server, connection: socket.socket
-) -> tuple[ssl.SSLSocket, Seen | None]:
-    """Pass the stages ``tls`` and ``identity`` on a new connection.
+def secure(server: Server, connection: socket.socket) -> socket.socket:
+    """Pass the stages ``tls`` and ``identity`` on a new connection, and return it.
 
-    Returns the connection over TLS, and the certificate of the server. Raises `Failed`
-    where there is no TLS, or the server is not who it should be.
+    Raises `Failed` where there is no TLS, or the server is not who it should be.
     """
     attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
+    if server.plain:
+        attempt.skip("tls", server.plain)
+        attempt.skip("identity", "no TLS: the server's identity is not verified")
+        return connection
     with attempt.stage("tls"):
         context = tls_context(tls, endpoint)
         server.start_tls(connection)
@@ -73,25 +80,45 @@ def secure(
         except (OSError, ValueError) as error:
             failure = error if isinstance(error, OSError) else OSError(str(error))
             symptom = f"tls {symptom_of(failure)}"
-            raise Failed(
-                attempt.explained(symptom, lambda: _no_tls(failure, server))
-            ) from None
+            cause = attempt.explained(symptom, partial(_no_tls, failure, server))
+            raise Failed(cause) from None
         else:
             session = (secured.version(), (secured.cipher() or ("",))[0])
             attempt.detail = ", ".join(part for part in session if part)
     with attempt.stage("identity"):
-        if refusal is None:
-            seen = seen_certificate(secured.getpeercert(binary_form=True) or b"")
-            attempt.detail = described_server(seen, tls, endpoint.name, refused=False)
-            return secured, seen
-        refused = refusal
+        if refusal is not None:
+            symptom = f"identity {refusal.verify_code}"
+            look = partial(_refused_server, refusal, server)
+            raise Failed(attempt.explained(symptom, look))
+        seen = seen_certificate(secured)
+        attempt.detail = described_server(seen, tls, endpoint.name)
+        if server.name_refused:
+            secured.close()
+            raise Failed(name_problem(seen, endpoint))
+    return secured
 
-        def look() -> Problem:
-            seen = seen_certificate(shown_certificate(server))
-            attempt.detail = described_server(seen, tls, endpoint.name, refused=True)
-            return server_problem(refused, seen, tls, endpoint)
 
-        raise Failed(attempt.explained(f"identity {refused.verify_code}", look))
+@contextlib.contextmanager
+def talk(server: Server, stage: str) -> Iterator[None]:
+    """Pass a stage in which the server is spoken with.
+
+    Raises `Failed` with the cause where the connection is lost, or time is up.
+    """
+    with server.attempt.stage(stage):
+        try:
+            yield
+        except OSError as error:
+            symptom = f"{stage} {symptom_of(error)}"
+            look = partial(lost_problem, error, server)
+            raise Failed(server.attempt.explained(symptom, look)) from None
+
+
+def _refused_server(refusal: ssl.SSLCertVerificationError, server: Server) -> Problem:
+    """Return why the certificate of a server is refused, which is looked at again."""
+    attempt, endpoint, tls = server.attempt, server.endpoint, server.tls
+    seen = shown_certificate(server)
+    attempt.detail = described_server(seen, tls, endpoint.name, refused=True)
+    return server_problem(refusal, seen, tls, endpoint)
 
 
 def client_problem(reason: str, server: Server) -> Problem | None:
@@ -159,10 +186,10 @@ def lost_problem(error: OSError, server: Server) -> Problem:
     """
     if isinstance(error, TimeoutError):
         return server.silent()
-    if server.is_plain:
+    if server.plain:
         return server.hung_up()
     refused = client_problem(symptom_of(error), server)
-    closed_on_certificate = False
+    likely = closed = server.closed("after the TLS handshake")
     while refused is None and server.attempt.may_connect:
         end, on_certificate = _client_verdict(server)
         if end is None:
@@ -170,14 +197,11 @@ def lost_problem(error: OSError, server: Server) -> Problem:
         refused = client_problem(symptom_of(end), server)
         if refused is None and not isinstance(end, HUNG_UP):
             return _handshake_problem(end, server)
-        closed_on_certificate = on_certificate and bool(server.tls.cert.path)
-        if not closed_on_certificate:
+        if not (on_certificate and server.tls.cert.path):
+            likely = closed
             break
-    if refused is not None:
-        return refused
-    if closed_on_certificate:
-        return _closed_on_certificate(server)
-    return server.closed("after the TLS handshake")
+        likely = _closed_on_certificate(server)
+    return refused or likely
 
 
 def _closed_on_certificate(server: Server) -> Problem:
@@ -205,7 +229,8 @@ def _client_verdict(server: Server) -> tuple[OSError | None, bool]:
     unread, and its alert arrives. Returns what the connection ended with, None where it
     stays open, and whether it ended on the certificate alone.
     """
-    protocol = server.stranger or server.tls.protocol
+    # Where nothing is negotiated, to be told whether PostgreSQL answers.
+    protocol = server.tls.protocol or ALPN
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     on_certificate = False
     try:
@@ -214,15 +239,15 @@ def _client_verdict(server: Server) -> tuple[OSError | None, bool]:
             seconds_left = server.attempt.timer()
             inside = context.wrap_bio(incoming, outgoing, server_hostname=server.name)
             started = time.monotonic()
-            finished = False
-            while not finished:
+            while True:
                 try:
                     inside.do_handshake()
-                    finished = True
-                except ssl.SSLWantReadError:  # noqa: PERF203
+                    break
+                except ssl.SSLWantReadError:
                     connection.sendall(outgoing.read())
                     _receive(connection, incoming, seconds_left())
-            if server.stranger and inside.selected_alpn_protocol() == server.stranger:
+            is_postgresql = inside.selected_alpn_protocol() == ALPN
+            if is_postgresql and server.endpoint.server != POSTGRESQL:
                 raise Failed(server.not_this_server())
             # Several times as long as the server took for its part.
             pause = min(VERDICT_SECONDS, 0.2 + 4 * (time.monotonic() - started))
@@ -279,13 +304,9 @@ def _flight(octets: bytes, version: str | None) -> tuple[bytes, bytes]:
 
 
 def _handshake_problem(error: OSError, server: Server) -> Problem:
-    reason = symptom_of(error)
-    if "ALERT" in reason:
-        server.attempt.quote(spaced(reason))
-    place = server.endpoint.place
+    place, words = server.endpoint.place, alert_words(symptom_of(error))
     return codes.PROBE_TLS_HANDSHAKE.problem(
-        server.endpoint.variable,
-        f"the TLS handshake with {place} fails: {alert_words(reason)}.",
+        server.endpoint.variable, f"the TLS handshake with {place} fails: {words}."
     )
 
 
@@ -300,14 +321,14 @@ def _no_tls(error: OSError, server: Server) -> Problem:
     return refused or _handshake_problem(error, server)
 
 
-def shown_certificate(server: Server) -> bytes:
-    """Return the certificate of a server without telling it anything, or nothing."""
-    context = server.tls.context(shows_itself=False)
+def shown_certificate(server: Server) -> Seen | None:
+    """Return the certificate of a server without telling it anything."""
+    context = server.tls.anonymous.context()
     try:
         with (
             server.connect() as connection,
             context.wrap_socket(connection, server_hostname=server.name) as secured,
         ):
-            return secured.getpeercert(binary_form=True) or b""
+            return seen_certificate(secured)
     except (OSError, ValueError, Failed):
-        return b""
+        return None

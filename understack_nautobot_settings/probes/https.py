@@ -10,14 +10,12 @@ from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import lost_problem
 from understack_nautobot_settings.probes.handshake import secure
+from understack_nautobot_settings.probes.handshake import talk
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.tls import Tls
-from understack_nautobot_settings.probes.tls import symptom_of
 
 PORT = 443
 URL_NAME = "URL"
@@ -54,8 +52,7 @@ def probe_https(
     endpoint = Endpoint(
         "the server", parts.hostname or "", parts.port or PORT, URL_NAME
     )
-    route, connection = reach(attempt, network, endpoint)
-    server = HttpsServer(route, tls)
+    server = Server(attempt, network, (endpoint,), tls)
     path = parts.path or "/"
     # A query may hold a token: it is sent, and never shown.
     query = f"?{parts.query}" if parts.query else ""
@@ -63,39 +60,26 @@ def probe_https(
         f"GET {path}{query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
-    with connection, secure(server, connection)[0] as secured:
-        try:
-            with attempt.stage("query"):
-                incoming = Incoming(secured, attempt.timer())
-                incoming.send(request.encode())
-                line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
-                status = _status(line)
-                attempt.detail = f"GET {path}: {status or 'no HTTP'}"
-                if _REDIRECT <= status < _CLIENT_ERROR:
-                    attempt.detail += ", a redirect that is not followed"
-                if status == 0 or status >= _CLIENT_ERROR:
-                    attempt.symptom = f"status {status}"
-                    attempt.quote(line)
-                    code, fact = codes.PROBE_HTTP_STATUS, "over TLS, but not in HTTP"
-                    if status:
-                        fact = f"{path} with status {status}"
-                    if status >= _SERVER_ERROR:
-                        code = codes.PROBE_HTTP_UNAVAILABLE
-                    raise Failed(endpoint.problem(code, f"answers {fact}."))
-        except OSError as error:
-            failure = error
-            attempt.fail_last(
-                attempt.explained(
-                    f"query {symptom_of(failure)}",
-                    lambda: lost_problem(failure, server),
-                )
-            )
-
-
-class HttpsServer(Server):
-    """Any server that speaks HTTP over TLS."""
-
-    tls_remedy = "Use its TLS port, or turn TLS on there."
+    with (
+        server.reach() as connection,
+        secure(server, connection) as secured,
+        talk(server, "query"),
+    ):
+        incoming = Incoming(secured, attempt)
+        incoming.send(request.encode())
+        line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
+        status = _status(line)
+        attempt.detail = f"GET {path}: {status or 'no HTTP'}"
+        if _REDIRECT <= status < _CLIENT_ERROR:
+            attempt.detail += ", a redirect that is not followed"
+        if status == 0 or status >= _CLIENT_ERROR:
+            attempt.quote(line)
+            code, fact = codes.PROBE_HTTP_STATUS, "over TLS, but not in HTTP"
+            if status:
+                fact = f"{path} with status {status}"
+            if status >= _SERVER_ERROR:
+                code = codes.PROBE_HTTP_UNAVAILABLE
+            raise Failed(endpoint.problem(code, f"answers {fact}."))
 
 
 def _status(line: str) -> int:

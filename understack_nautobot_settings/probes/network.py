@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import re
 import socket
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -58,11 +57,6 @@ class Endpoint(NamedTuple):
         return True
 
     @property
-    def tls_name(self) -> str | None:
-        """The host as a ClientHello names it, None for an IP address."""
-        return None if self.is_ip else self.host
-
-    @property
     def name(self) -> str:
         """The host, as it is shown: some put a password where it belongs."""
         return _shown_host(self.host, "(not shown)")
@@ -89,12 +83,10 @@ class Incoming:
     Every method raises ``OSError`` where the connection is lost, or time is up.
     """
 
-    def __init__(
-        self, connection: socket.socket, seconds_left: Callable[[], float]
-    ) -> None:
-        """Talk over this connection; `seconds_left` tells how long, for all of it."""
+    def __init__(self, connection: socket.socket, attempt: Attempt) -> None:
+        """Talk over this connection, for as long in all as the attempt has patience."""
         self._connection = connection
-        self._seconds_left = seconds_left
+        self._seconds_left = attempt.timer()
         self._said = b""
 
     def send(self, octets: bytes) -> None:
@@ -152,23 +144,6 @@ class Network:
         return connection
 
 
-class Route(NamedTuple):
-    """An endpoint that was reached once at an address, and can be reached again."""
-
-    attempt: Attempt
-    network: Network
-    endpoint: Endpoint
-    address: Address
-
-    def connect(self, seconds: float | None = None) -> socket.socket:
-        """Return a new connection; it waits for what is left, or for less."""
-        left = self.attempt.left
-        self.attempt.connections += 1
-        return self.network.connect(
-            self.address, left if seconds is None else min(seconds, left)
-        )
-
-
 def _shown_host(host: str, instead: str) -> str:
     return host if re.fullmatch(HOST_FORM, host) else instead
 
@@ -180,11 +155,12 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def reach(
-    attempt: Attempt, network: Network, *endpoints: Endpoint
-) -> tuple[Route, socket.socket]:
+    attempt: Attempt, network: Network, endpoints: Sequence[Endpoint]
+) -> tuple[Endpoint, Address, socket.socket]:
     """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
 
-    Raises `Failed` where no name resolves, or nobody accepts.
+    Returns it, its address and the connection. Raises `Failed` where no name resolves,
+    or nobody accepts.
     """
     ways = _resolve(attempt, network, endpoints)
     with attempt.stage("tcp"):
@@ -200,7 +176,7 @@ def reach(
             attempt.connections += 1
             connection.settimeout(attempt.left)
             attempt.detail = shown_address(address)
-            return Route(attempt, network, endpoint, address), connection
+            return endpoint, address, connection
         tried = list(dict.fromkeys(endpoint for endpoint, _ in ways))
         unresolved = [one.name for one in endpoints if tried and one not in tried]
         raise Failed(_unreachable(tried or endpoints, unresolved, failed))
@@ -247,16 +223,13 @@ def _unreachable(
     endpoints: Sequence[Endpoint], unresolved: Sequence[str], error: OSError | None
 ) -> Problem:
     code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
-    several = len(endpoints) > 1
+    one = len(endpoints) == 1
     if isinstance(error, TimeoutError):
-        verb = "do" if several else "does"
-        code, fact = codes.PROBE_TIMEOUT, f"{verb} not answer a TCP connection in time."
+        code, verb = codes.PROBE_TIMEOUT, "does" if one else "do"
+        fact = f"{verb} not answer a TCP connection in time."
     elif isinstance(error, ConnectionRefusedError):
-        verb = "refuse" if several else "refuses"
-        code, fact = (
-            codes.PROBE_REFUSED,
-            f"{verb} the TCP connection: nothing listens there.",
-        )
+        code, verb = codes.PROBE_REFUSED, "refuses" if one else "refuse"
+        fact = f"{verb} the TCP connection: nothing listens there."
     place = " and ".join(endpoint.place for endpoint in endpoints)
     if unresolved:
         verb = "does" if len(unresolved) == 1 else "do"

@@ -11,8 +11,10 @@ import socket
 import ssl
 from collections.abc import Callable
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
+from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.reading import hexadecimal
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
@@ -21,7 +23,6 @@ from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.probes import codes
-from understack_nautobot_settings.probes import libpq_words
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.driver_session import DriverError
@@ -36,22 +37,20 @@ from understack_nautobot_settings.probes.handshake import secure
 from understack_nautobot_settings.probes.handshake import shown_certificate
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import Route
-from understack_nautobot_settings.probes.network import reach
 from understack_nautobot_settings.probes.network import shown_address
-from understack_nautobot_settings.probes.startup import OPTIONS_REFUSED
-from understack_nautobot_settings.probes.startup import Database
-from understack_nautobot_settings.probes.startup import StartUpAnswer
-from understack_nautobot_settings.probes.startup import refusal_problem
-from understack_nautobot_settings.probes.startup import sqlstate_of
-from understack_nautobot_settings.probes.startup import start_up
+from understack_nautobot_settings.probes.refusals import OPTIONS_REFUSED
+from understack_nautobot_settings.probes.refusals import Database
+from understack_nautobot_settings.probes.refusals import StartUpAnswer
+from understack_nautobot_settings.probes.refusals import alert_in
+from understack_nautobot_settings.probes.refusals import own_problem
+from understack_nautobot_settings.probes.refusals import refusal_problem
+from understack_nautobot_settings.probes.refusals import server_words
+from understack_nautobot_settings.probes.refusals import sqlstate_of
+from understack_nautobot_settings.probes.refusals import start_up
 from understack_nautobot_settings.probes.tls import ALPN
-from understack_nautobot_settings.probes.tls import POSTGRESQL
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import described_server
-from understack_nautobot_settings.probes.tls import name_problem
 from understack_nautobot_settings.probes.tls import named_files
-from understack_nautobot_settings.probes.tls import seen_certificate
 from understack_nautobot_settings.problems import Problem
 
 PORT = 5432
@@ -104,13 +103,13 @@ def probe_database(
     options = postgresql_options(settings)
     sni = options.get("sslsni", (env or {}).get(_SNI_VARIABLE) or "1")
     database = _database(entry, options, env or {}, names_host=str(sni) != "0")
+    server = PostgresqlServer(attempt, network, database)
     if not is_postgresql(entry):
-        _, connection = reach(attempt, network, *database.endpoints)
-        connection.close()
+        server.reach().close()
         attempt.skip("tls", "skipped: the database is not PostgreSQL")
         return
     started = attempt.clock()
-    text, on_query = "", False
+    text, on_query = None, False
     try:
         session = driver(
             _with_timeout(database.parameters, attempt.patience),
@@ -121,23 +120,23 @@ def probe_database(
             ),
         )
     except NoDriver:
-        _look(attempt, network, database, None)
+        pass
     except DriverError as error:
         text, on_query = str(error), error.on_query
     except TimeoutError:
-        pass
+        text = ""
     else:
-        seconds = attempt.clock() - started
-        _note_success(attempt, network, database, session, seconds)
+        _note_success(server, session, attempt.clock() - started)
         return
-    attempt.connections += max(1, text.count("connection to server at"))
-    before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
-    if before is not None and before.problem is not None:
-        with attempt.stage(before.stages[-1].stage):
-            raise Failed(before.problem)
-    if on_query:
-        _fail_on_query(attempt, database, text)
-    _look(attempt, network, database, text)
+    if text is not None:
+        attempt.connections += max(1, text.count("connection to server at"))
+        before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
+        if before is not None and before.problem is not None:
+            with attempt.stage(before.stages[-1].stage):
+                raise Failed(before.problem)
+        if on_query:
+            _fail_on_query(server, text)
+    _look(server, text)
 
 
 def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, Any]:
@@ -200,12 +199,10 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
         return [one.strip() for one in str(parameters.get(name) or "").split(",")]
 
     hosts, addresses, ports = listed("host"), listed("hostaddr"), listed("port")
-    count = max(len(hosts), len(addresses))
-    hosts += [""] * (count - len(hosts))
-    addresses += [""] * (count - len(addresses))
-    ports += ports[-1:] * (count - len(ports))
     endpoints = []
-    for host, address, port in zip(hosts, addresses, ports, strict=False):
+    for host, address in zip_longest(hosts, addresses, fillvalue=""):
+        # The last port counts for all further hosts.
+        port = ports.pop(0) if len(ports) > 1 else ports[0]
         number = int(port) if port.isdecimal() else PORT
         place = f"{host}/.s.PGSQL.{number}" if host.startswith("/") else host or address
         if place:
@@ -215,18 +212,12 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return tuple(endpoints)
 
 
-def _note_success(
-    attempt: Attempt,
-    network: Network,
-    database: Database,
-    session: Session,
-    seconds: float,
-) -> None:
+def _note_success(server: PostgresqlServer, session: Session, seconds: float) -> None:
     """Note the stages that the driver has passed; it took them in one step."""
+    attempt, database, mode = server.attempt, server.database, server.mode
     if not session.row:
-        _fail_on_query(attempt, database, "no row")
+        _fail_on_query(server, "no row")
     user, version, protocol, cipher, subject, serial = session.row
-    mode = database.parameters.get("sslmode", "unset")
     attempt.skip("dns", "resolved by libpq" if database.endpoints else "left to libpq")
     attempt.skip("tcp", shown_address(session.address) or "a socket of this machine")
     # A pooler in between has another connection to PostgreSQL, perhaps without TLS.
@@ -238,14 +229,14 @@ def _note_success(
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
         hosts = ",".join(one.name for one in database.endpoints)
-        shown = f"configured host {hosts}, {_VERIFIED[mode]}"
-        if tls.verify and not tls.check_hostname:
+        host = f"configured host {hosts}" if hosts else "no configured host"
+        shown = f"{host}, {_VERIFIED[mode]}"
+        if tls.verify and not tls.check_hostname and database.endpoints:
             # Whatever has a certificate of the CA can be that server: show its names.
-            route = Route(attempt, network, database.endpoints[0], session.address)
-            server = PostgresqlServer(route, tls)
-            found = seen_certificate(shown_certificate(server))
+            server.endpoint, server.address = database.endpoints[0], session.address
+            found = shown_certificate(server)
             if found is not None:
-                shown = described_server(found, tls, hosts, refused=False)
+                shown = described_server(found, tls, hosts)
         attempt.skip("identity", shown)
     attempt.skip("login", f"accepted from {session.driver}", seconds)
     seen = protocol or "no TLS"
@@ -258,100 +249,76 @@ def _note_success(
     attempt.skip("query", f"as {user} on PostgreSQL {version}; the server sees {seen}")
 
 
-def _fail_on_query(attempt: Attempt, database: Database, text: str) -> None:
-    attempt.quote(_without_password(text, database))
-    with attempt.stage("query"):
+def _fail_on_query(server: PostgresqlServer, text: str) -> None:
+    server.attempt.quote(server.database.without_password(text))
+    with server.attempt.stage("query"):
         raise Failed(
             codes.PROBE_DB_ERROR.problem(
                 variables.DB_HOST.name,
-                f"PostgreSQL at {database.place} does not answer a query.",
+                f"PostgreSQL at {server.database.place} does not answer a query.",
             )
         )
-
-
-def _without_password(text: str, database: Database) -> str:
-    password = str(database.parameters.get("password") or "")
-    return text.replace(password, "***") if password else text
 
 
 # --- why the driver failed -----------------------------------------------------
 
 
-def _look(
-    attempt: Attempt, network: Network, database: Database, text: str | None
-) -> None:
+def _look(server: PostgresqlServer, text: str | None) -> None:
     """Find out why libpq failed, stage by stage, and raise `Failed`.
 
-    The text is what libpq said, None where there is no libpq.
+    The text is what libpq said: empty where it said nothing in time, None where there
+    is no libpq.
     """
-    if not database.endpoints:
+    attempt = server.attempt
+    if not server.endpoints:
         attempt.skip("dns", "left to libpq: no host is configured")
         with attempt.stage("login"):
-            raise Failed(_driver_problem(attempt, database, text, None))
-    route, connection = reach(attempt, network, *database.endpoints)
-    tls = database.tls
-    if tls is not None and libpq_words.server_words(text or ""):
+            raise Failed(_login_problem(server, None, text))
+    connection = server.reach()
+    if server_words(text or ""):
         # Where the server has answered libpq, libpq has accepted its certificate.
-        tls = tls._replace(verify=False)
-    server = PostgresqlServer(route, tls)
-    with connection:
-        if tls is None:
-            mode = database.parameters.get("sslmode", "unset")
-            attempt.skip("tls", f"not demanded: sslmode is {mode}")
-            attempt.skip("identity", "no TLS: the server's identity is not verified")
-        else:
-            connection, seen = secure(server, connection)
-        with connection:
-            if tls is not None and "does not match host name" in (text or ""):
-                attempt.fail_last(name_problem(seen, route.endpoint))
-            with attempt.stage("login"):
-                raise Failed(_login_problem(server, connection, database, text))
+        server.tls = server.tls._replace(verify=False)
+    server.name_refused = "does not match host name" in (text or "")
+    with connection, secure(server, connection) as secured, attempt.stage("login"):
+        raise Failed(_login_problem(server, secured, text))
 
 
 def _login_problem(
-    server: PostgresqlServer,
-    connection: socket.socket,
-    database: Database,
-    text: str | None,
+    server: PostgresqlServer, connection: socket.socket | None, text: str | None
 ) -> Problem:
     """Return why a login failed, by asking the server once more by hand."""
-    attempt = server.attempt
-    if text is None:
-        return _driver_problem(attempt, database, text, None)
-    if isinstance(connection, ssl.SSLSocket):
-        # libpq goes no further either: with direct negotiation it is a must.
-        if server.is_direct and connection.selected_alpn_protocol() != ALPN:
-            return server.not_tls()
-        refused = client_problem(libpq_words.alert_in(text), server)
-        if refused is not None:
-            return refused
-    try:
-        answer = start_up(connection, database, attempt.timer())
-    except OSError as error:
-        if libpq_words.server_words(text):
-            return _driver_problem(attempt, database, text, None)
-        return lost_problem(error, server)
-    return _driver_problem(attempt, database, text, answer)
-
-
-def _driver_problem(
-    attempt: Attempt,
-    database: Database,
-    text: str | None,
-    answer: StartUpAnswer | None,
-) -> Problem:
-    """Return what libpq's text means, with what the server answers a moment later.
-
-    The text is empty where libpq said nothing in time, and None where there is no
-    libpq; the answer is None where the server was not asked.
-    """
     if text is None:
         return codes.PROBE_DRIVER.problem(
             variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
         )
-    text = _without_password(text, database)
-    said = libpq_words.server_words(text)
-    problem = None if said else libpq_words.own_problem(text, database.place)
+    answer = None
+    if isinstance(connection, ssl.SSLSocket):
+        # libpq goes no further either: with direct negotiation it is a must.
+        if server.is_direct and connection.selected_alpn_protocol() != ALPN:
+            return server.not_tls()
+        refused = client_problem(alert_in(text), server)
+        if refused is not None:
+            return refused
+    if connection is not None:
+        try:
+            answer = start_up(connection, server.database, server.attempt)
+        except OSError as error:
+            if not server_words(text):
+                return lost_problem(error, server)
+    return _driver_problem(server, text, answer)
+
+
+def _driver_problem(
+    server: PostgresqlServer, text: str, answer: StartUpAnswer | None
+) -> Problem:
+    """Return what libpq's text means, with what the server answers a moment later.
+
+    The answer is None where the server was not asked.
+    """
+    attempt, database = server.attempt, server.database
+    text = database.without_password(text)
+    said = server_words(text)
+    problem = None if said else own_problem(text, database.place)
     if problem is not None:
         attempt.quote(text)
         return problem
@@ -375,6 +342,13 @@ def _driver_problem(
 
 class PostgresqlServer(Server):
     """PostgreSQL, which has a negotiation of its own before TLS."""
+
+    def __init__(self, attempt: Attempt, network: Network, database: Database) -> None:
+        """Keep the ways to it, and what libpq is told."""
+        self.database = database
+        self.mode = database.parameters.get("sslmode", "unset")
+        plain = f"not demanded: sslmode is {self.mode}"
+        super().__init__(attempt, network, database.endpoints, database.tls, plain)
 
     @property
     def is_direct(self) -> bool:
@@ -429,17 +403,15 @@ class PostgresqlServer(Server):
                 )
             if said == b"N":
                 return self._tls_refused()
-        if self.is_plain:
-            if self.is_postgresql() or self.chosen(endpoint.tls_name, None) is None:
+        if self.plain:
+            if self.is_postgresql() or self.chosen(None, endpoint.host) is None:
                 return self.closed()
             return self.not_tls()
         if self.closes_unasked():
             return self.closed()
         if self.is_direct:
             return self.gateway_problem(ALPN)
-        chosen = self.chosen(
-            None if endpoint.is_ip else endpoint.host.rstrip("."), ALPN
-        )
+        chosen = self.chosen(ALPN, endpoint.host.rstrip("."))
         if chosen == "":
             return self.not_tls()
         if chosen is not None and not endpoint.is_ip:

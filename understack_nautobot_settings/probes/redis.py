@@ -22,18 +22,14 @@ from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import lost_problem
 from understack_nautobot_settings.probes.handshake import secure
+from understack_nautobot_settings.probes.handshake import talk
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import reach
-from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import named_files
-from understack_nautobot_settings.probes.tls import symptom_of
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.problems import printable
 
 PORT = 6379
 OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}
@@ -81,17 +77,14 @@ class Login(NamedTuple):
     database: int
 
 
-class Refused(Exception):
-    """Redis answered with an error."""
+class Refused(Failed):
+    """Redis answered with an error: its text, and the first word of it."""
 
-    def __init__(self, text: str) -> None:
-        """Keep the text, and its first word."""
-        super().__init__(text)
-        self.word = text.split(" ", 1)[0]
-
-
-class NotRedis(Exception):
-    """Something else than Redis answered."""
+    def __init__(self, said: str, login: Login) -> None:
+        """Keep what was said, without the password."""
+        self.word = said.split(" ", 1)[0]
+        self.said = said.replace(login.password, "***") if login.password else said
+        super().__init__(_refusal(self.word, self.said, login))
 
 
 def probe_cache(
@@ -174,97 +167,85 @@ def _probe(
     `write` begins with a command and a key that nobody else has; the number of the
     database is put into the channel.
     """
-    route, connection = reach(attempt, network, *(one.endpoint for one in logins))
-    login = next(one for one in logins if one.endpoint == route.endpoint)
-    channel = channel.format(login.database)
-    tls = _tls(options) if login.scheme == "rediss" else None
-    server = RedisServer(route, tls)
-    try:
-        if login.scheme not in REDIS_SCHEMES:
-            attempt.skip("tls", f"skipped for {login.scheme}://")
+    scheme = logins[0].scheme
+    tls = _tls(options) if scheme == "rediss" else None
+    server = RedisServer(
+        attempt,
+        network,
+        [one.endpoint for one in logins],
+        tls,
+        "plain text, as configured",
+    )
+    with server.reach() as connection:
+        login = next(one for one in logins if one.endpoint == server.endpoint)
+        channel = channel.format(login.database)
+        if scheme not in REDIS_SCHEMES:
+            attempt.skip("tls", f"skipped for {scheme}://")
             return
-        if tls is None:
-            attempt.skip("tls", "plain text, as configured")
-            attempt.skip("identity", "no TLS: the server's identity is not verified")
-        else:
-            connection = secure(server, connection)[0]
-        _converse(server, connection, login, write, channel)
-    finally:
-        connection.close()
+        with secure(server, connection) as secured:
+            redis = Conversation(secured, attempt, login)
+            try:
+                _converse(redis, server, write, channel)
+            except Refused as refused:
+                attempt.quote(refused.said)
+                raise
 
 
 def _converse(
-    server: RedisServer,
-    connection: socket.socket,
-    login: Login,
-    write: tuple[str, ...],
-    channel: str,
+    redis: Conversation, server: RedisServer, write: tuple[str, ...], channel: str
 ) -> None:
-    attempt = server.attempt
-    redis = Conversation(connection, attempt.timer())
-    try:
-        with attempt.stage("login"):
-            if login.password:
-                words = (login.username, login.password)
-                redis.ask("AUTH", *(word for word in words if word))
-            if login.database:
-                redis.ask("SELECT", str(login.database))
-            who = _if_allowed(redis, "ACL", "WHOAMI")
-            attempt.detail = f"database {login.database}"
-            if who:
-                attempt.detail = f"as {who}, {attempt.detail}"
-        with attempt.stage("query"):
-            attempt.detail = f"PING: {redis.ask('PING')}"
-            if "cluster_state" in _if_allowed(redis, "CLUSTER", "INFO"):
-                raise Refused(_CLUSTER)
-            # Both at once: whatever happens in between, the key does not stay.
-            redis.ask_all(write, ("DEL", write[1]))
-            if channel:
-                redis.ask("SUBSCRIBE", channel)
-            attempt.detail += ", writes accepted"
-    except Refused as refused:
-        said = str(refused)
+    attempt, login = server.attempt, redis.login
+    with talk(server, "login"):
         if login.password:
-            said = said.replace(login.password, "***")
-        attempt.quote(said)
-        attempt.symptom = attempt.symptom or f"refused {refused.word}"
-        problem = _refusal(refused.word, said, login)
-    except NotRedis:
-        attempt.symptom = attempt.symptom or "not redis"
-        problem = login.endpoint.problem(
-            codes.PROBE_NOT_REDIS, "answers, but not as Redis does."
-        )
-    except OSError as error:
-        failure = error
-        problem = attempt.explained(
-            f"login {symptom_of(failure)}", lambda: lost_problem(failure, server)
-        )
-    else:
-        return
-    attempt.fail_last(problem)
-
-
-def _if_allowed(redis: Conversation, *words: str) -> str:
-    """Return a reply, empty where the user may not ask or the server cannot tell."""
-    try:
-        return redis.ask(*words)
-    except Refused as refused:
-        if refused.word in {"NOPERM", "ERR"}:
-            return ""
-        raise
+            words = (login.username, login.password)
+            redis.ask("AUTH", *(word for word in words if word))
+        if login.database:
+            redis.ask("SELECT", str(login.database))
+        who = redis.ask_if_allowed("ACL", "WHOAMI")
+        attempt.detail = f"database {login.database}"
+        if who:
+            attempt.detail = f"as {who}, {attempt.detail}"
+    with talk(server, "query"):
+        attempt.detail = f"PING: {redis.ask('PING')}"
+        if "cluster_state" in redis.ask_if_allowed("CLUSTER", "INFO"):
+            raise Refused(_CLUSTER, login)
+        # Both at once: whatever happens in between, the key does not stay.
+        redis.ask_all(write, ("DEL", write[1]))
+        if channel:
+            redis.ask("SUBSCRIBE", channel)
+        attempt.detail += ", writes accepted"
 
 
 class Conversation(Incoming):
     """Commands and their replies (RESP2), bounded in size and in time."""
 
+    def __init__(
+        self, connection: socket.socket, attempt: Attempt, login: Login
+    ) -> None:
+        """Talk over this connection, as whoever logs in."""
+        super().__init__(connection, attempt)
+        self.login = login
+
     def ask(self, *words: str) -> str:
         """Send a command and return its reply as text; raises as `ask_all`."""
         return self.ask_all(words)[0]
 
+    def ask_if_allowed(self, *words: str) -> str:
+        """Return a reply, empty where the user may not ask or the server cannot tell.
+
+        Raises as `ask_all` otherwise.
+        """
+        try:
+            return self.ask(*words)
+        except Refused as refused:
+            if refused.word in {"NOPERM", "ERR"}:
+                return ""
+            raise
+
     def ask_all(self, *commands: Sequence[str]) -> list[str]:
         """Send commands at once, and return their replies.
 
-        Raises the first `Refused`, `NotRedis` for what is no reply of Redis, or
+        Raises the first `Refused`, `Failed` for what is no reply of Redis, or
         ``OSError`` where the connection is lost or time is up.
         """
         self.send(b"".join(map(_encoded, commands)))
@@ -285,15 +266,25 @@ class Conversation(Incoming):
         if kind in (b"+", b":"):
             return text
         if kind == b"-":
-            raise Refused(text)
+            raise Refused(text, self.login)
         if kind == b"*" and not nested:
             return " ".join(
-                self._reply(nested=True) for _ in range(_number(text, _MOST_PARTS))
+                self._reply(nested=True) for _ in range(self._number(text, _MOST_PARTS))
             )
         if kind == b"$":
-            content = self.take(_number(text, LONGEST_REPLY) + 2)
+            content = self.take(self._number(text, LONGEST_REPLY) + 2)
             return content[:-2].decode(errors="replace")
-        raise NotRedis
+        raise self._not_redis()
+
+    def _number(self, text: str, most: int) -> int:
+        is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
+        if not is_number or int(text) > most:
+            raise self._not_redis()
+        return int(text)
+
+    def _not_redis(self) -> Failed:
+        fact = "answers, but not as Redis does."
+        return Failed(self.login.endpoint.problem(codes.PROBE_NOT_REDIS, fact))
 
 
 def _encoded(words: Sequence[str]) -> bytes:
@@ -302,13 +293,6 @@ def _encoded(words: Sequence[str]) -> bytes:
         content = word.encode()
         parts.append(b"$%d\r\n%s\r\n" % (len(content), content))
     return b"".join(parts)
-
-
-def _number(text: str, most: int) -> int:
-    is_number = text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER
-    if not is_number or int(text) > most:
-        raise NotRedis
-    return int(text)
 
 
 def _login(
@@ -352,15 +336,13 @@ def _tls(options: Mapping[str, Any]) -> Tls:
 class RedisServer(Server):
     """Redis, over TLS or in plain text."""
 
-    stranger = ALPN
-
     def hung_up(self) -> Problem:
         """Return why the connection is closed on our first words."""
-        if not self.is_plain:
+        if not self.plain:
             return super().hung_up()
         if self.is_postgresql():
             return self.not_this_server()
-        if self.chosen(self.endpoint.tls_name, None) is None:
+        if self.chosen(None, self.endpoint.host) is None:
             return self.closed()
         return self.endpoint.problem(
             codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
@@ -376,7 +358,7 @@ class RedisServer(Server):
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
-        if not self.is_plain and self.is_plain_redis():
+        if not self.plain and self.is_plain_redis():
             return super().not_tls()
         return super().silent()
 
@@ -399,7 +381,7 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
         )
     if word == "NOPERM":
         lacks = re.search(r"permissions to (.{1,80})", said)
-        what = printable(lacks[1]) if lacks else "do what is needed"
+        what = lacks[1] if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
             f"the ACL of {place} does not let {who} {what}.",

@@ -14,6 +14,8 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.codes import CA_NOT_FOR_SERVERS
+from understack_nautobot_settings.certificates.files import POSTGRESQL
+from understack_nautobot_settings.certificates.files import REDIS
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
@@ -36,19 +38,19 @@ from understack_nautobot_settings.probes.network import listed
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
-POSTGRESQL = "PostgreSQL"
 ALPN = "postgresql"
 """The protocol that PostgreSQL 17 and later choose, and nobody else."""
 
-SYSTEM = "system"
-"""What libpq's ``sslrootcert`` calls the CAs of the system."""
-
 _SHOWN_NAMES = 6
+_SYSTEM = "system"
 # Where the servers of the examples are told whom they trust.
 CLIENT_CA = {
     POSTGRESQL: " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
-    "Redis": " (ca.crt of the secret in redis.tls.existingSecret)",
+    REDIS: " (ca.crt of the secret in redis.tls.existingSecret)",
 }
+
+
+_UNSET = CertificateFile("", "")
 
 
 class Tls(NamedTuple):
@@ -81,31 +83,31 @@ class Tls(NamedTuple):
     @property
     def ca_path(self) -> str | None:
         """Path of the CAs that are trusted, None for the system's."""
-        return None if self.ca.path in ("", SYSTEM) else self.ca.path
+        return None if self.ca.path in ("", _SYSTEM) else self.ca.path
 
-    def context(self, *, shows_itself: bool = True) -> ssl.SSLContext:
-        """Return the context; raises ``OSError`` where a file cannot be loaded.
+    @property
+    def anonymous(self) -> Tls:
+        """The same, but nothing is presented and nobody verified."""
+        return self._replace(cert=_UNSET, verify=False)
 
-        Without `shows_itself`, nobody is verified and no certificate presented.
-        """
-        verify = self.verify and shows_itself
+    def context(self) -> ssl.SSLContext:
+        """Return the context; raises ``OSError`` where a file cannot be loaded."""
+        ca_path = self.ca_path if self.verify else None
         if self.driver_judges:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.set_ciphers("DEFAULT:@SECLEVEL=0")
-            if verify and self.ca_path:
-                context.load_verify_locations(self.ca_path)
-            elif verify:
+            if ca_path:
+                context.load_verify_locations(ca_path)
+            elif self.verify:
                 context.load_default_certs()
         else:
-            context = ssl.create_default_context(
-                cafile=self.ca_path if verify else None
-            )
+            context = ssl.create_default_context(cafile=ca_path)
         context.check_hostname = (
-            verify and self.check_hostname and not self.driver_judges
+            self.verify and self.check_hostname and not self.driver_judges
         )
-        if not verify:
+        if not self.verify:
             context.verify_mode = ssl.CERT_NONE
-        if shows_itself and self.cert.path:
+        if self.cert.path:
             # Without any password, OpenSSL asks the terminal for one.
             context.load_cert_chain(
                 self.cert.path, self.key.path or None, self.key_password
@@ -134,8 +136,9 @@ def named_files(
         yield CertificateFile(str(paths.get(name) or ""), variable.name)
 
 
-_UNSET = CertificateFile("", "")
-NO_TLS = Tls(_UNSET, _UNSET, _UNSET, verify=False, check_hostname=False)
+NO_TLS = Tls(
+    _UNSET, _UNSET, _UNSET, verify=False, check_hostname=False, driver_judges=True
+)
 
 
 class Seen(NamedTuple):
@@ -185,32 +188,28 @@ def server_problem(
             f"a CA of the certificate of {endpoint.place} is expired.",
             f"Put the current CA into {tls.ca.path}, or renew it at {endpoint.server}.",
         )
+    if code == PURPOSE and (leaf is None or leaf.is_for("server auth")):
+        # A CA of ours may exclude servers.
+        files = tls.files(endpoint.server)._replace(cert=None, key=None)
+        for one in inspect_certificates(files):
+            if one.code == CA_NOT_FOR_SERVERS.id:
+                return codes.PROBE_SERVER_PURPOSE.problem(
+                    tls.ca.variable,
+                    f"{one.message} Therefore the certificate of {endpoint.place}"
+                    f"{subject} is not accepted.",
+                    one.hint,
+                )
+    words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
+    kind, fact = codes.PROBE_SERVER_UNVERIFIED, f"{subject} is not accepted: {words}"
     if code == EXPIRED:
         since = f" on {utc(leaf.not_after)}" if leaf else ""
-        fact = f" expired{since}"
-        return _of_certificate(codes.PROBE_SERVER_EXPIRED, endpoint, fact)
-    if code == NOT_YET_VALID:
+        kind, fact = codes.PROBE_SERVER_EXPIRED, f" expired{since}"
+    elif code == NOT_YET_VALID:
         until = f" before {utc(leaf.not_before)}" if leaf else " yet"
-        fact = f" is not valid{until}"
-        return _of_certificate(codes.PROBE_SERVER_NOT_YET_VALID, endpoint, fact)
-    if code == PURPOSE:
-        if leaf is None or leaf.is_for("server auth"):
-            # A CA of ours may exclude servers.
-            files = tls.files(endpoint.server)._replace(cert=None, key=None)
-            for one in inspect_certificates(files):
-                if one.code == CA_NOT_FOR_SERVERS.id:
-                    return codes.PROBE_SERVER_PURPOSE.problem(
-                        tls.ca.variable,
-                        f"{one.message} Therefore the certificate of {endpoint.place}"
-                        f"{subject} is not accepted.",
-                        one.hint,
-                    )
-        fact = f"{subject} is not for servers"
-        return _of_certificate(codes.PROBE_SERVER_PURPOSE, endpoint, fact)
-    words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
-    return _of_certificate(
-        codes.PROBE_SERVER_UNVERIFIED, endpoint, f"{subject} is not accepted: {words}"
-    )
+        kind, fact = codes.PROBE_SERVER_NOT_YET_VALID, f" is not valid{until}"
+    elif code == PURPOSE:
+        kind, fact = codes.PROBE_SERVER_PURPOSE, f"{subject} is not for servers"
+    return _of_certificate(kind, endpoint, fact)
 
 
 def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
@@ -255,8 +254,9 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
     )
 
 
-def seen_certificate(der: bytes) -> Seen | None:
+def seen_certificate(connection: ssl.SSLSocket) -> Seen | None:
     """Return what a server showed, None where it cannot be read."""
+    der = connection.getpeercert(binary_form=True) or b""
     try:
         return Seen(read_certificate(der, now=time.time()), alternative_names(der))
     except ValueError:
@@ -270,16 +270,18 @@ def _names(seen: Seen | None) -> str:
     return listed([name for name in names if name], _SHOWN_NAMES) or "no name"
 
 
-def described_server(seen: Seen | None, tls: Tls, host: str, *, refused: bool) -> str:
+def described_server(
+    seen: Seen | None, tls: Tls, host: str, *, refused: bool = False
+) -> str:
     """Return what the stage ``identity`` shows of a server certificate."""
     if seen is None:
         return f"configured host {host}, certificate not readable"
     leaf = seen.certificate
     checked = "verified" if tls.verify else "not verified"
-    if tls.verify and not tls.check_hostname:
-        checked = "verified without the name"
     if refused:
         checked = "refused"
+    elif tls.verify and not tls.check_hostname:
+        checked = "verified without the name"
     end, days = utc(leaf.not_after), leaf.days_left
     until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"
     return (

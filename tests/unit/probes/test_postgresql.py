@@ -112,6 +112,17 @@ def test_database_whose_name_is_not_verified_shows_its_names(mount):
     )
 
 
+def test_database_without_host_and_name_verification_passes(mount):
+    """libpq takes the host from PGHOST, say: there is none to look at."""
+    settings = database(1, mount, host="", mode="verify-ca")
+    attempt = walk(probe_database, settings, Names(), driver=accepting)
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert attempt.stages[3].detail == (
+        "no configured host, certificate verified by libpq without the name"
+    )
+
+
 def test_direct_negotiation_with_another_server_is_reported_not_postgresql(mount):
     """Redis behind the route of the database, say: TLS, and no answer ever after."""
     with ScriptedServer(secured(silence)) as server:

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from lab.servers.scripted import ScriptedServer
+from lab.servers.scripted import goodbye
 from tests.unit.probes.attempts import environment
 from tests.unit.probes.attempts import good_redis
 from tests.unit.probes.attempts import secured
@@ -13,6 +14,7 @@ from understack_nautobot_settings.commands import reference
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.attempt import Stage
+from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
@@ -193,6 +195,27 @@ def test_probe_that_does_not_end_times_out(mount):
     assert probe.problem.code == "probe-timeout"
     assert probe.problem.message == "the stage tcp did not end in time."
     assert probe.is_transient
+
+
+def test_look_for_the_cause_that_does_not_end_times_out_in_its_stage(mount):
+    waiting = threading.Event()
+
+    class Once(Network):
+        connections = 0
+
+        def connect(self, address, seconds):
+            self.connections += 1
+            if self.connections > 1:
+                waiting.wait(10)
+            return super().connect(address, seconds)
+
+    with ScriptedServer(goodbye) as server:
+        env = environment(mount, redis_port=server.port, UNDERSTACK_REDIS_MTLS="off")
+        (probe,) = probe_targets(["cache"], env, network=Once(), timeout=1)
+        waiting.set()
+
+    assert [one.stage for one in probe.stages][-2:] == ["identity", "login"]
+    assert probe.problem.message == "the stage login did not end in time."
 
 
 def test_unknown_target_is_refused():

@@ -1,7 +1,10 @@
-"""PostgreSQL's start-up exchange, and what its refusals mean.
+"""What PostgreSQL and libpq say when there is no session, and what it means.
 
-Refusals are told by their SQLSTATE, which is the same in every language. Where one
-SQLSTATE stands for several, the routine that refused or a name in the text decides.
+The server is asked once more by hand, because no driver tells its SQLSTATE, which is
+the same in every language. Where one SQLSTATE stands for several refusals, the routine
+that refused or a name in the text decides. libpq's own words are English wherever no
+translation is installed, and the wheels of both drivers bring none. What is not known
+here is not interpreted.
 """
 
 from __future__ import annotations
@@ -9,15 +12,17 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
+from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.tls import Tls
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
 _PROTOCOL_3 = 196608
@@ -73,6 +78,72 @@ _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
 )
 
+_SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert [a-z ]+")
+_OR_CERTIFICATE = "Set it, or let pg_hba.conf ask for the certificate alone."
+
+# What libpq's own words mean, and a remedy where the code's is not enough.
+_OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] = (
+    (
+        ("no password supplied",),
+        codes.PROBE_DB_PASSWORD,
+        variables.DB_PASSWORD,
+        "{place} requires a password, and none is configured.",
+        _OR_CERTIFICATE,
+    ),
+    (
+        # The states of a server that target_session_attrs does not take.
+        (
+            "session is read-only",
+            "session is not read-only",
+            "server is in hot standby mode",
+            "server is not in hot standby mode",
+        ),
+        codes.PROBE_DB_SESSION,
+        variables.DB_EXTRA_OPTIONS,
+        "no server at {place} is in the state that target_session_attrs demands.",
+        None,
+    ),
+    (
+        ("certificate verify failed",),
+        codes.PROBE_SERVER_UNVERIFIED,
+        variables.DB_HOST,
+        "libpq does not accept the certificate of {place}.",
+        None,
+    ),
+    (
+        ("more than the driver could hold", "out of memory"),
+        codes.PROBE_NOT_POSTGRESQL,
+        variables.DB_HOST,
+        "{place} sends more than PostgreSQL would, and was cut off.",
+        None,
+    ),
+    (
+        # About this machine, or about what both sides demand: none passes by itself.
+        (
+            "private key file",
+            "certificate file",
+            "could not load",
+            "could not read",
+            "invalid ",
+            "authentication method requirement",
+            "channel binding",
+            "could not find digest",
+            "authentication method",
+            "not supported",
+            "requires",
+            "weak sslmode",
+            "unrecognized",
+            "could not match",
+            "GSSAPI encryption",
+        ),
+        codes.PROBE_LIBPQ,
+        variables.DB_HOST,
+        "libpq does not connect to {place}: {said}.",
+        None,
+    ),
+)
+
 
 class Database(NamedTuple):
     """What libpq is told.
@@ -108,6 +179,11 @@ class Database(NamedTuple):
         own = self.tls.own_certificate if self.tls is not None else None
         return None if own is None else own.common_name
 
+    def without_password(self, text: str) -> str:
+        """Return a text in which the password does not stand."""
+        password = str(self.parameters.get("password") or "")
+        return text.replace(password, "***") if password else text
+
 
 class StartUpAnswer(NamedTuple):
     """What a server answers to a start-up message.
@@ -126,7 +202,7 @@ class StartUpAnswer(NamedTuple):
 
 
 def start_up(
-    connection: socket.socket, database: Database, seconds_left: Callable[[], float]
+    connection: socket.socket, database: Database, attempt: Attempt
 ) -> StartUpAnswer:
     """Ask for a session without sending the password, and return the answer.
 
@@ -142,7 +218,7 @@ def start_up(
     }
     words = [f"{name}\0{value}\0".encode() for name, value in sent.items() if value]
     body = struct.pack("!i", _PROTOCOL_3) + b"".join(words) + b"\0"
-    incoming = Incoming(connection, seconds_left)
+    incoming = Incoming(connection, attempt)
     incoming.send(struct.pack("!i", len(body) + 4) + body)
     for _ in range(_MOST_MESSAGES):
         kind, length = struct.unpack("!ci", incoming.take(1 + _LENGTH_OCTETS))
@@ -162,6 +238,33 @@ def start_up(
             return StartUpAnswer()
         # Who is let in may still be refused, for the database or its connections.
     raise ConnectionAbortedError
+
+
+def server_words(text: str) -> str:
+    """Return the last thing that the server itself said, empty for nothing."""
+    found = _SERVER.findall(text)
+    return str(found[-1]).strip() if found else ""
+
+
+def alert_in(text: str) -> str:
+    """Return the alert of the server as Python's ssl names it, empty for none."""
+    found = _ALERT.search(text)
+    words = found[0].strip().replace("ssl/tls", "sslv3") if found else ""
+    return words.replace(" ", "_").upper()
+
+
+def own_problem(text: str, place: str) -> Problem | None:
+    """Return the problem that libpq's own words name, None where they name none.
+
+    To be asked where the server itself said nothing.
+    """
+    for words, code, variable, fact, hint in _OWN:
+        if any(one in text for one in words):
+            said = text.rpartition(" failed: ")[2]
+            return code.problem(
+                variable.name, fact.format(place=place, said=said), hint
+            )
+    return None
 
 
 def sqlstate_of(said: str) -> str:
@@ -185,50 +288,51 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
         return _not_authorized(refusal, database)
+    name = (_UNSUPPORTED.findall(message) or [""])[0]
+    code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST.name, None
+    fact = f"PostgreSQL at {place} refuses the session with SQLSTATE {sqlstate}."
     if sqlstate == NO_DATABASE:
-        return codes.PROBE_DB_NAME.problem(
-            variables.DB_NAME.name, f"there is no database {database.name} at {place}."
-        )
-    if sqlstate == NO_PRIVILEGE:
-        return codes.PROBE_DB_ROLE.problem(
-            variables.DB_USER.name,
+        code, variable = codes.PROBE_DB_NAME, variables.DB_NAME.name
+        fact = f"there is no database {database.name} at {place}."
+    elif sqlstate == NO_PRIVILEGE:
+        code, variable = codes.PROBE_DB_ROLE, variables.DB_USER.name
+        fact = (
             f"the user {user} may not connect to the database {database.name} at "
-            f"{place}.",
-            f"Grant CONNECT on database {database.name} to {user}.",
+            f"{place}."
         )
-    unsupported = _UNSUPPORTED.search(message)
-    name = unsupported[1] if unsupported else ""
-    if name or (sqlstate in OPTIONS_REFUSED and database.parameters.get("options")):
-        variable, hint = variables.DB_EXTRA_OPTIONS.name, None
+        hint = f"Grant CONNECT on database {database.name} to {user}."
+    elif name or (sqlstate in OPTIONS_REFUSED and database.parameters.get("options")):
+        code, variable = codes.PROBE_DB_OPTIONS, variables.DB_EXTRA_OPTIONS.name
+        fact = (
+            f"{place} does not accept the libpq parameter {name or 'options'} with "
+            "which the session starts."
+        )
         if name == "options":
             variable = variables.DB_POOLER.name
             hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
         elif name:
             hint = f"Remove it, or {_LIST_IT}"
-        return codes.PROBE_DB_OPTIONS.problem(
-            variable,
-            f"{place} does not accept the libpq parameter {name or 'options'} with "
-            "which the session starts.",
-            hint,
+    elif sqlstate in OPTIONS_REFUSED:
+        code, hint = codes.PROBE_DB_OPTIONS, "Unset the variable, or correct it."
+        variable = next(
+            (
+                name
+                for word, name in _SESSION_VARIABLES.items()
+                if word in refusal.message
+            ),
+            "PGOPTIONS",
         )
-    if sqlstate in OPTIONS_REFUSED:
-        named = (
-            _SESSION_VARIABLES[one] for one in _SESSION_VARIABLES if one in message
-        )
-        return codes.PROBE_DB_OPTIONS.problem(
-            next(named, "PGOPTIONS"),
+        fact = (
             f"{place} does not accept a parameter with which the session starts, and "
-            "libpq takes those that are not configured from such variables.",
-            "Unset the variable, or correct it.",
+            "libpq takes those that are not configured from such variables."
         )
-    kind = codes.PROBE_DB_ERROR
-    fact = f"refuses the session with SQLSTATE {sqlstate}"
-    if sqlstate in NOT_YET:
-        kind, fact = codes.PROBE_DB_STARTING, "is starting, stopping or recovering"
+    elif sqlstate in NOT_YET:
+        code = codes.PROBE_DB_STARTING
+        fact = f"PostgreSQL at {place} is starting, stopping or recovering."
     elif sqlstate[:2] == TOO_MANY[:2]:
-        kind = codes.PROBE_DB_FULL
-        fact = f"has no connection left for {user} or {database.name}"
-    return kind.problem(variables.DB_HOST.name, f"PostgreSQL at {place} {fact}.")
+        code, no_more = codes.PROBE_DB_FULL, "has no connection left for"
+        fact = f"PostgreSQL at {place} {no_more} {user} or {database.name}."
+    return code.problem(variable, fact, hint)
 
 
 def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
@@ -279,7 +383,7 @@ def _password_problem(database: Database) -> Problem:
         fact = (
             f"{place} requires a password for the user {user}, and none is configured."
         )
-        hint = "Set it, or let pg_hba.conf ask for the certificate alone."
+        hint = _OR_CERTIFICATE
     elif name is not None and name != user:
         # PostgreSQL answers the same where clientcert=verify-full refuses the CN.
         fact = (
