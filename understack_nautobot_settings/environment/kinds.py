@@ -152,17 +152,6 @@ class Host(Text):
         return text
 
 
-class Hosts(Host):
-    """A host, or several for libpq to try in turn: ``db1,db2``."""
-
-    label = "host, or hosts separated by commas"
-
-    def parse(self, text: str) -> str:
-        """Return the text, without blanks around each host."""
-        hosts = [host.strip() for host in text.split(",")]
-        return ",".join(super(Hosts, self).parse(host) for host in hosts)
-
-
 def _is_host(text: str) -> bool:
     if text.startswith(("/", "@")):
         return True
@@ -274,20 +263,21 @@ class Number(Kind[T]):
         return self.number(text)
 
 
-class Ports(Kind[str]):
-    """A port, or one for each host of a list: ``5432`` or ``5432,5433``."""
+class Several(Kind[str]):
+    """One value, or several for libpq to try in turn: ``db1,db2``; kept as text."""
 
-    label = "port, or ports separated by commas"
-    _port = Number(int, least=1, most=65535)
+    def __init__(self, one: Kind[Any], noun: str) -> None:
+        """Declare the kind of each, and its name."""
+        self.one = one
+        self.label = f"{noun}, or {noun}s separated by commas"
 
     def parse(self, text: str) -> str:
-        """Return the text, without blanks around each port."""
-        ports = [port.strip() for port in text.split(",")]
-        for port in ports:
-            # libpq takes its default for an empty one of several.
-            if port or len(ports) == 1:
-                self._port.parse(port)
-        return ",".join(ports)
+        """Return the text, without blanks around each value."""
+        values = [value.strip() for value in text.split(",")]
+        # libpq takes its default for an empty one.
+        for value in filter(None, values):
+            self.one.parse(value)
+        return ",".join(values)
 
 
 class Names(Kind["tuple[str, ...]"]):
