@@ -219,13 +219,20 @@ class Flag(Kind[bool]):
 
     def parse(self, text: str) -> bool:
         """Return the truth value."""
-        folded = text.lower()
-        if folded in TRUE_WORDS:
-            return True
-        if folded in FALSE_WORDS:
-            return False
-        value = shown(text, (*TRUE_WORDS, *FALSE_WORDS))
+        try:
+            return truth(text)
+        except ValueError:
+            value = shown(text, (*TRUE_WORDS, *FALSE_WORDS))
         raise Invalid(f"{value} is neither true nor false.", "Use true or false.")
+
+
+def truth(text: str) -> bool:
+    """Return what a word of Nautobot's means; raise ``ValueError`` for any other."""
+    if text.lower() in TRUE_WORDS:
+        return True
+    if text.lower() in FALSE_WORDS:
+        return False
+    raise ValueError
 
 
 class Number(Kind[T]):

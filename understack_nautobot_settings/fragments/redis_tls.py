@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
@@ -35,8 +34,6 @@ _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 _BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 # Where django-redis is told to ask Sentinel.
 _CACHE_CLASSES = ("CLIENT_CLASS", "CONNECTION_FACTORY", "CONNECTION_POOL_CLASS")
-# Without them it is unknown whether TLS is asked for.
-_NEEDED: tuple[Variable[Any], ...] = (variables.REDIS_MTLS, variables.REDIS_SCHEME)
 _TLS_OPTIONS: dict[str, Variable[Any]] = {
     "ssl_cert_reqs": variables.REDIS_SSL_CERT_REQS,
     "ssl_check_hostname": variables.REDIS_SSL_CHECK_HOSTNAME,
@@ -103,12 +100,9 @@ def redis_tls_settings(
         address = redis_urls.redis_address(read)
         caches = _redis_caches(settings, decided)
         broker: Any = decided.get("CELERY_BROKER_URL")
-        nautobots = redis_urls.nautobot_url_start(env)
-        if redis_urls.nautobot_database(broker, nautobots) is None:
-            urls = urls_of(broker, ";")
-        else:
-            # The password in a URL that Nautobot built may hold anything.
-            urls = [broker]
+        # The password in a URL that Nautobot built may hold anything.
+        built = address.database(broker) is not None
+        urls = [broker] if built else urls_of(broker, ";")
         # A setting that was refused is not replaced by anything.
         refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
@@ -123,24 +117,24 @@ def redis_tls_settings(
             )
         if not (caches or redis):
             return decided
-        tls = _Tls(read, exists, check_files)
-        server = _server(tls, caches, nautobots, address)
-        if tls.mutual:
+        location = caches.get("default", {}).get("LOCATION")
+        server = _Server(read, address, location, exists, check_files)
+        if server.mutual:
             _refuse_sentinel(read, caches, urls)
             _name_others(read, settings, decided, server.host)
         rebuilt = {
-            alias: _cache(alias, cache, server, tls) for alias, cache in caches.items()
+            alias: _cache(alias, cache, server) for alias, cache in caches.items()
         }
         if any(rebuilt.values()):
             decided["CACHES"] = {**decided.get("CACHES", {}), **rebuilt}
         if redis:
             schemes = {server.address.scheme}
             if broker is not None:
-                url = _broker_url(broker, server, tls)
+                url = _broker_url(broker, server)
                 decided["CELERY_BROKER_URL"] = url
                 schemes = {scheme_of(one) for one in urls_of(url, ";")}
-            decided |= _celery_tls(settings, decided, schemes, tls)
-        tls.warn()
+            decided |= _celery_tls(settings, decided, schemes, server)
+        server.warn()
         return decided
 
 
@@ -167,16 +161,21 @@ def _broker_place(read: Reader) -> str:
     return "CELERY_BROKER_URL"
 
 
-class _Tls:
-    """What decides the TLS options of every connection to Redis.
+class _Server:
+    """The Redis that the certificates were issued for, and how TLS reaches it.
 
-    Where it is mutual, a client certificate is presented and every TCP connection uses
-    TLS.
+    Attributes:
+        mutual: Whether a client certificate is presented and every TCP connection to
+            it uses TLS.
+        address: What the environment says of it, over TLS where that is mutual.
+        host: Its host in lower case.
     """
 
     def __init__(
         self,
         read: Reader,
+        address: RedisAddress,
+        location: object,
         exists: Callable[[str], bool],
         check_files: Callable[[ClientFiles], list[Problem]],
     ) -> None:
@@ -196,10 +195,24 @@ class _Tls:
         name = variables.REDIS_MTLS.name
         # What was not asked for can be switched off.
         self._remedy = "" if wanted else f" For a Redis without TLS set {name}=off."
-        self.mutual = wanted or exists(files["ssl_ca_certs"].default)
-        unread = map(read.refused, _NEEDED)
-        if mode == "off" or any(unread):
-            self.mutual = False
+        # Without these it is unknown whether TLS is asked for.
+        unknown = read.refused(variables.REDIS_MTLS) or read.refused(
+            variables.REDIS_SCHEME
+        )
+        self.mutual = (
+            mode != "off"
+            and not unknown
+            and (wanted or exists(files["ssl_ca_certs"].default))
+        )
+        if self.mutual and address.scheme == "redis":
+            address = address._replace(scheme="rediss")
+        self.address = address
+        self.host = address.host.strip("[]").lower()
+        urls = urls_of(location, ",")
+        built = address.database(location) is not None
+        if urls and not built and not read.is_set(variables.REDIS_HOST):
+            # The file names its Redis, and the variable does not.
+            self.host = host_of(urls[0])
 
     def options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
@@ -267,39 +280,6 @@ class _Tls:
             )
 
 
-class _Server(NamedTuple):
-    """The Redis that the certificates were issued for."""
-
-    # In lower case.
-    host: str
-    # What the environment says of it, over TLS where that is mutual.
-    address: RedisAddress
-    # How the URLs begin that Nautobot makes of it.
-    nautobots: str | None
-
-    def database(self, url: object) -> int | None:
-        """Return the number of the database where Nautobot built the URL."""
-        return redis_urls.nautobot_database(url, self.nautobots)
-
-
-def _server(
-    tls: _Tls,
-    caches: Mapping[str, Mapping[str, Any]],
-    nautobots: str | None,
-    address: RedisAddress,
-) -> _Server:
-    if tls.mutual and address.scheme == "redis":
-        address = address._replace(scheme="rediss")
-    server = _Server(address.host.strip("[]").lower(), address, nautobots)
-    location = caches.get("default", {}).get("LOCATION")
-    urls = urls_of(location, ",")
-    built = server.database(location) is not None
-    if built or not urls or tls.read.is_set(variables.REDIS_HOST):
-        return server
-    # The file names its Redis, and the variable does not.
-    return server._replace(host=host_of(urls[0]))
-
-
 def _refuse_sentinel(
     read: Reader, caches: Mapping[str, Mapping[str, Any]], broker_urls: list[str]
 ) -> None:
@@ -344,11 +324,9 @@ def _name_others(
     )
 
 
-def _cache(
-    alias: str, cache: Mapping[str, Any], server: _Server, tls: _Tls
-) -> dict[str, Any]:
+def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, Any]:
     """Return one cache over TLS."""
-    read = tls.read
+    read = server.read
     found = dict(cache)
     if "BACKEND" in cache:
         found["BACKEND"] = redis_caches.cache_backend(cache)
@@ -356,7 +334,7 @@ def _cache(
     pool = dict(before)
     location = cache.get("LOCATION")
     place = f"CACHES.{alias}.LOCATION"
-    database = server.database(location)
+    database = server.address.database(location)
     ours = True
     if location is None or database is not None:
         pool |= server.address.credentials()
@@ -368,7 +346,7 @@ def _cache(
         read.problems += redis_urls.check_urls(place, urls)
         ours = not urls or host_of(urls[0]) == server.host
         schemes = {scheme_of(url) for url in urls}
-        if tls.mutual and not ours and schemes & TCP_SCHEMES:
+        if server.mutual and not ours and schemes & TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
             if not any(name.startswith("ssl") for name in pool):
                 read.report(
@@ -377,13 +355,13 @@ def _cache(
                     f"its host is not {server.host}, so it keeps its scheme and "
                     "gets no client certificate.",
                 )
-        elif tls.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
+        elif server.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
             read.report(
                 codes.REDIS_LEFT_ALONE,
                 place,
                 "the scheme of the URL is unknown here, so it gets no TLS.",
             )
-        elif tls.mutual:
+        elif server.mutual:
             urls = [redis_urls.over_tls(url) for url in urls]
             schemes = {scheme_of(url) for url in urls}
         read.problems += redis_urls.check_mixture(place, urls)
@@ -393,7 +371,7 @@ def _cache(
     arguments = f"CACHES.{alias}.OPTIONS"
     if takes_pool:
         arguments += ".CONNECTION_POOL_KWARGS"
-    pool |= tls.options(schemes, pool, arguments, ours=ours)
+    pool |= server.options(schemes, pool, arguments, ours=ours)
     if pool == before:
         return found
     if not takes_pool and "CLIENT_CLASS" in pool:
@@ -407,9 +385,9 @@ def _cache(
     return redis_caches.with_pool_arguments(found, pool)
 
 
-def _broker_url(broker: Any, server: _Server, tls: _Tls) -> str | list[str]:
+def _broker_url(broker: Any, server: _Server) -> str | list[str]:
     """Return the broker's URL or URLs, in the form they were given."""
-    database = server.database(broker)
+    database = server.address.database(broker)
     urls = urls_of(broker, ";")
     if not urls:
         # Of an empty variable Nautobot makes an empty URL, and Celery of that one
@@ -417,13 +395,13 @@ def _broker_url(broker: Any, server: _Server, tls: _Tls) -> str | list[str]:
         database = redis_urls.BROKER_DATABASE
     if database is not None:
         return server.address.broker_url(database)
-    place = _broker_place(tls.read)
-    problems = tls.read.problems
+    place = _broker_place(server.read)
+    problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
     if any(scheme_of(url) == "unix" for url in urls):
         fact = "Celery knows no unix:// transport."
-        tls.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
-    if tls.mutual:
+        server.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
+    if server.mutual:
         urls = [redis_urls.over_tls(url) for url in urls]
     problems += redis_urls.check_mixture(place, urls)
     return ";".join(urls) if isinstance(broker, str) else urls
@@ -433,17 +411,17 @@ def _celery_tls(
     settings: Mapping[str, Any],
     decided: Mapping[str, Any],
     schemes: set[str],
-    tls: _Tls,
+    server: _Server,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in _CELERY_TLS:
         said = mapping(decided.get(name))
-        options = tls.options(schemes, said, name, ours=True)
+        options = server.options(schemes, said, name, ours=True)
         if options:
             found[name] = {**said, **options}
     for name in _BROKER_RIVALS:
         if found and settings.get(name):
-            tls.read.report(
+            server.read.report(
                 codes.BROKER_URL_RIVAL,
                 name,
                 "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
