@@ -20,12 +20,6 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments import redis_caches
 from understack_nautobot_settings.fragments import redis_urls
-from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import RedisAddress
-from understack_nautobot_settings.fragments.redis_urls import host_of
-from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
@@ -102,7 +96,7 @@ def redis_tls_settings(
         broker: Any = decided.get("CELERY_BROKER_URL")
         # The password in a URL that Nautobot built may hold anything.
         built = address.database(broker) is not None
-        urls = [broker] if built else urls_of(broker, ";")
+        urls = [broker] if built else redis_urls.urls_of(broker, ";")
         # A setting that was refused is not replaced by anything.
         refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
@@ -132,7 +126,9 @@ def redis_tls_settings(
             if broker is not None:
                 url = _broker_url(broker, server)
                 decided["CELERY_BROKER_URL"] = url
-                schemes = {scheme_of(one) for one in urls_of(url, ";")}
+                schemes = {
+                    redis_urls.scheme_of(one) for one in redis_urls.urls_of(url, ";")
+                }
             decided |= _celery_tls(settings, decided, schemes, server)
         server.warn()
         return decided
@@ -152,7 +148,7 @@ def _redis_caches(
 
 def _is_redis(url: str) -> bool:
     """Tell whether a broker URL leads to Redis."""
-    return scheme_of(url) in {*REDIS_SCHEMES, "sentinel"}
+    return redis_urls.scheme_of(url) in {*redis_urls.REDIS_SCHEMES, "sentinel"}
 
 
 def _broker_place(read: Reader) -> str:
@@ -174,7 +170,7 @@ class _Server:
     def __init__(
         self,
         read: Reader,
-        address: RedisAddress,
+        address: redis_urls.RedisAddress,
         location: object,
         exists: Callable[[str], bool],
         check_files: Callable[[ClientFiles], list[Problem]],
@@ -208,17 +204,17 @@ class _Server:
             address = address._replace(scheme="rediss")
         self.address = address
         self.host = address.host.strip("[]").lower()
-        urls = urls_of(location, ",")
+        urls = redis_urls.urls_of(location, ",")
         built = address.database(location) is not None
         if urls and not built and not read.is_set(variables.REDIS_HOST):
             # The file names its Redis, and the variable does not.
-            self.host = host_of(urls[0])
+            self.host = redis_urls.host_of(urls[0])
 
     def options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
     ) -> dict[str, Any]:
         """Return redis-py's arguments for a consumer of which a file said some."""
-        mutual = self.mutual and ours and bool(schemes & TCP_SCHEMES)
+        mutual = self.mutual and ours and bool(schemes & redis_urls.TCP_SCHEMES)
         if not mutual and "rediss" not in schemes:
             return {}
         options = {
@@ -289,7 +285,7 @@ def _refuse_sentinel(
         for option, value in mapping(cache.get("OPTIONS")).items()
         if option in _CACHE_CLASSES and "Sentinel" in str(value)
     ]
-    if any(scheme_of(url) == "sentinel" for url in broker_urls):
+    if any(redis_urls.scheme_of(url) == "sentinel" for url in broker_urls):
         places.append(_broker_place(read))
     for place in places:
         read.report(
@@ -342,11 +338,11 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
         if database is not None:
             found["LOCATION"] = server.address.url(database, credentials=False)
     else:
-        urls = urls_of(location, ",")
+        urls = redis_urls.urls_of(location, ",")
         read.problems += redis_urls.check_urls(place, urls)
-        ours = not urls or host_of(urls[0]) == server.host
-        schemes = {scheme_of(url) for url in urls}
-        if server.mutual and not ours and schemes & TCP_SCHEMES:
+        ours = not urls or redis_urls.host_of(urls[0]) == server.host
+        schemes = {redis_urls.scheme_of(url) for url in urls}
+        if server.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
             if not any(name.startswith("ssl") for name in pool):
                 read.report(
@@ -355,7 +351,7 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
                     f"its host is not {server.host}, so it keeps its scheme and "
                     "gets no client certificate.",
                 )
-        elif server.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
+        elif server.mutual and not schemes <= {*redis_urls.TCP_SCHEMES, "unix"}:
             read.report(
                 codes.REDIS_LEFT_ALONE,
                 place,
@@ -363,7 +359,6 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
             )
         elif server.mutual:
             urls = [redis_urls.over_tls(url) for url in urls]
-            schemes = {scheme_of(url) for url in urls}
         read.problems += redis_urls.check_mixture(place, urls)
         if urls:
             found["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
@@ -388,7 +383,7 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
 def _broker_url(broker: Any, server: _Server) -> str | list[str]:
     """Return the broker's URL or URLs, in the form they were given."""
     database = server.address.database(broker)
-    urls = urls_of(broker, ";")
+    urls = redis_urls.urls_of(broker, ";")
     if not urls:
         # Of an empty variable Nautobot makes an empty URL, and Celery of that one
         # a RabbitMQ on localhost.
@@ -398,7 +393,7 @@ def _broker_url(broker: Any, server: _Server) -> str | list[str]:
     place = _broker_place(server.read)
     problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
-    if any(scheme_of(url) == "unix" for url in urls):
+    if any(redis_urls.scheme_of(url) == "unix" for url in urls):
         fact = "Celery knows no unix:// transport."
         server.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
     if server.mutual:
