@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -62,6 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 # Few digits, and no character that only passwords have.
 _LETTERS = r"[A-Za-z_./ \[\]-]*"
+_ALIKE = 0.8
 _NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
 
 
@@ -204,7 +204,7 @@ def _report_missing(
 ) -> None:
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
-        right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
+        right = next(iter(modules_of(name)), "") or nearest(name, DEFAULTS, _ALIKE)
         hint = None
         if right:
             hint = f"Correct the name to {right}, or install it in the image."
@@ -213,10 +213,6 @@ def _report_missing(
         else:
             code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
         read.report(code, variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return nearest(name.replace("-", "_"), known, cutoff=0.8)
 
 
 def _shown(name: str) -> str:
@@ -261,7 +257,7 @@ def _configuration(
 
 
 def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:
-    right = _nearest(str(name), names)
+    right = nearest(str(name), names, _ALIKE)
     if right:
         hint = f"Correct the name to {right}."
     elif name in DEFAULTS:
