@@ -217,10 +217,17 @@ class _Server:
         mutual = self.mutual and ours and bool(schemes & redis_urls.TCP_SCHEMES)
         if not mutual and "rediss" not in schemes:
             return {}
+        files = variables.REDIS_FILES
+        # None is how redis-py says that there is no file.
+        said = {
+            one: path
+            for one, path in said.items()
+            if path is not None or one not in files
+        }
         options = {
             option: self.read.chosen(variable, said, option)
             for option, variable in _TLS_OPTIONS.items()
-            if mutual or option not in variables.REDIS_FILES
+            if mutual or option not in files
         }
         verification = redis_caches.requirement(options["ssl_cert_reqs"])
         if self.read.given(variables.REDIS_SSL_CERT_REQS) == "none":
