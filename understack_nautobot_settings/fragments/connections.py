@@ -21,7 +21,7 @@ from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
-from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -271,7 +271,7 @@ def _broker(
     schemes = {scheme_of(url) for url in urls} or {"redis"}
     options = base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})
     transport = base.get("CELERY_BROKER_TRANSPORT")
-    if schemes & {*REDIS_SCHEMES, "sentinel"}:
+    if schemes & BROKER_SCHEMES:
         # Longer than the cache's: what is given up too early is submitted again.
         timeout = variables.BROKER_SOCKET_TIMEOUT
         for_redis = read.given(variables.REDIS_SOCKET_TIMEOUT)

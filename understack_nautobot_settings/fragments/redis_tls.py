@@ -148,7 +148,7 @@ def _redis_caches(
 
 def _is_redis(url: str) -> bool:
     """Tell whether a broker URL leads to Redis."""
-    return redis_urls.scheme_of(url) in {*redis_urls.REDIS_SCHEMES, "sentinel"}
+    return redis_urls.scheme_of(url) in redis_urls.BROKER_SCHEMES
 
 
 def _broker_place(read: Reader) -> str:

@@ -27,6 +27,8 @@ BROKER_DATABASE = 0
 TCP_SCHEMES = frozenset({"redis", "rediss"})
 SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
+BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel"}
+"""Schemes of the URLs by which Celery reaches Redis."""
 
 
 class RedisAddress(NamedTuple):
