@@ -14,7 +14,6 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
@@ -141,7 +140,7 @@ def _redis_caches(
         return {"default": {}}
     return {
         alias: cache
-        for alias, cache in entries(decided, "CACHES").items()
+        for alias, cache in decided.get("CACHES", {}).items()
         if redis_caches.is_redis_cache(cache)
     }
 
@@ -308,7 +307,7 @@ def _name_others(
     read: Reader, settings: Mapping[str, Any], decided: Mapping[str, Any], host: str
 ) -> None:
     """Name what reaches Redis, or its like, and is not configured here."""
-    for alias, cache in entries(decided, "CACHES").items():
+    for alias, cache in decided.get("CACHES", {}).items():
         if redis_caches.is_valkey_cache(cache):
             read.report(
                 codes.REDIS_LEFT_ALONE,
