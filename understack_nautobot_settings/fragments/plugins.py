@@ -136,13 +136,9 @@ def plugin_settings(
     An exception raised from here holds none of the JSON and no expanded value;
     its traceback leads to frames that hold the arguments, `env` among them.
 
-    Args:
-        settings: The settings module as a mapping. No part of its ``PLUGINS_CONFIG``
-            is returned, since Nautobot writes into the result.
-        env: The environment; also what references in the JSON name.
-        problems: Collects problems instead of raising them.
-        find: Tells whether a module is installed.
-        modules_of: Tells which packages a distribution brings.
+    No part of the base's ``PLUGINS_CONFIG`` is returned, since Nautobot writes into
+    the result. ``find`` tells whether a module is installed, ``modules_of`` which
+    packages a distribution brings.
 
     Returns:
         ``{"PLUGINS": [...], "PLUGINS_CONFIG": {...}}``

@@ -70,13 +70,9 @@ def postgresql_tls_settings(
     of PostgreSQL, such as a replica, get the same parameters where they have no TLS
     parameter of their own.
 
-    Args:
-        settings: The settings module as a mapping; not changed.
-        env: The environment.
-        problems: Collects problems instead of raising them.
-        check_files: Judges the files that the mode uses; also given the
-            ``key_password`` where libpq is given an ``sslpassword``.
-        libpq: Tells the version of the loaded libpq.
+    ``check_files`` judges the files that the mode uses, and is given a
+    ``key_password`` where libpq is given an ``sslpassword``; ``libpq`` tells the
+    version of the loaded libpq.
 
     Returns:
         ``{"DATABASES": {"default": {..., "OPTIONS": {...}}, ...}}``.

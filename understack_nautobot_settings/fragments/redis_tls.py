@@ -57,14 +57,10 @@ def redis_tls_settings(
 
     A URL that Nautobot built from ``NAUTOBOT_REDIS_*`` is built again with its
     credentials encoded; those of the cache move to the pool's keyword arguments,
-    which Django's debug page masks.
+    which Django's debug page masks. Variables that Celery reads itself are refused.
 
-    Args:
-        settings: The settings module as a mapping; not changed.
-        env: The environment; variables that Celery reads itself are refused.
-        problems: Collects problems instead of raising them.
-        check_files: Judges the files that mutual TLS uses.
-        exists: Tells whether a file exists.
+    ``check_files`` judges the files that mutual TLS uses; ``exists`` tells whether
+    there is a file at a path.
 
     Returns:
         ``CACHES``, ``CELERY_BROKER_URL`` where they were given, and
