@@ -14,10 +14,6 @@ from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import path_of
 
-# Certificate, key and CA.
-_POSTGRESQL = ("sslcert", "sslkey", "sslrootcert")
-_REDIS = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
-
 
 def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     """Return the files of each connection that presents a client certificate.
@@ -25,15 +21,17 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     One entry for PostgreSQL, and one for each set of files that Redis connections use.
     Looks at ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
     """
-    options = postgresql_options(settings)
-    if "disable" in (options.get("sslmode"), options.get("sslcertmode")):
-        options = {}
-    found = [_files("PostgreSQL", _POSTGRESQL, variables.DB_FILES, options)]
-    found.extend(
-        _files("Redis", _REDIS, variables.REDIS_FILES, options)
-        for options in _redis_consumers(settings)
-    )
-    return list(dict.fromkeys(files for files in found if files is not None))
+    found = []
+    for database in entries(settings, "DATABASES").values():
+        options = mapping(database.get("OPTIONS"))
+        if "disable" not in (options.get("sslmode"), options.get("sslcertmode")):
+            cert, key, ca = _files(options, variables.DB_FILES)
+            found.append(ClientFiles("PostgreSQL", cert, key, ca))
+    for options in _redis_consumers(settings):
+        ca, cert, key = _files(options, variables.REDIS_FILES)
+        found.append(ClientFiles("Redis", cert, key, ca))
+    complete = (one for one in found if all(file.path for file in one.present()))
+    return list(dict.fromkeys(complete))
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -57,16 +55,7 @@ def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
 
 
 def _files(
-    use: str,
-    names: tuple[str, str, str],
-    declared: Mapping[str, Variable[str]],
-    options: Mapping[str, Any],
-) -> ClientFiles | None:
-    paths = [path_of(options.get(name)) for name in names]
-    if not all(paths):
-        return None
-    cert, key, ca = (
-        CertificateFile(path, declared[name].name)
-        for name, path in zip(names, paths, strict=True)
-    )
-    return ClientFiles(use, cert, key, ca)
+    options: Mapping[str, Any], declared: Mapping[str, Variable[str]]
+) -> Iterator[CertificateFile]:
+    for option, variable in declared.items():
+        yield CertificateFile(path_of(options.get(option)), variable.name)

@@ -32,9 +32,8 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.json_objects import json_value
-from understack_nautobot_settings.environment.kinds import FALSE_WORDS
-from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import shortened
+from understack_nautobot_settings.environment.kinds import truth
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Collecting
@@ -263,8 +262,8 @@ def _cast_and_default(match: re.Match[str]) -> tuple[str | None, str | None]:
 
 def _typed(cast: str, text: str) -> Any:
     """Return a text as the type of a cast; raise ``ValueError`` where it is none."""
-    if cast == "bool" and text.lower() in (*TRUE_WORDS, *FALSE_WORDS):
-        return text.lower() in TRUE_WORDS
+    if cast == "bool":
+        return truth(text)
     if cast == "int" and _INTEGER.fullmatch(text):
         return int(text)
     if cast == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):

@@ -134,13 +134,20 @@ class Host(Text):
 
     label = "host"
 
-    def __init__(self, code: Code) -> None:
-        """Declare the code of what is refused."""
+    def __init__(self, code: Code, *, for_url: bool) -> None:
+        """Declare the code of what is refused, and whether the host goes into a URL."""
         self.code = code
+        self.for_url = for_url
 
     def parse(self, text: str) -> str:
         """Return the host; refuse what holds more than a host, as a URL does."""
         text = super().parse(text)
+        if text.startswith("[") and not self.for_url:
+            raise Invalid(
+                "libpq takes the brackets for a part of the host's name.",
+                "Write the address without brackets.",
+                self.code,
+            )
         if not _is_host(text):
             # Not repeated: whoever writes a whole URL there writes a password as well.
             raise Invalid(
@@ -150,23 +157,6 @@ class Host(Text):
                 self.code,
             )
         return text
-
-
-class Hosts(Host):
-    """A host, or several for libpq to try in turn: ``db1,db2``."""
-
-    label = "host, or hosts separated by commas"
-
-    def parse(self, text: str) -> str:
-        """Return the text, without blanks around each host."""
-        hosts = [host.strip() for host in text.split(",")]
-        if any(host.startswith("[") for host in hosts):
-            raise Invalid(
-                "libpq takes the brackets for a part of the host's name.",
-                "Write the address without brackets.",
-                self.code,
-            )
-        return ",".join(super(Hosts, self).parse(host) for host in hosts)
 
 
 def _is_host(text: str) -> bool:
@@ -236,13 +226,20 @@ class Flag(Kind[bool]):
 
     def parse(self, text: str) -> bool:
         """Return the truth value."""
-        folded = text.lower()
-        if folded in TRUE_WORDS:
-            return True
-        if folded in FALSE_WORDS:
-            return False
-        value = shown(text, (*TRUE_WORDS, *FALSE_WORDS))
+        try:
+            return truth(text)
+        except ValueError:
+            value = shown(text, (*TRUE_WORDS, *FALSE_WORDS))
         raise Invalid(f"{value} is neither true nor false.", "Use true or false.")
+
+
+def truth(text: str) -> bool:
+    """Return what a word of Nautobot's means; raise ``ValueError`` for any other."""
+    if text.lower() in TRUE_WORDS:
+        return True
+    if text.lower() in FALSE_WORDS:
+        return False
+    raise ValueError
 
 
 class Number(Kind[T]):
@@ -280,20 +277,21 @@ class Number(Kind[T]):
         return self.number(text)
 
 
-class Ports(Kind[str]):
-    """A port, or one for each host of a list: ``5432`` or ``5432,5433``."""
+class Several(Kind[str]):
+    """One value, or several for libpq to try in turn: ``db1,db2``; kept as text."""
 
-    label = "port, or ports separated by commas"
-    _port = Number(int, least=1, most=65535)
+    def __init__(self, one: Kind[Any], noun: str) -> None:
+        """Declare the kind of each, and its name."""
+        self.one = one
+        self.label = f"{noun}, or {noun}s separated by commas"
 
     def parse(self, text: str) -> str:
-        """Return the text, without blanks around each port."""
-        ports = [port.strip() for port in text.split(",")]
-        for port in ports:
-            # libpq takes its default for an empty one of several.
-            if port or len(ports) == 1:
-                self._port.parse(port)
-        return ",".join(ports)
+        """Return the text, without blanks around each value."""
+        values = [value.strip() for value in text.split(",")]
+        # libpq takes its default for an empty one.
+        for value in filter(None, values):
+            self.one.parse(value)
+        return ",".join(values)
 
 
 class Names(Kind["tuple[str, ...]"]):

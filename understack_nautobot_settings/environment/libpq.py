@@ -13,49 +13,33 @@ DIRECT_SINCE = 170000
 SSLCERTMODE_SINCE = 160000
 """The libpq that knows ``sslcertmode``."""
 
-LIBPQ_VARIABLES = {
+# Those named as the parameter that they give.
+_BY_NAME = """
+    CONNECT_TIMEOUT GSSDELEGATION GSSENCMODE GSSLIB HOST HOSTADDR KRBSRVNAME
+    OPTIONS PASSFILE PASSWORD PORT REQUIREPEER SERVICE SERVICEFILE SSLCERT
+    SSLCERTMODE SSLCOMPRESSION SSLCRL SSLCRLDIR SSLKEY SSLMODE SSLNEGOTIATION
+    SSLROOTCERT SSLSNI USER
+"""
+_OTHERS = {
     "PGAPPNAME": "application_name",
     "PGCHANNELBINDING": "channel_binding",
     "PGCLIENTENCODING": "client_encoding",
-    "PGCONNECT_TIMEOUT": "connect_timeout",
     "PGDATABASE": "dbname",
     "PGDATESTYLE": "the session's DateStyle",
     "PGGEQO": "the session's geqo",
-    "PGGSSDELEGATION": "gssdelegation",
-    "PGGSSENCMODE": "gssencmode",
-    "PGGSSLIB": "gsslib",
-    "PGHOST": "host",
-    "PGHOSTADDR": "hostaddr",
-    "PGKRBSRVNAME": "krbsrvname",
     "PGLOADBALANCEHOSTS": "load_balance_hosts",
     "PGMAXPROTOCOLVERSION": "max_protocol_version",
     "PGMINPROTOCOLVERSION": "min_protocol_version",
-    "PGOPTIONS": "options",
-    "PGPASSFILE": "passfile",
-    "PGPASSWORD": "password",
-    "PGPORT": "port",
     "PGREQUIREAUTH": "require_auth",
-    "PGREQUIREPEER": "requirepeer",
     "PGREQUIRESSL": "sslmode",
-    variables.SERVICE.name: "service",
-    "PGSERVICEFILE": "servicefile",
-    "PGSSLCERT": "sslcert",
-    variables.SSLCERTMODE.name: "sslcertmode",
-    "PGSSLCOMPRESSION": "sslcompression",
-    "PGSSLCRL": "sslcrl",
-    "PGSSLCRLDIR": "sslcrldir",
-    "PGSSLKEY": "sslkey",
     "PGSSLMAXPROTOCOLVERSION": "ssl_max_protocol_version",
     "PGSSLMINPROTOCOLVERSION": "ssl_min_protocol_version",
-    "PGSSLMODE": "sslmode",
-    "PGSSLNEGOTIATION": "sslnegotiation",
-    "PGSSLROOTCERT": "sslrootcert",
-    "PGSSLSNI": "sslsni",
     "PGSYSCONFDIR": "the directory of the service file",
     "PGTARGETSESSIONATTRS": "target_session_attrs",
     "PGTZ": "the session's TimeZone",
-    "PGUSER": "user",
 }
+_ALL = {f"PG{name}": name.lower() for name in _BY_NAME.split()} | _OTHERS
+LIBPQ_VARIABLES = dict(sorted(_ALL.items()))
 """Variables of libpq 18, and the connection parameter that each one gives."""
 
 

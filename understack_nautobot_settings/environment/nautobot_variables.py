@@ -15,8 +15,7 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.kinds import FALSE_WORDS
-from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import truth
 
 
 class Reading(NamedTuple):
@@ -37,14 +36,6 @@ class Reading(NamedTuple):
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(f"NAUTOBOT_{name}" for name in text.split())
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in TRUE_WORDS:
-        return True
-    if text.lower() in FALSE_WORDS:
-        return False
-    raise ValueError
 
 
 def _numbers(text: str) -> list[int]:
@@ -82,7 +73,7 @@ READINGS = (
     Reading(
         "a boolean",
         "Use true or false",
-        _truth,
+        truth,
         _names("""
             ALLOW_REQUEST_PROFILING CELERY_WORKER_REDIRECT_STDOUTS
             CONFIG_CONTEXT_DYNAMIC_GROUPS_ENABLED

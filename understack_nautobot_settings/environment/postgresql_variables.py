@@ -7,10 +7,11 @@ from typing import Any
 
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.kinds import Choice
-from understack_nautobot_settings.environment.kinds import Hosts
+from understack_nautobot_settings.environment.kinds import Host
 from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
-from understack_nautobot_settings.environment.kinds import Ports
+from understack_nautobot_settings.environment.kinds import Several
 from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
@@ -39,7 +40,7 @@ DB_NAME: Variable[str | None] = _variable(
 )
 DB_HOST: Variable[str | None] = _variable(
     "NAUTOBOT_DB_HOST",
-    Hosts(codes.DB_HOST_INVALID),
+    Several(Host(codes.DB_HOST_INVALID, for_url=False), "host"),
     None,
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",
@@ -48,7 +49,7 @@ DB_HOST: Variable[str | None] = _variable(
 )
 DB_PORT: Variable[str | None] = _variable(
     "NAUTOBOT_DB_PORT",
-    Ports(),
+    Several(Number(int, least=1, most=65535), "port"),
     None,
     "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
     "`5432,5433`.",

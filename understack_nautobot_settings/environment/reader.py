@@ -96,34 +96,39 @@ class Reader:
 
     def given(self, variable: Variable[T]) -> T | None:
         """Return the value, None where it is unset, empty or wrong; said once."""
-        if variable.name not in self._values:
-            self._values[variable.name] = self._parsed(variable)
-        value: T | None = self._values[variable.name]
+        name = variable.name
+        if name not in self._values:
+            text = self.env.get(name)
+            if variable.by_file:
+                text = self._file_text(variable) or text
+            self._values[name] = self.parsed(
+                variable.kind, text, name, secret=variable.secret
+            )
+        value: T | None = self._values[name]
         return value
 
-    def _parsed(self, variable: Variable[T]) -> T | None:
-        text = self.env.get(variable.name)
-        if variable.by_file:
-            text = self._file_text(variable) or text
-        return self.parsed(variable, text, variable.name)
-
-    def parsed(self, variable: Variable[T], text: str | None, place: str) -> T | None:
+    def parsed(
+        self, kind: Kind[T], text: str | None, place: str, *, secret: bool = False
+    ) -> T | None:
         """Return the value of a text, None where it is empty or wrong.
 
         What is wrong is said of `place`, the variable or the file that holds it.
         """
         if not text:
             return None
-        kind: Kind[T] = variable.kind
         try:
             if not kind.free_text:
                 text = text.strip()
-                if text[:1] in QUOTES:
-                    _refuse_quotes(text)
+                if len(text) > 1 and text[0] in QUOTES and text[0] == text[-1]:
+                    raise Invalid(
+                        "the value is wrapped in quotes.",
+                        "Remove the quotes; they are part of the value.",
+                        codes.VALUE_QUOTED,
+                    )
             return kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
-            if variable.secret and invalid.code is codes.VALUE_INVALID:
+            if secret and invalid.code is codes.VALUE_INVALID:
                 message = "the value is not valid."
             self.report(invalid.code, place, message, invalid.hint)
             return None
@@ -154,40 +159,27 @@ class Reader:
         return source(variable, self.env) != "default"
 
     def refused(self, variable: Variable[Any]) -> bool:
-        """Tell whether a variable is set to what it does not take."""
-        return self.is_set(variable) and Reader(self.env, []).given(variable) is None
+        """Tell whether a problem of a variable was reported, and its default used."""
+        return any(problem.variable == variable.name for problem in self.problems)
 
     def _file_text(self, variable: Variable[Any]) -> str | None:
         name = variable.file_name
-        path = self.env.get(name, "").strip()
-        if not path:
-            return None
-        if self.env.get(variable.name):
+        text = self.env.get(name, "").strip()
+        if text and self.env.get(variable.name):
             fact = f"{variable.name} is set as well."
             self.report(codes.FILE_AND_VALUE, name, fact)
             return None
+        path = self.parsed(Path(), text, name)
         try:
-            _refuse_quotes(path)
-            return read_text(Path().parse(path))
-        except Invalid as invalid:
-            problem = invalid.code.problem(name, invalid.message, invalid.hint)
+            return None if path is None else read_text(path)
         except FileRefused as refused:
-            problem = codes.SECRET_FILE_UNREADABLE.problem(
+            self.report(
+                codes.SECRET_FILE_UNREADABLE,
                 name,
-                f"{shown_path(path)} {refused.words}.",
+                f"{shown_path(text)} {refused.words}.",
                 "Mount the secret there, or set the variable without _FILE instead.",
             )
-        self.problems.append(problem)
-        return None
-
-
-def _refuse_quotes(text: str) -> None:
-    if text[0] in QUOTES and text[-1] == text[0] and len(text) > 1:
-        raise Invalid(
-            "the value is wrapped in quotes.",
-            "Remove the quotes; they are part of the value.",
-            codes.VALUE_QUOTED,
-        )
+            return None
 
 
 def raw(variable: Variable[Any], env: Mapping[str, str]) -> str | None:

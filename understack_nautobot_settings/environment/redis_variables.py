@@ -98,7 +98,7 @@ REDIS_SSL: Variable[bool] = _variable(
 )
 REDIS_HOST: Variable[str] = _variable(
     "NAUTOBOT_REDIS_HOST",
-    Host(codes.REDIS_HOST_INVALID),
+    Host(codes.REDIS_HOST_INVALID, for_url=True),
     "localhost",
     "Host name of Redis, or of the gateway in front of it.",
     settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment import variables
@@ -49,78 +49,93 @@ def well_formed(
     found: dict[str, Any] = {}
     for name in names:
         value = settings.get(name)
-        wrong = None if value is None else _wrong(name, value)
+        wrong = None if value is None else _wrong(value, _TYPES[name])
         if wrong is not None:
             place, expected = wrong
             fact = f"the settings file assigns a value that is not {expected}."
             hint = f"Assign {expected}."
-            problems.append(codes.SETTING_TYPE.problem(place, fact, hint))
+            problems.append(codes.SETTING_TYPE.problem(name + place, fact, hint))
         elif value is not None:
             found[name] = value
     return found
 
 
-def _wrong(name: str, value: object) -> tuple[str, str] | None:
-    """Return which part of a setting has the wrong type, and the right type."""
-    expected, fits = _TYPES[name]
-    if not fits(value):
-        return name, expected
-    inside = {name: value}
-    if name in ("DATABASES", "CACHES") and isinstance(value, Mapping):
-        inside = {f"{name}.{alias}": entry for alias, entry in value.items()}
-        if not all(isinstance(one, Mapping) for one in inside.values()):
-            return name, "a dict of dicts by alias"
-    for place, entry in inside.items():
-        for part, (right, fits_part) in _PARTS.get(name, {}).items():
-            inner: object = entry
-            for key in part.split("."):
-                inner = mapping(inner).get(key)
-            if inner is not None and not fits_part(inner):
-                return f"{place}.{part}", right
+def path_of(value: object) -> str:
+    """Return a path of a settings file as text, empty for what is none."""
+    return str(value) if isinstance(value, _PATH.types) else ""
+
+
+class _Type(NamedTuple):
+    """What a setting, or a part of one, has to be."""
+
+    expected: str
+    # Lists hold text, and dicts have text for names.
+    types: tuple[type, ...]
+    # Of some entries of a dict, or of every one.
+    parts: Mapping[str, _Type] = {}
+    every: _Type | None = None
+
+
+def _wrong(value: object, right: _Type) -> tuple[str, str] | None:
+    """Return which part has the wrong type (``.OPTIONS.sslmode``), and the right type.
+
+    The part is empty for the whole value.
+    """
+    names = value if isinstance(value, _CONTAINERS) else ()
+    if not (
+        isinstance(value, right.types) and all(isinstance(one, str) for one in names)
+    ):
+        return "", right.expected
+    if not isinstance(value, Mapping):
+        return None
+    parts = dict.fromkeys(value, right.every) if right.every else right.parts
+    for name, part in parts.items():
+        inner = value.get(name)
+        absent = inner is None and not right.every
+        wrong = None if absent else _wrong(inner, part)
+        if wrong is not None:
+            return f".{name}{wrong[0]}", wrong[1]
     return None
 
 
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+_CONTAINERS = (dict, list, tuple, Mapping)
+_DICT = _Type("a dict with names of type str", (dict, Mapping))
+_PATH = _Type("a str or a Path", (str, os.PathLike))
+_TEXT = _Type("a str", (str,))
+_TEXTS = _Type("a list of str", (list, tuple))
+_URLS = _Type("a str or a list of str", (str, list, tuple))
+_REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
+_USE_SSL = _Type("a dict, or True or False", (bool, dict, Mapping), _REDIS_PATHS)
+_DATABASE = {
+    "ENGINE": _TEXT,
+    "HOST": _TEXT,
+    "PORT": _Type("a str or an int", (str, int)),
+    "USER": _TEXT,
+    "OPTIONS": _DICT._replace(
+        parts={"sslmode": _TEXT, **dict.fromkeys(variables.DB_FILES, _PATH)}
+    ),
+}
+_CACHE = {
+    "BACKEND": _TEXT,
+    "LOCATION": _URLS,
+    "OPTIONS": _DICT._replace(
+        parts={
+            "CONNECTION_POOL_KWARGS": _DICT._replace(parts=_REDIS_PATHS),
+            "CLIENT_CLASS": _TEXT,
+            **_REDIS_PATHS,
+        }
+    ),
+}
 
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(one, str) for one in value
-    )
-
-
-def path_of(value: object) -> str:
-    """Return a path of a settings file as text, empty for what is none."""
-    return str(value) if _is_path(value) else ""
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str | os.PathLike)
-
-
-_Type = tuple[str, Callable[[object], bool]]
-_MAPPING: _Type = ("a dict with names of type str", _is_mapping)
-_TEXT: _Type = ("a str", lambda value: isinstance(value, str))
-_TEXTS: _Type = ("a list of str", _is_texts)
-_URLS: _Type = (
-    "a str or a list of str",
-    lambda value: isinstance(value, str) or _is_texts(value),
-)
-_SWITCH: _Type = (
-    "a dict, or True or False",
-    lambda value: isinstance(value, bool) or _is_mapping(value),
-)
-
-_TYPES: dict[str, _Type] = {
-    "SECRET_KEY": ("a str", lambda value: isinstance(value, str | bytes)),
-    "DATABASES": _MAPPING,
-    "CACHES": _MAPPING,
+_TYPES = {
+    "SECRET_KEY": _Type("a str", (str, bytes)),
+    "DATABASES": _DICT._replace(every=_DICT._replace(parts=_DATABASE)),
+    "CACHES": _DICT._replace(every=_DICT._replace(parts=_CACHE)),
     "CELERY_BROKER_URL": _URLS,
-    "CELERY_BROKER_USE_SSL": _SWITCH,
-    "CELERY_REDIS_BACKEND_USE_SSL": _SWITCH,
+    "CELERY_BROKER_USE_SSL": _USE_SSL,
+    "CELERY_REDIS_BACKEND_USE_SSL": _USE_SSL,
     "CELERY_BROKER_TRANSPORT": _TEXT,
-    "CELERY_BROKER_TRANSPORT_OPTIONS": _MAPPING,
+    "CELERY_BROKER_TRANSPORT_OPTIONS": _DICT,
     "CELERY_RESULT_BACKEND": _TEXT,
     "PLUGINS": _TEXTS,
     "EXTRA_PLUGINS": _TEXTS,
@@ -128,8 +143,7 @@ _TYPES: dict[str, _Type] = {
     "AUTHENTICATION_BACKENDS": _TEXTS,
     "INSTALLED_APPS": _TEXTS,
     "MIDDLEWARE": _TEXTS,
-    "LOGGING": _MAPPING,
-    "EVENT_BROKERS": _MAPPING,
+    "LOGGING": _DICT,
     # Named as their variables.
     variables.PARTITION.name: _TEXT,
     variables.SITE.name: _TEXT,
@@ -137,31 +151,4 @@ _TYPES: dict[str, _Type] = {
     variables.OIDC_KEY.name: _TEXT,
     variables.OIDC_SECRET.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
-}
-_PATH: _Type = ("a str or a Path", _is_path)
-_REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
-_PARTS: dict[str, dict[str, _Type]] = {
-    "DATABASES": {
-        "OPTIONS": _MAPPING,
-        "ENGINE": _TEXT,
-        "HOST": _TEXT,
-        "PORT": ("a str or an int", lambda value: isinstance(value, str | int)),
-        "USER": _TEXT,
-        "OPTIONS.sslmode": _TEXT,
-        **{f"OPTIONS.{parameter}": _PATH for parameter in variables.DB_FILES},
-    },
-    "CACHES": {
-        "BACKEND": _TEXT,
-        "LOCATION": _URLS,
-        "OPTIONS": _MAPPING,
-        "OPTIONS.CONNECTION_POOL_KWARGS": _MAPPING,
-        "OPTIONS.CLIENT_CLASS": _TEXT,
-        **{
-            f"OPTIONS.{level}{option}": _PATH
-            for level in ("", "CONNECTION_POOL_KWARGS.")
-            for option in _REDIS_PATHS
-        },
-    },
-    "CELERY_BROKER_USE_SSL": _REDIS_PATHS,
-    "CELERY_REDIS_BACKEND_USE_SSL": _REDIS_PATHS,
 }

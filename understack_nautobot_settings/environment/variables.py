@@ -122,23 +122,22 @@ TASK_QUEUES: Variable[tuple[str, ...]] = _site_variable(
 
 # --- secrets -------------------------------------------------------------------
 
-SECRET_KEY: Variable[str | None] = Variable(
+_secret_variable = partial(Variable, concern="secret_files")
+SECRET_KEY: Variable[str | None] = _secret_variable(
     "NAUTOBOT_SECRET_KEY",
     FreeText(),
     None,
     "Django's `SECRET_KEY`, at least 50 characters, the same on every pod.",
-    concern="secret_files",
     settings=("SECRET_KEY",),
     secret=True,
     by_file=True,
     nautobots=True,
 )
-DB_PASSWORD: Variable[str | None] = Variable(
+DB_PASSWORD: Variable[str | None] = _secret_variable(
     "NAUTOBOT_DB_PASSWORD",
     FreeText(),
     None,
     "PostgreSQL password, any characters.",
-    concern="secret_files",
     settings=("DATABASES.default.PASSWORD",),
     secret=True,
     by_file=True,
@@ -248,12 +247,12 @@ HSTS_SECONDS: Variable[int] = _hardening_variable(
 
 # --- logging -------------------------------------------------------------------
 
-LOG_FORMAT: Variable[str | None] = Variable(
+_log_variable = partial(Variable, concern="logs")
+LOG_FORMAT: Variable[str | None] = _log_variable(
     "UNDERSTACK_LOG_FORMAT",
     Choice("log format", ("json", "plain")),
     None,
     "`json` or `plain` lines through Nautobot's structlog set-up.",
-    concern="logs",
     settings=(
         "LOGGING",
         "INSTALLED_APPS",
@@ -261,58 +260,54 @@ LOG_FORMAT: Variable[str | None] = Variable(
         "CELERY_WORKER_HIJACK_ROOT_LOGGER",
     ),
 )
-LOG_LEVEL: Variable[str] = Variable(
+LOG_LEVEL: Variable[str] = _log_variable(
     "NAUTOBOT_LOG_LEVEL",
     Choice("log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     "INFO",
     "Level of the log lines where `UNDERSTACK_LOG_FORMAT` is set.",
-    concern="logs",
     settings=("LOGGING",),
 )
 
 # --- HTTPS to the outside ------------------------------------------------------
 
-SSL_CERT_FILE: Variable[str | None] = Variable(
+_check_variable = partial(Variable, concern="checks")
+SSL_CERT_FILE: Variable[str | None] = _check_variable(
     "SSL_CERT_FILE",
     Path(),
     None,
     "CA bundle that OpenSSL trusts in place of the system's. PostgreSQL and Redis do "
     "not need it; `check` alone reads it, and warns of a bundle without public CAs.",
-    concern="checks",
 )
-REQUESTS_CA_BUNDLE: Variable[str | None] = Variable(
+REQUESTS_CA_BUNDLE: Variable[str | None] = _check_variable(
     "REQUESTS_CA_BUNDLE",
     Path(),
     None,
     "The same for Python's requests library.",
-    concern="checks",
 )
-SSLKEYLOGFILE: Variable[str | None] = Variable(
+SSLKEYLOGFILE: Variable[str | None] = _check_variable(
     "SSLKEYLOGFILE",
     Path(),
     None,
     "File to which Python writes the keys of every TLS session. `check` alone reads "
     "it, and warns.",
-    concern="checks",
 )
-OPENSSL_CONF: Variable[str | None] = Variable(
+OPENSSL_CONF: Variable[str | None] = _check_variable(
     "OPENSSL_CONF",
     Path(),
     None,
     "Configuration that OpenSSL reads in place of the system's. `check` alone reads "
     "it, and warns.",
-    concern="checks",
 )
 
 # --- probing -------------------------------------------------------------------
 
-CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = Variable(
+_probe_variable = partial(Variable, concern="probes")
+CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = _probe_variable(
     "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES",
     Flag(),
     False,
     "`true` makes Nautobot's workers touch a heartbeat file every second, which "
     "`probe worker` looks at.",
-    concern="probes",
     settings=("CELERY_HEALTH_PROBES_AS_FILES",),
     nautobots=True,
 )
@@ -323,35 +318,33 @@ K8S_COMPONENT: Variable[str | None] = _site_variable(
     "What the Helm chart runs in a container, such as `nautobot-celery-default`. It "
     "writes none for an init container, which `check` takes for no worker.",
 )
-CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = Variable(
+CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = _probe_variable(
     "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",
     Path(),
     "/tmp/nautobot_celery_worker_heartbeat",  # noqa: S108 - Nautobot's default
     "The heartbeat file of the worker.",
-    concern="probes",
     settings=("CELERY_WORKER_HEARTBEAT_FILE",),
     nautobots=True,
 )
 
 # --- inside Nautobot -----------------------------------------------------------
 
-APP: Variable[bool] = Variable(
+_app_variable = partial(Variable, concern="django_app")
+APP: Variable[bool] = _app_variable(
     "UNDERSTACK_APP",
     Flag(),
     False,
     "`true` adds the Django app: system checks, a health check and metrics for "
     "certificate expiry, and the management commands.",
-    concern="django_app",
     settings=("INSTALLED_APPS",),
 )
-EXPIRY_UNHEALTHY: Variable[float] = Variable(
+EXPIRY_UNHEALTHY: Variable[float] = _app_variable(
     "UNDERSTACK_EXPIRY_UNHEALTHY",
     Number(float, unit="days", most=3650),
     1.0,
     "How many days before notAfter a certificate turns `/health/` unhealthy. Late, "
     "because an unhealthy pod is taken out of service, although it still works; `0` "
     "waits until a certificate has expired.",
-    concern="django_app",
     settings=("UNDERSTACK_EXPIRY_UNHEALTHY",),
 )
 EXPIRY_WARNING: Variable[int] = Variable(

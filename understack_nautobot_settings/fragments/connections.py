@@ -22,7 +22,7 @@ from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import sentinel_options
 from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
-from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -42,11 +42,15 @@ _REDIS_WAN: dict[str, Variable[Any]] = {
     "health_check_interval": variables.REDIS_HEALTH_CHECK_INTERVAL,
 }
 # Options of a TCP socket, see tcp(7). Not every system has every one.
-_KEEPALIVE: dict[str, Variable[Any]] = {
-    "TCP_KEEPIDLE": variables.REDIS_KEEPALIVES_IDLE,
-    "TCP_KEEPINTVL": variables.REDIS_KEEPALIVES_INTERVAL,
-    "TCP_KEEPCNT": variables.REDIS_KEEPALIVES_COUNT,
-    "TCP_USER_TIMEOUT": variables.REDIS_TCP_USER_TIMEOUT,
+_KEEPALIVE: dict[int, Variable[Any]] = {
+    getattr(socket, name): variable
+    for name, variable in {
+        "TCP_KEEPIDLE": variables.REDIS_KEEPALIVES_IDLE,
+        "TCP_KEEPINTVL": variables.REDIS_KEEPALIVES_INTERVAL,
+        "TCP_KEEPCNT": variables.REDIS_KEEPALIVES_COUNT,
+        "TCP_USER_TIMEOUT": variables.REDIS_TCP_USER_TIMEOUT,
+    }.items()
+    if hasattr(socket, name)
 }
 # django-redis' own names, which its pool's arguments would hide.
 _DJANGO_REDIS_WAITS = {
@@ -67,7 +71,6 @@ _RESULT_BACKEND = "understack_nautobot_settings.runtime.job_results.JobResultBac
 # Milliseconds: the n-th retry waits for a random part of ``0.25 s * 2 ** n``.
 _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_ALWAYS_RETRY": True,
-    "CELERY_RESULT_BACKEND_MAX_RETRIES": variables.JOB_RESULT_RETRIES.default,
     "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS": 250,
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
@@ -121,7 +124,7 @@ def connection_settings(
         caches = base.get("CACHES", {"default": {}})
         result_backend = base.get("CELERY_RESULT_BACKEND")
         partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
-        databases = _databases(base.get("DATABASES"), partition, read, wan)
+        databases = _databases(base.get("DATABASES", {}), partition, read, wan)
         waits = _REDIS_WAN if wan else _REDIS_ALWAYS
         for variable in waits.values():
             # Judged even where nothing reaches Redis.
@@ -160,15 +163,15 @@ def _chosen(
 
 
 def _databases(
-    databases: Mapping[str, Any] | None, partition: object, read: Reader, wan: bool
+    databases: Mapping[str, Any], partition: object, read: Reader, wan: bool
 ) -> dict[str, Any]:
     base = {
         alias: {**database, "OPTIONS": _patience(database, read, wan)}
         if alias != "default" and is_postgresql(database)
         else database
-        for alias, database in (databases or {}).items()
+        for alias, database in databases.items()
     }
-    default = dict(base.get("default") or {})
+    default = dict(base.get("default", {}))
     if not is_postgresql(default):
         return base
     options = _patience(default, read, wan)
@@ -301,10 +304,9 @@ def _broker(
 ) -> dict[str, Any]:
     urls = urls_of(base.get("CELERY_BROKER_URL"), ";")
     schemes = {scheme_of(url) for url in urls} or {"redis"}
-    options = dict(base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {}))
+    options = base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})
     transport = base.get("CELERY_BROKER_TRANSPORT")
-    settings: dict[str, Any] = {}
-    if schemes & {*REDIS_SCHEMES, "sentinel"}:
+    if schemes & BROKER_SCHEMES:
         # Longer than the cache's: what is given up too early is submitted again.
         timeout = variables.BROKER_SOCKET_TIMEOUT
         for_redis = read.given(variables.REDIS_SOCKET_TIMEOUT)
@@ -328,11 +330,11 @@ def _broker(
                 )
     elif "rediss" in schemes and schemes <= TCP_SCHEMES:
         _warn_of_own_class("CELERY_BROKER_TRANSPORT", read)
-    if options or "CELERY_BROKER_TRANSPORT_OPTIONS" in base:
-        settings["CELERY_BROKER_TRANSPORT_OPTIONS"] = options
-    if transport is not None:
-        settings["CELERY_BROKER_TRANSPORT"] = transport
-    return settings
+    decided = {
+        "CELERY_BROKER_TRANSPORT_OPTIONS": dict(options),
+        "CELERY_BROKER_TRANSPORT": transport,
+    }
+    return {name: value for name, value in decided.items() if value or name in base}
 
 
 def _results(
@@ -350,13 +352,8 @@ def _results(
 
 
 def _keepalive(options: Mapping[str, Any], read: Reader) -> dict[str, Any]:
-    known = {
-        getattr(socket, name): variable
-        for name, variable in _KEEPALIVE.items()
-        if hasattr(socket, name)
-    }
     kept = options.get("socket_keepalive_options") or {}
     return {
         "socket_keepalive": options.get("socket_keepalive", True),
-        "socket_keepalive_options": _chosen(kept, known, read),
+        "socket_keepalive_options": _chosen(kept, _KEEPALIVE, read),
     }

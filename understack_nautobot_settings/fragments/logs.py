@@ -37,12 +37,8 @@ def log_settings(
 ) -> dict[str, Any]:
     """Return ``LOGGING`` in the format asked for, by Nautobot's structlog set-up.
 
-    Args:
-        settings: The settings module as a mapping; not changed.
-        env: The environment.
-        problems: Collects problems instead of raising them.
-        structlog: Returns ``nautobot.core.settings_funcs.setup_structlog_logging``,
-            or None where there is no Nautobot.
+    ``structlog`` returns ``nautobot.core.settings_funcs.setup_structlog_logging``, or
+    None where there is no Nautobot.
 
     Returns:
         ``LOGGING``, ``INSTALLED_APPS`` and ``MIDDLEWARE``, those that were given;

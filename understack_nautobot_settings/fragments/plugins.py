@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -62,6 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 # Few digits, and no character that only passwords have.
 _LETTERS = r"[A-Za-z_./ \[\]-]*"
+_ALIKE = 0.8
 _NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
 
 
@@ -136,13 +136,9 @@ def plugin_settings(
     An exception raised from here holds none of the JSON and no expanded value;
     its traceback leads to frames that hold the arguments, `env` among them.
 
-    Args:
-        settings: The settings module as a mapping. No part of its ``PLUGINS_CONFIG``
-            is returned, since Nautobot writes into the result.
-        env: The environment; also what references in the JSON name.
-        problems: Collects problems instead of raising them.
-        find: Tells whether a module is installed.
-        modules_of: Tells which packages a distribution brings.
+    No part of the base's ``PLUGINS_CONFIG`` is returned, since Nautobot writes into
+    the result. ``find`` tells whether a module is installed, ``modules_of`` which
+    packages a distribution brings.
 
     Returns:
         ``{"PLUGINS": [...], "PLUGINS_CONFIG": {...}}``
@@ -204,7 +200,7 @@ def _report_missing(
 ) -> None:
     strict = read(variables.EXTRA_PLUGINS_STRICT)
     for name in missing:
-        right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
+        right = next(iter(modules_of(name)), "") or nearest(name, DEFAULTS, _ALIKE)
         hint = None
         if right:
             hint = f"Correct the name to {right}, or install it in the image."
@@ -213,10 +209,6 @@ def _report_missing(
         else:
             code, fact = codes.PLUGIN_SKIPPED, "is not installed and is skipped"
         read.report(code, variables.EXTRA_PLUGINS.name, f"{_shown(name)} {fact}.", hint)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return nearest(name.replace("-", "_"), known, cutoff=0.8)
 
 
 def _shown(name: str) -> str:
@@ -262,7 +254,7 @@ def _configuration(
 
 
 def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:
-    right = _nearest(str(name), names)
+    right = nearest(str(name), names, _ALIKE)
     if right:
         hint = f"Correct the name to {right}."
     elif name in DEFAULTS:

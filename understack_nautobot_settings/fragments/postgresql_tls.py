@@ -70,13 +70,9 @@ def postgresql_tls_settings(
     of PostgreSQL, such as a replica, get the same parameters where they have no TLS
     parameter of their own.
 
-    Args:
-        settings: The settings module as a mapping; not changed.
-        env: The environment.
-        problems: Collects problems instead of raising them.
-        check_files: Judges the files that the mode uses; also given the
-            ``key_password`` where libpq is given an ``sslpassword``.
-        libpq: Tells the version of the loaded libpq.
+    ``check_files`` judges the files that the mode uses, and is given a
+    ``key_password`` where libpq is given an ``sslpassword``; ``libpq`` tells the
+    version of the loaded libpq.
 
     Returns:
         ``{"DATABASES": {"default": {..., "OPTIONS": {...}}, ...}}``.
@@ -89,19 +85,19 @@ def postgresql_tls_settings(
         read = Reader(env, found)
         databases = well_formed(settings, found, "DATABASES").get("DATABASES")
         base = dict(databases or {})
-        default = dict(base.get("default") or {})
+        default = dict(base.get("default", {}))
         meant = _as_meant(read, default)
         default |= meant
         if is_postgresql(default):
             name = variables.DB_EXTRA_OPTIONS.name
             text = read(variables.DB_EXTRA_OPTIONS)
-            given = read_json_object(name, text, found) if text else None
-            password = (given or {}).get("sslpassword")
+            extra = (read_json_object(name, text, found) if text else None) or {}
+            password = extra.get("sslpassword")
             if isinstance(password, str):
                 check_files = partial(check_files, key_password=password)
             said = mapping(default.get("OPTIONS"))
             decided = _tls_options(read, said, check_files, libpq)
-            ours = _extra_options(read, given or {}, decided) | decided
+            ours = _extra_options(read, extra, decided) | decided
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
             if "sslmode" in ours or said.get("sslmode") in (*_MUTUAL_MODES, "require"):
@@ -141,14 +137,13 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
         variables.DB_SSLNEGOTIATION,
         variables.DB_EXTRA_OPTIONS,
     )
-    for variable in of_libpq:
-        if read.is_set(variable):
-            read.report(
-                codes.DB_ENGINE_NOT_POSTGRESQL,
-                variable.name,
-                f"the database engine is {shown}.",
-                "Unset it: these are parameters of PostgreSQL's libpq.",
-            )
+    for variable in filter(read.is_set, of_libpq):
+        read.report(
+            codes.DB_ENGINE_NOT_POSTGRESQL,
+            variable.name,
+            f"the database engine is {shown}.",
+            "Unset it: these are parameters of PostgreSQL's libpq.",
+        )
 
 
 def _replicas(
@@ -205,9 +200,7 @@ def _tls_options(
         # The other variables have a meaning only with it.
         return {}
     sslmode = given or said.get("sslmode")
-    options: dict[str, Any] = {}
-    if given is not None:
-        options["sslmode"] = given
+    options = {} if given is None else {"sslmode": given}
     if sslmode in _MUTUAL_MODES:
         options |= _client_certificate(read, said, sslmode, check_files, libpq)
     asks_libpq = given == "require" and "sslcertmode" not in said

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
@@ -15,27 +14,18 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
-from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments import redis_caches
 from understack_nautobot_settings.fragments import redis_urls
 from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
-from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import RedisAddress
-from understack_nautobot_settings.fragments.redis_urls import host_of
-from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
 
 _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 # Celery connects to these where they are there, whatever the broker URL is.
 _BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
-# Without them it is unknown whether TLS is asked for.
-_NEEDED: tuple[Variable[Any], ...] = (variables.REDIS_MTLS, variables.REDIS_SCHEME)
 _TLS_OPTIONS: dict[str, Variable[Any]] = {
     "ssl_cert_reqs": variables.REDIS_SSL_CERT_REQS,
     "ssl_check_hostname": variables.REDIS_SSL_CHECK_HOSTNAME,
@@ -66,14 +56,10 @@ def redis_tls_settings(
 
     A URL that Nautobot built from ``NAUTOBOT_REDIS_*`` is built again with its
     credentials encoded; those of the cache move to the pool's keyword arguments,
-    which Django's debug page masks.
+    which Django's debug page masks. Variables that Celery reads itself are refused.
 
-    Args:
-        settings: The settings module as a mapping; not changed.
-        env: The environment; variables that Celery reads itself are refused.
-        problems: Collects problems instead of raising them.
-        check_files: Judges the files that mutual TLS uses.
-        exists: Tells whether a file exists.
+    ``check_files`` judges the files that mutual TLS uses; ``exists`` tells whether
+    there is a file at a path.
 
     Returns:
         ``CACHES``, ``CELERY_BROKER_URL`` where they were given, and
@@ -102,12 +88,9 @@ def redis_tls_settings(
         address = redis_urls.redis_address(read)
         caches = _redis_caches(settings, decided)
         broker: Any = decided.get("CELERY_BROKER_URL")
-        nautobots = redis_urls.nautobot_url_start(env)
-        if redis_urls.nautobot_database(broker, nautobots) is None:
-            urls = urls_of(broker, ";")
-        else:
-            # The password in a URL that Nautobot built may hold anything.
-            urls = [broker]
+        # The password in a URL that Nautobot built may hold anything.
+        built = address.database(broker) is not None
+        urls = [broker] if built else redis_urls.urls_of(broker, ";")
         # A setting that was refused is not replaced by anything.
         refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
@@ -122,25 +105,27 @@ def redis_tls_settings(
             )
         if not (caches or redis):
             return decided
-        tls = _Tls(read, exists, check_files)
-        server = _server(tls, caches, nautobots, address)
-        if tls.mutual:
+        location = caches.get("default", {}).get("LOCATION")
+        server = _Server(read, address, location, exists, check_files)
+        if server.mutual:
             _refuse_sentinel(read, settings, caches, urls)
             _name_others(read, settings, decided, server.host)
         rebuilt = {
-            alias: _cache(alias, cache, server, tls) for alias, cache in caches.items()
+            alias: _cache(alias, cache, server) for alias, cache in caches.items()
         }
         if any(rebuilt.values()):
             decided["CACHES"] = {**decided.get("CACHES", {}), **rebuilt}
         if redis:
             schemes = {server.address.scheme}
             if broker is not None:
-                url = _broker_url(broker, server, tls)
+                url = _broker_url(broker, server)
                 decided["CELERY_BROKER_URL"] = url
-                schemes = {scheme_of(one) for one in urls_of(url, ";")}
-            decided |= _celery_tls(settings, decided, schemes, tls)
-            decided |= _result_backend(settings, decided, server, tls)
-        tls.warn()
+                schemes = {
+                    redis_urls.scheme_of(one) for one in redis_urls.urls_of(url, ";")
+                }
+            decided |= _celery_tls(settings, decided, schemes, server)
+            decided |= _result_backend(settings, decided, server)
+        server.warn()
         return decided
 
 
@@ -151,14 +136,14 @@ def _redis_caches(
         return {"default": {}}
     return {
         alias: cache
-        for alias, cache in entries(decided, "CACHES").items()
+        for alias, cache in decided.get("CACHES", {}).items()
         if redis_caches.is_redis_cache(cache)
     }
 
 
 def _is_redis(url: str) -> bool:
     """Tell whether a broker URL leads to Redis."""
-    return scheme_of(url) in {*REDIS_SCHEMES, "sentinel"}
+    return redis_urls.scheme_of(url) in redis_urls.BROKER_SCHEMES
 
 
 def _broker_place(read: Reader) -> str:
@@ -167,16 +152,21 @@ def _broker_place(read: Reader) -> str:
     return "CELERY_BROKER_URL"
 
 
-class _Tls:
-    """What decides the TLS options of every connection to Redis.
+class _Server:
+    """The Redis that the certificates were issued for, and how TLS reaches it.
 
-    Where it is mutual, a client certificate is presented and every TCP connection uses
-    TLS.
+    Attributes:
+        mutual: Whether a client certificate is presented and every TCP connection to
+            it uses TLS.
+        address: What the environment says of it, over TLS where that is mutual.
+        host: Its host in lower case.
     """
 
     def __init__(
         self,
         read: Reader,
+        address: redis_urls.RedisAddress,
+        location: object,
         exists: Callable[[str], bool],
         check_files: Callable[[ClientFiles], list[Problem]],
     ) -> None:
@@ -196,22 +186,43 @@ class _Tls:
         name = variables.REDIS_MTLS.name
         # What was not asked for can be switched off.
         self._remedy = "" if wanted else f" For a Redis without TLS set {name}=off."
-        self.mutual = wanted or exists(files["ssl_ca_certs"].default)
-        unread = map(read.refused, _NEEDED)
-        if mode == "off" or any(unread):
-            self.mutual = False
+        # Without these it is unknown whether TLS is asked for.
+        unknown = read.refused(variables.REDIS_MTLS) or read.refused(
+            variables.REDIS_SCHEME
+        )
+        self.mutual = (
+            mode != "off"
+            and not unknown
+            and (wanted or exists(files["ssl_ca_certs"].default))
+        )
+        if self.mutual and address.scheme == "redis":
+            address = address._replace(scheme="rediss")
+        self.address = address
+        self.host = address.host.strip("[]").lower()
+        urls = redis_urls.urls_of(location, ",")
+        built = address.database(location) is not None
+        if urls and not built and not read.is_set(variables.REDIS_HOST):
+            # The file names its Redis, and the variable does not.
+            self.host = redis_urls.host_of(urls[0])
 
     def options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
     ) -> dict[str, Any]:
         """Return redis-py's arguments for a consumer of which a file said some."""
-        mutual = self.mutual and ours and bool(schemes & TCP_SCHEMES)
+        mutual = self.mutual and ours and bool(schemes & redis_urls.TCP_SCHEMES)
         if not mutual and "rediss" not in schemes:
             return {}
+        files = variables.REDIS_FILES
+        # None is how redis-py says that there is no file.
+        said = {
+            one: path
+            for one, path in said.items()
+            if path is not None or one not in files
+        }
         options = {
             option: self.read.chosen(variable, said, option)
             for option, variable in _TLS_OPTIONS.items()
-            if mutual or option not in variables.REDIS_FILES
+            if mutual or option not in files
         }
         verification = redis_caches.requirement(options["ssl_cert_reqs"])
         if self.read.given(variables.REDIS_SSL_CERT_REQS) == "none":
@@ -267,39 +278,6 @@ class _Tls:
             )
 
 
-class _Server(NamedTuple):
-    """The Redis that the certificates were issued for."""
-
-    # In lower case.
-    host: str
-    # What the environment says of it, over TLS where that is mutual.
-    address: RedisAddress
-    # How the URLs begin that Nautobot makes of it.
-    nautobots: str | None
-
-    def database(self, url: object) -> int | None:
-        """Return the number of the database where Nautobot built the URL."""
-        return redis_urls.nautobot_database(url, self.nautobots)
-
-
-def _server(
-    tls: _Tls,
-    caches: Mapping[str, Mapping[str, Any]],
-    nautobots: str | None,
-    address: RedisAddress,
-) -> _Server:
-    if tls.mutual and address.scheme == "redis":
-        address = address._replace(scheme="rediss")
-    server = _Server(address.host.strip("[]").lower(), address, nautobots)
-    location = caches.get("default", {}).get("LOCATION")
-    urls = urls_of(location, ",")
-    built = server.database(location) is not None
-    if built or not urls or tls.read.is_set(variables.REDIS_HOST):
-        return server
-    # The file names its Redis, and the variable does not.
-    return server._replace(host=host_of(urls[0]))
-
-
 def _refuse_sentinel(
     read: Reader,
     settings: Mapping[str, Any],
@@ -311,7 +289,7 @@ def _refuse_sentinel(
         for alias, cache in caches.items()
         for option in redis_caches.sentinel_options(settings, cache)
     ]
-    if any(scheme_of(url) == "sentinel" for url in broker_urls):
+    if any(redis_urls.scheme_of(url) == "sentinel" for url in broker_urls):
         places.append(_broker_place(read))
     for place in dict.fromkeys(places):
         read.report(
@@ -327,7 +305,7 @@ def _name_others(
     read: Reader, settings: Mapping[str, Any], decided: Mapping[str, Any], host: str
 ) -> None:
     """Name what reaches Redis, or its like, and is not configured here."""
-    for alias, cache in entries(decided, "CACHES").items():
+    for alias, cache in decided.get("CACHES", {}).items():
         if redis_caches.is_valkey_cache(cache):
             read.report(
                 codes.REDIS_LEFT_ALONE,
@@ -346,11 +324,9 @@ def _name_others(
     )
 
 
-def _cache(
-    alias: str, cache: Mapping[str, Any], server: _Server, tls: _Tls
-) -> dict[str, Any]:
+def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, Any]:
     """Return one cache over TLS."""
-    read = tls.read
+    read = server.read
     found = dict(cache)
     if "BACKEND" in cache:
         found["BACKEND"] = redis_caches.cache_backend(cache)
@@ -358,7 +334,7 @@ def _cache(
     pool = dict(before)
     location = cache.get("LOCATION")
     place = f"CACHES.{alias}.LOCATION"
-    database = server.database(location)
+    database = server.address.database(location)
     ours = True
     if location is None or database is not None:
         pool |= server.address.credentials()
@@ -366,11 +342,11 @@ def _cache(
         if database is not None:
             found["LOCATION"] = server.address.url(database, credentials=False)
     else:
-        urls = urls_of(location, ",")
+        urls = redis_urls.urls_of(location, ",")
         read.problems += redis_urls.check_urls(place, urls)
-        ours = not urls or host_of(urls[0]) == server.host
-        schemes = {scheme_of(url) for url in urls}
-        if tls.mutual and not ours and schemes & TCP_SCHEMES:
+        ours = not urls or redis_urls.host_of(urls[0]) == server.host
+        schemes = {redis_urls.scheme_of(url) for url in urls}
+        if server.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
             if not any(name.startswith("ssl") for name in pool):
                 read.report(
@@ -379,15 +355,14 @@ def _cache(
                     f"its host is not {server.host}, so it keeps its scheme and "
                     "gets no client certificate.",
                 )
-        elif tls.mutual and not schemes <= {*TCP_SCHEMES, "unix"}:
+        elif server.mutual and not schemes <= {*redis_urls.TCP_SCHEMES, "unix"}:
             read.report(
                 codes.REDIS_LEFT_ALONE,
                 place,
                 "the scheme of the URL is unknown here, so it gets no TLS.",
             )
-        elif tls.mutual:
+        elif server.mutual:
             urls = [redis_urls.over_tls(url) for url in urls]
-            schemes = {scheme_of(url) for url in urls}
         read.problems += redis_urls.check_mixture(place, urls)
         if urls:
             found["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
@@ -395,7 +370,7 @@ def _cache(
     arguments = f"CACHES.{alias}.OPTIONS"
     if takes_pool:
         arguments += ".CONNECTION_POOL_KWARGS"
-    pool |= tls.options(schemes, pool, arguments, ours=ours)
+    pool |= server.options(schemes, pool, arguments, ours=ours)
     if pool == before:
         return found
     if not takes_pool and "CLIENT_CLASS" in pool:
@@ -409,24 +384,24 @@ def _cache(
     return redis_caches.with_pool_arguments(found, pool)
 
 
-def _broker_url(broker: Any, server: _Server, tls: _Tls) -> str | list[str]:
+def _broker_url(broker: Any, server: _Server) -> str | list[str]:
     """Return the broker's URL or URLs, in the form they were given."""
-    database = server.database(broker)
-    urls = urls_of(broker, ";")
+    database = server.address.database(broker)
+    urls = redis_urls.urls_of(broker, ";")
     if not urls:
         # Of an empty variable Nautobot makes an empty URL, and Celery of that one
         # a RabbitMQ on localhost.
         database = redis_urls.BROKER_DATABASE
     if database is not None:
         return server.address.broker_url(database)
-    place = _broker_place(tls.read)
-    problems = tls.read.problems
+    place = _broker_place(server.read)
+    problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
     problems += redis_urls.check_databases(place, urls)
-    if any(scheme_of(url) == "unix" for url in urls):
+    if any(redis_urls.scheme_of(url) == "unix" for url in urls):
         fact = "Celery knows no unix:// transport."
-        tls.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
-    if tls.mutual:
+        server.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
+    if server.mutual:
         urls = [redis_urls.over_tls(url) for url in urls]
     problems += redis_urls.check_mixture(place, urls)
     return ";".join(urls) if isinstance(broker, str) else urls
@@ -436,17 +411,17 @@ def _celery_tls(
     settings: Mapping[str, Any],
     decided: Mapping[str, Any],
     schemes: set[str],
-    tls: _Tls,
+    server: _Server,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in _CELERY_TLS:
         said = mapping(decided.get(name))
-        options = tls.options(schemes, said, name, ours=True)
+        options = server.options(schemes, said, name, ours=True)
         if options:
             found[name] = {**said, **options}
     for name in _BROKER_RIVALS:
         if found and settings.get(name):
-            tls.read.report(
+            server.read.report(
                 codes.BROKER_URL_RIVAL,
                 name,
                 "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
@@ -456,7 +431,7 @@ def _celery_tls(
 
 
 def _result_backend(
-    settings: Mapping[str, Any], decided: dict[str, Any], server: _Server, tls: _Tls
+    settings: Mapping[str, Any], decided: dict[str, Any], server: _Server
 ) -> dict[str, Any]:
     """Return the result backend over TLS, where the file names a Redis without.
 
@@ -464,17 +439,19 @@ def _result_backend(
     """
     name, options = "CELERY_RESULT_BACKEND", "CELERY_REDIS_BACKEND_USE_SSL"
     url = settings.get(name)
-    if not isinstance(url, str) or scheme_of(url) != "redis" or options not in decided:
+    if not isinstance(url, str) or options not in decided:
         return {}
-    database = server.database(url)
+    if redis_urls.scheme_of(url) != "redis":
+        return {}
+    database = server.address.database(url)
     if database is not None:
         return {name: server.address.url(database, credentials=True)}
-    if tls.mutual and host_of(url) == server.host:
-        tls.read.problems += redis_urls.check_urls(name, [url])
+    if server.mutual and redis_urls.host_of(url) == server.host:
+        server.read.problems += redis_urls.check_urls(name, [url])
         return {name: redis_urls.over_tls(url)}
     del decided[options]
-    if tls.mutual:
-        tls.read.report(
+    if server.mutual:
+        server.read.report(
             codes.REDIS_LEFT_ALONE,
             name,
             f"its host is not {server.host}, so it keeps its scheme and gets no "

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.kinds import FALSE_WORDS
-from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import truth
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes
@@ -28,13 +27,16 @@ BROKER_DATABASE = 0
 TCP_SCHEMES = frozenset({"redis", "rediss"})
 SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
+BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel"}
+"""Schemes of the URLs by which Celery reaches Redis."""
 
 
 class RedisAddress(NamedTuple):
     """Where Redis is and who is asking, from the ``NAUTOBOT_REDIS_*`` variables.
 
     With ``unix`` the host is the path of a socket. The username is empty for the user
-    ``default``; the password is not percent-encoded.
+    ``default``; the password is not percent-encoded. Last comes how the URLs begin
+    that Nautobot makes of it, None where Nautobot would raise.
     """
 
     scheme: str
@@ -42,6 +44,7 @@ class RedisAddress(NamedTuple):
     port: int
     username: str
     password: str
+    nautobots: str | None = None
 
     def __repr__(self) -> str:
         """Return the address without any credential."""
@@ -54,8 +57,8 @@ class RedisAddress(NamedTuple):
             who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
         if self.scheme == "unix":
             return f"unix://{who}{quote(self.host)}?db={database}"
-        host = f"[{self.host}]" if ":" in self.host.strip("[]") else self.host
-        host = host.replace("[[", "[").replace("]]", "]")
+        bare = self.host.strip("[]")
+        host = f"[{bare}]" if ":" in bare else bare
         return f"{self.scheme}://{who}{host}:{self.port}/{database}"
 
     def broker_url(self, database: int) -> str:
@@ -65,6 +68,18 @@ class RedisAddress(NamedTuple):
             url = "redis+socket" + url.removeprefix("unix")
             url = url.replace("?db=", "?virtual_host=")
         return url
+
+    def database(self, url: object) -> int | None:
+        """Return the number of the database where Nautobot built the URL, else None.
+
+        A settings file may ask ``parse_redis_connection`` for one of its own.
+        """
+        start = self.nautobots
+        if start is None or not isinstance(url, str) or not url.startswith(start):
+            return None
+        number = url[len(start) :]
+        # As Nautobot writes a number, and far more databases than any Redis has.
+        return int(number) if re.fullmatch("0|[1-9][0-9]{0,5}", number) else None
 
     def credentials(self) -> dict[str, str]:
         """Return the credentials as keyword arguments of redis-py."""
@@ -90,22 +105,22 @@ def redis_address(read: Reader) -> RedisAddress:
             f"Set {variables.REDIS_SCHEME.name} to unix, or this to a host name.",
         )
         host = variables.REDIS_HOST.default
-    return RedisAddress(scheme, host, read(variables.REDIS_PORT), username, password)
+    port = read(variables.REDIS_PORT)
+    nautobots = nautobot_url_start(read.env)
+    return RedisAddress(scheme, host, port, username, password, nautobots)
 
 
 def _decoded(password: str, read: Reader) -> str:
-    # Reported later: the text would be the context of what is raised.
     try:
         return unquote(password, errors="strict")
     except UnicodeDecodeError:
-        pass
-    read.report(
-        environment_codes.VALUE_NOT_UTF8,
-        variables.REDIS_PASSWORD.name,
-        "what is percent-encoded in the value is not UTF-8.",
-        f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
-    )
-    return ""
+        read.report(
+            environment_codes.VALUE_NOT_UTF8,
+            variables.REDIS_PASSWORD.name,
+            "what is percent-encoded in the value is not UTF-8.",
+            f"Encode it as UTF-8, or unset {variables.REDIS_PASSWORD_ENCODED.name}.",
+        )
+        return ""
 
 
 def nautobot_url(env: Mapping[str, str], database: int) -> str | None:
@@ -121,14 +136,12 @@ def nautobot_url_start(env: Mapping[str, str]) -> str | None:
     strips nor encodes anything.
     """
     port = env.get(variables.REDIS_PORT.name, str(variables.REDIS_PORT.default))
-    ssl = env.get(variables.REDIS_SSL.name, "false").lower()
     scheme = env.get(variables.REDIS_SCHEME.name)
-    if scheme is None:
-        if ssl not in (*TRUE_WORDS, *FALSE_WORDS):
-            return None
-        scheme = "rediss" if ssl in TRUE_WORDS else "redis"
     try:
         number = int(port)
+        if scheme is None:
+            ssl = truth(env.get(variables.REDIS_SSL.name, "false"))
+            scheme = "rediss" if ssl else "redis"
     except ValueError:
         return None
     host = env.get(variables.REDIS_HOST.name, variables.REDIS_HOST.default)
@@ -138,19 +151,6 @@ def nautobot_url_start(env: Mapping[str, str]) -> str | None:
     if scheme == "unix":
         return f"{scheme}://{who}{host}?db="
     return f"{scheme}://{who}{host}:{number}/"
-
-
-def nautobot_database(url: object, start: str | None) -> int | None:
-    """Return the number of the database where Nautobot built the URL, else None.
-
-    A settings file may ask ``parse_redis_connection`` for a database of its own. The
-    start is what `nautobot_url_start` returns.
-    """
-    if start is None or not isinstance(url, str) or not url.startswith(start):
-        return None
-    number = url[len(start) :]
-    # As Nautobot writes a number, and far more databases than any Redis has.
-    return int(number) if re.fullmatch("0|[1-9][0-9]{0,5}", number) else None
 
 
 def scheme_of(url: str) -> str:

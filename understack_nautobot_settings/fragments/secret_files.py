@@ -72,7 +72,7 @@ def secret_settings(
         databases = dict(base.get("DATABASES", {}))
         password = read.given(variables.DB_PASSWORD)
         if password and source(variables.DB_PASSWORD, env) == "file":
-            default = databases.get("default") or {}
+            default = databases.get("default", {})
             databases["default"] = {**default, "PASSWORD": password}
         if databases or "DATABASES" in base:
             decided["DATABASES"] = databases

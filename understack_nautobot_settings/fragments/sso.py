@@ -131,7 +131,9 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
             continue
         path = os.path.join(directory, part)
         try:
-            content = read.parsed(variable, read_text(path), path)
+            content = read.parsed(
+                variable.kind, read_text(path), path, secret=variable.secret
+            )
         except FileRefused as refused:
             if refused.reason is not Reason.EMPTY:
                 _refuse_unreadable(read, f"{path} {refused.words}.")

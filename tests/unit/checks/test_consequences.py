@@ -22,7 +22,6 @@ from understack_nautobot_settings.environment.kinds import FreeText
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
-from understack_nautobot_settings.environment.kinds import Ports
 from understack_nautobot_settings.evaluation import evaluate
 
 SOUND = {
@@ -118,7 +117,7 @@ def values(variable, sound):
         return "wrogn", ["true", "false"]
     if isinstance(kind, Number):
         return "wrogn", [f"{kind.least:g}", f"{kind.most:.10g}"]
-    if isinstance(kind, Ports):
+    if variable is variables.DB_PORT:
         return "wrogn", ["5432"]
     if isinstance(kind, JsonObject):
         return "{", ["{}"]

@@ -931,6 +931,20 @@ def test_event_broker_in_plain_text_is_warned_about():
     ]
 
 
+def test_file_that_says_none_for_a_path_gets_the_default():
+    found = redis_tls_settings(
+        {
+            "CELERY_BROKER_URL": "redis://localhost:6379/0",
+            "CELERY_BROKER_USE_SSL": {"ssl_ca_certs": None},
+        },
+        {},
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert found["CELERY_BROKER_USE_SSL"] == MUTUAL
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
