@@ -16,7 +16,6 @@ from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
@@ -72,6 +71,5 @@ def _name_warnings(
     # A value that is no flag is left to `check`, as nothing else depends on it.
     if Reader(env, [])(variables.DB_IDENTITY_MAP):
         return []
-    user = entries(settings, "DATABASES").get("default", {}).get("USER") or None
-    found = (check_name(files, user, read=read) for files in client_files(settings))
+    found = (check_name(files, read=read) for files in client_files(settings))
     return [problem for problems in found for problem in problems]

@@ -39,12 +39,15 @@ class ClientFiles(NamedTuple):
         key: Its private key; None where the certificate file holds it.
         ca: The certificate authorities that the server is verified with; None
             where it is not.
+        user: The user that the certificate logs in to PostgreSQL; None to leave open
+            whether it may.
     """
 
     use: str
     cert: CertificateFile | None
     key: CertificateFile | None
     ca: CertificateFile | None
+    user: str | None = None
 
     def present(self) -> list[CertificateFile]:
         """Return the files that are configured."""

@@ -45,7 +45,6 @@ def inspect_certificates(
     clock: Callable[[], float] = time.time,
     read: ReadFile | None = None,
     expiry_warning_days: int = 30,
-    database_user: str | None = None,
     mountinfo: str = "/proc/self/mountinfo",
 ) -> list[Problem]:
     """Tell what `check_certificates` does not: what will go wrong, or may be meant so.
@@ -58,7 +57,6 @@ def inspect_certificates(
         clock: Seconds since the epoch.
         read: Reads a file, `files.read_file` for None.
         expiry_warning_days: Days before notAfter from which to warn.
-        database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
     """
     mount = Mount(files, clock, read)
@@ -68,7 +66,7 @@ def inspect_certificates(
     problems = [
         *(one for file in files.present() for one in _form_warnings(mount, file)),
         *_key_warnings(mount, chain),
-        *_name_problems(files, chain, database_user),
+        *_name_problems(files, chain),
         *_chain_dates(files.cert, chain, window),
         *_issuer_warnings(mount, chain, authorities, key_password),
         *_authority_warnings(mount, authorities, chain, window),
@@ -77,24 +75,17 @@ def inspect_certificates(
     return list(dict.fromkeys(problems))
 
 
-def check_name(
-    files: ClientFiles, database_user: str | None, *, read: ReadFile
-) -> list[Problem]:
-    """Warn where PostgreSQL's ``cert`` rule does not let a certificate in as a user.
+def check_name(files: ClientFiles, *, read: ReadFile) -> list[Problem]:
+    """Warn where PostgreSQL's ``cert`` rule does not let a certificate in as its user.
 
     The server compares the octets of the first CN with the name of the user
     (be-secure-openssl.c), so that the encoding counts as well. An identity map makes
     other names work.
-
-    Args:
-        files: The files of one client; others than PostgreSQL's have no user.
-        database_user: The user that logs in, None to leave that out.
-        read: Reads a file.
     """
-    if files.use != POSTGRESQL or database_user is None:
+    if files.user is None:
         return []
     mount = Mount(files._replace(key=None, ca=None), time.time, read)
-    return list(_name_problems(files, mount.certificates(files.cert), database_user))
+    return list(_name_problems(files, mount.certificates(files.cert)))
 
 
 def _form_warnings(mount: Mount, file: CertificateFile) -> Iterator[Problem]:
@@ -135,21 +126,20 @@ def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Proble
 
 
 def _name_problems(
-    files: ClientFiles, chain: Sequence[Certificate], database_user: str | None
+    files: ClientFiles, chain: Sequence[Certificate]
 ) -> Iterator[Problem]:
-    if files.use != POSTGRESQL or not (files.cert and chain and database_user):
+    if not (files.cert and chain and files.user):
         return
-    name = chain[0].encoded_name
-    if name == database_user.encode():
+    if chain[0].encoded_name == files.user.encode():
         return
     subject = chain[0].subject or "has no name"
-    if chain[0].common_name == database_user:
+    if chain[0].common_name == files.user:
         subject += " in an encoding that PostgreSQL does not accept (BMPString)"
     yield codes.CERTIFICATE_NAME_MISMATCH.problem(
         files.cert.variable,
         f"the certificate in {files.cert.path} "
         f"{'is ' if chain[0].subject else ''}{subject}, and the database user is "
-        f"{database_user}.",
+        f"{files.user}.",
     )
 
 

@@ -28,7 +28,6 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.problems import ERROR
@@ -126,17 +125,15 @@ def inspect_environment(
         problems = [one for one in problems if one.code not in _ABOUT_FILES]
         return Inspection(_ordered(problems), [])
     certificates: list[Certificate] = []
-    user = entries(settings, "DATABASES").get("default", {}).get("USER")
     # What lies in the place of another file is not looked at any further.
     exchanged = any(one.code == _EXCHANGED for one in problems)
     for files in client_files(settings):
         warnings = inspect_certificates(
-            files,
+            files._replace(user=None) if mapped else files,
             key_password=passwords.get(files.use),
             clock=clock,
             read=once,
             expiry_warning_days=days,
-            database_user=None if mapped else user,
         )
         replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
         problems += (

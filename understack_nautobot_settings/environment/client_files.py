@@ -18,20 +18,31 @@ from understack_nautobot_settings.environment.settings_module import path_of
 def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     """Return the files of each connection that presents a client certificate.
 
-    One entry for PostgreSQL, and one for each set of files that Redis connections use.
-    Looks at ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
+    One entry for each set of files that databases or Redis connections use. Looks at
+    ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
     """
-    found = []
-    for database in entries(settings, "DATABASES").values():
-        options = mapping(database.get("OPTIONS"))
-        if "disable" not in (options.get("sslmode"), options.get("sslcertmode")):
-            cert, key, ca = _files(options, variables.DB_FILES)
-            found.append(ClientFiles("PostgreSQL", cert, key, ca))
+    databases = entries(settings, "DATABASES")
+    aliases = sorted(databases, key=lambda alias: alias != "default")
+    found = [_database_files(alias, databases[alias]) for alias in aliases]
     for options in _redis_consumers(settings):
         ca, cert, key = _files(options, variables.REDIS_FILES)
         found.append(ClientFiles("Redis", cert, key, ca))
-    complete = (one for one in found if all(file.path for file in one.present()))
-    return list(dict.fromkeys(complete))
+    sets: dict[tuple[str, ...], ClientFiles] = {}
+    for files in found:
+        paths = [file.path for file in files.present()]
+        if all(paths):
+            sets.setdefault((files.use, *paths), files)
+    return list(sets.values())
+
+
+def _database_files(alias: str, database: Mapping[str, Any]) -> ClientFiles:
+    options = mapping(database.get("OPTIONS"))
+    if "disable" in (options.get("sslmode"), options.get("sslcertmode")):
+        options = {}
+    above = "" if alias == "default" else f"DATABASES.{alias}.OPTIONS."
+    cert, key, ca = _files(options, variables.DB_FILES, above)
+    user = database.get("USER") or None
+    return ClientFiles("PostgreSQL", cert, key, ca, user)
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -55,7 +66,9 @@ def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
 
 
 def _files(
-    options: Mapping[str, Any], declared: Mapping[str, Variable[str]]
+    options: Mapping[str, Any], declared: Mapping[str, Variable[str]], above: str = ""
 ) -> Iterator[CertificateFile]:
+    """Yield the files, named by their variables, or by the setting where one is."""
     for option, variable in declared.items():
-        yield CertificateFile(path_of(options.get(option)), variable.name)
+        name = f"{above}{option}" if above else variable.name
+        yield CertificateFile(path_of(options.get(option)), name)

@@ -242,8 +242,8 @@ def _client_certificate(
         fact = "libpq reads this variable and may present no client certificate."
         read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
     if options or by_variable:
-        # In the order of a certificate, its key, and the CA.
-        read.extend(check_files(ClientFiles("PostgreSQL", *files.values())))
+        cert, key, ca = files.values()
+        read.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
     return options
 
 

@@ -54,7 +54,7 @@ def everything(files: ClientFiles) -> list[Problem]:
     """Return what start-up and `check` say, and describe the certificates."""
     describe_certificates(files)
     found = check_certificates(files, sleep=lambda _: None)
-    return [*found, *inspect_certificates(files, database_user="app")]
+    return [*found, *inspect_certificates(files._replace(user="app"))]
 
 
 @pytest.fixture

@@ -100,7 +100,8 @@ def test_inspection_adds_only_the_expected_warnings(
 ) -> None:
     situation.write(tmp_path)
 
-    problems = inspect_certificates(client_files(use, tmp_path), database_user="app")
+    user = "app" if use == "PostgreSQL" else None
+    problems = inspect_certificates(client_files(use, tmp_path)._replace(user=user))
 
     assert {problem.severity for problem in problems} <= {"warning"}
     if situation.warned is not None:
@@ -801,7 +802,7 @@ def test_mutated_files_give_problems_exactly_when_they_cannot_connect(
     files = client_files(POSTGRESQL, directory)
 
     problems = check_certificates(files, sleep=lambda _: None)
-    warnings = inspect_certificates(files, database_user="app")
+    warnings = inspect_certificates(files._replace(user="app"))
     describe_certificates(files)
 
     assert {type(problem) for problem in problems + warnings} <= {Problem}
