@@ -182,7 +182,8 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
             continue
         mended = [*modules_of(name), name.replace("-", "_")][0]
         remedy = None
-        if _is_module_name(mended):
+        # What looks like a token is not shown in another spelling either.
+        if _is_module_name(mended) and _NAME.fullmatch(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
         read.report(
             codes.PLUGIN_NAME_INVALID,
@@ -206,7 +207,7 @@ def _report_missing(
     for name in missing:
         right = next(iter(modules_of(name)), "") or _nearest(name, DEFAULTS)
         hint = None
-        if right:
+        if right and right != name:
             hint = f"Correct the name to {right}, or install it in the image."
         if strict:
             code, fact = codes.PLUGIN_MISSING, "is not installed"
