@@ -120,7 +120,9 @@ _TYPES: dict[str, _Type] = {
     # Named as their variables.
     variables.PARTITION.name: _TEXT,
     variables.SITE.name: _TEXT,
+    variables.OIDC_ENDPOINT.name: _TEXT,
     variables.OIDC_KEY.name: _TEXT,
+    variables.OIDC_SECRET.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
 }
 _PATH: _Type = ("a str or a Path", _is_path)

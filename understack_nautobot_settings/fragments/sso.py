@@ -42,10 +42,10 @@ def sso_settings(
 ) -> dict[str, Any]:
     """Return the settings of single sign-on, all of them or none.
 
-    The file's own ``AUTHENTICATION_BACKENDS``, scope and client id are kept, unless a
-    variable is set. The parts are files in ``UNDERSTACK_SSO_DIR`` or
-    ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
-    id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
+    The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*`` variables.
+    Issuer and client secret are needed, the client id defaults to ``nautobot``. What
+    the settings file says, of a part as well, is kept where none of both gives it. An
+    empty directory, which worker pods have, means off.
 
     Returns:
         The base unchanged where sign-on is off; ``AUTHENTICATION_BACKENDS`` and
@@ -71,12 +71,17 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        key, scope = variables.OIDC_KEY.name, variables.OIDC_SCOPE.name
-        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", key, scope)
+        scope = variables.OIDC_SCOPE.name
+        names = {part: variable.name for part, variable in PARTS.items()}
+        base = well_formed(
+            settings, found, "AUTHENTICATION_BACKENDS", scope, *names.values()
+        )
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         if not parts or len(found) > before:
             return off
+        said = {part: base[name] for part, name in names.items() if base.get(name)}
+        parts = {**said, **parts}
         _check_complete(parts, directory, read)
         if len(found) > before:
             return off
@@ -85,9 +90,9 @@ def sso_settings(
         )
         return {
             "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
-            "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            key: parts.get("client-id") or base.get(key) or DEFAULT_CLIENT_ID,
-            "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
+            names["issuer"]: parts["issuer"],
+            names["client-id"]: parts.get("client-id", DEFAULT_CLIENT_ID),
+            names["client-secret"]: parts["client-secret"],
             scope: list(scopes),
         }
 
@@ -114,7 +119,7 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     try:
         names = names_in(directory)
     except FileRefused as refused:
-        if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
+        if refused.reason is not Reason.MISSING or read.given(variables.SSO_DIR):
             _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
         return {}
     for part, variable in PARTS.items():
@@ -160,6 +165,8 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
 def _is_https(url: str) -> bool:
     try:
         split = urlsplit(url)
-        return split.scheme == "https" and bool(split.hostname)
+        # urlsplit drops line breaks.
+        one_word = url.isprintable() and " " not in url
+        return split.scheme == "https" and bool(split.hostname) and one_word
     except ValueError:
         return False

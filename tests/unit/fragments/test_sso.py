@@ -113,7 +113,15 @@ def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
 
 
 @pytest.mark.parametrize(
-    "issuer", ["http://id.example.org", "id.example.org", "https://", "https://[x"]
+    "issuer",
+    [
+        "http://id.example.org",
+        "id.example.org",
+        "https://",
+        "https://[x",
+        "https://id.example.org\nhttps://id.example.net",
+        "https://id.example.org/a b",
+    ],
 )
 def test_sso_issuer_without_https_is_refused(mounted, issuer):
     env = mounted(issuer=issuer, client_secret="s3cret")
@@ -153,6 +161,43 @@ def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
         f"UNDERSTACK_SSO_DIR: {directory} does not exist. "
         "Check the mount of the single sign-on secret."
     )
+
+
+def test_sso_directory_that_cannot_be_read_as_a_path_is_one_problem():
+    """Nothing is said of the default, which nobody asked for."""
+    assert refusal({"UNDERSTACK_SSO_DIR": "'/opt/sso'"}) == (
+        "UNDERSTACK_SSO_DIR: the value is wrapped in quotes. "
+        "Remove the quotes; they are part of the value."
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "env", "expected"),
+    [
+        (
+            {"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER, "SOCIAL_AUTH_OIDC_KEY": "nb"},
+            {"SOCIAL_AUTH_OIDC_SECRET": "s3cret"},
+            on(client_id="nb"),
+        ),
+        (
+            {"SOCIAL_AUTH_OIDC_SECRET": "of the file"},
+            {"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER},
+            on(secret="of the file"),
+        ),
+        (
+            {"SOCIAL_AUTH_OIDC_SECRET": "of the file"},
+            {
+                "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+                "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+            },
+            on(),
+        ),
+        ({"SOCIAL_AUTH_OIDC_SECRET": "of the file"}, {}, {}),
+    ],
+    ids=["issuer and client id", "secret", "variable wins", "the file alone"],
+)
+def test_sso_part_of_the_file_is_kept_unless_a_variable_is_set(said, env, expected):
+    assert sso_settings(said, env) == expected
 
 
 def test_sso_directory_that_is_a_file_is_refused(tmp_path):
