@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,9 +79,11 @@ def sso_settings(
         )
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
+        said = {part: base[name] for part, name in names.items() if base.get(name)}
+        if not (parts or said) and len(found) == before:
+            _check_names(directory, read)
         if not parts or len(found) > before:
             return off
-        said = {part: base[name] for part, name in names.items() if base.get(name)}
         parts = {**said, **parts}
         _check_complete(parts, directory, read)
         if len(found) > before:
@@ -119,7 +122,8 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     try:
         names = names_in(directory)
     except FileRefused as refused:
-        if refused.reason is not Reason.MISSING or read.given(variables.SSO_DIR):
+        is_default = read.given(variables.SSO_DIR) is None
+        if refused.reason is not Reason.MISSING or not is_default:
             _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
         return {}
     for part, variable in PARTS.items():
@@ -135,6 +139,17 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
         if content:
             parts[part] = content
     return parts
+
+
+def _check_names(directory: str, read: Reader) -> None:
+    """Refuse a directory of which every file has another name."""
+    with suppress(FileRefused):
+        # Kubernetes keeps the files of a volume behind names that start with a dot.
+        names = {name for name in names_in(directory) if name[0] != "."}
+        if names and names.isdisjoint(PARTS):
+            fact = f"{directory} has files, but none of {one_of(PARTS, 'and')}."
+            hint = "Rename the keys of the Secret, or mount none for no single sign-on."
+            read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
 
 
 def _refuse_unreadable(read: Reader, fact: str) -> None:

@@ -74,6 +74,16 @@ def test_sso_with_empty_directory_is_off(mounted):
     }
 
 
+def test_sso_with_files_of_other_names_alone_is_refused(tmp_path):
+    (tmp_path / "clientsecret").write_text("s3cret")
+
+    assert refusal({"UNDERSTACK_SSO_DIR": str(tmp_path)}) == (
+        f"UNDERSTACK_SSO_DIR: {tmp_path} has files, but none of issuer, client-id and "
+        "client-secret. Rename the keys of the Secret, or mount none for no single "
+        "sign-on."
+    )
+
+
 def test_sso_without_default_directory_is_off():
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, {}) == {
         "AUTHENTICATION_BACKENDS": BASE
