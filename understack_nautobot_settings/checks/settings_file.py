@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import decided_settings
@@ -42,7 +43,8 @@ class SettingsFile(NamedTuple):
         settings: Every setting, as Django gets it; as far as the file came.
         base: ``nautobot.core.settings`` as it was before the file ran.
         decided: What `configure` decided, None for a file that does not call it.
-        problems: What `configure` found, and what the file undid after the call.
+        problems: What `configure` found, and what the file undid after the call; or
+            that there is none.
     """
 
     path: str
@@ -93,7 +95,9 @@ def load_settings_file(
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
             return SettingsFile(path, settings, base, start.decided, problems)
         if not refused:
-            return SettingsFile(path, settings, base, None, [])
+            fact = f"{path} does not call it."
+            problems = [codes.CONFIGURE_NOT_CALLED.problem("configure", fact)]
+            return SettingsFile(path, settings, base, None, problems)
         # What `configure` would have made, had it not refused.
         check_files = None if with_files else no_files
         made, problems = evaluate(settings, env, check_files=check_files)
@@ -157,6 +161,8 @@ def _place_of(error: BaseException, path: str) -> str:
     here = os.path.abspath(path)
     frames = extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == here]
+    if isinstance(error, SyntaxError) and error.filename == here and not lines:
+        lines = [error.lineno]
     where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
     return (
         f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
