@@ -123,6 +123,16 @@ def nautobot_module(name: str, check: str) -> ModuleType:
         ) from None
 
 
+def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``nautobot.core.settings`` as it is in an environment.
+
+    Raises:
+        SettingsFileError: It cannot be imported.
+    """
+    with _environment(env):
+        return settings_of(vars(nautobot_module("settings", "'check'")))
+
+
 def settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of the names of a module is a setting."""
     return {
