@@ -122,7 +122,7 @@ def test_wanted_state_is_read_from_json():
         ),
         (
             "queues: {7: {}}",
-            "queues.7 is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues.7 is no text: put the name in quotes.",
         ),
         (
             "queues:\n  a: {jobs: [x]}\n  b: {}\n  a: {jobs: [y]}\n",
@@ -420,7 +420,7 @@ def test_part_of_values_of_chart_is_read(text, expected):
     [
         (
             "queues: [7]",
-            "queues[0] is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues[0] is no text: put the name in quotes.",
         ),
         ("{queues: [], job: {}}", "the file has 'job', which is unknown."),
         ("{queues: [], jobs: {enabled: []}}", "jobs has 'enabled', which is unknown."),
