@@ -67,4 +67,5 @@ def _files(
         CertificateFile(path, declared[name].name)
         for name, path in zip(names, paths, strict=True)
     )
-    return ClientFiles(use, cert, key, ca)
+    # libpq's word for the CAs of the system, which are no file.
+    return ClientFiles(use, cert, key, None if ca.path == "system" else ca)
