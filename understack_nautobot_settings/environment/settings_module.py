@@ -124,6 +124,10 @@ _TYPES: dict[str, _Type] = {
     variables.OIDC_KEY.name: _TEXT,
     variables.OIDC_SECRET.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
+    variables.EXPIRY_UNHEALTHY.name: (
+        "a number",
+        lambda value: isinstance(value, int | float),
+    ),
 }
 _PATH: _Type = ("a str or a Path", _is_path)
 _REDIS_PATHS = dict.fromkeys(variables.REDIS_FILES, _PATH)
