@@ -265,7 +265,7 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
     right = _nearest(str(name), names)
     if right:
         hint = f"Correct the name to {right}."
-    elif name in DEFAULTS:
+    elif name in DEFAULTS and read(variables.DEFAULT_PLUGINS):
         hint = "Install it in the image, or remove its configuration."
     else:
         hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."

@@ -797,6 +797,20 @@ def test_configuration_of_plugin_that_is_not_loaded_is_warned_about(name, remedy
     }
 
 
+def test_configuration_of_default_plugin_that_is_switched_off_names_the_variable():
+    problems = []
+    env = {
+        **extra({"nautobot_golden_config": {}}),
+        "UNDERSTACK_DEFAULT_PLUGINS": "off",
+    }
+
+    plugin_settings({}, env, problems=problems, find=everything)
+
+    assert [problem.hint for problem in problems] == [
+        "Add it to NAUTOBOT_EXTRA_PLUGINS, or remove it here."
+    ]
+
+
 def test_unused_configuration_of_base_names_plugins_config():
     problems = []
 
