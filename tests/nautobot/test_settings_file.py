@@ -136,6 +136,27 @@ def test_check_names_the_line_of_a_syntax_error(run):
     assert f"{file}: line {line} raises SyntaxError" in stderr
 
 
+def test_check_names_the_place_where_a_plugin_breaks(run, tmp_path):
+    package = tmp_path / "breaks"
+    package.mkdir()
+    (package / "__init__.py").write_text("import c4n4ry\n")
+    text = f"""
+import sys
+from nautobot.core.settings import *
+
+sys.path.append({str(tmp_path)!r})
+{CALL}"""
+
+    status, _, stderr, file = run("check", text, NAUTOBOT_EXTRA_PLUGINS="breaks")
+
+    assert status == 2
+    assert stderr.endswith(
+        f"{file}: what Nautobot makes of it raises ModuleNotFoundError (line 1 of "
+        f"{package}/__init__.py), whose text is not shown since it may hold a "
+        "secret.\n"
+    )
+
+
 def test_check_of_file_without_mount_judges_the_environment_only(run):
     """All of the environment is judged, and nothing of what is not mounted."""
     variables = {

@@ -167,14 +167,19 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _place_of(error: BaseException, path: str) -> str:
-    """Return which line of the file raised what; the text may hold a secret."""
+    """Return which line raised what, in the file or elsewhere, without its text."""
     here = os.path.abspath(path)
     frames = extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == here]
-    if isinstance(error, SyntaxError) and error.filename == here and not lines:
-        lines = [error.lineno]
-    where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
+    places = [(frame.filename, frame.lineno) for frame in frames]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or here, error.lineno))
+    lines = [line for file, line in places if file == here]
+    where, elsewhere = "what Nautobot makes of it", ""
+    if lines:
+        where = f"line {lines[-1]}"
+    elif places:
+        elsewhere = " (line {1} of {0})".format(*places[-1])
     return (
-        f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
-        "since it may hold a secret."
+        f"{path}: {where} raises {type(error).__name__}{elsewhere}, whose text is not "
+        "shown since it may hold a secret."
     )
