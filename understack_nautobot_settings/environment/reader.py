@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_text
 from understack_nautobot_settings.text_files import shown_path
 
@@ -172,11 +173,11 @@ class Reader:
         except Invalid as invalid:
             problem = invalid.code.problem(name, invalid.message, invalid.hint)
         except FileRefused as refused:
-            problem = codes.SECRET_FILE_UNREADABLE.problem(
-                name,
-                f"{shown_path(path)} {refused.words}.",
-                "Mount the secret there, or set the variable without _FILE instead.",
-            )
+            fact = f"{shown_path(path)} {refused.words}."
+            hint = "Mount the secret there, or set the variable without _FILE instead."
+            if refused.reason is Reason.UNREADABLE:
+                hint = "Check its mode, and securityContext.fsGroup of the pod."
+            problem = codes.SECRET_FILE_UNREADABLE.problem(name, fact, hint)
         self.problems.append(problem)
         return None
 

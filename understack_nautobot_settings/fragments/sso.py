@@ -153,8 +153,7 @@ def _check_names(directory: str, read: Reader) -> None:
 
 
 def _refuse_unreadable(read: Reader, fact: str) -> None:
-    hint = "Check the mount of the single sign-on secret."
-    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact, hint)
+    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact)
 
 
 def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:

@@ -169,7 +169,7 @@ def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
         f"UNDERSTACK_SSO_DIR: {directory} does not exist. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
@@ -216,7 +216,7 @@ def test_sso_directory_that_is_a_file_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(path)}) == (
         f"UNDERSTACK_SSO_DIR: {path} is not a directory. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
@@ -225,14 +225,14 @@ def test_sso_part_that_is_a_directory_is_refused(mounted, tmp_path):
 
     assert refusal(mounted(issuer=ISSUER)) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret is a directory, not a file. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
 def test_sso_part_that_is_not_utf8_is_refused(mounted, tmp_path):
     assert refusal(mounted(issuer=ISSUER, client_secret=b"\xff\xfes")) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret does not "
-        "hold UTF-8 text. Check the mount of the single sign-on secret."
+        "hold UTF-8 text. Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
