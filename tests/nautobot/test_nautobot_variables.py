@@ -117,6 +117,16 @@ def test_real_settings_of_nautobot_can_be_extended():
     assert found["sources"]["DATABASES.default.CONN_MAX_AGE"] == "base"
 
 
+def test_real_settings_of_nautobot_are_those_of_the_environment_file(tmp_path):
+    file = tmp_path / "env"
+    file.write_text(f"NAUTOBOT_SECRET_KEY={'c4n4ry' * 10}\nNAUTOBOT_DB_HOST=there\n")
+    argv = ("--with-nautobot", "--json", "--env-file", str(file))
+
+    found = json.loads(show(*argv, NAUTOBOT_DB_HOST="here").stdout)
+
+    assert found["settings"]["DATABASES"]["default"]["HOST"] == "there"
+
+
 def test_both_base_settings_agree():
     alone = json.loads(show("--json").stdout)["settings"]
     real = json.loads(show("--json", "--with-nautobot").stdout)["settings"]

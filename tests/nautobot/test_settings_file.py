@@ -117,6 +117,46 @@ def test_check_reports_values_replaced_below_configure(run, below, code):
     assert [one["code"] for one in json.loads(stdout)["problems"]] == [code]
 
 
+@pytest.mark.parametrize(
+    ("call", "expected"), [("", ["configure-not-called"]), (CALL, [])]
+)
+def test_check_reports_a_file_that_does_not_call_configure(run, call, expected):
+    """Variables that the file does not read are in force nowhere."""
+    file = BY_HAND.replace("PLUGINS_CONFIG =", "IGNORED =") + call
+    _, stdout, _, _ = run("check", file, "--json", UNDERSTACK_PARTITION="a")
+
+    assert [one["code"] for one in json.loads(stdout)["problems"]] == expected
+
+
+def test_check_names_the_line_of_a_syntax_error(run):
+    status, _, stderr, file = run("check", BY_HAND + "x = (\n")
+
+    line = BY_HAND.count("\n") + 1
+    assert status == 2
+    assert f"{file}: line {line} raises SyntaxError" in stderr
+
+
+def test_check_names_the_place_where_a_plugin_breaks(run, tmp_path):
+    package = tmp_path / "breaks"
+    package.mkdir()
+    (package / "__init__.py").write_text("import c4n4ry\n")
+    text = f"""
+import sys
+from nautobot.core.settings import *
+
+sys.path.append({str(tmp_path)!r})
+{CALL}"""
+
+    status, _, stderr, file = run("check", text, NAUTOBOT_EXTRA_PLUGINS="breaks")
+
+    assert status == 2
+    assert stderr.endswith(
+        f"{file}: what Nautobot makes of it raises ModuleNotFoundError (line 1 of "
+        f"{package}/__init__.py), whose text is not shown since it may hold a "
+        "secret.\n"
+    )
+
+
 def test_check_of_file_without_mount_judges_the_environment_only(run):
     """All of the environment is judged, and nothing of what is not mounted."""
     variables = {

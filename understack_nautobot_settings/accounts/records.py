@@ -73,7 +73,7 @@ class DatabaseAccounts:
         try:
             _apply(step, credential, policy)
         except ValidationError as error:
-            reason = _codes(error)
+            reason = refused_fields(error)
         except DatabaseError as error:
             # Its text may hold the value that is there twice.
             reason = type(error).__name__
@@ -205,7 +205,7 @@ def _account(user: Any, *, password_matches: bool) -> Account:
     )
 
 
-def _codes(error: ValidationError) -> str:
+def refused_fields(error: ValidationError) -> str:
     """Return which fields are refused and why, without the values."""
     fields = (
         error.error_dict.items()

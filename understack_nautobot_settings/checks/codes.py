@@ -17,6 +17,15 @@ SETTING_REPLACED = Code(
     severity=WARNING,
 )
 
+CONFIGURE_NOT_CALLED = Code(
+    "configure-not-called",
+    "The settings file does not call `configure`, so variables that it does not read "
+    "itself decide nothing.",
+    "Call `configure(globals())` in the last line of the settings file. A file that "
+    "calls the functions of single concerns needs nothing.",
+    severity=WARNING,
+)
+
 SERVICE_LINK = Code(
     "service-link",
     "Kubernetes writes variables for each Service of the namespace, and one of them "

@@ -105,7 +105,7 @@ def check_environment(
         *check_spelling(env),
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
-        *check_database_identity(settings),
+        *check_database_identity(settings, env),
         *check_unused(settings, env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env),
@@ -248,7 +248,9 @@ def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
+def check_database_identity(
+    settings: Mapping[str, Any], env: Mapping[str, str] = os.environ
+) -> list[Problem]:
     """Tell where server or user of the database are left open."""
     database, options = _default_database(settings), postgresql_options(settings)
     if not is_postgresql(database):
@@ -265,10 +267,15 @@ def check_database_identity(settings: Mapping[str, Any]) -> list[Problem]:
             "client certificate.",
         )
     elif "sslmode" not in options and "service" not in options and not _is_local(host):
+        name, why, hint = variables.DB_SSLMODE.name, "it is unset", None
+        if raw(variables.DB_SSLMODE, env) is not None:
+            why = "the settings file does not use it"
+            hint = "Call configure(globals()) in the last line of the settings file."
         problem = codes.DB_SSLMODE_UNSET.problem(
-            variables.DB_SSLMODE.name,
-            f"it is unset, so libpq does not verify the server {echo_host(host)}, and "
-            "uses plain text where the server offers no TLS.",
+            name,
+            f"{why}, so libpq does not verify the server {echo_host(host)}, and uses "
+            "plain text where the server offers no TLS.",
+            hint,
         )
     elif options.get("sslmode") in ("prefer", "allow"):
         # Of the settings file: the variable takes neither.

@@ -48,14 +48,15 @@ _REMOVE_FROM_IT = (
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
 _EXCHANGED = certificates_codes.CERTIFICATE_KEY_SWAPPED.id
-# What a mount decides, where there is none.
-_ABOUT_FILES = (
+ABOUT_FILES = (
     environment_codes.SECRET_FILE_UNREADABLE.id,
     fragments_codes.SSO_UNREADABLE.id,
+    fragments_codes.SSO_INCOMPLETE.id,
     fragments_codes.PLUGIN_CONFIG_FILE_UNREADABLE.id,
     codes.CA_BUNDLE_EMPTY.id,
     codes.CA_BUNDLE_PRIVATE.id,
 )
+"""Codes of what a mount decides; not told where there is none."""
 
 
 class Inspection(NamedTuple):
@@ -122,7 +123,7 @@ def inspect_environment(
     # Told below, as an error: `configure` has warned of it where a file ran.
     problems += (one for one in found if one.code != _NAME_MISMATCH)
     if not with_files:
-        problems = [one for one in problems if one.code not in _ABOUT_FILES]
+        problems = [one for one in problems if one.code not in ABOUT_FILES]
         return Inspection(_ordered(problems), [])
     certificates: list[Certificate] = []
     # What lies in the place of another file is not looked at any further.

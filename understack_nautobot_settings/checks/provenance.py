@@ -12,6 +12,7 @@ from typing import NamedTuple
 from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.in_force import is_decided
+from understack_nautobot_settings.checks.inspection import ABOUT_FILES
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
@@ -94,7 +95,7 @@ def settings_provenance(
         namespace: The settings that are extended, `base_settings` by default.
         file: A file loaded in this environment, whose settings are taken as they
             are; its path is the source of what it decides itself.
-        with_files: False where certificates are not mounted.
+        with_files: False where certificates and secrets are not mounted.
     """
     if file is None:
         base = base_settings(env) if namespace is None else namespace
@@ -102,6 +103,9 @@ def settings_provenance(
         settings, problems = evaluate(base, env, check_files=judge)
     else:
         base, settings, problems = file.base, file.settings, file.problems
+    problems = [*check_nautobot_values(env), *problems]
+    if not with_files:
+        problems = [one for one in problems if one.code not in ABOUT_FILES]
     given = _given(env)
     origins = _Origins(base, env, given, file)
     return Provenance(
@@ -109,7 +113,7 @@ def settings_provenance(
         {trail: origins.of(trail, value) for trail, value in values(settings)},
         {one.name: source(one, env) for one in variables.VARIABLES},
         given[_PLUGINS].values,
-        without_consequences([*check_nautobot_values(env), *problems]),
+        without_consequences(problems),
     )
 
 

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import decided_settings
@@ -42,7 +43,8 @@ class SettingsFile(NamedTuple):
         settings: Every setting, as Django gets it; as far as the file came.
         base: ``nautobot.core.settings`` as it was before the file ran.
         decided: What `configure` decided, None for a file that does not call it.
-        problems: What `configure` found, and what the file undid after the call.
+        problems: What `configure` found, and what the file undid after the call; or
+            that there is none.
     """
 
     path: str
@@ -93,7 +95,9 @@ def load_settings_file(
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
             return SettingsFile(path, settings, base, start.decided, problems)
         if not refused:
-            return SettingsFile(path, settings, base, None, [])
+            fact = f"{path} does not call it."
+            problems = [codes.CONFIGURE_NOT_CALLED.problem("configure", fact)]
+            return SettingsFile(path, settings, base, None, problems)
         # What `configure` would have made, had it not refused.
         check_files = None if with_files else no_files
         made, problems = evaluate(settings, env, check_files=check_files)
@@ -117,6 +121,16 @@ def nautobot_module(name: str, check: str) -> ModuleType:
         raise SettingsFileError(
             f"Nautobot's own settings raise {type(error).__name__}; {check} tells why."
         ) from None
+
+
+def nautobot_settings(env: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``nautobot.core.settings`` as it is in an environment.
+
+    Raises:
+        SettingsFileError: It cannot be imported.
+    """
+    with _environment(env):
+        return settings_of(vars(nautobot_module("settings", "'check'")))
 
 
 def settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,12 +167,19 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _place_of(error: BaseException, path: str) -> str:
-    """Return which line of the file raised what; the text may hold a secret."""
+    """Return which line raised what, in the file or elsewhere, without its text."""
     here = os.path.abspath(path)
     frames = extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == here]
-    where = f"line {lines[-1]}" if lines else "what Nautobot makes of it"
+    places = [(frame.filename, frame.lineno) for frame in frames]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or here, error.lineno))
+    lines = [line for file, line in places if file == here]
+    where, elsewhere = "what Nautobot makes of it", ""
+    if lines:
+        where = f"line {lines[-1]}"
+    elif places:
+        elsewhere = " (line {1} of {0})".format(*places[-1])
     return (
-        f"{path}: {where} raises {type(error).__name__}, whose text is not shown "
-        "since it may hold a secret."
+        f"{path}: {where} raises {type(error).__name__}{elsewhere}, whose text is not "
+        "shown since it may hold a secret."
     )

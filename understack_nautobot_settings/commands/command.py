@@ -220,7 +220,9 @@ def read_environment(path: str) -> dict[str, str]:
         elif not line:
             continue
         name, equals, value = line.partition("=")
-        if not equals or not re.fullmatch(_VARIABLE_NAME, name):
+        # Only a line can be the rest of a value; Bash names functions with %%.
+        named = separator == "\0" or re.fullmatch(_VARIABLE_NAME, name)
+        if not (equals and name and named):
             raise CouldNotCheck(
                 f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
                 "'env -0' where a value has line breaks."

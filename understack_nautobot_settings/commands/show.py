@@ -15,8 +15,7 @@ from understack_nautobot_settings.checks.provenance import dotted
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
 from understack_nautobot_settings.checks.settings_file import SettingsFileError
-from understack_nautobot_settings.checks.settings_file import nautobot_module
-from understack_nautobot_settings.checks.settings_file import settings_of
+from understack_nautobot_settings.checks.settings_file import nautobot_settings
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -74,7 +73,7 @@ def _run(arguments: Any, console: Console) -> Outcome:
     namespace = None
     if arguments.with_nautobot and file is None:
         try:
-            namespace = settings_of(vars(nautobot_module("settings", "'check'")))
+            namespace = nautobot_settings(env)
         except SettingsFileError as error:
             raise CouldNotCheck(str(error)) from None
     provenance = settings_provenance(

@@ -40,7 +40,9 @@ def _database_files(alias: str, database: Mapping[str, Any]) -> ClientFiles:
     if "disable" in (options.get("sslmode"), options.get("sslcertmode")):
         options = {}
     above = "" if alias == "default" else f"DATABASES.{alias}.OPTIONS."
-    cert, key, ca = _files(options, variables.DB_FILES, above)
+    cert, key, authorities = _files(options, variables.DB_FILES, above)
+    # libpq's word for the CAs of the system, which are no file.
+    ca = None if authorities.path == "system" else authorities
     user = database.get("USER") or None
     return ClientFiles("PostgreSQL", cert, key, ca, user)
 

@@ -187,11 +187,12 @@ class _Text:
             return ""
         cast, default = _cast_and_default(match)
         if cast:
-            self._remark(
-                codes.REFERENCE_TYPE,
-                f"has |{cast} inside a longer text.",
-                "A type needs the whole string to be one reference.",
-            )
+            hint = "A type needs the whole string to be one reference."
+            if match["brace"] and "{" in (default or ""):
+                shown = shortened(match["name"])
+                hint = f"A default with braces needs $<{shown}|{cast}:-...>."
+            fact = f"has |{cast} inside a longer text."
+            self._remark(codes.REFERENCE_TYPE, fact, hint)
             return ""
         return self._found(match["name"], default) or ""
 
@@ -202,14 +203,18 @@ class _Text:
         if found is None:
             return None
         shown = shortened(match["name"])
+        by_default = not self._env.get(match["name"])
         if cast:
             try:
                 return _typed(cast, found.strip())
             except ValueError:
+                which, wrong = "value", shown
+                if by_default:
+                    which, wrong = "default", "the default"
                 self._remark(
                     codes.REFERENCE_TYPE,
-                    f"refers to {shown}, whose value is not {_NOUNS[cast]}.",
-                    f"Correct {shown}, or remove |{cast}.",
+                    f"refers to {shown}, whose {which} is not {_NOUNS[cast]}.",
+                    f"Correct {wrong}, or remove |{cast}.",
                 )
                 return None
         cast = "bool" if found.strip().lower() in ("true", "false") else "int"
@@ -218,7 +223,8 @@ class _Text:
                 codes.REFERENCE_UNTYPED,
                 f"refers to {shown} and stays text, although the value reads as "
                 f"{_NOUNS[cast]}.",
-                f"Write ${{{shown}|{cast}}} if the plugin takes {_NOUNS[cast]}.",
+                f"Write ${{{shown}|{cast}{':-...' if default else ''}}} if the plugin "
+                f"takes {_NOUNS[cast]}.",
             )
         return found
 

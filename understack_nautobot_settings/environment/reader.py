@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
+from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_text
 from understack_nautobot_settings.text_files import shown_path
 
@@ -173,12 +174,11 @@ class Reader:
         try:
             return None if path is None else read_text(path)
         except FileRefused as refused:
-            self.report(
-                codes.SECRET_FILE_UNREADABLE,
-                name,
-                f"{shown_path(text)} {refused.words}.",
-                "Mount the secret there, or set the variable without _FILE instead.",
-            )
+            hint = "Mount the secret there, or set the variable without _FILE instead."
+            if refused.reason is Reason.UNREADABLE:
+                hint = "Check its mode, and securityContext.fsGroup of the pod."
+            fact = f"{shown_path(text)} {refused.words}."
+            self.report(codes.SECRET_FILE_UNREADABLE, name, fact, hint)
             return None
 
 

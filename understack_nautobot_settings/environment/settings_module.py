@@ -151,4 +151,5 @@ _TYPES = {
     variables.OIDC_KEY.name: _TEXT,
     variables.OIDC_SECRET.name: _TEXT,
     variables.OIDC_SCOPE.name: _TEXTS,
+    variables.EXPIRY_UNHEALTHY.name: _Type("a number", (int, float)),
 }

@@ -215,13 +215,6 @@ SSO_UNREADABLE = Code(
     "A file or directory of the single sign-on secret cannot be read.",
     "Check the mount, and `securityContext.fsGroup` of the pod.",
 )
-SSO_FILES_UNKNOWN = Code(
-    "sso-files-unknown",
-    "The directory of the single sign-on secret has files, and all have other names "
-    "than those that are read.",
-    "Name the keys of the Secret `issuer`, `client-id` and `client-secret`.",
-    severity=WARNING,
-)
 SSO_TWICE = Code(
     "sso-twice",
     "A part of the single sign-on configuration is given both as a file and as a "

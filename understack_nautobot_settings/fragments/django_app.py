@@ -42,5 +42,6 @@ def app_settings(
             return {} if installed_apps is None else {"INSTALLED_APPS": installed_apps}
         name = variables.EXPIRY_UNHEALTHY.name
         apps = dict.fromkeys([*(installed_apps or ()), APP])
-        days = read.chosen(variables.EXPIRY_UNHEALTHY, settings, name)
+        said = well_formed(settings, found, name)
+        days = read.chosen(variables.EXPIRY_UNHEALTHY, said, name)
         return {"INSTALLED_APPS": list(apps), name: days}

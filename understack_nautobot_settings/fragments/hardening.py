@@ -19,6 +19,7 @@ _SAFE = {
     "CSRF_COOKIE_SECURE": True,
     "SECURE_CONTENT_TYPE_NOSNIFF": True,
 }
+_REMOVE = "Remove {} from the settings file, which assigns it."
 
 
 def hardening_settings(
@@ -52,13 +53,17 @@ def hardening_settings(
                 codes.HARDENING_DEBUG,
                 name,
                 "DEBUG is on, and its error pages show settings to everybody.",
+                None if read(variables.DEBUG) else _REMOVE.format("DEBUG"),
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):
+            hint = f"List the host names in {variables.ALLOWED_HOSTS.name}."
+            if "*" not in read(variables.ALLOWED_HOSTS):
+                hint = f"{_REMOVE.format('ALLOWED_HOSTS')} {hint}"
             read.report(
                 codes.HARDENING_ALLOWED_HOSTS,
                 name,
                 "ALLOWED_HOSTS is '*', so any Host header is believed.",
-                f"List the host names in {variables.ALLOWED_HOSTS.name}.",
+                hint,
             )
         for setting, safe in _SAFE.items():
             if not settings.get(setting, safe):

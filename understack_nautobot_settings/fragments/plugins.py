@@ -178,7 +178,8 @@ def _valid(read: Reader, modules_of: Callable[[str], tuple[str, ...]]) -> list[s
             continue
         mended = [*modules_of(name), name.replace("-", "_")][0]
         remedy = None
-        if _is_module_name(mended):
+        # What looks like a token is not shown in another spelling either.
+        if _is_module_name(mended) and _NAME.fullmatch(mended):
             remedy = f"Use the name as Python imports it, such as {mended}."
         read.report(
             codes.PLUGIN_NAME_INVALID,
@@ -202,7 +203,7 @@ def _report_missing(
     for name in missing:
         right = next(iter(modules_of(name)), "") or nearest(name, DEFAULTS, _ALIKE)
         hint = None
-        if right:
+        if right and right != name:
             hint = f"Correct the name to {right}, or install it in the image."
         if strict:
             code, fact = codes.PLUGIN_MISSING, "is not installed"
@@ -257,7 +258,7 @@ def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -
     right = nearest(str(name), names, _ALIKE)
     if right:
         hint = f"Correct the name to {right}."
-    elif name in DEFAULTS:
+    elif name in DEFAULTS and read(variables.DEFAULT_PLUGINS):
         hint = "Install it in the image, or remove its configuration."
     else:
         hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,10 +43,10 @@ def sso_settings(
 ) -> dict[str, Any]:
     """Return the settings of single sign-on, all of them or none.
 
-    The file's own ``AUTHENTICATION_BACKENDS`` are kept, and what else it says, unless a
-    variable is set. The parts are files in ``UNDERSTACK_SSO_DIR`` or
-    ``SOCIAL_AUTH_OIDC_*`` variables. Issuer and client secret are needed, the client
-    id defaults to ``nautobot``. An empty directory, which worker pods have, means off.
+    The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*`` variables.
+    Issuer and client secret are needed, the client id defaults to ``nautobot``. What
+    the settings file says, of a part as well, is kept where none of both gives it. An
+    empty directory, which worker pods have, means off.
 
     Returns:
         The base unchanged where sign-on is off; ``AUTHENTICATION_BACKENDS`` and
@@ -71,21 +72,20 @@ def sso_settings(
                 )
             elif value is not None:
                 parts[part] = value
-        key, scope = variables.OIDC_KEY.name, variables.OIDC_SCOPE.name
-        names = (variable.name for variable in PARTS.values())
-        base = well_formed(settings, found, "AUTHENTICATION_BACKENDS", scope, *names)
+        scope = variables.OIDC_SCOPE.name
+        names = {part: variable.name for part, variable in PARTS.items()}
+        base = well_formed(
+            settings, found, "AUTHENTICATION_BACKENDS", scope, *names.values()
+        )
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
-        if len(found) > before:
-            return off
-        if not parts:
-            _warn_of_other_files(read, directory)
+        said = {part: base[name] for part, name in names.items() if base.get(name)}
+        if not (parts or said) and len(found) == before:
+            _check_names(directory, read)
+        if not parts or len(found) > before:
             return off
         _check_issuer(parts.get("issuer"), directory, read)
-        for part, variable in PARTS.items():
-            said = base.get(variable.name)
-            if part not in parts and said:
-                parts[part] = said
+        parts = {**said, **parts}
         _check_complete(parts, directory, read)
         if len(found) > before:
             return off
@@ -94,9 +94,9 @@ def sso_settings(
         )
         return {
             "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
-            "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": parts["issuer"],
-            key: parts.get("client-id") or DEFAULT_CLIENT_ID,
-            "SOCIAL_AUTH_OIDC_SECRET": parts["client-secret"],
+            names["issuer"]: parts["issuer"],
+            names["client-id"]: parts.get("client-id", DEFAULT_CLIENT_ID),
+            names["client-secret"]: parts["client-secret"],
             scope: list(scopes),
         }
 
@@ -123,7 +123,8 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     try:
         names = names_in(directory)
     except FileRefused as refused:
-        if refused.reason is not Reason.MISSING or read.is_set(variables.SSO_DIR):
+        is_default = read.given(variables.SSO_DIR) is None
+        if refused.reason is not Reason.MISSING or not is_default:
             _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
         return {}
     for part, variable in PARTS.items():
@@ -143,24 +144,19 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     return parts
 
 
-def _warn_of_other_files(read: Reader, directory: str) -> None:
-    """Warn of a directory that is not empty, and switches nothing on."""
-    try:
+def _check_names(directory: str, read: Reader) -> None:
+    """Refuse a directory of which every file has another name."""
+    with suppress(FileRefused):
+        # Kubernetes keeps the files of a volume behind names that start with a dot.
         names = {name for name in names_in(directory) if name[0] != "."}
-    except FileRefused:
-        return
-    if names and names.isdisjoint(PARTS):
-        read.report(
-            codes.SSO_FILES_UNKNOWN,
-            variables.SSO_DIR.name,
-            f"{shown_path(directory)} has files, but none of {one_of(PARTS, 'and')}, "
-            "so they do not switch single sign-on on.",
-        )
+        if names and names.isdisjoint(PARTS):
+            fact = f"{directory} has files, but none of {one_of(PARTS, 'and')}."
+            hint = "Rename the keys of the Secret, or mount none for no single sign-on."
+            read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
 
 
 def _refuse_unreadable(read: Reader, fact: str) -> None:
-    hint = "Check the mount of the single sign-on secret."
-    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact, hint)
+    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact)
 
 
 def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:
@@ -188,6 +184,8 @@ def _check_issuer(issuer: str | None, directory: str, read: Reader) -> None:
 def _is_https(url: str) -> bool:
     try:
         split = urlsplit(url)
-        return split.scheme == "https" and bool(split.hostname)
+        # urlsplit drops line breaks.
+        one_word = url.isprintable() and " " not in url
+        return split.scheme == "https" and bool(split.hostname) and one_word
     except ValueError:
         return False

@@ -90,7 +90,11 @@ def queue_steps(
             problems.append(codes.QUEUE_MISSING.problem(name, fact))
         if not missing:
             plan.assign(assignment)
-    return list(dict.fromkeys(plan.steps))
+    return [
+        step
+        for step in dict.fromkeys(plan.steps)
+        if step.verb != DISALLOW_JOB or (step.subject, step.key) not in plan.assigned
+    ]
 
 
 def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
@@ -119,12 +123,16 @@ def changed_fields(step: Step) -> dict[str, Any]:
 
 @dataclass
 class _Plan:
-    """The steps so far, in order; some may be there twice."""
+    """The steps so far, in order; some may be there twice.
+
+    What one assignment gives a job, as queue and class, no other may take away.
+    """
 
     missing: Code
     jobs: Sequence[Job]
     problems: list[Problem]
     steps: list[Step] = field(default_factory=list)
+    assigned: set[tuple[str, str]] = field(default_factory=set)
 
     def grant(self, wish: QueueWish, queue: Queue | None) -> None:
         if queue is None:
@@ -134,8 +142,8 @@ class _Plan:
             fact = f"the queue exists and is of type {queue.queue_type!r}."
             self.problems.append(codes.QUEUE_NOT_CELERY.problem(wish.name, fact))
             return
-        if wish.description and wish.description != queue.description:
-            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, wish.description))
+        if wish.description not in (None, queue.description):
+            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, wish.description or ""))
         wanted: dict[str, Job] = {}
         for choice in wish.jobs:
             for job in self.chosen(wish.name, (choice,)):
@@ -160,6 +168,7 @@ class _Plan:
         for job in self.chosen("jobs.queueAssignments", assignment.jobs):
             self._override(job, wanted=assignment.override)
             for name in assignment.queues:
+                self.assigned.add((name, job.class_path))
                 if name not in job.queues:
                     self._add(ALLOW_JOB, name, job)
             kept = {*assignment.queues, job.default_queue}

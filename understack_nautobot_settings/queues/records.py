@@ -14,6 +14,7 @@ from nautobot.extras.models import JobQueue as QueueRecord
 from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.records import answering
+from understack_nautobot_settings.accounts.records import refused_fields
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
@@ -76,8 +77,10 @@ class DatabaseQueues:
         try:
             with transaction.atomic():
                 yield
-        except (DatabaseError, ValidationError) as error:
-            # The texts may hold values: the class has to do.
+        except ValidationError as error:
+            reason = refused_fields(error)
+        except DatabaseError as error:
+            # Its text may hold values: the class has to do.
             reason = type(error).__name__
         if reason:
-            raise Refused(f"the database refused a change ({reason})")
+            raise Refused(f"the database refused a change: {reason}")

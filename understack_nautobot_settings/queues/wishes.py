@@ -231,7 +231,10 @@ def _choices(fields: Mapping[str, Any], where: str) -> tuple[JobChoice, ...]:
 
 
 def _queue_name(name: Any, where: str) -> str:
-    if not isinstance(name, str) or not _QUEUE_NAME.fullmatch(name):
+    if not isinstance(name, str):
+        # YAML takes 1234 for a number, and no for false.
+        raise Malformed(f"{where} is no text: put the name in quotes.")
+    if not _QUEUE_NAME.fullmatch(name):
         raise Malformed(
             f"{where} is no name for a queue: letters, digits, '.', '_' and '-'."
         )

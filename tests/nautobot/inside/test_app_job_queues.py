@@ -169,6 +169,18 @@ def test_database_without_answer_ends_with_status_2(wanted):
         )
 
 
+def test_value_that_nautobot_refuses_is_named_by_its_field(tmp_path):
+    path = tmp_path / "queues.yaml"
+    path.write_text(f"queues: [{'x' * 300}]")
+
+    status, printed, (complaint,) = run(path)
+
+    assert (status, printed) == (1, [])
+    assert complaint.startswith(
+        f"{path}: the database refused a change: name (max_length). "
+    )
+
+
 def test_management_command_applies_the_same_file(wanted):
     printed = io.StringIO()
     call_command("reconcile_job_queues", str(wanted), stdout=printed)

@@ -656,6 +656,19 @@ def test_unknown_sslmode_of_the_settings_file_is_an_error():
     ]
 
 
+def test_sslmode_that_the_settings_file_does_not_use_is_not_called_unset():
+    env = {"NAUTOBOT_DB_SSLMODE": "verify-full"}
+
+    (line,) = lines(check_database_identity(database(), env))
+
+    assert line.startswith(
+        "NAUTOBOT_DB_SSLMODE: the settings file does not use it, so libpq does not "
+    )
+    assert line.endswith(
+        "Call configure(globals()) in the last line of the settings file."
+    )
+
+
 def test_log_level_set_by_chart_is_not_warned_about():
     assert check_unused({}, {"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
 

@@ -138,6 +138,20 @@ def test_check_without_files_ignores_missing_mount():
 
 
 @pytest.mark.parametrize("command", ["check", "show"])
+def test_secrets_that_are_mounted_elsewhere_are_not_missed_without_files(command):
+    env = {
+        **KEY,
+        "NAUTOBOT_DB_PASSWORD_FILE": "/nowhere/password",
+        # The client secret is a file.
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://id.example.org",
+    }
+
+    assert run(command, env=env)[0] == 1
+    status, _, stderr = run(command, "--without-files", env=env)
+    assert (status, stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
 def test_config_option_without_nautobot_ends_with_status_2(
     tmp_path, monkeypatch, command
 ):

@@ -98,6 +98,23 @@ def test_credentials_in_a_location_without_scheme_are_masked(location):
     assert found["CACHES"]["c"]["LOCATION"] == ["***", "127.0.0.1:11211"]
 
 
+@pytest.mark.parametrize(
+    ("location", "shown_as"),
+    [
+        ("user:s3cret@cache:11211", "***"),
+        ("cache:11211", "cache:11211"),
+        ("/run/redis.sock", "/run/redis.sock"),
+        ("unix://:s3cret@/run/redis.sock?db=1", "unix://***@/run/redis.sock?db=1"),
+    ],
+)
+def test_location_of_a_cache_without_scheme_shows_no_credentials(location, shown_as):
+    caches = {"default": {"BACKEND": "x.Memcached", "LOCATION": location}}
+
+    found = settings_shown({}, namespace={"CACHES": caches})
+
+    assert found["CACHES"]["default"]["LOCATION"] == shown_as
+
+
 def test_secret_that_looks_like_a_url_is_masked_whole():
     assert settings_shown({"NAUTOBOT_SECRET_KEY": "s3cret://"})["SECRET_KEY"] == "***"
 

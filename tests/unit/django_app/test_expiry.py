@@ -66,6 +66,16 @@ def mount(tmp_path, authority):
     return write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
 
 
+def test_cas_of_the_system_are_no_file_that_could_expire(mount):
+    settings = settings_of(mount, redis=False)
+    settings["DATABASES"]["default"]["OPTIONS"]["sslrootcert"] = "system"
+
+    found = file_expiries(settings)
+
+    assert [one.path for one in found] == [mount.certificate]
+    assert not any(unhealthy(one, 7) for one in found)
+
+
 def test_expiry_is_listed_for_each_file_of_each_client(mount):
     left = 90 * DAY
     ca_left = CA_END.timestamp() - AT_END + left

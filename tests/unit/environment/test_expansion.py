@@ -228,7 +228,7 @@ def test_whole_string_reference_with_a_type_becomes_that_type(text, value, expec
         ("${V|json}", '{"a": NaN}', "refers to V, whose value is not JSON."),
         ("${V|json}", '{"a": 1, "a": 2}', "refers to V, whose value is not JSON."),
         ("${V|json}", "[" * 100_000, "refers to V, whose value is not JSON."),
-        ("${V|int:-x}", "", "refers to V, whose value is not a whole number."),
+        ("${V|int:-x}", "", "refers to V, whose default is not a whole number."),
         ("a ${V|int}", "1", "has |int inside a longer text."),
         ("${V|int}${V|int}", "1", "has |int inside a longer text."),
         ("${V|number}", "1", "has a malformed reference at character 1."),
@@ -244,6 +244,23 @@ def test_reference_that_does_not_fit_is_refused_without_the_value(text, value, l
     assert result == [text]
     assert [problem.message for problem in problems] == [f"[0] {line}"]
     assert problems[0].severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("${V|int:-x}", "Correct the default, or remove |int."),
+        ("${SET|int:-5}", "Correct SET, or remove |int."),
+        ("${V|json:-{}}", "A default with braces needs $<V|json:-...>."),
+        ("${V:-true}", "Write ${V|bool:-...} if the plugin takes a boolean."),
+    ],
+)
+def test_remedy_for_a_reference_with_a_default_keeps_the_default(text, hint):
+    problems = []
+
+    expanded([text], {"SET": "x"}, problems=problems)
+
+    assert [problem.hint for problem in problems] == [hint]
 
 
 @pytest.mark.parametrize("text", ["${V}", "$<V>", "${MISSING:-true}", "${MISSING:-7}"])

@@ -274,6 +274,16 @@ def test_secret_file_without_secret_is_an_error(tmp_path, content, fact):
     )
 
 
+def test_secret_file_that_may_not_be_read_has_a_mode_to_correct(tmp_path):
+    """It is mounted; to mount it would mend nothing."""
+    # What no user may follow, root included.
+    (tmp_path / "secret").symlink_to("secret")
+
+    _, (said,) = read_secret({"NAME_FILE": str(tmp_path / "secret")})
+
+    assert said.endswith("Check its mode, and securityContext.fsGroup of the pod.")
+
+
 def test_file_variable_that_names_a_pipe_is_refused_at_once(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -36,6 +36,22 @@ def test_django_app_is_installed_only_if_switched_on(env, base, settings):
     assert app_settings({"INSTALLED_APPS": base}, env) == settings
 
 
+def test_threshold_of_the_file_is_a_number():
+    """Else every request of the health page would be answered with an error."""
+    env = {"UNDERSTACK_APP": "true"}
+
+    assert app_settings({"UNDERSTACK_EXPIRY_UNHEALTHY": None}, env) == {
+        "INSTALLED_APPS": [APP],
+        "UNDERSTACK_EXPIRY_UNHEALTHY": 1.0,
+    }
+    with pytest.raises(SettingsError) as caught:
+        app_settings({"UNDERSTACK_EXPIRY_UNHEALTHY": "7"}, env)
+    assert sentences(caught.value) == (
+        "UNDERSTACK_EXPIRY_UNHEALTHY: the settings file assigns a value that is not a "
+        "number. Assign a number."
+    )
+
+
 def test_installed_apps_of_base_are_not_changed():
     base = ["nautobot.core"]
     app_settings({"INSTALLED_APPS": base}, {"UNDERSTACK_APP": "true"})

@@ -44,14 +44,34 @@ def test_hsts_lifetime_can_be_set():
 
 @pytest.mark.parametrize("hosts", [["*"], ["nautobot.example.org", "*"]])
 def test_hardening_with_debug_and_any_host_is_refused_for_both(hosts):
+    env = {
+        "UNDERSTACK_HARDENING": "on",
+        "NAUTOBOT_DEBUG": "true",
+        "NAUTOBOT_ALLOWED_HOSTS": " ".join(hosts),
+    }
+
     with pytest.raises(SettingsError) as caught:
-        hardening_settings(
-            {"DEBUG": True, "ALLOWED_HOSTS": hosts}, {"UNDERSTACK_HARDENING": "on"}
-        )
+        hardening_settings({"DEBUG": True, "ALLOWED_HOSTS": hosts}, env)
 
     assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
         "everybody. Unset NAUTOBOT_DEBUG.\n"
         "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "
         "List the host names in NAUTOBOT_ALLOWED_HOSTS."
+    )
+
+
+def test_hardening_with_debug_and_any_host_of_the_file_names_the_file():
+    """Variables that are not set cannot be unset."""
+    with pytest.raises(SettingsError) as caught:
+        hardening_settings(
+            {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, {"UNDERSTACK_HARDENING": "on"}
+        )
+
+    assert sentences(caught.value) == (
+        "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
+        "everybody. Remove DEBUG from the settings file, which assigns it.\n"
+        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "
+        "Remove ALLOWED_HOSTS from the settings file, which assigns it. List the host "
+        "names in NAUTOBOT_ALLOWED_HOSTS."
     )

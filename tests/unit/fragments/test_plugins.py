@@ -165,6 +165,30 @@ def test_misspelt_default_plugin_is_reported_with_its_name(strict, line):
     ]
 
 
+def test_default_plugin_that_is_not_installed_is_not_renamed_to_itself():
+    problems = []
+    env = {"NAUTOBOT_EXTRA_PLUGINS": "nautobot_golden_config"}
+
+    plugin_settings({}, env, problems=problems, find=nothing)
+
+    assert [str(problem) for problem in problems] == [
+        "NAUTOBOT_EXTRA_PLUGINS: 'nautobot_golden_config' is not installed and is "
+        "skipped. Install it in the image, or correct the name."
+    ]
+
+
+def test_token_in_place_of_a_plugin_name_is_in_no_remedy():
+    problems = []
+    env = {"NAUTOBOT_EXTRA_PLUGINS": "sk-live-a8f7s6d5f7s6d8f76s8d7f6"}
+
+    plugin_settings({}, env, problems=problems, find=nothing)
+
+    assert [str(problem) for problem in problems] == [
+        "NAUTOBOT_EXTRA_PLUGINS: a name is not a module name. "
+        "Use names as Python imports them, separated by commas."
+    ]
+
+
 def test_plugin_that_is_not_installed_with_strict_is_an_error():
     env = {"NAUTOBOT_EXTRA_PLUGINS": "a,b", "NAUTOBOT_EXTRA_PLUGINS_STRICT": "true"}
 
@@ -771,6 +795,20 @@ def test_configuration_of_plugin_that_is_not_loaded_is_warned_about(name, remedy
         "nautobot_plugin_nornir": NORNIR,
         name: {"a": 1},
     }
+
+
+def test_configuration_of_default_plugin_that_is_switched_off_names_the_variable():
+    problems = []
+    env = {
+        **extra({"nautobot_golden_config": {}}),
+        "UNDERSTACK_DEFAULT_PLUGINS": "off",
+    }
+
+    plugin_settings({}, env, problems=problems, find=everything)
+
+    assert [problem.hint for problem in problems] == [
+        "Add it to NAUTOBOT_EXTRA_PLUGINS, or remove it here."
+    ]
 
 
 def test_unused_configuration_of_base_names_plugins_config():

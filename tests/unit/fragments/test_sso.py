@@ -82,23 +82,6 @@ def test_sso_with_some_parts_in_the_settings_file_is_on():
     assert sso_settings(base, {}) == {"AUTHENTICATION_BACKENDS": BASE}
 
 
-def test_sso_directory_with_other_names_is_a_warning(mounted, tmp_path):
-    env = mounted(clientsecret="s3cret", issuer_url=ISSUER)
-    problems = []
-
-    found = sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env, problems=problems)
-
-    assert found == {"AUTHENTICATION_BACKENDS": BASE}
-    assert [(one.severity, str(one)) for one in problems] == [
-        (
-            "warning",
-            f"UNDERSTACK_SSO_DIR: {tmp_path} has files, but none of issuer, client-id "
-            "and client-secret, so they do not switch single sign-on on. Name the keys "
-            "of the Secret issuer, client-id and client-secret.",
-        )
-    ]
-
-
 def test_sso_of_variables_beside_a_directory_with_other_names_is_on(mounted):
     env = {
         **mounted(clientsecret="other"),
@@ -113,6 +96,16 @@ def test_sso_with_empty_directory_is_off(mounted):
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted()) == {
         "AUTHENTICATION_BACKENDS": BASE
     }
+
+
+def test_sso_with_files_of_other_names_alone_is_refused(tmp_path):
+    (tmp_path / "clientsecret").write_text("s3cret")
+
+    assert refusal({"UNDERSTACK_SSO_DIR": str(tmp_path)}) == (
+        f"UNDERSTACK_SSO_DIR: {tmp_path} has files, but none of issuer, client-id and "
+        "client-secret. Rename the keys of the Secret, or mount none for no single "
+        "sign-on."
+    )
 
 
 def test_sso_without_default_directory_is_off():
@@ -154,7 +147,15 @@ def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
 
 
 @pytest.mark.parametrize(
-    "issuer", ["http://id.example.org", "id.example.org", "https://", "https://[x"]
+    "issuer",
+    [
+        "http://id.example.org",
+        "id.example.org",
+        "https://",
+        "https://[x",
+        "https://id.example.org\nhttps://id.example.net",
+        "https://id.example.org/a b",
+    ],
 )
 def test_sso_issuer_without_https_is_refused(mounted, issuer):
     env = mounted(issuer=issuer, client_secret="s3cret")
@@ -192,8 +193,45 @@ def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
         f"UNDERSTACK_SSO_DIR: {directory} does not exist. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
+
+
+def test_sso_directory_that_cannot_be_read_as_a_path_is_one_problem():
+    """Nothing is said of the default, which nobody asked for."""
+    assert refusal({"UNDERSTACK_SSO_DIR": "'/opt/sso'"}) == (
+        "UNDERSTACK_SSO_DIR: the value is wrapped in quotes. "
+        "Remove the quotes; they are part of the value."
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "env", "expected"),
+    [
+        (
+            {"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER, "SOCIAL_AUTH_OIDC_KEY": "nb"},
+            {"SOCIAL_AUTH_OIDC_SECRET": "s3cret"},
+            on(client_id="nb"),
+        ),
+        (
+            {"SOCIAL_AUTH_OIDC_SECRET": "of the file"},
+            {"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER},
+            on(secret="of the file"),
+        ),
+        (
+            {"SOCIAL_AUTH_OIDC_SECRET": "of the file"},
+            {
+                "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+                "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+            },
+            on(),
+        ),
+        ({"SOCIAL_AUTH_OIDC_SECRET": "of the file"}, {}, {}),
+    ],
+    ids=["issuer and client id", "secret", "variable wins", "the file alone"],
+)
+def test_sso_part_of_the_file_is_kept_unless_a_variable_is_set(said, env, expected):
+    assert sso_settings(said, env) == expected
 
 
 def test_sso_directory_that_is_a_file_is_refused(tmp_path):
@@ -202,7 +240,7 @@ def test_sso_directory_that_is_a_file_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(path)}) == (
         f"UNDERSTACK_SSO_DIR: {path} is not a directory. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
@@ -211,14 +249,14 @@ def test_sso_part_that_is_a_directory_is_refused(mounted, tmp_path):
 
     assert refusal(mounted(issuer=ISSUER)) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret is a directory, not a file. "
-        "Check the mount of the single sign-on secret."
+        "Check the mount, and securityContext.fsGroup of the pod."
     )
 
 
 def test_sso_part_that_is_not_utf8_is_refused(mounted, tmp_path):
     assert refusal(mounted(issuer=ISSUER, client_secret=b"\xff\xfes")) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path}/client-secret does not "
-        "hold UTF-8 text. Check the mount of the single sign-on secret."
+        "hold UTF-8 text. Check the mount, and securityContext.fsGroup of the pod."
     )
 
 

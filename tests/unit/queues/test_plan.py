@@ -122,7 +122,7 @@ def test_wanted_state_is_read_from_json():
         ),
         (
             "queues: {7: {}}",
-            "queues.7 is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues.7 is no text: put the name in quotes.",
         ),
         (
             "queues:\n  a: {jobs: [x]}\n  b: {}\n  a: {jobs: [y]}\n",
@@ -420,7 +420,7 @@ def test_part_of_values_of_chart_is_read(text, expected):
     [
         (
             "queues: [7]",
-            "queues[0] is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues[0] is no text: put the name in quotes.",
         ),
         ("{queues: [], job: {}}", "the file has 'job', which is unknown."),
         ("{queues: [], jobs: {enabled: []}}", "jobs has 'enabled', which is unknown."),
@@ -472,6 +472,18 @@ def test_assignment_with_replace_keeps_only_the_default_queue():
     assert steps(wishes, jobs, queues) == (["old: no longer allow 'Backup'"], [])
 
 
+def test_assignments_with_replace_leave_each_other_the_queues_of_a_job():
+    """Else each run would take away what the run before has given."""
+    queues = [DEFAULT, Queue("site-a", "celery", ""), Queue("site-b", "celery", "")]
+    both = tuple(
+        assigned("Backup", queues=(name,), existing="replace")
+        for name in ("site-a", "site-b")
+    )
+    jobs = [job("Backup", queues=("default", "site-a", "site-b"))]
+
+    assert steps(Wishes(assignments=both), jobs, queues) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("overridden", "override", "lines"),
     [
@@ -500,6 +512,13 @@ def test_job_allowed_on_a_queue_keeps_it():
         ],
         [],
     )
+
+
+def test_empty_description_takes_the_description_away():
+    queues = [DEFAULT, Queue("iad3", "celery", "Workers")]
+
+    assert steps([wish(description="")], [], queues) == (["iad3: describe queue"], [])
+    assert steps([wish(description=None)], [], queues) == ([], [])
 
 
 def test_assignment_creates_no_queue():
