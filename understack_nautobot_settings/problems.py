@@ -126,6 +126,11 @@ class Code(NamedTuple):
         return MissingFile(*self.problem(variable, message, hint))
 
 
+def status_with(problems: Iterable[Problem]) -> int:
+    """Return how a command ends that found these: a warning is nothing wrong."""
+    return WRONG if any(one.severity == ERROR for one in problems) else FINE
+
+
 class SettingsError(ValueError):
     """The environment cannot be turned into settings; lists every reason.
 

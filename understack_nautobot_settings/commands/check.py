@@ -22,17 +22,14 @@ from understack_nautobot_settings.commands.command import word_of
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
-from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import status_with
 
 _MOST_DIGITS = 5
 
@@ -72,14 +69,13 @@ def _run(arguments: Any, console: Console) -> Outcome:
         expiry_warning_days=arguments.expiry_warning,
         clock=console.clock,
     )
-    wrong = any(one.severity == ERROR for one in inspection.problems)
     if arguments.json:
         problems = [one._asdict() for one in inspection.problems]
         certificates = [one.as_json() for one in inspection.certificates]
         text = as_json({"problems": problems, "certificates": certificates})
     else:
-        text = inspection_text(inspection, terminal_of(console.stdout, console.env))
-    return Outcome(WRONG if wrong else FINE, text)
+        text = inspection_text(inspection, console.terminal)
+    return Outcome(status_with(inspection.problems), text)
 
 
 COMMAND = Command(
@@ -117,9 +113,9 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
-    heading = headed("Problems", _summary(problems), terminal)
+    heading = terminal.heading("Problems", _summary(problems))
     blocks = ["\n".join(problem_block(one, terminal)) for one in _together(problems)]
-    return "\n".join([heading, terminal.rule(), "\n\n".join(blocks), ""])
+    return "\n".join([*heading, "\n\n".join(blocks), ""])
 
 
 def _together(problems: Sequence[Problem]) -> list[Problem]:
@@ -163,24 +159,18 @@ def _certificate_table(certificates: Sequence[Certificate], terminal: Terminal) 
     for one in certificates:
         key = one.path, one.serial, one.der
         grouped.setdefault(key, (one, []))[1].append(one.use)
-    lines = [headed("Certificates", str(len(grouped)), terminal), terminal.rule()]
+    lines = terminal.heading("Certificates", str(len(grouped)))
     for one, uses in grouped.values():
-        left = _left(one)
-        style = "green" if one.days_left > 0 else "red"
+        left = terminal.painted(_left(one), "green" if one.days_left > 0 else "red")
         where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"
-        first, *rest = wrapped(where, terminal.width - columns(left) - 2)
-        gap = " " * (terminal.width - columns(first) - columns(left))
-        lines.append(
-            terminal.painted(first, "bold") + gap + terminal.painted(left, style)
-        )
-        lines += [terminal.painted(line, "bold") for line in rest]
+        names = wrapped(where, terminal.width - columns(left) - 2)
+        first, *rest = (terminal.painted(name, "bold") for name in names)
+        lines += [terminal.apart(first, left), *rest]
         for name, value in (
             ("subject", one.subject),
             ("issuer", one.issuer),
             ("serial", one.serial),
             ("valid", f"{utc(one.not_before)} to {utc(one.not_after)}"),
         ):
-            start, *more = wrapped(value, terminal.width - 12)
-            lines.append(f"  {name:<8}  {start}")
-            lines += [f"{'':12}{line}" for line in more]
+            lines += wrapped(value, terminal.width, f"  {name:<8}  ")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
@@ -40,6 +42,11 @@ class Console(NamedTuple):
     stdout: TextIO
     stderr: TextIO
     clock: Callable[[], float]
+
+    @property
+    def terminal(self) -> Terminal:
+        """What standard output is written on."""
+        return terminal_of(self.stdout, self.env)
 
 
 class Outcome(NamedTuple):
