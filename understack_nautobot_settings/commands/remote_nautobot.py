@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from typing import TypeVar
@@ -21,11 +23,10 @@ from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 
@@ -93,19 +94,13 @@ def backend_of(
 ) -> Backend | None:
     """Return what reaches the Nautobot that is meant, None where a problem was added.
 
-    Host names of accounts' secrets play no part: the token goes to the host of
-    ``--url``, or to the one that the token's own secret names.
-
-    Args:
-        options: What the arguments say.
-        local: Makes the back end for the database; None outside Nautobot.
-        remote: Makes the back end for the API that ``connect`` makes.
-        connect: Takes the URL, the token, and ``context`` and ``seconds``.
-        problems: Collects what is wrong with the token and the CA file.
+    That is the database, which `local` makes inside Nautobot, or the API that
+    `connect` makes. Host names of accounts' secrets play no part: the token goes to
+    the host of ``--url``, or to the one that the token's own secret names.
 
     Raises:
         CouldNotCheck: An argument is missing.
-        Unusable: The URL or the CA file cannot be used.
+        Unusable: The URL cannot be used.
     """
     named = options.url or options.token_file or options.ca_file
     if local is not None and not (options.remote or named):
@@ -137,14 +132,9 @@ def exit_status_of(
 ) -> int:
     """Reconcile, say what came of it, and return the exit status.
 
-    Names of users and jobs come from a server, and may hold escape sequences: each
-    line is written so that a terminal shows it as it is.
-
-    Args:
-        work: Reconciles; takes a list for problems and what writes a line of the
-            result, and returns the last line.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
+    `work` adds to a list of problems, writes lines of the result and returns the last
+    one. Names of users and jobs come from a server, and may hold escape sequences:
+    each line is written so that a terminal shows it as it is.
 
     Returns:
         0 when everything is as wanted, 1 when something has to be corrected first,
@@ -166,17 +156,13 @@ def exit_status_of(
         complain(printable(text))
     if last:
         write(printable(last))
-    if any(one.severity == ERROR for one in problems):
-        return WRONG
-    return COULD_NOT_CHECK if failure else FINE
+    status = status_with(problems)
+    return COULD_NOT_CHECK if failure and status == FINE else status
 
 
 def outcome_of(command: Callable[..., int], arguments: Any) -> Outcome:
     """Run one of the commands as a command of the command line."""
-    results: list[str] = []
-    remarks: list[str] = []
-    status = command(
-        arguments, local=None, write=results.append, complain=remarks.append
-    )
-    text, said = ("".join(f"{one}\n" for one in lines) for lines in (results, remarks))
-    return Outcome(status, text, said)
+    text, remarks = StringIO(), StringIO()
+    write, complain = (partial(print, file=stream) for stream in (text, remarks))
+    status = command(arguments, local=None, write=write, complain=complain)
+    return Outcome(status, text.getvalue(), remarks.getvalue())
