@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.certificates.codes import FILE_MISSING
@@ -18,7 +19,7 @@ from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
@@ -29,6 +30,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
 from understack_nautobot_settings.problems import status_with
 
 _MOST_DIGITS = 5
@@ -38,7 +40,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     roles = variables.ROLE.kind.words  # type: ignore[attr-defined]
     parser.add_argument(
         "--role",
-        type=word_of("role", roles),
+        type=partial(known_word, "role", roles),
         metavar=f"{{{','.join(roles)}}}",
         help="what the pod does (default: UNDERSTACK_ROLE); site-worker needs a "
         "partition, its queue and hosts",
@@ -55,7 +57,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise CouldNotCheck(f"'{printable(text)}' is not a number of days.")
+        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of days.")
     return int(text)
 
 

@@ -13,7 +13,7 @@ from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
 from understack_nautobot_settings.commands.terminal import problem_block
@@ -31,8 +31,6 @@ from understack_nautobot_settings.problems import shown_argument
 _HTTPS = "https://"
 _LONGEST = len("99999.999")
 _STAGE_COLUMNS = len("certificate")
-
-_known_target = word_of("target", (*TARGETS, f"{_HTTPS}HOST"))
 
 
 def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
@@ -84,7 +82,9 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
 
 
 def _target(text: str) -> str:
-    return text if text.startswith(_HTTPS) else _known_target(text)
+    if text.startswith(_HTTPS):
+        return text
+    return known_word("target", (*TARGETS, f"{_HTTPS}HOST"), text)
 
 
 def seconds(text: str) -> float:

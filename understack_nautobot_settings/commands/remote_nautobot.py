@@ -26,6 +26,7 @@ from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
 from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
@@ -43,7 +44,8 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        shown = shown_argument(text)
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
     return value
 
 
