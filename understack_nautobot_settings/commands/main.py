@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import StringIO
 from typing import TextIO
 
 from understack_nautobot_settings.commands.command import PROGRAM
@@ -65,9 +66,10 @@ def main(
     words = sys.argv[1:] if argv is None else list(argv)
     console = Console(
         os.environ if env is None else env,
-        stdin or sys.stdin or _nowhere("r"),
-        stdout or sys.stdout or _nowhere("w"),
-        stderr or sys.stderr or _nowhere("w"),
+        # A process may be started without any of them.
+        stdin or sys.stdin or StringIO(),
+        stdout or sys.stdout or StringIO(),
+        stderr or sys.stderr or StringIO(),
         clock,
     )
     outcome = _outcome(words, console)
@@ -134,11 +136,6 @@ def _place_of(error: Exception) -> str:
     *_, (frame, line) = walk_tb(error.__traceback__)
     file = os.path.basename(frame.f_code.co_filename)
     return f"{type(error).__name__} in {file}, line {line}. Please report this."
-
-
-def _nowhere(mode: str) -> TextIO:
-    """Return a stream for one that the process was started without."""
-    return open(os.devnull, mode, encoding="utf-8")  # type: ignore[return-value]
 
 
 def write(stream: TextIO, text: str) -> None:

@@ -165,12 +165,11 @@ class Masking:
             return self._number(trail, value)
         if isinstance(value, set | frozenset):
             return sorted(str(self._shown(trail, item)) for item in value)
-        if isinstance(value, type):
-            # Settings name a class or hold it: it is the same one.
-            return f"{value.__module__}.{value.__qualname__}"
         kind = value if callable(value) else type(value)
         name = getattr(kind, "__qualname__", type(kind).__qualname__)
-        return f"<{getattr(kind, '__module__', '')}.{name}>"
+        name = f"{getattr(kind, '__module__', '')}.{name}"
+        # Settings name a class or hold it: it is the same one.
+        return name if isinstance(value, type) else f"<{name}>"
 
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
