@@ -116,9 +116,7 @@ def wrapped(text: str, width: int, start: str = "") -> list[str]:
             if columns(lines[-1]) + columns(character) > width:
                 lines.append("")
             lines[-1] += character
-    return [
-        f"{' ' * indent if number else start}{one}" for number, one in enumerate(lines)
-    ]
+    return [start + lines[0], *(" " * indent + line for line in lines[1:])]
 
 
 def counted(number: int, noun: str) -> str:
