@@ -186,10 +186,9 @@ def _shown_by(path: str, console: Console) -> Shown:
     try:
         if path != "-":
             return read_shown(read_text(path, CONFIGURATION_BYTES))
-        text = console.stdin.read(CONFIGURATION_BYTES + 1)
-        if len(text) <= CONFIGURATION_BYTES:
-            return read_shown(text.removeprefix(BYTE_ORDER_MARK))
-        reason = _NOT_OURS
+        # What is longer is cut off, and no JSON any more.
+        text = console.stdin.read(CONFIGURATION_BYTES)
+        return read_shown(text.removeprefix(BYTE_ORDER_MARK))
     except FileRefused as refused:
         reason = refused.words
     except (OSError, ValueError):
