@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from typing import NamedTuple
 
@@ -126,6 +128,11 @@ class Code(NamedTuple):
         return MissingFile(*self.problem(variable, message, hint))
 
 
+def status_with(problems: Iterable[Problem]) -> int:
+    """Return how a command ends that found these: a warning is nothing wrong."""
+    return WRONG if any(one.severity == ERROR for one in problems) else FINE
+
+
 class SettingsError(ValueError):
     """The environment cannot be turned into settings; lists every reason.
 
@@ -173,32 +180,24 @@ class SettingsWarning(UserWarning):
     """A problem of severity warning, for those who compose fragments by hand."""
 
 
-class Collecting:
-    """Collects the problems of one fragment, and acts on them at the end.
+@contextmanager
+def collecting(problems: list[Problem] | None) -> Iterator[list[Problem]]:
+    """Collect the problems of one fragment, and act on them at the end.
 
     Given a list, problems are added to it and the caller decides. Without one, errors
     are raised together and warnings go through the `warnings` module.
     """
-
-    def __init__(self, problems: list[Problem] | None) -> None:
-        """Collect into the list, or into one of its own."""
-        self._acts = problems is None
-        self._problems = [] if problems is None else problems
-
-    def __enter__(self) -> list[Problem]:
-        """Return the list to add problems to."""
-        return self._problems
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Raise or warn, unless the caller collects or something else is raised."""
-        if error is not None or not self._acts:
-            return
-        refusal = settings_error(self._problems)
-        if refusal is not None:
-            raise refusal
-        for problem in self._problems:
-            # 3: this method, the fragment, its caller.
-            warnings.warn(str(problem), SettingsWarning, stacklevel=3)
+    if problems is not None:
+        yield problems
+        return
+    found: list[Problem] = []
+    yield found
+    refusal = settings_error(found)
+    if refusal is not None:
+        raise refusal
+    for problem in found:
+        # 4: this function, contextlib, the fragment, its caller.
+        warnings.warn(str(problem), SettingsWarning, stacklevel=4)
 
 
 def settings_error(problems: Iterable[Problem]) -> SettingsError | None:

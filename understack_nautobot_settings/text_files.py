@@ -8,7 +8,6 @@ of the package opens or lists a path that somebody wrote.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -22,6 +21,11 @@ CONFIGURATION_BYTES = 16 * MEBIBYTE
 
 BYTE_ORDER_MARK = "\ufeff"
 _LONGEST_PATH = 4095
+_OTHER_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 _LOOKS_LIKE_A_PATH = (
     r"(?s)(?!.*-----BEGIN)(/|\.{1,2}/|~)[^?&]*"
     r"|[\w./ -]*\.(crt|pem|cer|key|json|ya?ml|txt|env|py)|system"
@@ -91,17 +95,14 @@ def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
     """
     _check_path(path)
     try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+        if kind != stat.S_IFREG:
+            words = f"is {_OTHER_KINDS.get(kind, 'a device')}, not a file"
+            raise FileRefused(Reason.NOT_REGULAR, words)
         with open(path, "rb", opener=_opened_without_waiting) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise _not_regular(mode)
-            content = file.read(most + 1)
-    except IsADirectoryError:
-        raise _not_regular(stat.S_IFDIR) from None
+            # None where a pipe took its place that has a writer and holds nothing.
+            content = file.read(most + 1) or b""
     except OSError as error:
-        status = status_of(path)
-        if error.errno == errno.ENXIO and status and stat.S_ISSOCK(status.st_mode):
-            raise _not_regular(status.st_mode) from None
         raise _refusal(error) from None
     if len(content) > most:
         words = f"holds more than {most // MEBIBYTE} MiB"
@@ -150,19 +151,8 @@ def status_of(path: str) -> os.stat_result | None:
 
 
 def _opened_without_waiting(path: str, flags: int) -> int:
-    """Open a file; without the flag, a pipe that nobody writes to would block."""
+    """Open a file; without the flag, a pipe that took its place would block."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _not_regular(mode: int) -> FileRefused:
-    kind = "a device"
-    if stat.S_ISDIR(mode):
-        kind = "a directory"
-    elif stat.S_ISFIFO(mode):
-        kind = "a named pipe"
-    elif stat.S_ISSOCK(mode):
-        kind = "a socket"
-    return FileRefused(Reason.NOT_REGULAR, f"is {kind}, not a file")
 
 
 def _check_path(path: str) -> None:

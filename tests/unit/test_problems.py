@@ -10,8 +10,8 @@ from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import errors
 from understack_nautobot_settings import problems
 from understack_nautobot_settings.problems import Code
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import MissingFile
+from understack_nautobot_settings.problems import collecting
 from understack_nautobot_settings.problems import settings_error
 
 WRONG = Problem("a", "error", "SOME_NAME", "it is wrong.", "Mend it.")
@@ -96,14 +96,14 @@ def test_error_after_copying_or_pickling_is_the_same(duplicate, problems):
 def test_collecting_into_a_list_neither_raises_nor_warns():
     problems = []
 
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         found += [WRONG, ODD]
 
     assert problems == [WRONG, ODD]
 
 
 def test_collecting_without_list_raises_the_errors():
-    with pytest.raises(SettingsError) as caught, Collecting(None) as found:
+    with pytest.raises(SettingsError) as caught, collecting(None) as found:
         found += [ODD, WRONG]
 
     assert caught.value.problems == (WRONG,)
@@ -112,14 +112,14 @@ def test_collecting_without_list_raises_the_errors():
 def test_collecting_without_list_issues_python_warnings():
     with (
         pytest.warns(SettingsWarning, match=r"^OTHER_NAME: it is odd\. Look at it\.$"),
-        Collecting(None) as found,
+        collecting(None) as found,
     ):
         found.append(ODD)
 
 
 def test_collecting_with_other_exception_lets_it_pass():
     def fragment():
-        with Collecting(None) as found:
+        with collecting(None) as found:
             found += [WRONG, ODD]
             raise KeyError
 

@@ -18,8 +18,8 @@ from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.fragments.redis_urls import BROKER_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import CACHE_DATABASE
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 
 def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def settings_for(
     from understack_nautobot_settings.evaluation import evaluate
 
     extended = base_settings(env) if base is None else base
-    with Collecting(None) as problems:
+    with collecting(None) as problems:
         settings, found = evaluate(extended, env, check_files=check_files)
         problems.extend(found)
     return {**extended, **settings}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.certificates.codes import FILE_MISSING
@@ -18,21 +19,19 @@ from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
-from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
+from understack_nautobot_settings.problems import status_with
 
 _MOST_DIGITS = 5
 
@@ -41,7 +40,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     roles = variables.ROLE.kind.words  # type: ignore[attr-defined]
     parser.add_argument(
         "--role",
-        type=word_of("role", roles),
+        type=partial(known_word, "role", roles),
         metavar=f"{{{','.join(roles)}}}",
         help="what the pod does (default: UNDERSTACK_ROLE); site-worker needs a "
         "partition, its queue and hosts",
@@ -58,7 +57,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise CouldNotCheck(f"'{printable(text)}' is not a number of days.")
+        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of days.")
     return int(text)
 
 
@@ -72,14 +71,13 @@ def _run(arguments: Any, console: Console) -> Outcome:
         expiry_warning_days=arguments.expiry_warning,
         clock=console.clock,
     )
-    wrong = any(one.severity == ERROR for one in inspection.problems)
     if arguments.json:
         problems = [one._asdict() for one in inspection.problems]
         certificates = [one.as_json() for one in inspection.certificates]
         text = as_json({"problems": problems, "certificates": certificates})
     else:
-        text = inspection_text(inspection, terminal_of(console.stdout, console.env))
-    return Outcome(WRONG if wrong else FINE, text)
+        text = inspection_text(inspection, console.terminal)
+    return Outcome(status_with(inspection.problems), text)
 
 
 COMMAND = Command(
@@ -117,9 +115,9 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
-    heading = headed("Problems", _summary(problems), terminal)
+    heading = terminal.heading("Problems", _summary(problems))
     blocks = ["\n".join(problem_block(one, terminal)) for one in _together(problems)]
-    return "\n".join([heading, terminal.rule(), "\n\n".join(blocks), ""])
+    return "\n".join([*heading, "\n\n".join(blocks), ""])
 
 
 def _together(problems: Sequence[Problem]) -> list[Problem]:
@@ -163,24 +161,18 @@ def _certificate_table(certificates: Sequence[Certificate], terminal: Terminal) 
     for one in certificates:
         key = one.path, one.serial, one.der
         grouped.setdefault(key, (one, []))[1].append(one.use)
-    lines = [headed("Certificates", str(len(grouped)), terminal), terminal.rule()]
+    lines = terminal.heading("Certificates", str(len(grouped)))
     for one, uses in grouped.values():
-        left = _left(one)
-        style = "green" if one.days_left > 0 else "red"
+        left = terminal.painted(_left(one), "green" if one.days_left > 0 else "red")
         where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"
-        first, *rest = wrapped(where, terminal.width - columns(left) - 2)
-        gap = " " * (terminal.width - columns(first) - columns(left))
-        lines.append(
-            terminal.painted(first, "bold") + gap + terminal.painted(left, style)
-        )
-        lines += [terminal.painted(line, "bold") for line in rest]
+        names = wrapped(where, terminal.width - columns(left) - 2)
+        first, *rest = (terminal.painted(name, "bold") for name in names)
+        lines += [terminal.apart(first, left), *rest]
         for name, value in (
             ("subject", one.subject),
             ("issuer", one.issuer),
             ("serial", one.serial),
             ("valid", f"{utc(one.not_before)} to {utc(one.not_after)}"),
         ):
-            start, *more = wrapped(value, terminal.width - 12)
-            lines.append(f"  {name:<8}  {start}")
-            lines += [f"{'':12}{line}" for line in more]
+            lines += wrapped(value, terminal.width, f"  {name:<8}  ")
     return "\n".join(lines) + "\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
@@ -14,6 +15,8 @@ from typing import NamedTuple
 from typing import NoReturn
 from typing import TextIO
 
+from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
@@ -40,6 +43,11 @@ class Console(NamedTuple):
     stdout: TextIO
     stderr: TextIO
     clock: Callable[[], float]
+
+    @property
+    def terminal(self) -> Terminal:
+        """What standard output is written on."""
+        return terminal_of(self.stdout, self.env)
 
 
 class Outcome(NamedTuple):
@@ -100,45 +108,31 @@ class Parser(argparse.ArgumentParser):
         """
         arguments, unknown = self.parse_known_args(words)
         if unknown:
-            unusable = unknown[0].partition("=")[0]
-            if not unusable.startswith("-"):
-                shown = shown_argument(unknown[0])
-                raise CouldNotCheck(f"unexpected argument '{shown}'.")
-            spellings = (action.option_strings for action in self._actions)
-            options = [spelt[-1] for spelt in spellings if spelt]
-            raise unknown_word("option", unusable, options)
+            if unknown[0].startswith("-"):
+                spellings = (action.option_strings for action in self._actions)
+                options = [spelt[-1] for spelt in spellings if spelt]
+                known_word("option", options, unknown[0].partition("=")[0])
+            shown = shown_argument(unknown[0])
+            raise CouldNotCheck(f"unexpected argument '{shown}'.")
         return arguments
 
 
-def word_of(
-    noun: str, words: Iterable[str], listed_by: str = ""
-) -> Callable[[str], str]:
-    """Return a type of argument that takes these words and suggests the nearest.
+def known_word(noun: str, words: Sequence[str], text: str, listed_by: str = "") -> str:
+    """Return a text that is one of these words.
 
-    Where they are many, the arguments `listed_by` print them.
+    Raises:
+        CouldNotCheck: It is not; names the nearest word that is, or all of them, or
+            where they are many the arguments `listed_by` that print them.
     """
-    known = tuple(words)
-
-    def word(text: str) -> str:
-        if text in known:
-            return text
-        raise unknown_word(noun, text, known, listed_by)
-
-    return word
-
-
-def unknown_word(
-    noun: str, text: str, known: Iterable[str], listed_by: str = ""
-) -> CouldNotCheck:
-    """Return the error for a word that is not known, with the nearest that is."""
-    words = list(known)
+    if text in words:
+        return text
     near = nearest(text, words)
     said = f"Use one of: {', '.join(words)}."
     if near:
         said = f"Did you mean {near}?"
     elif listed_by:
         said = f"To list all: '{PROGRAM} {listed_by}'."
-    return CouldNotCheck(f"unknown {noun} '{shown_argument(text)}'. {said}")
+    raise CouldNotCheck(f"unknown {noun} '{shown_argument(text)}'. {said}")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +232,4 @@ def read_environment(path: str) -> dict[str, str]:
 
 def as_json(value: Any) -> str:
     """Return a report for programs."""
-    import json
-
     return json.dumps(value, indent=2) + "\n"

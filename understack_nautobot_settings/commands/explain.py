@@ -6,6 +6,7 @@ import argparse
 import platform
 import re
 import ssl
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +17,7 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment.libpq import libpq_version
@@ -71,9 +72,10 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    known = [code.id for code in codes()]
     parser.add_argument(
         "code",
-        type=word_of("code", [code.id for code in codes()], "reference problems"),
+        type=partial(known_word, "code", known, listed_by="reference problems"),
         metavar="CODE",
         help="the code of a problem, such as certificate-expired",
     )

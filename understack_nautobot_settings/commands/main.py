@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import StringIO
 from typing import TextIO
 
 from understack_nautobot_settings.commands.command import PROGRAM
@@ -23,7 +24,7 @@ from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import Parser
 from understack_nautobot_settings.commands.command import Stop
-from understack_nautobot_settings.commands.command import unknown_word
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import INTERRUPTED
@@ -65,9 +66,10 @@ def main(
     words = sys.argv[1:] if argv is None else list(argv)
     console = Console(
         os.environ if env is None else env,
-        stdin or sys.stdin or _nowhere("r"),
-        stdout or sys.stdout or _nowhere("w"),
-        stderr or sys.stderr or _nowhere("w"),
+        # A process may be started without any of them.
+        stdin or sys.stdin or StringIO(),
+        stdout or sys.stdout or StringIO(),
+        stderr or sys.stderr or StringIO(),
         clock,
     )
     outcome = _outcome(words, console)
@@ -92,10 +94,16 @@ def run() -> None:
 def _outcome(words: list[str], console: Console) -> Outcome:
     name = PROGRAM
     try:
-        if not (words and words[0] in COMMANDS):
-            return _overview(words)
-        name = f"{PROGRAM} {words[0]}"
-        asked = command(words[0])
+        if not words:
+            return Outcome(COULD_NOT_CHECK, remarks=_overview())
+        if words[0] in ("-h", "--help"):
+            return Outcome(FINE, _overview())
+        if words[0] == "--version":
+            from understack_nautobot_settings.commands.explain import versions
+
+            return Outcome(FINE, versions())
+        asked = command(known_word("command", COMMANDS, words[0]))
+        name = f"{PROGRAM} {asked.name}"
         parser = Parser(name, description=asked.description)
         asked.add_arguments(parser)
         return asked.run(parser.parsed(words[1:]), console)
@@ -109,23 +117,16 @@ def _outcome(words: list[str], console: Console) -> Outcome:
         return Outcome(COULD_NOT_CHECK, remarks=f"{name}: {_place_of(error)}\n")
 
 
-def _overview(words: list[str]) -> Outcome:
-    """Answer arguments that begin with no command."""
-    if words and words[0] == "--version":
-        from understack_nautobot_settings.commands.explain import versions
-
-        return Outcome(FINE, versions())
-    if words and words[0] not in ("-h", "--help"):
-        raise unknown_word("command", words[0], COMMANDS)
+def _overview() -> str:
+    """Return the help of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
-    text = (
+    return (
         f"usage: {PROGRAM} [-h] [--version] COMMAND ...\n\n"
         "Settings of Nautobot from the environment: what they are, and what is wrong\n"
         f"with them.\n\ncommands:\n{''.join(lines)}\n"
         "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
     )
-    return Outcome(FINE, text) if words else Outcome(COULD_NOT_CHECK, remarks=text)
 
 
 def _place_of(error: Exception) -> str:
@@ -135,11 +136,6 @@ def _place_of(error: Exception) -> str:
     *_, (frame, line) = walk_tb(error.__traceback__)
     file = os.path.basename(frame.f_code.co_filename)
     return f"{type(error).__name__} in {file}, line {line}. Please report this."
-
-
-def _nowhere(mode: str) -> TextIO:
-    """Return a stream for one that the process was started without."""
-    return open(os.devnull, mode, encoding="utf-8")  # type: ignore[return-value]
 
 
 def write(stream: TextIO, text: str) -> None:

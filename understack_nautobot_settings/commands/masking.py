@@ -138,12 +138,11 @@ class Masking:
         return trail[0], *map(self.masked_text, trail[1:])
 
     def _shown(self, trail: Trail, value: Any) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, str | list | tuple | dict) and not value:
-            return list(value) if isinstance(value, tuple) else value
         if _has_reference(self._given.get(trail)) or len(trail) > DEEPEST:
             return MASK
+        empty = isinstance(value, str) and not value
+        if value is None or isinstance(value, bool) or empty:
+            return value
         if isinstance(value, Mapping):
             below: dict[str, Any] = {}
             for key, item in value.items():
@@ -152,24 +151,26 @@ class Masking:
                     name += "*"
                 below[name] = self._shown((*trail, str(key)), item)
             return below
-        if _default_alias(trail) in _SECRETS or trail[0] in _URLS:
-            return self._masked_secret(trail, value)
+        if _default_alias(trail) in _SECRETS and trail[0] not in _URLS:
+            return MASK
+        if isinstance(value, list | tuple):
+            return [self._shown(trail, item) for item in value]
+        if trail[0] in _URLS:
+            scheme = str(value).partition("://")[0]
+            return self._masked_url(str(value)) if scheme in _SCHEMES else MASK
         if isinstance(value, str):
             harmless = _is_harmless(trail) and _has_form(trail[-1], value)
             shown = harmless or value == at(_DEFAULTS, trail)
             return self.masked_text(value) if shown else MASK
         if isinstance(value, int | float):
             return self._number(trail, value)
-        if isinstance(value, list | tuple):
-            return [self._shown(trail, item) for item in value]
         if isinstance(value, set | frozenset):
             return sorted(str(self._shown(trail, item)) for item in value)
-        if isinstance(value, type):
-            # Settings name a class or hold it: it is the same one.
-            return f"{value.__module__}.{value.__qualname__}"
         kind = value if callable(value) else type(value)
         name = getattr(kind, "__qualname__", type(kind).__qualname__)
-        return f"<{getattr(kind, '__module__', '')}.{name}>"
+        name = f"{getattr(kind, '__module__', '')}.{name}"
+        # Settings name a class or hold it: it is the same one.
+        return name if isinstance(value, type) else f"<{name}>"
 
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
@@ -177,15 +178,6 @@ class Masking:
             return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.
         return value if abs(value) < float("inf") else str(value)
-
-    def _masked_secret(self, trail: Trail, value: Any) -> Any:
-        """Return the mask, and of a broker's URL what is no secret."""
-        if trail[0] not in _URLS:
-            return MASK
-        if isinstance(value, list | tuple):
-            return [self._masked_secret(trail, one) for one in value]
-        scheme = str(value).partition("://")[0]
-        return self._masked_url(str(value)) if scheme in _SCHEMES else MASK
 
     def _masked_url(self, value: str) -> str:
         """Return the URL without credentials; the mask where it is no plain URL."""

@@ -13,13 +13,11 @@ from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
-from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
@@ -32,9 +30,7 @@ from understack_nautobot_settings.problems import shown_argument
 
 _HTTPS = "https://"
 _LONGEST = len("99999.999")
-_STAGE_INDENT = len("+ certificate  ")
-
-_known_target = word_of("target", (*TARGETS, f"{_HTTPS}HOST"))
+_STAGE_COLUMNS = len("certificate")
 
 
 def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> None:
@@ -86,7 +82,9 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
 
 
 def _target(text: str) -> str:
-    return text if text.startswith(_HTTPS) else _known_target(text)
+    if text.startswith(_HTTPS):
+        return text
+    return known_word("target", (*TARGETS, f"{_HTTPS}HOST"), text)
 
 
 def seconds(text: str) -> float:
@@ -119,7 +117,7 @@ def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
     """Return what came of an attempt, in the form that was asked for."""
     if arguments.json:
         return as_json(probes_as_json(probes))
-    return probes_text(probes, terminal_of(console.stdout, console.env))
+    return probes_text(probes, console.terminal)
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
@@ -167,16 +165,11 @@ def _beside(detail: str, probe: Probe) -> str:
 
 def _block(probe: Probe, terminal: Terminal) -> list[str]:
     total = sum(stage.seconds for stage in probe.stages)
-    lines = [
-        headed(printable(probe.target), f"{total:.3f} s", terminal),
-        terminal.rule(),
-    ]
+    lines = terminal.heading(printable(probe.target), f"{total:.3f} s")
     for stage in probe.stages:
         mark = terminal.painted(terminal.mark(stage.ok), "green" if stage.ok else "red")
-        seen = _beside(stage.detail, probe)
-        first, *rest = wrapped(seen, terminal.width - _STAGE_INDENT)
-        lines.append(f"{mark} {stage.stage:<{_STAGE_INDENT - 3}} {first}")
-        lines += [" " * _STAGE_INDENT + line for line in rest]
+        start = f"{mark} {stage.stage:<{_STAGE_COLUMNS}}  "
+        lines += wrapped(_beside(stage.detail, probe), terminal.width, start)
     if probe.problem is not None:
         lines += ["", *problem_block(probe.problem, terminal)]
     if probe.server_said:

@@ -9,22 +9,19 @@ import argparse
 import re
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import read_credentials
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import is_mark
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.remote import RemoteAccounts
-from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.remote_nautobot import Connect
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
-from understack_nautobot_settings.commands.remote_nautobot import backend_of
-from understack_nautobot_settings.commands.remote_nautobot import exit_status_of
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
+from understack_nautobot_settings.commands.remote_nautobot import run_command
 from understack_nautobot_settings.problems import Problem
 
 if TYPE_CHECKING:
@@ -101,49 +98,36 @@ def add_account_arguments(
     add_remote_arguments(parser, remote_only=remote_only)
 
 
-def run_account_command(
-    options: SimpleNamespace,
-    *,
-    local: Callable[[], Backend] | None,
+def _reconcile(
+    options: Any,
+    backend_of: Callable[[type[RemoteAccounts]], Backend | None],
+    problems: list[Problem],
     write: Write,
-    complain: Write,
-    connect: Connect = RestApi,
-) -> int:
-    """Reconcile as the arguments say, and return what `exit_status_of` says.
+) -> str:
+    credentials = read_credentials(options.secrets, problems=problems)
+    backend = backend_of(RemoteAccounts)
+    if backend is None:
+        return ""
+    groups = tuple(dict.fromkeys(options.groups))
+    policy = Policy(
+        options.owner, options.adopt, options.prune, options.superuser, groups
+    )
+    summary = reconcile_accounts(
+        backend,
+        credentials,
+        policy,
+        dry_run=options.dry_run,
+        problems=problems,
+        progress=write,
+    )
+    problems[:] = summary.problems
+    for username in summary.stale:
+        write(f"{username}: in no usable secret, kept")
+    return f"{summary}{' (dry run)' if options.dry_run else ''}"
 
-    The keywords are those of `backend_of` and `exit_status_of`.
-    """
 
-    def work(problems: list[Problem], write: Write) -> str:
-        credentials = read_credentials(options.secrets, problems=problems)
-        backend = backend_of(
-            options,
-            local=local,
-            remote=RemoteAccounts,
-            connect=connect,
-            problems=problems,
-        )
-        if backend is None:
-            return ""
-        groups = tuple(dict.fromkeys(options.groups))
-        policy = Policy(
-            options.owner, options.adopt, options.prune, options.superuser, groups
-        )
-        summary = reconcile_accounts(
-            backend,
-            credentials,
-            policy,
-            dry_run=options.dry_run,
-            problems=problems,
-            progress=write,
-        )
-        problems[:] = summary.problems
-        for username in summary.stale:
-            write(f"{username}: in no usable secret, kept")
-        return f"{summary}{' (dry run)' if options.dry_run else ''}"
-
-    return exit_status_of(work, write, complain)
-
+run_account_command = partial(run_command, _reconcile)
+"""Reconciles as the arguments say, and returns the exit status; see `run_command`."""
 
 COMMAND = Command(
     "reconcile-accounts",
@@ -152,5 +136,5 @@ COMMAND = Command(
     "with a bootstrap token. Inside Nautobot, use 'nautobot-server "
     "reconcile_accounts'. Exit status 2 where Nautobot could not be asked.",
     partial(add_account_arguments, remote_only=True),
-    lambda arguments, _: outcome_of(run_account_command, arguments),
+    partial(outcome_of, _reconcile),
 )

@@ -9,18 +9,15 @@ import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from typing import Any
 
 from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.remote_nautobot import Connect
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
-from understack_nautobot_settings.commands.remote_nautobot import backend_of
-from understack_nautobot_settings.commands.remote_nautobot import exit_status_of
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
+from understack_nautobot_settings.commands.remote_nautobot import run_command
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
@@ -53,51 +50,33 @@ def add_queue_arguments(
     add_remote_arguments(parser, remote_only=remote_only)
 
 
-def run_queue_command(
-    options: SimpleNamespace,
-    *,
-    local: Callable[[], Backend] | None,
+def _reconcile(
+    options: Any,
+    backend_of: Callable[[type[RemoteQueues]], Backend | None],
+    problems: list[Problem],
     write: Write,
-    complain: Write,
-    connect: Connect = RestApi,
     sleep: Callable[[float], object] = time.sleep,
-) -> int:
-    """Reconcile as the arguments say, and return what `exit_status_of` says.
-
-    The keywords are those of `backend_of` and `exit_status_of`; ``sleep`` waits.
-    """
-
-    def work(problems: list[Problem], write: Write) -> str:
-        wishes = read_wishes(options.file, problems=problems)
-        if problems:
+) -> str:
+    wishes = read_wishes(options.file, problems=problems)
+    backend = None if problems else backend_of(RemoteQueues)
+    if backend is None:
+        return ""
+    try:
+        jobs = _jobs(backend, wishes, write, sleep)
+        steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
+        if any(one.severity == ERROR for one in problems):
             return ""
-        backend = backend_of(
-            options,
-            local=local,
-            remote=RemoteQueues,
-            connect=connect,
-            problems=problems,
-        )
-        if backend is None:
-            return ""
-        try:
-            jobs = _jobs(backend, wishes, write, sleep)
-            steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
-            if any(one.severity == ERROR for one in problems):
-                return ""
-            if not options.dry_run:
-                with backend.all_or_nothing():
-                    for step in steps:
-                        backend.apply(step)
-        except Refused as refused:
-            problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
-            return ""
-        for step in steps:
-            write(f"would {step}" if options.dry_run else str(step))
-        dry = " (dry run)" if options.dry_run else ""
-        return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
-
-    return exit_status_of(work, write, complain)
+        if not options.dry_run:
+            with backend.all_or_nothing():
+                for step in steps:
+                    backend.apply(step)
+    except Refused as refused:
+        problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
+        return ""
+    for step in steps:
+        write(f"would {step}" if options.dry_run else str(step))
+    dry = " (dry run)" if options.dry_run else ""
+    return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
 
 
 def _jobs(
@@ -115,6 +94,12 @@ def _jobs(
     return jobs
 
 
+run_queue_command = partial(run_command, _reconcile)
+"""Reconciles as the arguments say, and returns the exit status; see `run_command`.
+
+``sleep`` waits a number of seconds.
+"""
+
 COMMAND = Command(
     "reconcile-queues",
     "make job queues of a remote Nautobot match a file",
@@ -122,5 +107,5 @@ COMMAND = Command(
     "API with a token. Inside Nautobot, use 'nautobot-server reconcile_job_queues'. "
     "Exit status 2 where Nautobot could not be asked.",
     partial(add_queue_arguments, remote_only=True),
-    lambda arguments, _: outcome_of(run_queue_command, arguments),
+    partial(outcome_of, _reconcile),
 )

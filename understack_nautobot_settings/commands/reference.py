@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,7 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import word_of
+from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -62,14 +63,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topic",
         nargs="?",
-        type=word_of("topic", ("variables", "problems")),
+        type=partial(known_word, "topic", ("variables", "problems")),
         default="variables",
         metavar="{variables,problems}",
         help="what to print (default: variables)",
     )
     parser.add_argument(
         "--format",
-        type=word_of("format", ("markdown", "json-schema", "env")),
+        type=partial(known_word, "format", ("markdown", "json-schema", "env")),
         metavar="FORM",
         default="markdown",
         help="form of the variables: markdown, json-schema or env (default: markdown)",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from types import SimpleNamespace
+from functools import partial
+from io import StringIO
 from typing import Any
-from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import read_bootstrap
@@ -18,22 +18,25 @@ from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.certificates.openssl import trusting
+from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
-from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import shown_argument
+from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 
 DAY = 86400
 
 Write = Callable[[str], object]
-Connect = Callable[..., RestApi]
-Backend = TypeVar("Backend")
+Work = Callable[..., str]
+"""Takes what the arguments say; what returns the back end, or None, when it is given
+the class that reaches a remote Nautobot; a list for problems; and what writes a line of
+the result. Returns the last line, which follows the problems."""
 
 
 def _seconds(text: str) -> float:
@@ -42,7 +45,8 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        shown = shown_argument(text)
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
     return value
 
 
@@ -83,29 +87,68 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
 
 
-def backend_of(
-    options: SimpleNamespace,
+def run_command(
+    work: Work,
+    options: Any,
     *,
-    local: Callable[[], Backend] | None,
-    remote: Callable[[RestApi], Backend],
-    connect: Connect,
+    local: Callable[[], Any] | None,
+    write: Write,
+    complain: Write,
+    connect: Callable[..., RestApi] = RestApi,
+    **more: Any,
+) -> int:
+    """Reconcile, say what came of it, and return the exit status.
+
+    Names of users and jobs come from a server, and may hold escape sequences: each
+    line is written so that a terminal shows it as it is.
+
+    Args:
+        work: Reconciles, see `Work`.
+        options: What the arguments say.
+        local: Makes the back end for the database; None outside Nautobot.
+        write: Takes the lines of the result.
+        complain: Takes the lines of what is wrong.
+        connect: Makes an API of a URL, a token, ``context`` and ``seconds``.
+        more: Further keywords for `work`.
+
+    Returns:
+        0 when everything is as wanted, 1 when something has to be corrected first,
+        2 when Nautobot could not be asked and trying again may help, or when the
+        arguments do not fit together.
+    """
+    problems: list[Problem] = []
+    failure = last = ""
+    backend_of = partial(_backend, options, local, connect, problems)
+    try:
+        last = work(
+            options, backend_of, problems, lambda text: write(printable(text)), **more
+        )
+    except CouldNotCheck as reason:
+        failure = str(reason)
+    except Unreachable as unreachable:
+        failure = f"Nautobot could not be asked: {unreachable}."
+    except Unusable as unusable:
+        fact = f"{unusable}."
+        problems.append(codes.NAUTOBOT_UNUSABLE.problem("Nautobot", fact))
+    for text in filter(None, (*map(str, problems), failure)):
+        complain(printable(text))
+    if last:
+        write(printable(last))
+    status = status_with(problems)
+    return COULD_NOT_CHECK if failure and status == FINE else status
+
+
+def _backend(
+    options: Any,
+    local: Callable[[], Any] | None,
+    connect: Callable[..., RestApi],
     problems: list[Problem],
-) -> Backend | None:
+    remote: Callable[[RestApi], Any],
+) -> Any:
     """Return what reaches the Nautobot that is meant, None where a problem was added.
 
     Host names of accounts' secrets play no part: the token goes to the host of
     ``--url``, or to the one that the token's own secret names.
-
-    Args:
-        options: What the arguments say.
-        local: Makes the back end for the database; None outside Nautobot.
-        remote: Makes the back end for the API that ``connect`` makes.
-        connect: Takes the URL, the token, and ``context`` and ``seconds``.
-        problems: Collects what is wrong with the token and the CA file.
-
-    Raises:
-        CouldNotCheck: An argument is missing.
-        Unusable: The URL or the CA file cannot be used.
     """
     named = options.url or options.token_file or options.ca_file
     if local is not None and not (options.remote or named):
@@ -132,51 +175,9 @@ def backend_of(
     return remote(connect(url, token, context=context, seconds=options.timeout))
 
 
-def exit_status_of(
-    work: Callable[[list[Problem], Write], str], write: Write, complain: Write
-) -> int:
-    """Reconcile, say what came of it, and return the exit status.
-
-    Names of users and jobs come from a server, and may hold escape sequences: each
-    line is written so that a terminal shows it as it is.
-
-    Args:
-        work: Reconciles; takes a list for problems and what writes a line of the
-            result, and returns the last line.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-
-    Returns:
-        0 when everything is as wanted, 1 when something has to be corrected first,
-        2 when Nautobot could not be asked and trying again may help, or when the
-        arguments do not fit together.
-    """
-    problems: list[Problem] = []
-    failure = last = ""
-    try:
-        last = work(problems, lambda text: write(printable(text)))
-    except CouldNotCheck as reason:
-        failure = str(reason)
-    except Unreachable as unreachable:
-        failure = f"Nautobot could not be asked: {unreachable}."
-    except Unusable as unusable:
-        fact = f"{unusable}."
-        problems.append(codes.NAUTOBOT_UNUSABLE.problem("Nautobot", fact))
-    for text in filter(None, (*map(str, problems), failure)):
-        complain(printable(text))
-    if last:
-        write(printable(last))
-    if any(one.severity == ERROR for one in problems):
-        return WRONG
-    return COULD_NOT_CHECK if failure else FINE
-
-
-def outcome_of(command: Callable[..., int], arguments: Any) -> Outcome:
-    """Run one of the commands as a command of the command line."""
-    results: list[str] = []
-    remarks: list[str] = []
-    status = command(
-        arguments, local=None, write=results.append, complain=remarks.append
-    )
-    text, said = ("".join(f"{one}\n" for one in lines) for lines in (results, remarks))
-    return Outcome(status, text, said)
+def outcome_of(work: Work, arguments: Any, _console: Console) -> Outcome:
+    """Reconcile a remote Nautobot as a command of the command line."""
+    text, remarks = StringIO(), StringIO()
+    write, complain = (partial(print, file=stream) for stream in (text, remarks))
+    status = run_command(work, arguments, local=None, write=write, complain=complain)
+    return Outcome(status, text.getvalue(), remarks.getvalue())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -27,15 +26,11 @@ from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
 from understack_nautobot_settings.commands.terminal import Terminal
-from understack_nautobot_settings.commands.terminal import columns
-from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
-from understack_nautobot_settings.problems import ERROR
-from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import printable
+from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.text_files import BYTE_ORDER_MARK
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
@@ -81,23 +76,20 @@ def _run(arguments: Any, console: Console) -> Outcome:
     )
     here = shown(provenance, env)
     remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
-    wrong = any(one.severity == ERROR for one in provenance.problems)
-    terminal = terminal_of(console.stdout, console.env)
-    if there is not None:
-        found = differences(here, there)
-        wrong = wrong or bool(found)
-        if arguments.json:
-            changed = [one._asdict() for one in found]
-            marks = {"here": here.fingerprint, "there": there.fingerprint}
-            text = as_json({"differences": changed, "fingerprints": marks})
-        else:
-            alike = here.fingerprint == there.fingerprint
-            text = differences_text(found, terminal, alike=alike)
-    elif arguments.json:
-        text = as_json(here._asdict())
+    status = status_with(provenance.problems)
+    if there is None:
+        terminal = console.terminal
+        text = as_json(here._asdict()) if arguments.json else shown_text(here, terminal)
+        return Outcome(status, text, remarks)
+    found = differences(here, there)
+    if arguments.json:
+        changed = [one._asdict() for one in found]
+        marks = {"here": here.fingerprint, "there": there.fingerprint}
+        text = as_json({"differences": changed, "fingerprints": marks})
     else:
-        text = shown_text(here, terminal)
-    return Outcome(WRONG if wrong else FINE, text, remarks)
+        alike = here.fingerprint == there.fingerprint
+        text = differences_text(found, console.terminal, alike=alike)
+    return Outcome(WRONG if found else status, text, remarks)
 
 
 COMMAND = Command(
@@ -135,23 +127,11 @@ def shown_text(show: Shown, terminal: Terminal) -> str:
     if not terminal.table:
         lines = ["\t".join(map(printable, row)) for row in rows]
         return "\n".join([*lines, f"fingerprint\t{show.fingerprint}\t"]) + "\n"
-    heading = headed("Settings", f"fingerprint {show.fingerprint}", terminal)
-    lines = [heading, terminal.rule()]
+    lines = terminal.heading("Settings", f"fingerprint {show.fingerprint}")
     for name, value, source in rows:
-        lines += _setting_lines(f"{name} = {value}", source, terminal)
+        texts = wrapped(f"{name} = {value}", terminal.width)
+        lines += terminal.noted(texts, source, "    ")
     return "\n".join(lines) + "\n"
-
-
-def _setting_lines(text: str, source: str, terminal: Terminal) -> Iterator[str]:
-    *lines, last = wrapped(text, terminal.width)
-    yield from lines
-    room = terminal.width - columns(last) - 2
-    if columns(source) <= room:
-        yield f"{last}  {terminal.painted(source.rjust(room), 'faint')}"
-        return
-    yield last
-    for line in wrapped(source, terminal.width - 4):
-        yield f"    {terminal.painted(line, 'faint')}"
 
 
 def _value_texts(show: Shown) -> dict[str, str]:
@@ -203,12 +183,11 @@ def differences_text(
 
 def _shown_by(path: str, console: Console) -> Shown:
     try:
-        if path == "-":
-            text = console.stdin.read(CONFIGURATION_BYTES + 1)
-            if len(text) > CONFIGURATION_BYTES:
-                raise ValueError
-            return read_shown(text.removeprefix(BYTE_ORDER_MARK))
-        return read_shown(read_text(path, CONFIGURATION_BYTES))
+        if path != "-":
+            return read_shown(read_text(path, CONFIGURATION_BYTES))
+        # What is longer is cut off, and no JSON any more.
+        text = console.stdin.read(CONFIGURATION_BYTES)
+        return read_shown(text.removeprefix(BYTE_ORDER_MARK))
     except FileRefused as refused:
         reason = refused.words
     except (OSError, ValueError):
@@ -229,12 +208,11 @@ def read_shown(text: str) -> Shown:
         content = json.loads(text)
     except RecursionError:
         content = None
-    if isinstance(content, dict):
-        settings, sources, mark = map(content.get, Shown._fields)
-        if (
-            isinstance(settings, dict)
-            and isinstance(sources, dict)
-            and isinstance(mark, str)
-        ):
-            return Shown(settings, sources, mark)
+    match content:
+        case {
+            "settings": dict(ours),
+            "sources": dict(sources),
+            "fingerprint": str(mark),
+        }:
+            return Shown(ours, sources, mark)
     raise ValueError(_NOT_OURS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from unicodedata import combining
@@ -37,12 +38,27 @@ class Terminal(NamedTuple):
             return "✓" if good else "✗"
         return "+" if good else "E"
 
-    def rule(self) -> str:
-        """Return a line across the terminal."""
-        return self.painted(("─" if self.symbols else "-") * self.width, "faint")
+    def apart(self, left: str, right: str) -> str:
+        """Return two texts at the two margins of one line."""
+        return left + " " * (self.width - columns(left) - columns(right)) + right
+
+    def heading(self, left: str, right: str) -> list[str]:
+        """Return a heading with a remark at the right margin, and a line below it."""
+        rule = ("─" if self.symbols else "-") * self.width
+        first = self.apart(self.painted(left, "bold"), right)
+        return [first, self.painted(rule, "faint")]
+
+    def noted(self, lines: list[str], note: str, indent: str) -> list[str]:
+        """Return lines with a note at the end of the last, or below if it is full."""
+        if columns(lines[-1]) + 2 + columns(note) <= self.width:
+            note = self.painted(note, "faint")
+            return [*lines[:-1], self.apart(lines[-1], note)]
+        below = wrapped(note, self.width, indent)
+        return [*lines, *(self.painted(line, "faint") for line in below)]
 
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33"}
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def terminal_of(stream: object, env: Mapping[str, str]) -> Terminal:
@@ -74,14 +90,20 @@ def _width(stream: object, env: Mapping[str, str]) -> int:
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return how many columns of a terminal a text takes, painted or not."""
     return sum(
-        0 if combining(one) else 1 + (east_asian_width(one) in "WF") for one in text
+        0 if combining(one) else 1 + (east_asian_width(one) in "WF")
+        for one in _STYLE.sub("", text)
     )
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Break a text into lines at blanks, and words that are too long anywhere."""
+def wrapped(text: str, width: int, start: str = "") -> list[str]:
+    """Break a text into lines at blanks, and words that are too long anywhere.
+
+    `start` stands before the first line, and blanks before the others.
+    """
+    indent = columns(start)
+    width -= indent
     lines = [""]
     for word in printable(text).split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
@@ -94,13 +116,7 @@ def wrapped(text: str, width: int) -> list[str]:
             if columns(lines[-1]) + columns(character) > width:
                 lines.append("")
             lines[-1] += character
-    return lines
-
-
-def headed(left: str, right: str, terminal: Terminal) -> str:
-    """Return a heading with a remark at the right margin."""
-    room = terminal.width - columns(left)
-    return terminal.painted(left, "bold") + right.rjust(room)
+    return [start + lines[0], *(" " * indent + line for line in lines[1:])]
 
 
 def counted(number: int, noun: str) -> str:
@@ -120,21 +136,12 @@ def problem_block(problem: Problem, terminal: Terminal) -> list[str]:
     """Return a problem as a few lines of a table."""
     error = problem.severity == ERROR
     mark = terminal.mark(False) if error else "!" if terminal.symbols else "W"
-    arrow = "→ " if terminal.symbols else "> "
-    names = wrapped(problem.variable, terminal.width - 2)
-    lines = [
-        terminal.painted(
-            f"{' ' if number else mark} {name}", "bold", "red" if error else "yellow"
-        )
-        for number, name in enumerate(names)
-    ]
-    room = terminal.width - columns(names[-1]) - 3
-    if len(problem.code) <= room:
-        lines[-1] += " " + terminal.painted(problem.code.rjust(room), "faint")
-    else:
-        lines.append(terminal.painted(f"  {problem.code}", "faint"))
-    lines += [f"  {line}" for line in wrapped(problem.message, terminal.width - 2)]
+    arrow = "→" if terminal.symbols else ">"
+    styles = ("bold", "red" if error else "yellow")
+    names = wrapped(problem.variable, terminal.width, f"{mark} ")
+    painted = [terminal.painted(name, *styles) for name in names]
+    lines = terminal.noted(painted, problem.code, "  ")
+    lines += wrapped(problem.message, terminal.width, "  ")
     if problem.hint:
-        first, *rest = wrapped(problem.hint, terminal.width - 4)
-        lines += [f"  {arrow}{first}", *(f"    {line}" for line in rest)]
+        lines += wrapped(problem.hint, terminal.width, f"  {arrow} ")
     return lines

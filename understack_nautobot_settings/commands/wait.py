@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import cycle
 from signal import SIGTERM
 from signal import default_int_handler
 from signal import signal
@@ -24,7 +25,6 @@ from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import printable
 
-_SPINNER = "|/-\\"
 _WIDTH = 79
 
 
@@ -93,7 +93,7 @@ class Progress:
         self._stream = stream
         self._terminal = stream.isatty()
         self._said: dict[str, str] = {}
-        self._turn = 0
+        self._spinner = cycle("/-\\|")
 
     def __call__(self, probes: list[Probe], seconds: float) -> None:
         """Report one attempt."""
@@ -101,24 +101,22 @@ class Progress:
             state = _state(probe)
             if self._said.get(probe.target) != state:
                 self._said[probe.target] = state
-                self._line(printable(f"{seconds:7.1f} s  {probe.target}: {state}"))
+                self.close()
+                line = printable(f"{seconds:7.1f} s  {probe.target}: {state}")
+                self._write(f"{line}\n")
         waiting = [probe.target for probe in probes if not probe.ok]
         if self._terminal and waiting:
-            self._turn += 1
-            spinner = _SPINNER[self._turn % len(_SPINNER)]
-            line = f"{spinner} {seconds:.0f} s, waiting for {', '.join(waiting)}"
-            self._stream.write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
-            self._stream.flush()
+            said = f"{seconds:.0f} s, waiting for {', '.join(waiting)}"
+            line = f"{next(self._spinner)} {said}"
+            self._write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
 
     def close(self) -> None:
         """Clear the line that moves."""
         if self._terminal:
-            self._stream.write(f"\r{'':<{_WIDTH}}\r")
-            self._stream.flush()
+            self._write(f"\r{'':<{_WIDTH}}\r")
 
-    def _line(self, text: str) -> None:
-        self.close()
-        self._stream.write(f"{text}\n")
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
         self._stream.flush()
 
 

@@ -36,8 +36,8 @@ from understack_nautobot_settings.environment.kinds import shortened
 from understack_nautobot_settings.environment.kinds import truth
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 from understack_nautobot_settings.text_files import encodable
 
 MOST_CHARACTERS = 16 * 2**20
@@ -89,7 +89,7 @@ def expanded(
         SettingsError: A variable is unset or does not fit its cast, a ``${`` is
             malformed, or the result is too large. Lists all by JSON path.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         return _expanded(value, env, variable, found, most)
 
 

@@ -26,8 +26,8 @@ from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 # Bytes that PostgreSQL keeps of an ``application_name`` (NAMEDATALEN - 1).
 _LONGEST_APPLICATION_NAME = 63
@@ -108,7 +108,7 @@ def connection_settings(
     Raises:
         SettingsError: A variable is wrong.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
         base = well_formed(

@@ -9,8 +9,8 @@ from typing import Any
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import well_formed
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 APP = "understack_nautobot_settings.django_app"
 
@@ -34,7 +34,7 @@ def app_settings(
     Raises:
         SettingsError: A variable is wrong.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         base = well_formed(settings, found, "INSTALLED_APPS")
         installed_apps = base.get("INSTALLED_APPS")

@@ -10,8 +10,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 _SAFE = {
     "SESSION_COOKIE_SECURE": True,
@@ -42,7 +42,7 @@ def hardening_settings(
     Raises:
         SettingsError: ``DEBUG`` is on, or ``ALLOWED_HOSTS`` takes any host.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         if not read(variables.HARDENING):
             return {}

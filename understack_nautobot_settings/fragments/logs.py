@@ -12,8 +12,8 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
@@ -48,7 +48,7 @@ def log_settings(
     Raises:
         SettingsError: A variable is wrong.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         log_format = read(variables.LOG_FORMAT)
         given = well_formed(settings, found, "LOGGING", "INSTALLED_APPS", "MIDDLEWARE")

@@ -24,8 +24,8 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_text
@@ -149,7 +149,7 @@ def plugin_settings(
             reference in it is unset, or the configuration of a plugin is not an
             object.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         given = well_formed(settings, found, "PLUGINS", "EXTRA_PLUGINS")
         base = list(dict.fromkeys(given.get("PLUGINS", ())))

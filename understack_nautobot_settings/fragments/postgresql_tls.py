@@ -29,8 +29,8 @@ from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import path_of
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 # The sslmodes in which a client certificate is presented.
 _MUTUAL_MODES = ("verify-full", "verify-ca")
@@ -81,7 +81,7 @@ def postgresql_tls_settings(
         MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
         SettingsError: A variable is wrong, or a file unusable.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         databases = well_formed(settings, found, "DATABASES").get("DATABASES")
         base = dict(databases or {})

@@ -20,8 +20,8 @@ from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments import redis_caches
 from understack_nautobot_settings.fragments import redis_urls
 from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 # Celery connects to these where they are there, whatever the broker URL is.
@@ -70,7 +70,7 @@ def redis_tls_settings(
         MissingFileError: A file is missing (a ``FileNotFoundError``).
         SettingsError: A variable or URL is wrong, or a file unusable.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         for variable in filter(read.is_set, variables.CELERY_RIVALS):
             read.report(

@@ -11,8 +11,8 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 # Characters, different ones, and a beginning, by which Django (security.W009) calls a
 # key weak.
@@ -40,7 +40,7 @@ def secret_settings(
         SettingsError: There is no secret key, a secret is given twice, or its
             file cannot be read.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         before = len(found)
         base = well_formed(settings, found, "SECRET_KEY", "DATABASES")

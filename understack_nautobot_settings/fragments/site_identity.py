@@ -14,8 +14,8 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 
 _TAKEN = LETTERS_AND_DIGITS.union("._-")
 _MOST_WORDS = 2
@@ -40,7 +40,7 @@ def site_settings(
     Raises:
         SettingsError: A name has a character outside ``[A-Za-z0-9._-]``.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         names = (variables.PARTITION, variables.SITE)
         base = well_formed(settings, found, *(variable.name for variable in names))

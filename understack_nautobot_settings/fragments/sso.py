@@ -14,8 +14,8 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.problems import Collecting
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import collecting
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import names_in
@@ -57,7 +57,7 @@ def sso_settings(
         SettingsError: A part is missing, unreadable or given twice, or the
             issuer is not an https URL.
     """
-    with Collecting(problems) as found:
+    with collecting(problems) as found:
         read = Reader(env, found)
         before = len(found)
         directory = read(variables.SSO_DIR)

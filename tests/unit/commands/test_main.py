@@ -414,6 +414,14 @@ ROLES = "Use one of: web, worker, beat, site-worker."
         ("check --expiry-warning -1", " check: '-1' is not a number of days."),
         ("check --expiry-warning soon", " check: 'soon' is not a number of days."),
         (
+            "check --expiry-warning x=c4n4ry",
+            " check: 'x…' is not a number of days.",
+        ),
+        (
+            "reconcile-queues f --timeout x=c4n4ry",
+            " reconcile-queues: argument --timeout: 'x…' is not a number of seconds.",
+        ),
+        (
             "check --expiry-warning",
             " check: argument --expiry-warning: expected one argument. Use --help",
         ),

@@ -168,11 +168,13 @@ def test_number_with_a_secretive_name_is_masked(name):
         pytest.param("x${S:-d}y", id="in a text"),
         pytest.param("${S|json}", id="cast to JSON"),
         pytest.param("${S|int}", id="cast to a number"),
+        pytest.param("${S|bool}", id="cast to a truth value"),
+        pytest.param("${EMPTY:-}", id="empty"),
         pytest.param(["$<S>", "x"], id="in a list"),
     ],
 )
 def test_plugin_value_with_reference_is_masked_whole(value):
-    assert plugin({"a": value}, S="1234") == {"a": "***"}
+    assert plugin({"a": value}, S="1", EMPTY="") == {"a": "***"}
 
 
 def test_infinite_number_is_shown_as_text():

@@ -4,7 +4,6 @@ import pytest
 
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
-from understack_nautobot_settings.commands.terminal import headed
 from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.problems import printable
@@ -66,4 +65,4 @@ def test_wide_and_combining_characters_are_counted_as_shown():
     assert columns("abc") == 3
     assert columns("数据") == 4
     assert columns("e\u0301") == 1
-    assert headed("a", "b", Terminal(width=5)) == "a   b"
+    assert Terminal(width=5).apart("a", "b") == "a   b"
