@@ -15,10 +15,11 @@ from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
-from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import MountedFile
 from understack_nautobot_settings.certificates.files import ReadFile
+from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
@@ -43,7 +44,7 @@ def inspect_certificates(
     *,
     key_password: str | None = None,
     clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
+    read: ReadFile = read_file,
     expiry_warning_days: int = 30,
     database_user: str | None = None,
     mountinfo: str = "/proc/self/mountinfo",
@@ -56,22 +57,20 @@ def inspect_certificates(
         files: The files of one client.
         key_password: As for `check_certificates`.
         clock: Seconds since the epoch.
-        read: Reads a file, `files.read_file` for None.
+        read: Reads a file.
         expiry_warning_days: Days before notAfter from which to warn.
         database_user: As for `check_name`.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
     """
     mount = Mount(files, clock, read)
     window = datetime.timedelta(days=expiry_warning_days)
-    chain = mount.certificates(files.cert)
-    authorities = mount.certificates(files.ca)
     problems = [
-        *(one for file in files.present() for one in _form_warnings(mount, file)),
-        *_key_warnings(mount, chain),
-        *_name_problems(files, chain, database_user),
-        *_chain_dates(files.cert, chain, window),
-        *_issuer_warnings(mount, chain, authorities, key_password),
-        *_authority_warnings(mount, authorities, chain, window),
+        *(one for file in mount.read for one in _form_warnings(file)),
+        *_key_warnings(files, mount),
+        *_name_problems(mount, database_user),
+        *_chain_dates(mount, window),
+        *_issuer_warnings(mount, key_password),
+        *_authority_warnings(mount, window),
         *_mount_warnings(files, mountinfo),
     ]
     return list(dict.fromkeys(problems))
@@ -91,42 +90,37 @@ def check_name(
         database_user: The user that logs in, None to leave that out.
         read: Reads a file.
     """
-    if files.use != POSTGRESQL or database_user is None:
-        return []
     mount = Mount(files._replace(key=None, ca=None), time.time, read)
-    return list(_name_problems(files, mount.certificates(files.cert), database_user))
+    return list(_name_problems(mount, database_user))
 
 
-def _form_warnings(mount: Mount, file: CertificateFile) -> Iterator[Problem]:
-    content = mount.content(file)
-    if b"-----BEGIN " not in content:
+def _form_warnings(file: MountedFile) -> Iterator[Problem]:
+    if b"-----BEGIN " not in file.content:
         return
-    if b"-----\r\n" in content:
+    if b"-----\r\n" in file.content:
         fact = f"{file.path} ends its lines with CR LF."
         yield codes.PEM_CRLF.problem(file.variable, fact)
-    if content.startswith(pem.BYTE_ORDER_MARK):
+    if file.content.startswith(pem.BYTE_ORDER_MARK):
         fact = f"{file.path} starts with a byte order mark."
         yield codes.PEM_BYTE_ORDER_MARK.problem(file.variable, fact)
 
 
-def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Problem]:
-    files = mount.files
+def _key_warnings(files: ClientFiles, mount: Mount) -> Iterator[Problem]:
     if files.use != POSTGRESQL:
         return
-    if files.cert and chain and chain[0].key_kind in _OTHER_CURVES:
+    curve = mount.chain[0].key_kind if mount.chain else ""
+    if mount.cert and curve in _OTHER_CURVES:
         yield codes.CERTIFICATE_CURVE.problem(
-            files.cert.variable,
-            f"the key of {files.cert.path} is on the curve {chain[0].key_kind}, which "
-            "a PostgreSQL that speaks only TLS 1.2 refuses by default.",
+            mount.cert.variable,
+            f"the key of {mount.cert.path} is on the curve {curve}, which a "
+            "PostgreSQL that speaks only TLS 1.2 refuses by default.",
         )
-    if files.key is None:
-        return
-    if pem.is_der_key(mount.content(files.key)):
+    if files.key and mount.key and pem.is_der_key(mount.key.content):
         yield codes.KEY_DER.problem(
-            files.key.variable,
-            f"{files.key.path} is DER, which libpq accepts and Redis clients do not.",
+            mount.key.variable,
+            f"{mount.key.path} is DER, which libpq accepts and Redis clients do not.",
         )
-    if ":" in files.key.path:
+    if files.key and ":" in files.key.path:
         yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
             f"{shown_path(files.key.path)} has a colon; libpq may take the "
@@ -134,33 +128,27 @@ def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Proble
         )
 
 
-def _name_problems(
-    files: ClientFiles, chain: Sequence[Certificate], database_user: str | None
-) -> Iterator[Problem]:
-    if files.use != POSTGRESQL or not (files.cert and chain and database_user):
+def _name_problems(mount: Mount, database_user: str | None) -> Iterator[Problem]:
+    if mount.use != POSTGRESQL or not (mount.cert and mount.chain and database_user):
         return
-    name = chain[0].encoded_name
-    if name == database_user.encode():
+    leaf = mount.chain[0]
+    if leaf.encoded_name == database_user.encode():
         return
-    subject = chain[0].subject or "has no name"
-    if chain[0].common_name == database_user:
+    subject = f"is {leaf.subject}" if leaf.subject else "has no name"
+    if leaf.common_name == database_user:
         subject += " in an encoding that PostgreSQL does not accept (BMPString)"
     yield codes.CERTIFICATE_NAME_MISMATCH.problem(
-        files.cert.variable,
-        f"the certificate in {files.cert.path} "
-        f"{'is ' if chain[0].subject else ''}{subject}, and the database user is "
+        mount.cert.variable,
+        f"the certificate in {mount.cert.path} {subject}, and the database user is "
         f"{database_user}.",
     )
 
 
-def _chain_dates(
-    cert: CertificateFile | None,
-    chain: Sequence[Certificate],
-    window: datetime.timedelta,
-) -> Iterator[Problem]:
+def _chain_dates(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
+    cert = mount.cert
     if cert is None:
         return
-    for position, one in enumerate(chain):
+    for position, one in enumerate(mount.chain):
         if _is_near(one, window):
             fact = f"{one.subject} in {cert.path} {_expires(one)}."
             yield codes.CERTIFICATE_EXPIRING.problem(cert.variable, fact)
@@ -182,36 +170,27 @@ def _is_dated(one: Certificate) -> str:
     return one.dates if one.is_expired else f"is {one.dates}"
 
 
-def _issuer_warnings(
-    mount: Mount,
-    chain: Sequence[Certificate],
-    authorities: Sequence[Certificate],
-    key_password: str | None,
-) -> Iterator[Problem]:
+def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
-    files = mount.files
-    cert, key, ca = files.cert, files.key or files.cert, files.ca
-    if cert is None or key is None or ca is None:
+    cert, key, ca, chain = mount.cert, mount.key, mount.ca, mount.chain
+    if not (cert and key and ca):
         return
-    contents = [mount.content(file) for file in (cert, key, ca)]
-    if not all(contents):
-        return
-    strictly = _refusal_by(*contents, password=key_password, strict=True)
+    strictly = _refusal_by(cert, key, ca, key_password, strict=True)
     if strictly is None:
         return
-    refusal = _refusal_by(*contents, password=key_password, strict=False)
+    refusal = _refusal_by(cert, key, ca, key_password, strict=False)
     if refusal is not None:
         code, words = refusal
         words = f": {words}"
         if code in openssl.NO_ISSUER:
-            twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
+            twin = chain and chain[-1].issuer in {one.subject for one in mount.trusted}
             words = "; the CA of that name there has another key" if twin else ""
         leaf = f" ({chain[0].subject}, issued by {chain[0].issuer})" if chain else ""
         yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
             cert.variable,
             f"{cert.path}{leaf} does not lead to a CA in {ca.path}{words}.",
         )
-    elif not any(map(_is_lax, authorities)):
+    elif not any(map(_is_lax, mount.trusted)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
@@ -225,33 +204,35 @@ def _is_lax(certificate: Certificate) -> bool:
 
 
 def _refusal_by(
-    cert: bytes, key: bytes, ca: bytes, *, password: str | None, strict: bool
+    cert: MountedFile,
+    key: MountedFile,
+    ca: MountedFile,
+    password: str | None,
+    *,
+    strict: bool,
 ) -> tuple[int, str] | None:
     """Return code and words of what a server with this CA file objects to.
 
     Leaves out dates and purpose, which have problems of their own, and files that
     cannot be loaded.
     """
-    presented = openssl.present(cert, key, password, trust=ca, strict=strict)
+    presented = openssl.present(
+        cert.content, key.content, password, trust=ca.content, strict=strict
+    )
     code = presented.verify_code
     if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
         return None
     return code, openssl.reason_words(presented.error)
 
 
-def _authority_warnings(
-    mount: Mount,
-    authorities: Sequence[Certificate],
-    chain: Sequence[Certificate],
-    window: datetime.timedelta,
-) -> Iterator[Problem]:
-    ca = mount.files.ca
+def _authority_warnings(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
+    ca = mount.ca
     if ca is None:
         return
-    if authorities and pem.holds(mount.content(ca), pem.PRIVATE_KEY):
+    if mount.trusted and pem.holds(ca.content, pem.PRIVATE_KEY):
         fact = f"{ca.path} holds a private key."
         yield codes.CA_HOLDS_KEY.problem(ca.variable, fact)
-    usable = [one for one in authorities if one.is_ca]
+    usable = [one for one in mount.trusted if one.is_ca]
     if any(one.is_valid for one in usable):
         yield from _authority_dates(ca, usable, window)
     yield from _authority_changes(ca, usable)
@@ -268,13 +249,13 @@ def _authority_warnings(
                 f"the CA {one.subject} in {ca.path} is not for server certificates: "
                 f"its usages are {', '.join(one.extended_usages or ())}.",
             )
-    for one in authorities:
+    for one in mount.trusted:
         if one.is_ca is False:
-            yield _no_authority(ca, one, chain)
+            yield _no_authority(ca, one, mount.chain)
 
 
 def _authority_dates(
-    ca: CertificateFile, authorities: Sequence[Certificate], window: datetime.timedelta
+    ca: MountedFile, authorities: Sequence[Certificate], window: datetime.timedelta
 ) -> Iterator[Problem]:
     for one in authorities:
         named = f"the CA {one.subject} in {ca.path}"
@@ -286,7 +267,7 @@ def _authority_dates(
 
 
 def _authority_changes(
-    ca: CertificateFile, authorities: Sequence[Certificate]
+    ca: MountedFile, authorities: Sequence[Certificate]
 ) -> Iterator[Problem]:
     distinct = list({one.der: one for one in authorities}.values())
     roots = [one for one in distinct if one.is_self_issued]
@@ -301,7 +282,7 @@ def _authority_changes(
 
 
 def _no_authority(
-    ca: CertificateFile, one: Certificate, chain: Sequence[Certificate]
+    ca: MountedFile, one: Certificate, chain: Sequence[Certificate]
 ) -> Problem:
     ours = bool(chain) and one.der == chain[0].der
     if ours and one.is_self_issued:
