@@ -14,6 +14,7 @@ from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
@@ -61,6 +62,10 @@ class MountedFile(NamedTuple):
     variable: str
     content: bytes
     status: os.stat_result
+
+    def problem(self, code: Code, words: str, hint: str | None = None) -> Problem:
+        """Return a problem of this file; the words follow its path."""
+        return code.problem(self.variable, f"{self.path} {words}", hint)
 
     def is_current(self) -> bool:
         """Tell whether no other file has taken its place."""

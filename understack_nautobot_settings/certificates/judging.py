@@ -48,6 +48,8 @@ _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 # What belongs into the files of a mount.
 _LEAF, _KEY, _CA = "client certificate", "private key", "CA certificate"
 
+_LOCKED = "is encrypted, and a pod cannot ask for its password."
+
 _DER_KEY_KINDS = ("", "EC ", "RSA ", "DSA ")
 
 
@@ -155,12 +157,8 @@ def _key_mode_problems(key: MountedFile) -> Iterator[Problem]:
         refused, whose, most = 0o037, "root", "0640"
         remedy = "Set 'defaultMode: 256' on the secret volume."
     if status.st_mode & refused:
-        yield codes.KEY_MODE.problem(
-            key.variable,
-            f"{key.path} has {access(status)}; libpq accepts a key of {whose} up to "
-            f"mode {most}.",
-            remedy,
-        )
+        words = f"libpq accepts a key of {whose} up to mode {most}."
+        yield key.problem(codes.KEY_MODE, f"has {access(status)}; {words}", remedy)
 
 
 def _pair_problems(
@@ -184,10 +182,11 @@ def _pair_problems(
     problems = []
     if not by_libpq and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
-        problems.append(_encrypted(key))
+        problems.append(key.problem(codes.KEY_ENCRYPTED, _LOCKED))
     problems += _verdict_problems(cert, key, leaf, presented)
     if weak and not problems:
-        problems.append(_weak(cert, weak))
+        words = f"may be refused: {weak}."
+        problems.append(cert.problem(codes.CERTIFICATE_WEAK, words))
     return leaf, problems
 
 
@@ -215,10 +214,8 @@ def _verdict_problems(
     """
     reason = presented.verify_code
     if reason == openssl.PURPOSE:
-        yield codes.CERTIFICATE_NOT_FOR_CLIENTS.problem(
-            cert.variable,
-            f"{cert.path} is not for client authentication: {_usages(leaf)}.",
-        )
+        words = f"is not for client authentication: {_usages(leaf)}."
+        yield cert.problem(codes.CERTIFICATE_NOT_FOR_CLIENTS, words)
     elif presented.error and reason not in (openssl.EXPIRED, openssl.NOT_YET_VALID):
         yield _refused(cert, key, presented)
     elif leaf is not None and leaf.has_explicit_curve:
@@ -227,13 +224,12 @@ def _verdict_problems(
             f"the key of {cert.path} has explicit curve parameters, which servers "
             "refuse.",
         )
-    named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
     if leaf.is_expired if leaf else reason == openssl.EXPIRED:
-        fact = f"{named} {leaf.dates if leaf else 'has expired'}."
-        yield codes.CERTIFICATE_EXPIRED.problem(cert.variable, fact)
+        words = f"({leaf.subject}) {leaf.dates}." if leaf else "has expired."
+        yield cert.problem(codes.CERTIFICATE_EXPIRED, words)
     if leaf.is_early if leaf else reason == openssl.NOT_YET_VALID:
-        fact = f"{named} is {leaf.dates if leaf else 'not valid yet'}."
-        yield codes.CERTIFICATE_NOT_YET_VALID.problem(cert.variable, fact)
+        words = f"({leaf.subject}) is {leaf.dates}." if leaf else "is not valid yet."
+        yield cert.problem(codes.CERTIFICATE_NOT_YET_VALID, words)
 
 
 def _usages(leaf: Certificate | None) -> str:
@@ -257,13 +253,8 @@ def _key_kind_problem(cert: MountedFile, chain: Sequence[Certificate]) -> Proble
             f"the key of {cert.path} ({kind}) cannot sign a TLS handshake.",
         )
     what = f"a {kind} key" if kind else "a key of an unknown kind"
-    return _weak(cert, f"{what} works at most with TLS 1.2")
-
-
-def _weak(cert: MountedFile, fact: str) -> Problem:
-    return codes.CERTIFICATE_WEAK.problem(
-        cert.variable, f"{cert.path} may be refused: {fact}."
-    )
+    words = f"may be refused: {what} works at most with TLS 1.2."
+    return cert.problem(codes.CERTIFICATE_WEAK, words)
 
 
 def _refused(
@@ -271,19 +262,12 @@ def _refused(
 ) -> Problem:
     if presented.reason == "BAD_SIGNATURE":
         # The public half of the key fits the certificate, the private one does not.
-        return _fault(key, pem.damaged(pem.PRIVATE_KEY))
+        return key.problem(*pem.damaged(pem.PRIVATE_KEY))
     if presented.reason == "INVALID_CERTIFICATE":
-        return _fault(cert, pem.damaged(pem.CERTIFICATE))
+        return cert.problem(*pem.damaged(pem.CERTIFICATE))
     words = openssl.reason_words(presented.error)
     return codes.CERTIFICATE_REFUSED.problem(
         cert.variable, f"OpenSSL refuses {cert.path}: {words}."
-    )
-
-
-def _encrypted(key: MountedFile) -> Problem:
-    return codes.KEY_ENCRYPTED.problem(
-        key.variable,
-        f"{key.path} is encrypted, and a pod cannot ask for its password.",
     )
 
 
@@ -308,24 +292,21 @@ def _loading_problems(
         if presented.reason not in _UNREADABLE_REASONS or _opens(key.content, None):
             return [_refused(cert, key, presented)]
         fault = pem.damaged(pem.PRIVATE_KEY)
-    return [*problems, *([_fault(key, fault)] if fault else [])]
+    return [*problems, *([key.problem(*fault)] if fault else [])]
 
 
 def _locked(key: MountedFile, password: str | None) -> Problem:
     """Return why an encrypted key stays closed; OpenSSL gives no reason."""
     if not password:
-        return _encrypted(key)
+        return key.problem(codes.KEY_ENCRYPTED, _LOCKED)
     if _opens(key.content, password) is False:
-        return codes.KEY_ENCRYPTED.problem(
-            key.variable,
-            f"{key.path} is encrypted, and sslpassword does not open it.",
+        return key.problem(
+            codes.KEY_ENCRYPTED,
+            "is encrypted, and sslpassword does not open it.",
             "Correct sslpassword, or store the key without a password.",
         )
-    return codes.KEY_CIPHER.problem(
-        key.variable,
-        f"{key.path} is encrypted with a cipher that the OpenSSL of this Python does "
-        "not load.",
-    )
+    words = "is encrypted with a cipher that the OpenSSL of this Python does not load."
+    return key.problem(codes.KEY_CIPHER, words)
 
 
 def _opens(content: bytes, password: str | None) -> bool | None:
@@ -349,15 +330,14 @@ def _mismatch(mount: Mount, cert: MountedFile, key: MountedFile) -> Problem:
     first = mount.chain[0] if mount.chain else None
     below = next((one for one in mount.chain[1:] if one.is_ca is False), None)
     if first is not None and first.is_ca and below is not None:
-        return codes.CERTIFICATE_CA_FIRST.problem(
-            cert.variable,
-            f"{cert.path} starts with the CA {first.subject}, and the certificate "
+        return cert.problem(
+            codes.CERTIFICATE_CA_FIRST,
+            f"starts with the CA {first.subject}, and the certificate "
             f"{below.subject} comes later.",
         )
     subject = f" ({first.subject})" if first else ""
-    return codes.CERTIFICATE_KEY_MISMATCH.problem(
-        key.variable, f"{key.path} is not the key of {cert.path}{subject}."
-    )
+    words = f"is not the key of {cert.path}{subject}."
+    return key.problem(codes.CERTIFICATE_KEY_MISMATCH, words)
 
 
 def _certificate_form_problems(file: MountedFile) -> list[Problem]:
@@ -365,11 +345,7 @@ def _certificate_form_problems(file: MountedFile) -> list[Problem]:
     if openssl.trusting(file.content):
         return []
     fault = pem.pem_fault(file.content, pem.CERTIFICATE)
-    return [_fault(file, fault or pem.damaged(pem.CERTIFICATE))]
-
-
-def _fault(file: MountedFile, fault: pem.PemFault) -> Problem:
-    return fault.code.problem(file.variable, f"{file.path} {fault.fact}")
+    return [file.problem(*(fault or pem.damaged(pem.CERTIFICATE)))]
 
 
 # --- what is trusted -----------------------------------------------------------
@@ -401,8 +377,8 @@ def _trust_problems(
     if unclear or any(one.is_valid for one in anchors):
         return []
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)
-    fact = f"{ca.path} holds no CA that is valid now: {named}."
-    return [codes.CA_EXPIRED.problem(ca.variable, fact)]
+    words = f"holds no CA that is valid now: {named}."
+    return [ca.problem(codes.CA_EXPIRED, words)]
 
 
 def _no_anchor(
@@ -414,19 +390,17 @@ def _no_anchor(
     if authorities:
         named = ", ".join(one.subject for one in authorities)
         roots = ", ".join(dict.fromkeys(one.issuer for one in authorities))
-        return codes.CA_WITHOUT_ROOT.problem(
-            ca.variable,
-            f"{ca.path} holds only intermediates: {named}.",
+        return ca.problem(
+            codes.CA_WITHOUT_ROOT,
+            f"holds only intermediates: {named}.",
             f"Add the root certificate: {roots}.",
         )
     if leaf is not None and any(one.der == leaf.der for one in others):
-        return codes.CA_IS_CERTIFICATE.problem(
-            ca.variable,
-            f"{ca.path} holds the client certificate {leaf.subject}, not a CA.",
+        return ca.problem(
+            codes.CA_IS_CERTIFICATE,
+            f"holds the client certificate {leaf.subject}, not a CA.",
             f"Store the certificate of {leaf.issuer} there.",
         )
     named = ", ".join(one.subject for one in others)
-    return codes.CA_NONE.problem(
-        ca.variable,
-        f"{ca.path} holds no CA, only {named or 'certificates that have no name'}.",
-    )
+    words = f"holds no CA, only {named or 'certificates that have no name'}."
+    return ca.problem(codes.CA_NONE, words)

@@ -98,11 +98,10 @@ def _form_warnings(file: MountedFile) -> Iterator[Problem]:
     if b"-----BEGIN " not in file.content:
         return
     if b"-----\r\n" in file.content:
-        fact = f"{file.path} ends its lines with CR LF."
-        yield codes.PEM_CRLF.problem(file.variable, fact)
+        yield file.problem(codes.PEM_CRLF, "ends its lines with CR LF.")
     if file.content.startswith(pem.BYTE_ORDER_MARK):
-        fact = f"{file.path} starts with a byte order mark."
-        yield codes.PEM_BYTE_ORDER_MARK.problem(file.variable, fact)
+        words = "starts with a byte order mark."
+        yield file.problem(codes.PEM_BYTE_ORDER_MARK, words)
 
 
 def _key_warnings(files: ClientFiles, mount: Mount) -> Iterator[Problem]:
@@ -116,10 +115,8 @@ def _key_warnings(files: ClientFiles, mount: Mount) -> Iterator[Problem]:
             "PostgreSQL that speaks only TLS 1.2 refuses by default.",
         )
     if files.key and mount.key and pem.is_der_key(mount.key.content):
-        yield codes.KEY_DER.problem(
-            mount.key.variable,
-            f"{mount.key.path} is DER, which libpq accepts and Redis clients do not.",
-        )
+        words = "is DER, which libpq accepts and Redis clients do not."
+        yield mount.key.problem(codes.KEY_DER, words)
     if files.key and ":" in files.key.path:
         yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
@@ -185,10 +182,10 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
         if code in openssl.NO_ISSUER:
             twin = chain and chain[-1].issuer in {one.subject for one in mount.trusted}
             words = "; the CA of that name there has another key" if twin else ""
-        leaf = f" ({chain[0].subject}, issued by {chain[0].issuer})" if chain else ""
-        yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
-            cert.variable,
-            f"{cert.path}{leaf} does not lead to a CA in {ca.path}{words}.",
+        leaf = f"({chain[0].subject}, issued by {chain[0].issuer}) " if chain else ""
+        yield cert.problem(
+            codes.CERTIFICATE_ISSUER_UNKNOWN,
+            f"{leaf}does not lead to a CA in {ca.path}{words}.",
         )
     elif not any(map(_is_lax, mount.trusted)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
@@ -230,8 +227,7 @@ def _authority_warnings(mount: Mount, window: datetime.timedelta) -> Iterator[Pr
     if ca is None:
         return
     if mount.trusted and pem.holds(ca.content, pem.PRIVATE_KEY):
-        fact = f"{ca.path} holds a private key."
-        yield codes.CA_HOLDS_KEY.problem(ca.variable, fact)
+        yield ca.problem(codes.CA_HOLDS_KEY, "holds a private key.")
     usable = [one for one in mount.trusted if one.is_ca]
     if any(one.is_valid for one in usable):
         yield from _authority_dates(ca, usable, window)
@@ -273,12 +269,11 @@ def _authority_changes(
     roots = [one for one in distinct if one.is_self_issued]
     if len(roots) > 1:
         named = "; ".join(f"{one.subject} ({one.dates})" for one in roots)
-        fact = f"{ca.path} holds {len(roots)} CAs: {named}."
-        yield codes.CA_SEVERAL.problem(ca.variable, fact)
+        yield ca.problem(codes.CA_SEVERAL, f"holds {len(roots)} CAs: {named}.")
     for subject, count in Counter(one.subject for one in distinct).items():
         if count > 1:
-            fact = f"{ca.path} holds {count} CAs named {subject}."
-            yield codes.CA_SAME_SUBJECT.problem(ca.variable, fact)
+            words = f"holds {count} CAs named {subject}."
+            yield ca.problem(codes.CA_SAME_SUBJECT, words)
 
 
 def _no_authority(
@@ -286,21 +281,13 @@ def _no_authority(
 ) -> Problem:
     ours = bool(chain) and one.der == chain[0].der
     if ours and one.is_self_issued:
-        return codes.CA_OF_ITSELF.problem(
-            ca.variable,
-            f"{ca.path} lists the self-signed client certificate {one.subject} as "
-            "its own CA.",
-        )
+        words = f"lists the self-signed client certificate {one.subject} as its own CA."
+        return ca.problem(codes.CA_OF_ITSELF, words)
     if ours:
-        return codes.CA_HOLDS_CERTIFICATE.problem(
-            ca.variable,
-            f"{ca.path} lists the client certificate {one.subject} among the CAs.",
-        )
-    return codes.CA_HOLDS_OTHER.problem(
-        ca.variable,
-        f"{ca.path} lists {one.subject or 'a certificate without a name'}, which is "
-        "not a CA.",
-    )
+        words = f"lists the client certificate {one.subject} among the CAs."
+        return ca.problem(codes.CA_HOLDS_CERTIFICATE, words)
+    words = f"lists {one.subject or 'a certificate without a name'}, which is not a CA."
+    return ca.problem(codes.CA_HOLDS_OTHER, words)
 
 
 def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:
