@@ -6,12 +6,15 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import PurePath
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
+from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
@@ -50,124 +53,33 @@ class ClientFiles(NamedTuple):
     user: str | None = None
 
     def present(self) -> list[CertificateFile]:
-        """Return the files that are configured."""
-        return [file for file in (self.cert, self.key, self.ca) if file]
+        """Return the files that are configured, each once."""
+        files = (self.cert, self.key, self.ca)
+        return list(dict.fromkeys(file for file in files if file))
 
 
-class FileContent(NamedTuple):
-    """What a file was when it was read: its content, its owner and its mode."""
+class MountedFile(NamedTuple):
+    """A file as it was when it was read: its content, its owner and its mode."""
 
+    path: str
+    variable: str
     content: bytes
     status: os.stat_result
 
-
-ReadFile = Callable[[CertificateFile], "FileContent | Problem"]
-
-
-class ReadOnce:
-    """Reads a file once, as long as no other takes its place, as `read_file`."""
-
-    def __init__(self) -> None:
-        """Begin with nothing read."""
-        self._contents: dict[str, FileContent] = {}
-
-    def __call__(self, file: CertificateFile) -> FileContent | Problem:
-        """Return a file with its status, or why it cannot be read."""
-        known = self._contents.get(file.path)
-        if known and _identity(known.status) == _identity(status_of(file.path)):
-            return known
-        look = read_file(file)
-        if isinstance(look, FileContent):
-            self._contents[file.path] = look
-        return look
-
-    def forget(self) -> None:
-        """Keep no content, of which one is a private key."""
-        self._contents.clear()
-
-
-class Mount:
-    """The files of one client at one moment: each is read once, and then judged.
-
-    Attributes:
-        files: The files of one client.
-        now: When they were read, seconds since the epoch.
-        problems: Why files cannot be read, at most one for each.
-    """
-
-    def __init__(
-        self,
-        files: ClientFiles,
-        clock: Callable[[], float],
-        read: ReadFile | None = None,
-    ) -> None:
-        """Read the files, with `read_file` by default."""
-        self.files = files
-        self.problems: list[Problem] = []
-        self._contents: dict[CertificateFile | None, FileContent] = {}
-        for file in dict.fromkeys(files.present()):
-            look = (read or read_file)(file)
-            if isinstance(look, FileContent):
-                self._contents[file] = look
-            else:
-                self.problems.append(look)
-        self.now = clock()
-
-    def content(self, file: CertificateFile | None) -> bytes:
-        """Return the content of a file, nothing where it could not be read."""
-        return self._contents[file].content if file in self._contents else b""
-
-    def status(self, file: CertificateFile) -> os.stat_result:
-        """Return owner and mode of a file that could be read."""
-        return self._contents[file].status
-
-    def certificate(self, der: bytes, file: CertificateFile) -> Certificate | None:
-        """Return one certificate of a file, None where it cannot be read."""
-        use = self.files.use
-        try:
-            return read_certificate(der, now=self.now, path=file.path, use=use)
-        except ValueError:
-            return None
-
-    def certificates(self, file: CertificateFile | None) -> list[Certificate]:
-        """Return the certificates of a file that can be read, in their order."""
-        if file is None:
-            return []
-        ders = pem.certificates(self.content(file))
-        found = (self.certificate(der, file) for der in ders)
-        return [one for one in found if one]
+    def problem(self, code: Code, words: str, hint: str | None = None) -> Problem:
+        """Return a problem of this file; the words follow its path."""
+        return code.problem(self.variable, f"{self.path} {words}", hint)
 
     def is_current(self) -> bool:
-        """Tell whether the files are still those that were read."""
-        return all(
-            file and _identity(status_of(file.path)) == _identity(look.status)
-            for file, look in self._contents.items()
-        )
+        """Tell whether no other file has taken its place."""
+        return _identity(self.status) == _identity(status_of(self.path))
 
 
-def describe_certificates(
-    files: ClientFiles,
-    *,
-    clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
-) -> list[Certificate]:
-    """Return every certificate in the files that can be read.
-
-    Args:
-        files: The files of one client; the key is not looked at.
-        clock: Seconds since the epoch.
-        read: Reads a file, `read_file` for None.
-
-    Returns:
-        The client certificate, its intermediates, then the CAs, as the files have them.
-    """
-    mount = Mount(files._replace(key=None), clock, read)
-    places = dict.fromkeys((files.cert, files.ca))
-    return [one for file in places for one in mount.certificates(file)]
+ReadFile = Callable[[CertificateFile], MountedFile | Problem]
 
 
-def read_file(file: CertificateFile) -> FileContent | Problem:
-    """Return a file with its status, or why it cannot be read; nothing here waits."""
+def read_file(file: CertificateFile) -> MountedFile | Problem:
+    """Return a file as it is now, or why it cannot be read; nothing here waits."""
     path, variable = file
     # Before the content: a file that is replaced in between counts as changed.
     status = status_of(path)
@@ -179,7 +91,98 @@ def read_file(file: CertificateFile) -> FileContent | Problem:
         return _refused(file, FileRefused(Reason.MISSING, ""))
     if not content:
         return codes.FILE_EMPTY.problem(variable, f"{path} is empty.")
-    return FileContent(content, status)
+    return MountedFile(path, variable, content, status)
+
+
+class ReadOnce:
+    """Reads a file as `read_file` does, once, as long as no other takes its place."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._files: dict[str, MountedFile] = {}
+
+    def __call__(self, file: CertificateFile) -> MountedFile | Problem:
+        """Return a file as it is now, or why it cannot be read."""
+        known = self._files.get(file.path)
+        found = known if known and known.is_current() else read_file(file)
+        if isinstance(found, MountedFile):
+            found = self._files[file.path] = found._replace(variable=file.variable)
+        return found
+
+    def forget(self) -> None:
+        """Keep no content, of which one is a private key."""
+        self._files.clear()
+
+
+class Mount:
+    """The files of one client at one moment: each is read once, and then judged.
+
+    Attributes:
+        use: The client, as in `ClientFiles`.
+        read: The files that could be read, in the order certificate, key, CA.
+        problems: Why the others cannot be read, at most one for each.
+        cert: The certificate file, None where there is none or it cannot be read.
+        key: Likewise the file that holds the key, which may be that one.
+        ca: Likewise the CA file.
+        now: When they were read, seconds since the epoch.
+    """
+
+    def __init__(
+        self, files: ClientFiles, clock: Callable[[], float], read: ReadFile
+    ) -> None:
+        """Read the files."""
+        self.use = files.use
+        self.problems: list[Problem] = []
+        found: dict[CertificateFile | None, MountedFile] = {}
+        for file in files.present():
+            look = read(file)
+            if isinstance(look, MountedFile):
+                found[file] = look
+            else:
+                self.problems.append(look)
+        self.read = list(found.values())
+        self.cert = found.get(files.cert)
+        self.key = found.get(files.key or files.cert)
+        self.ca = found.get(files.ca)
+        self.now = clock()
+
+    @cached_property
+    def chain(self) -> list[Certificate]:
+        """The certificates of the certificate file that can be read."""
+        return self.certificates(self.cert)
+
+    @cached_property
+    def trusted(self) -> list[Certificate]:
+        """The certificates of the CA file that can be read, CAs or not."""
+        return self.certificates(self.ca)
+
+    def certificate(self, der: bytes, file: MountedFile) -> Certificate | None:
+        """Return one certificate of a file, None where it cannot be read."""
+        try:
+            return read_certificate(der, now=self.now, path=file.path, use=self.use)
+        except ValueError:
+            return None
+
+    def certificates(self, file: MountedFile | None) -> list[Certificate]:
+        """Return the certificates of a file that can be read, in their order."""
+        if file is None:
+            return []
+        found = (self.certificate(der, file) for der in pem.certificates(file.content))
+        return [one for one in found if one]
+
+
+def describe_certificates(
+    files: ClientFiles,
+    *,
+    clock: Callable[[], float] = time.time,
+    read: ReadFile = read_file,
+) -> list[Certificate]:
+    """Return every certificate in the files that can be read; `clock` tells seconds.
+
+    The client certificate, its intermediates, then the CAs, as the files have them.
+    """
+    mount = Mount(files._replace(key=None), clock, read)
+    return [one for file in mount.read for one in mount.certificates(file)]
 
 
 def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
@@ -229,12 +232,9 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
 
 def _closed_directory(path: str) -> str | None:
     """Return the first directory on the way to a file that we may not enter."""
-    place, closed = os.path.realpath(path), None
-    while place != os.path.dirname(place):
-        place = os.path.dirname(place)
-        if not os.access(place, os.X_OK, effective_ids=True):
-            closed = place
-    return closed
+    above = reversed(PurePath(os.path.realpath(path)).parents)
+    closed = (one for one in above if not os.access(one, os.X_OK, effective_ids=True))
+    return next(map(str, closed), None)
 
 
 def access(status: os.stat_result) -> str:

@@ -20,11 +20,12 @@ from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import REDIS
-from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import MountedFile
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import access
+from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.problems import Problem
 
@@ -47,6 +48,8 @@ _UNREADABLE_REASONS = ("PEM_LIB", "ASN1_LIB", None)
 # What belongs into the files of a mount.
 _LEAF, _KEY, _CA = "client certificate", "private key", "CA certificate"
 
+_LOCKED = "is encrypted, and a pod cannot ask for its password."
+
 _DER_KEY_KINDS = ("", "EC ", "RSA ", "DSA ")
 
 
@@ -56,7 +59,7 @@ def check_certificates(
     key_password: str | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
-    read: ReadFile | None = None,
+    read: ReadFile = read_file,
 ) -> list[Problem]:
     """Tell what a driver or a server would refuse about these files.
 
@@ -70,7 +73,7 @@ def check_certificates(
         key_password: Password of the key (libpq ``sslpassword``).
         clock: Seconds since the epoch.
         sleep: Waits a number of seconds.
-        read: Reads a file, `files.read_file` for None.
+        read: Reads a file.
 
     Returns:
         Errors: what is refused for certain. Warnings: what this Python's OpenSSL
@@ -83,7 +86,8 @@ def check_certificates(
         mount = Mount(files, clock, read)
         problems = _refusals(mount, key_password)
         half_way = not attempt and _is_perhaps_half_way(files, problems)
-        if not problems or (mount.is_current() and not half_way):
+        is_current = all(file.is_current() for file in mount.read)
+        if not problems or (is_current and not half_way):
             break
     return problems
 
@@ -101,42 +105,40 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
 
 def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
     """Judge the files as they were read."""
-    files = mount.files
     problems = [*mount.problems]
-    cert, ca, key = files.cert, files.ca, files.key or files.cert
     leaf: Certificate | None = None
-    if cert and key and mount.content(cert):
-        if mount.content(key):
-            if files.use == POSTGRESQL and _holding(mount, key) in ("", _KEY):
-                problems += _key_mode_problems(mount, key)
-            leaf, refused = _pair_problems(mount, cert, key, key_password)
-            problems += refused
-        else:
-            problems += _certificate_form_problems(mount, cert)
-    if ca and mount.content(ca):
-        problems += _trust_problems(mount, ca, leaf)
+    if mount.cert and mount.key:
+        if mount.use == POSTGRESQL and _holding(mount, mount.key) in ("", _KEY):
+            problems += _key_mode_problems(mount.key)
+        leaf, refused = _pair_problems(mount, mount.cert, mount.key, key_password)
+        problems += refused
+    elif mount.cert:
+        problems += _certificate_form_problems(mount.cert)
+    if mount.ca:
+        problems += _trust_problems(mount, mount.ca, leaf)
     exchanged = _exchanged(mount) if problems else None
     return [exchanged] if exchanged else problems
 
 
 def _exchanged(mount: Mount) -> Problem | None:
     """Return which files hold what belongs into another of them, None for none."""
-    wanted = zip(mount.files.present(), (_LEAF, _KEY, _CA), strict=False)
-    held = {file: (kind, _holding(mount, file)) for file, kind in wanted}
-    away = {file: found for file, (kind, found) in held.items() if kind != found}
-    if not away or sorted(away.values()) != sorted(held[file][0] for file in away):
+    if mount.problems:
         return None
-    facts = [f"{file.path} holds the {found}" for file, found in away.items()]
+    wanted = zip(mount.read, (_LEAF, _KEY, _CA), strict=False)
+    held = ((file, kind, _holding(mount, file)) for file, kind in wanted)
+    away = [(file, kind, found) for file, kind, found in held if kind != found]
+    if not away or sorted(one[1] for one in away) != sorted(one[2] for one in away):
+        return None
+    facts = [f"{file.path} holds the {found}" for file, _, found in away]
     return codes.CERTIFICATE_KEY_SWAPPED.problem(
-        next(iter(away)).variable, f"{', '.join(facts[:-1])}, and {facts[-1]}."
+        away[0][0].variable, f"{', '.join(facts[:-1])}, and {facts[-1]}."
     )
 
 
-def _holding(mount: Mount, file: CertificateFile) -> str:
+def _holding(mount: Mount, file: MountedFile) -> str:
     """Return what a file holds, empty for nothing, several things or what is broken."""
-    content = mount.content(file)
-    has_key = pem.holds(content, pem.PRIVATE_KEY)
-    if has_key == pem.holds(content, pem.CERTIFICATE):
+    has_key = pem.holds(file.content, pem.PRIVATE_KEY)
+    if has_key == pem.holds(file.content, pem.CERTIFICATE):
         return ""
     if has_key:
         return _KEY
@@ -146,8 +148,8 @@ def _holding(mount: Mount, file: CertificateFile) -> str:
     return _CA if chain[0].is_ca else _LEAF
 
 
-def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
-    status = mount.status(key)
+def _key_mode_problems(key: MountedFile) -> Iterator[Problem]:
+    status = key.status
     # libpq, fe-secure-openssl.c: group may read where root owns the key, nobody else.
     refused, whose, most = 0o077, "this owner", "0600"
     remedy = "Mount the secret itself, or make the copy 0600."
@@ -155,40 +157,36 @@ def _key_mode_problems(mount: Mount, key: CertificateFile) -> Iterator[Problem]:
         refused, whose, most = 0o037, "root", "0640"
         remedy = "Set 'defaultMode: 256' on the secret volume."
     if status.st_mode & refused:
-        yield codes.KEY_MODE.problem(
-            key.variable,
-            f"{key.path} has {access(status)}; libpq accepts a key of {whose} up to "
-            f"mode {most}.",
-            remedy,
-        )
+        words = f"libpq accepts a key of {whose} up to mode {most}."
+        yield key.problem(codes.KEY_MODE, f"has {access(status)}; {words}", remedy)
 
 
 def _pair_problems(
-    mount: Mount, cert: CertificateFile, key: CertificateFile, key_password: str | None
+    mount: Mount, cert: MountedFile, key: MountedFile, key_password: str | None
 ) -> tuple[Certificate | None, list[Problem]]:
     """Return the client certificate and what is refused about it and its key."""
-    use = mount.files.use
-    cert_content, key_content = mount.content(cert), mount.content(key)
-    presented, weak = _presented(cert_content, key_content, key_password)
-    if presented.leaf is None and use == POSTGRESQL and pem.is_der_key(key_content):
+    by_libpq = mount.use == POSTGRESQL
+    presented, weak = _presented(cert.content, key.content, key_password)
+    if presented.leaf is None and by_libpq and pem.is_der_key(key.content):
         for kind in _DER_KEY_KINDS:
-            armoured = pem.armoured(key_content, f"{kind}PRIVATE KEY")
-            as_pem, as_weak = _presented(cert_content, armoured, key_password)
+            armoured = pem.armoured(key.content, f"{kind}PRIVATE KEY")
+            as_pem, as_weak = _presented(cert.content, armoured, key_password)
             if as_pem.leaf is not None or as_pem.reason not in _UNREADABLE_REASONS:
                 presented, weak = as_pem, as_weak
                 break
     if presented.leaf is None:
         if presented.reason in _NO_SIGNATURE:
-            return None, [_key_kind_problem(cert, mount.certificates(cert))]
+            return None, [_key_kind_problem(cert, mount.chain)]
         return None, _loading_problems(mount, cert, key, key_password, presented)
     leaf = mount.certificate(presented.leaf, cert)
     problems = []
-    if use != POSTGRESQL and presented.asked and not key_password:
+    if not by_libpq and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
-        problems.append(_encrypted(key))
+        problems.append(key.problem(codes.KEY_ENCRYPTED, _LOCKED))
     problems += _verdict_problems(cert, key, leaf, presented)
     if weak and not problems:
-        problems.append(_weak(cert, weak))
+        words = f"may be refused: {weak}."
+        problems.append(cert.problem(codes.CERTIFICATE_WEAK, words))
     return leaf, problems
 
 
@@ -204,8 +202,8 @@ def _presented(
 
 
 def _verdict_problems(
-    cert: CertificateFile,
-    key: CertificateFile,
+    cert: MountedFile,
+    key: MountedFile,
     leaf: Certificate | None,
     presented: openssl.Presented,
 ) -> Iterator[Problem]:
@@ -216,10 +214,8 @@ def _verdict_problems(
     """
     reason = presented.verify_code
     if reason == openssl.PURPOSE:
-        yield codes.CERTIFICATE_NOT_FOR_CLIENTS.problem(
-            cert.variable,
-            f"{cert.path} is not for client authentication: {_usages(leaf)}.",
-        )
+        words = f"is not for client authentication: {_usages(leaf)}."
+        yield cert.problem(codes.CERTIFICATE_NOT_FOR_CLIENTS, words)
     elif presented.error and reason not in (openssl.EXPIRED, openssl.NOT_YET_VALID):
         yield _refused(cert, key, presented)
     elif leaf is not None and leaf.has_explicit_curve:
@@ -228,13 +224,12 @@ def _verdict_problems(
             f"the key of {cert.path} has explicit curve parameters, which servers "
             "refuse.",
         )
-    named = f"{cert.path} ({leaf.subject})" if leaf else cert.path
     if leaf.is_expired if leaf else reason == openssl.EXPIRED:
-        fact = f"{named} {leaf.dates if leaf else 'has expired'}."
-        yield codes.CERTIFICATE_EXPIRED.problem(cert.variable, fact)
+        words = f"({leaf.subject}) {leaf.dates}." if leaf else "has expired."
+        yield cert.problem(codes.CERTIFICATE_EXPIRED, words)
     if leaf.is_early if leaf else reason == openssl.NOT_YET_VALID:
-        fact = f"{named} is {leaf.dates if leaf else 'not valid yet'}."
-        yield codes.CERTIFICATE_NOT_YET_VALID.problem(cert.variable, fact)
+        words = f"({leaf.subject}) is {leaf.dates}." if leaf else "is not valid yet."
+        yield cert.problem(codes.CERTIFICATE_NOT_YET_VALID, words)
 
 
 def _usages(leaf: Certificate | None) -> str:
@@ -249,7 +244,7 @@ def _usages(leaf: Certificate | None) -> str:
     return "its usages exclude it"
 
 
-def _key_kind_problem(cert: CertificateFile, chain: Sequence[Certificate]) -> Problem:
+def _key_kind_problem(cert: MountedFile, chain: Sequence[Certificate]) -> Problem:
     """Return what keeps a key from signing a TLS 1.3 handshake."""
     kind = chain[0].key_kind if chain else ""
     if kind and not kind.startswith("DSA"):
@@ -258,33 +253,21 @@ def _key_kind_problem(cert: CertificateFile, chain: Sequence[Certificate]) -> Pr
             f"the key of {cert.path} ({kind}) cannot sign a TLS handshake.",
         )
     what = f"a {kind} key" if kind else "a key of an unknown kind"
-    return _weak(cert, f"{what} works at most with TLS 1.2")
-
-
-def _weak(cert: CertificateFile, fact: str) -> Problem:
-    return codes.CERTIFICATE_WEAK.problem(
-        cert.variable, f"{cert.path} may be refused: {fact}."
-    )
+    words = f"may be refused: {what} works at most with TLS 1.2."
+    return cert.problem(codes.CERTIFICATE_WEAK, words)
 
 
 def _refused(
-    cert: CertificateFile, key: CertificateFile, presented: openssl.Presented
+    cert: MountedFile, key: MountedFile, presented: openssl.Presented
 ) -> Problem:
     if presented.reason == "BAD_SIGNATURE":
         # The public half of the key fits the certificate, the private one does not.
-        return _fault(key, pem.damaged(pem.PRIVATE_KEY))
+        return key.problem(*pem.damaged(pem.PRIVATE_KEY))
     if presented.reason == "INVALID_CERTIFICATE":
-        return _fault(cert, pem.damaged(pem.CERTIFICATE))
+        return cert.problem(*pem.damaged(pem.CERTIFICATE))
     words = openssl.reason_words(presented.error)
     return codes.CERTIFICATE_REFUSED.problem(
         cert.variable, f"OpenSSL refuses {cert.path}: {words}."
-    )
-
-
-def _encrypted(key: CertificateFile) -> Problem:
-    return codes.KEY_ENCRYPTED.problem(
-        key.variable,
-        f"{key.path} is encrypted, and a pod cannot ask for its password.",
     )
 
 
@@ -293,41 +276,37 @@ def _encrypted(key: CertificateFile) -> Problem:
 
 def _loading_problems(
     mount: Mount,
-    cert: CertificateFile,
-    key: CertificateFile,
+    cert: MountedFile,
+    key: MountedFile,
     key_password: str | None,
     presented: openssl.Presented,
 ) -> list[Problem]:
     """Find the file that OpenSSL stumbled over, and name what it is about it."""
     if presented.reason in _MISMATCHED:
         return [_mismatch(mount, cert, key)]
-    key_content = mount.content(key)
-    problems = _certificate_form_problems(mount, cert)
-    if presented.asked or pem.is_encrypted(key_content):
-        return [*problems, _locked(key, key_content, key_password)]
-    fault = pem.pem_fault(key_content, pem.PRIVATE_KEY)
+    problems = _certificate_form_problems(cert)
+    if presented.asked or pem.is_encrypted(key.content):
+        return [*problems, _locked(key, key_password)]
+    fault = pem.pem_fault(key.content, pem.PRIVATE_KEY)
     if fault is None and not problems:
-        if presented.reason not in _UNREADABLE_REASONS or _opens(key_content, None):
+        if presented.reason not in _UNREADABLE_REASONS or _opens(key.content, None):
             return [_refused(cert, key, presented)]
         fault = pem.damaged(pem.PRIVATE_KEY)
-    return [*problems, *([_fault(key, fault)] if fault else [])]
+    return [*problems, *([key.problem(*fault)] if fault else [])]
 
 
-def _locked(key: CertificateFile, content: bytes, password: str | None) -> Problem:
+def _locked(key: MountedFile, password: str | None) -> Problem:
     """Return why an encrypted key stays closed; OpenSSL gives no reason."""
     if not password:
-        return _encrypted(key)
-    if _opens(content, password) is False:
-        return codes.KEY_ENCRYPTED.problem(
-            key.variable,
-            f"{key.path} is encrypted, and sslpassword does not open it.",
+        return key.problem(codes.KEY_ENCRYPTED, _LOCKED)
+    if _opens(key.content, password) is False:
+        return key.problem(
+            codes.KEY_ENCRYPTED,
+            "is encrypted, and sslpassword does not open it.",
             "Correct sslpassword, or store the key without a password.",
         )
-    return codes.KEY_CIPHER.problem(
-        key.variable,
-        f"{key.path} is encrypted with a cipher that the OpenSSL of this Python does "
-        "not load.",
-    )
+    words = "is encrypted with a cipher that the OpenSSL of this Python does not load."
+    return key.problem(codes.KEY_CIPHER, words)
 
 
 def _opens(content: bytes, password: str | None) -> bool | None:
@@ -347,72 +326,63 @@ def _opens(content: bytes, password: str | None) -> bool | None:
     return True
 
 
-def _mismatch(mount: Mount, cert: CertificateFile, key: CertificateFile) -> Problem:
-    chain = mount.certificates(cert)
-    first = chain[0] if chain else None
-    below = next((one for one in chain[1:] if one.is_ca is False), None)
+def _mismatch(mount: Mount, cert: MountedFile, key: MountedFile) -> Problem:
+    first = mount.chain[0] if mount.chain else None
+    below = next((one for one in mount.chain[1:] if one.is_ca is False), None)
     if first is not None and first.is_ca and below is not None:
-        return codes.CERTIFICATE_CA_FIRST.problem(
-            cert.variable,
-            f"{cert.path} starts with the CA {first.subject}, and the certificate "
+        return cert.problem(
+            codes.CERTIFICATE_CA_FIRST,
+            f"starts with the CA {first.subject}, and the certificate "
             f"{below.subject} comes later.",
         )
     subject = f" ({first.subject})" if first else ""
-    return codes.CERTIFICATE_KEY_MISMATCH.problem(
-        key.variable, f"{key.path} is not the key of {cert.path}{subject}."
-    )
+    words = f"is not the key of {cert.path}{subject}."
+    return key.problem(codes.CERTIFICATE_KEY_MISMATCH, words)
 
 
-def _certificate_form_problems(mount: Mount, file: CertificateFile) -> list[Problem]:
+def _certificate_form_problems(file: MountedFile) -> list[Problem]:
     """Return why a file of certificates cannot be read, nothing when it can."""
-    content = mount.content(file)
-    if openssl.trusting(content):
+    if openssl.trusting(file.content):
         return []
-    fault = pem.pem_fault(content, pem.CERTIFICATE)
-    return [_fault(file, fault or pem.damaged(pem.CERTIFICATE))]
-
-
-def _fault(file: CertificateFile, fault: pem.PemFault) -> Problem:
-    return fault.code.problem(file.variable, f"{file.path} {fault.fact}")
+    fault = pem.pem_fault(file.content, pem.CERTIFICATE)
+    return [file.problem(*(fault or pem.damaged(pem.CERTIFICATE)))]
 
 
 # --- what is trusted -----------------------------------------------------------
 
 
 def _trust_problems(
-    mount: Mount, ca: CertificateFile, leaf: Certificate | None
+    mount: Mount, ca: MountedFile, leaf: Certificate | None
 ) -> list[Problem]:
     """Return why no server can be verified with a CA file."""
-    content = mount.content(ca)
-    context = openssl.trusting(content)
+    context = openssl.trusting(ca.content)
     if context is None:
-        return _certificate_form_problems(mount, ca)
-    if b"-----BEGIN TRUSTED CERTIFICATE-----" in content:
+        return _certificate_form_problems(ca)
+    if b"-----BEGIN TRUSTED CERTIFICATE-----" in ca.content:
         # OpenSSL may trust such a certificate although it is no root.
         return []
     # Python's default contexts trust any certificate of the file from 3.13 on; libpq
     # wants a self-signed one.
-    pins = mount.files.use == REDIS and sys.version_info >= (3, 13)
+    pins = mount.use == REDIS and sys.version_info >= (3, 13)
     ders = set(context.get_ca_certs(binary_form=True))
-    certificates = mount.certificates(ca)
-    authorities = [one for one in certificates if one.der in ders]
+    authorities = [one for one in mount.trusted if one.der in ders]
     anchors = [one for one in authorities if one.is_self_issued or pins]
     if not anchors:
-        anchors = [one for one in certificates if one.is_self_issued or pins]
-        read = len({one.der for one in certificates})
+        anchors = [one for one in mount.trusted if one.is_self_issued or pins]
+        read = len({one.der for one in mount.trusted})
         if not anchors and read >= context.cert_store_stats()["x509"]:
-            return [_no_anchor(ca, authorities, certificates, leaf)]
+            return [_no_anchor(ca, authorities, mount.trusted, leaf)]
     # Where OpenSSL reads what we cannot, nothing is certain.
     unclear = len({one.der for one in authorities}) < len(ders) or not anchors
     if unclear or any(one.is_valid for one in anchors):
         return []
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)
-    fact = f"{ca.path} holds no CA that is valid now: {named}."
-    return [codes.CA_EXPIRED.problem(ca.variable, fact)]
+    words = f"holds no CA that is valid now: {named}."
+    return [ca.problem(codes.CA_EXPIRED, words)]
 
 
 def _no_anchor(
-    ca: CertificateFile,
+    ca: MountedFile,
     authorities: Sequence[Certificate],
     others: Sequence[Certificate],
     leaf: Certificate | None,
@@ -420,19 +390,17 @@ def _no_anchor(
     if authorities:
         named = ", ".join(one.subject for one in authorities)
         roots = ", ".join(dict.fromkeys(one.issuer for one in authorities))
-        return codes.CA_WITHOUT_ROOT.problem(
-            ca.variable,
-            f"{ca.path} holds only intermediates: {named}.",
+        return ca.problem(
+            codes.CA_WITHOUT_ROOT,
+            f"holds only intermediates: {named}.",
             f"Add the root certificate: {roots}.",
         )
     if leaf is not None and any(one.der == leaf.der for one in others):
-        return codes.CA_IS_CERTIFICATE.problem(
-            ca.variable,
-            f"{ca.path} holds the client certificate {leaf.subject}, not a CA.",
+        return ca.problem(
+            codes.CA_IS_CERTIFICATE,
+            f"holds the client certificate {leaf.subject}, not a CA.",
             f"Store the certificate of {leaf.issuer} there.",
         )
     named = ", ".join(one.subject for one in others)
-    return codes.CA_NONE.problem(
-        ca.variable,
-        f"{ca.path} holds no CA, only {named or 'certificates that have no name'}.",
-    )
+    words = f"holds no CA, only {named or 'certificates that have no name'}."
+    return ca.problem(codes.CA_NONE, words)

@@ -15,10 +15,11 @@ from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.certificates.files import POSTGRESQL
-from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import MountedFile
 from understack_nautobot_settings.certificates.files import ReadFile
+from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
@@ -43,7 +44,7 @@ def inspect_certificates(
     *,
     key_password: str | None = None,
     clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
+    read: ReadFile = read_file,
     expiry_warning_days: int = 30,
     mountinfo: str = "/proc/self/mountinfo",
 ) -> list[Problem]:
@@ -55,21 +56,19 @@ def inspect_certificates(
         files: The files of one client.
         key_password: As for `check_certificates`.
         clock: Seconds since the epoch.
-        read: Reads a file, `files.read_file` for None.
+        read: Reads a file.
         expiry_warning_days: Days before notAfter from which to warn.
         mountinfo: Table of the mounts of this process (Linux, proc(5)).
     """
     mount = Mount(files, clock, read)
     window = datetime.timedelta(days=expiry_warning_days)
-    chain = mount.certificates(files.cert)
-    authorities = mount.certificates(files.ca)
     problems = [
-        *(one for file in files.present() for one in _form_warnings(mount, file)),
-        *_key_warnings(mount, chain),
-        *_name_problems(files, chain),
-        *_chain_dates(files.cert, chain, window),
-        *_issuer_warnings(mount, chain, authorities, key_password),
-        *_authority_warnings(mount, authorities, chain, window),
+        *(one for file in mount.read for one in _form_warnings(file)),
+        *_key_warnings(files, mount),
+        *_name_problems(mount, files.user),
+        *_chain_dates(mount, window),
+        *_issuer_warnings(mount, key_password),
+        *_authority_warnings(mount, window),
         *_mount_warnings(files, mountinfo),
     ]
     return list(dict.fromkeys(problems))
@@ -82,42 +81,34 @@ def check_name(files: ClientFiles, *, read: ReadFile) -> list[Problem]:
     (be-secure-openssl.c), so that the encoding counts as well. An identity map makes
     other names work.
     """
-    if files.user is None:
-        return []
     mount = Mount(files._replace(key=None, ca=None), time.time, read)
-    return list(_name_problems(files, mount.certificates(files.cert)))
+    return list(_name_problems(mount, files.user))
 
 
-def _form_warnings(mount: Mount, file: CertificateFile) -> Iterator[Problem]:
-    content = mount.content(file)
-    if b"-----BEGIN " not in content:
+def _form_warnings(file: MountedFile) -> Iterator[Problem]:
+    if b"-----BEGIN " not in file.content:
         return
-    if b"-----\r\n" in content:
-        fact = f"{file.path} ends its lines with CR LF."
-        yield codes.PEM_CRLF.problem(file.variable, fact)
-    if content.startswith(pem.BYTE_ORDER_MARK):
-        fact = f"{file.path} starts with a byte order mark."
-        yield codes.PEM_BYTE_ORDER_MARK.problem(file.variable, fact)
+    if b"-----\r\n" in file.content:
+        yield file.problem(codes.PEM_CRLF, "ends its lines with CR LF.")
+    if file.content.startswith(pem.BYTE_ORDER_MARK):
+        words = "starts with a byte order mark."
+        yield file.problem(codes.PEM_BYTE_ORDER_MARK, words)
 
 
-def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Problem]:
-    files = mount.files
+def _key_warnings(files: ClientFiles, mount: Mount) -> Iterator[Problem]:
     if files.use != POSTGRESQL:
         return
-    if files.cert and chain and chain[0].key_kind in _OTHER_CURVES:
+    curve = mount.chain[0].key_kind if mount.chain else ""
+    if mount.cert and curve in _OTHER_CURVES:
         yield codes.CERTIFICATE_CURVE.problem(
-            files.cert.variable,
-            f"the key of {files.cert.path} is on the curve {chain[0].key_kind}, which "
-            "a PostgreSQL that speaks only TLS 1.2 refuses by default.",
+            mount.cert.variable,
+            f"the key of {mount.cert.path} is on the curve {curve}, which a "
+            "PostgreSQL that speaks only TLS 1.2 refuses by default.",
         )
-    if files.key is None:
-        return
-    if pem.is_der_key(mount.content(files.key)):
-        yield codes.KEY_DER.problem(
-            files.key.variable,
-            f"{files.key.path} is DER, which libpq accepts and Redis clients do not.",
-        )
-    if ":" in files.key.path:
+    if files.key and mount.key and pem.is_der_key(mount.key.content):
+        words = "is DER, which libpq accepts and Redis clients do not."
+        yield mount.key.problem(codes.KEY_DER, words)
+    if files.key and ":" in files.key.path:
         yield codes.KEY_PATH_ENGINE.problem(
             files.key.variable,
             f"{shown_path(files.key.path)} has a colon; libpq may take the "
@@ -125,32 +116,27 @@ def _key_warnings(mount: Mount, chain: Sequence[Certificate]) -> Iterator[Proble
         )
 
 
-def _name_problems(
-    files: ClientFiles, chain: Sequence[Certificate]
-) -> Iterator[Problem]:
-    if not (files.cert and chain and files.user):
+def _name_problems(mount: Mount, user: str | None) -> Iterator[Problem]:
+    if not (mount.cert and mount.chain and user):
         return
-    if chain[0].encoded_name == files.user.encode():
+    leaf = mount.chain[0]
+    if leaf.encoded_name == user.encode():
         return
-    subject = chain[0].subject or "has no name"
-    if chain[0].common_name == files.user:
+    subject = f"is {leaf.subject}" if leaf.subject else "has no name"
+    if leaf.common_name == user:
         subject += " in an encoding that PostgreSQL does not accept (BMPString)"
     yield codes.CERTIFICATE_NAME_MISMATCH.problem(
-        files.cert.variable,
-        f"the certificate in {files.cert.path} "
-        f"{'is ' if chain[0].subject else ''}{subject}, and the database user is "
-        f"{files.user}.",
+        mount.cert.variable,
+        f"the certificate in {mount.cert.path} {subject}, and the database user is "
+        f"{user}.",
     )
 
 
-def _chain_dates(
-    cert: CertificateFile | None,
-    chain: Sequence[Certificate],
-    window: datetime.timedelta,
-) -> Iterator[Problem]:
+def _chain_dates(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
+    cert = mount.cert
     if cert is None:
         return
-    for position, one in enumerate(chain):
+    for position, one in enumerate(mount.chain):
         if _is_near(one, window):
             fact = f"{one.subject} in {cert.path} {_expires(one)}."
             yield codes.CERTIFICATE_EXPIRING.problem(cert.variable, fact)
@@ -172,36 +158,27 @@ def _is_dated(one: Certificate) -> str:
     return one.dates if one.is_expired else f"is {one.dates}"
 
 
-def _issuer_warnings(
-    mount: Mount,
-    chain: Sequence[Certificate],
-    authorities: Sequence[Certificate],
-    key_password: str | None,
-) -> Iterator[Problem]:
+def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
-    files = mount.files
-    cert, key, ca = files.cert, files.key or files.cert, files.ca
-    if cert is None or key is None or ca is None:
+    cert, key, ca, chain = mount.cert, mount.key, mount.ca, mount.chain
+    if not (cert and key and ca):
         return
-    contents = [mount.content(file) for file in (cert, key, ca)]
-    if not all(contents):
-        return
-    strictly = _refusal_by(*contents, password=key_password, strict=True)
+    strictly = _refusal_by(cert, key, ca, key_password, strict=True)
     if strictly is None:
         return
-    refusal = _refusal_by(*contents, password=key_password, strict=False)
+    refusal = _refusal_by(cert, key, ca, key_password, strict=False)
     if refusal is not None:
         code, words = refusal
         words = f": {words}"
         if code in openssl.NO_ISSUER:
-            twin = chain and any(one.subject == chain[-1].issuer for one in authorities)
+            twin = chain and chain[-1].issuer in {one.subject for one in mount.trusted}
             words = "; the CA of that name there has another key" if twin else ""
-        leaf = f" ({chain[0].subject}, issued by {chain[0].issuer})" if chain else ""
-        yield codes.CERTIFICATE_ISSUER_UNKNOWN.problem(
-            cert.variable,
-            f"{cert.path}{leaf} does not lead to a CA in {ca.path}{words}.",
+        leaf = f"({chain[0].subject}, issued by {chain[0].issuer}) " if chain else ""
+        yield cert.problem(
+            codes.CERTIFICATE_ISSUER_UNKNOWN,
+            f"{leaf}does not lead to a CA in {ca.path}{words}.",
         )
-    elif not any(map(_is_lax, authorities)):
+    elif not any(map(_is_lax, mount.trusted)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
@@ -215,33 +192,34 @@ def _is_lax(certificate: Certificate) -> bool:
 
 
 def _refusal_by(
-    cert: bytes, key: bytes, ca: bytes, *, password: str | None, strict: bool
+    cert: MountedFile,
+    key: MountedFile,
+    ca: MountedFile,
+    password: str | None,
+    *,
+    strict: bool,
 ) -> tuple[int, str] | None:
     """Return code and words of what a server with this CA file objects to.
 
     Leaves out dates and purpose, which have problems of their own, and files that
     cannot be loaded.
     """
-    presented = openssl.present(cert, key, password, trust=ca, strict=strict)
+    presented = openssl.present(
+        cert.content, key.content, password, trust=ca.content, strict=strict
+    )
     code = presented.verify_code
     if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
         return None
     return code, openssl.reason_words(presented.error)
 
 
-def _authority_warnings(
-    mount: Mount,
-    authorities: Sequence[Certificate],
-    chain: Sequence[Certificate],
-    window: datetime.timedelta,
-) -> Iterator[Problem]:
-    ca = mount.files.ca
+def _authority_warnings(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
+    ca = mount.ca
     if ca is None:
         return
-    if authorities and pem.holds(mount.content(ca), pem.PRIVATE_KEY):
-        fact = f"{ca.path} holds a private key."
-        yield codes.CA_HOLDS_KEY.problem(ca.variable, fact)
-    usable = [one for one in authorities if one.is_ca]
+    if mount.trusted and pem.holds(ca.content, pem.PRIVATE_KEY):
+        yield ca.problem(codes.CA_HOLDS_KEY, "holds a private key.")
+    usable = [one for one in mount.trusted if one.is_ca]
     if any(one.is_valid for one in usable):
         yield from _authority_dates(ca, usable, window)
     yield from _authority_changes(ca, usable)
@@ -258,13 +236,13 @@ def _authority_warnings(
                 f"the CA {one.subject} in {ca.path} is not for server certificates: "
                 f"its usages are {', '.join(one.extended_usages or ())}.",
             )
-    for one in authorities:
+    for one in mount.trusted:
         if one.is_ca is False:
-            yield _no_authority(ca, one, chain)
+            yield _no_authority(ca, one, mount.chain)
 
 
 def _authority_dates(
-    ca: CertificateFile, authorities: Sequence[Certificate], window: datetime.timedelta
+    ca: MountedFile, authorities: Sequence[Certificate], window: datetime.timedelta
 ) -> Iterator[Problem]:
     for one in authorities:
         named = f"the CA {one.subject} in {ca.path}"
@@ -276,40 +254,31 @@ def _authority_dates(
 
 
 def _authority_changes(
-    ca: CertificateFile, authorities: Sequence[Certificate]
+    ca: MountedFile, authorities: Sequence[Certificate]
 ) -> Iterator[Problem]:
     distinct = list({one.der: one for one in authorities}.values())
     roots = [one for one in distinct if one.is_self_issued]
     if len(roots) > 1:
         named = "; ".join(f"{one.subject} ({one.dates})" for one in roots)
-        fact = f"{ca.path} holds {len(roots)} CAs: {named}."
-        yield codes.CA_SEVERAL.problem(ca.variable, fact)
+        yield ca.problem(codes.CA_SEVERAL, f"holds {len(roots)} CAs: {named}.")
     for subject, count in Counter(one.subject for one in distinct).items():
         if count > 1:
-            fact = f"{ca.path} holds {count} CAs named {subject}."
-            yield codes.CA_SAME_SUBJECT.problem(ca.variable, fact)
+            words = f"holds {count} CAs named {subject}."
+            yield ca.problem(codes.CA_SAME_SUBJECT, words)
 
 
 def _no_authority(
-    ca: CertificateFile, one: Certificate, chain: Sequence[Certificate]
+    ca: MountedFile, one: Certificate, chain: Sequence[Certificate]
 ) -> Problem:
     ours = bool(chain) and one.der == chain[0].der
     if ours and one.is_self_issued:
-        return codes.CA_OF_ITSELF.problem(
-            ca.variable,
-            f"{ca.path} lists the self-signed client certificate {one.subject} as "
-            "its own CA.",
-        )
+        words = f"lists the self-signed client certificate {one.subject} as its own CA."
+        return ca.problem(codes.CA_OF_ITSELF, words)
     if ours:
-        return codes.CA_HOLDS_CERTIFICATE.problem(
-            ca.variable,
-            f"{ca.path} lists the client certificate {one.subject} among the CAs.",
-        )
-    return codes.CA_HOLDS_OTHER.problem(
-        ca.variable,
-        f"{ca.path} lists {one.subject or 'a certificate without a name'}, which is "
-        "not a CA.",
-    )
+        words = f"lists the client certificate {one.subject} among the CAs."
+        return ca.problem(codes.CA_HOLDS_CERTIFICATE, words)
+    words = f"lists {one.subject or 'a certificate without a name'}, which is not a CA."
+    return ca.problem(codes.CA_HOLDS_OTHER, words)
 
 
 def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import suppress
 from typing import IO
@@ -104,7 +103,7 @@ def present(
     leaf: bytes | None = None
     error: Exception | None = None
     try:
-        with _paths(cert, key, sent) as (cert_path, key_path, sent_path):
+        with _path(cert) as cert_path, _path(key) as key_path, _path(sent) as sent_path:
             # The server shows the same certificate; the client does not mind.
             server.load_cert_chain(cert_path, key_path, password)
             client.load_cert_chain(sent_path, key_path, password)
@@ -119,7 +118,7 @@ def present(
         if trust is None:
             server.load_verify_locations(cadata=leaf)
         else:
-            with _paths(trust) as (trust_path,):
+            with _path(trust) as trust_path:
                 server.load_verify_locations(cafile=trust_path)
         theirs.do_handshake()
     except (OSError, ValueError) as refusal:
@@ -134,7 +133,7 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        with _paths(content) as (path,):
+        with _path(content) as path:
             context.load_verify_locations(cafile=path)
     except OSError:
         return None
@@ -149,14 +148,12 @@ def reason_words(error: Exception | None) -> str:
 
 
 @contextmanager
-def _paths(*contents: bytes) -> Iterator[list[str]]:
-    """Yield a path for each content, of files that exist in memory alone."""
-    with ExitStack() as stack:
-        files = [stack.enter_context(_memory()) for _ in contents]
-        for file, content in zip(files, contents, strict=True):
-            file.write(content)
-            file.flush()
-        yield [f"/proc/self/fd/{file.fileno()}" for file in files]
+def _path(content: bytes) -> Iterator[str]:
+    """Yield the path of a file that exists in memory alone."""
+    with _memory() as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _memory() -> IO[bytes]:

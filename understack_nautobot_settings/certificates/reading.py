@@ -10,9 +10,6 @@ from __future__ import annotations
 import datetime
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
@@ -23,17 +20,10 @@ from understack_nautobot_settings.problems import printable
 if TYPE_CHECKING:
     from cryptography import x509
 
+# Names of attributes beyond those of RFC 4514, which `cryptography` knows.
 _ATTRIBUTES = {
-    "2.5.4.3": "CN",
     "2.5.4.4": "SN",
     "2.5.4.5": "serialNumber",
-    "2.5.4.6": "C",
-    "2.5.4.7": "L",
-    "2.5.4.8": "ST",
-    "2.5.4.10": "O",
-    "2.5.4.11": "OU",
-    "0.9.2342.19200300.100.1.1": "UID",
-    "0.9.2342.19200300.100.1.25": "DC",
     "1.2.840.113549.1.9.1": "emailAddress",
 }
 _PURPOSES = {
@@ -78,6 +68,7 @@ class Certificate(NamedTuple):
         seen_at: When it was read.
         common_name: The first CN of the subject, empty without one.
         encoded_name: The octets of that CN, which is what PostgreSQL compares.
+        names: The host names and IP addresses that it is for.
         is_self_issued: Whether subject and issuer are the same name.
         is_ca: The CA flag of basicConstraints; None where no extension can be read.
         key_usages: As cert-manager spells them; None without the extension.
@@ -96,6 +87,7 @@ class Certificate(NamedTuple):
     seen_at: datetime.datetime
     common_name: str = ""
     encoded_name: bytes = b""
+    names: tuple[str, ...] = ()
     is_self_issued: bool = False
     is_ca: bool | None = False
     has_critical_constraints: bool = False
@@ -170,63 +162,69 @@ def read_certificate(
     Raises:
         ValueError: It is no certificate, or one that `cryptography` cannot read.
     """
-    with _reading() as x509:
-        read = x509.load_der_x509_certificate(der)
-        extensions: dict[Any, Any] = {}
-        is_ca: bool | None = False
+    from cryptography import x509
+
+    seen_at = datetime.datetime.fromtimestamp(now, datetime.timezone.utc)
+    # It warns of what it will refuse one day (negative serial numbers, attributes of
+    # unusual lengths), which is nothing for the log of a pod.
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
-            extensions = {type(one.value): one for one in read.extensions}
-        except Exception:  # noqa: BLE001 - as in _reading
-            is_ca = None
-        constraints = extensions.get(x509.BasicConstraints)
-        common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
-        # The octets, whatever their encoding.
-        _, _, after_oid = read.subject.public_bytes().partition(_COMMON_NAME)
-        # An identifier names a curve, a sequence writes it out.
-        _, _, parameters = read.tbs_certificate_bytes.partition(_CURVE_KEY)
-        return Certificate(
-            path=path,
-            use=use,
-            subject=_text(read.subject),
-            issuer=_text(read.issuer),
-            serial=hexadecimal(read.serial_number),
-            not_before=read.not_valid_before_utc,
-            not_after=read.not_valid_after_utc,
-            seen_at=datetime.datetime.fromtimestamp(now, datetime.timezone.utc),
-            common_name="".join(map(_value, common_names[:1]))[:_LONGEST_NAME],
-            encoded_name=after_oid[pem.der_content(after_oid)],
-            is_self_issued=_canonical(read.subject) == _canonical(read.issuer),
-            is_ca=constraints.value.ca if constraints else is_ca,
-            has_critical_constraints=bool(constraints and constraints.critical),
-            key_usages=_key_usages(extensions.get(x509.KeyUsage)),
-            extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
-            key_kind=_key_kind(read),
-            has_explicit_curve=parameters.startswith(b"\x30"),
-            der=der,
-        )
+            read = x509.load_der_x509_certificate(der)
+            return _certificate(read, der, path, use, seen_at)
+        except Exception as error:
+            # Many classes, some of them no ValueError, and texts with content.
+            raise ValueError("The certificate cannot be read.") from error
 
 
-def alternative_names(der: bytes) -> tuple[str, ...]:
-    """Return the host names and IP addresses that a certificate, in DER, is for.
+def _certificate(
+    read: x509.Certificate, der: bytes, path: str, use: str, seen_at: datetime.datetime
+) -> Certificate:
+    from cryptography import x509
 
-    Raises:
-        ValueError: It is no certificate, or one that `cryptography` cannot read.
-    """
-    with _reading() as x509:
-        extensions = x509.load_der_x509_certificate(der).extensions
-        with suppress(x509.ExtensionNotFound):
-            found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            return tuple(
-                printable(str(name.value))
-                for name in found.value
-                if isinstance(name, x509.DNSName | x509.IPAddress)
-            )
-    return ()
+    extensions: dict[Any, Any] = {}
+    is_ca: bool | None = False
+    try:
+        extensions = {type(one.value): one for one in read.extensions}
+    except Exception:  # noqa: BLE001 - as in read_certificate
+        is_ca = None
+    constraints = extensions.get(x509.BasicConstraints)
+    names = extensions.get(x509.SubjectAlternativeName)
+    common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
+    # The octets, whatever their encoding.
+    _, _, after_oid = read.subject.public_bytes().partition(_COMMON_NAME)
+    # An identifier names a curve, a sequence writes it out.
+    _, _, parameters = read.tbs_certificate_bytes.partition(_CURVE_KEY)
+    return Certificate(
+        path=path,
+        use=use,
+        subject=_text(read.subject),
+        issuer=_text(read.issuer),
+        serial=hexadecimal(read.serial_number),
+        not_before=read.not_valid_before_utc,
+        not_after=read.not_valid_after_utc,
+        seen_at=seen_at,
+        common_name="".join(map(_value, common_names[:1]))[:_LONGEST_NAME],
+        encoded_name=after_oid[pem.der_content(after_oid)],
+        names=tuple(
+            printable(str(name.value))
+            for name in (names.value if names else ())
+            if isinstance(name, x509.DNSName | x509.IPAddress)
+        ),
+        is_self_issued=_canonical(read.subject) == _canonical(read.issuer),
+        is_ca=constraints.value.ca if constraints else is_ca,
+        has_critical_constraints=bool(constraints and constraints.critical),
+        key_usages=_key_usages(extensions.get(x509.KeyUsage)),
+        extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
+        key_kind=_key_kind(read),
+        has_explicit_curve=parameters.startswith(b"\x30"),
+        der=der,
+    )
 
 
 def utc(moment: datetime.datetime) -> str:
     """Return a moment in UTC as ``2026-11-22T04:21:00Z``."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}".rjust(len("YYYY-MM-DDTHH:MM:SSZ"), "0")
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def distance(left: datetime.timedelta) -> str:
@@ -246,31 +244,9 @@ def hexadecimal(number: int) -> str:
     return ("-" if number < 0 else "") + "0" * (len(digits) % 2) + digits
 
 
-@contextmanager
-def _reading() -> Iterator[Any]:
-    """Yield ``cryptography.x509``; what it objects to becomes a ValueError.
-
-    It warns of what it will refuse one day (negative serial numbers, attributes of
-    unusual lengths), which is nothing for the log of a pod.
-    """
-    from cryptography import x509
-
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield x509
-        except Exception as error:
-            # Many classes, some of them no ValueError, and texts with content.
-            raise ValueError("The certificate cannot be read.") from error
-
-
 def _text(name: x509.Name) -> str:
-    oids = (one.oid.dotted_string for one in name)
-    parts = (
-        f"{_ATTRIBUTES.get(oid, oid)}={_value(one)}"
-        for oid, one in zip(oids, name, strict=True)
-    )
-    text = ", ".join(parts)
+    named = ((one.rfc4514_attribute_name, _value(one)) for one in name)
+    text = ", ".join(f"{_ATTRIBUTES.get(kind, kind)}={value}" for kind, value in named)
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
 
 
@@ -303,7 +279,7 @@ def _extended_usages(extension: Any) -> tuple[str, ...] | None:
 def _key_kind(certificate: x509.Certificate) -> str:
     try:
         key: Any = certificate.public_key()
-    except Exception:  # noqa: BLE001 - as in _reading
+    except Exception:  # noqa: BLE001 - as in read_certificate
         return ""
     if hasattr(key, "curve"):
         return str(key.curve.name)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import SettingsInForce
@@ -152,14 +153,14 @@ def startup_line(
     settings: Mapping[str, Any],
     *,
     clock: Callable[[], float] = time.time,
-    read: ReadFile | None = None,
+    read: ReadFile = read_file,
 ) -> str:
     """Return one line that states the mode of every connection; no secret.
 
     Args:
         settings: Django settings by name.
         clock: Seconds since the epoch.
-        read: Reads a file, `certificates.files.read_file` for None.
+        read: Reads a file.
 
     Returns:
         ``PostgreSQL sslmode=verify-full sslnegotiation=direct; cache: Redis mTLS on,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
@@ -123,7 +124,7 @@ def unhealthy(expiry: FileExpiry, days: float) -> str:
     if left <= 0:
         return f"{file} expired on {expiry.not_after}"
     if left < days * DAY:
-        return f"{file} expires on {expiry.not_after}, in {_remaining(left)}"
+        return f"{file} expires on {expiry.not_after}, {_remaining(left)}"
     return ""
 
 
@@ -137,7 +138,7 @@ def outlook(expiries: list[FileExpiry]) -> str:
     left, first = min(known, key=lambda one: one[0])
     return (
         f"working; {first.path} ({first.use}) is the first to expire, on "
-        f"{first.not_after}, in {_remaining(left)}"
+        f"{first.not_after}, {_remaining(left)}"
     )
 
 
@@ -149,7 +150,4 @@ def unhealthy_days(settings: Mapping[str, Any]) -> float:
 
 
 def _remaining(seconds: float) -> str:
-    days = int(seconds // DAY)
-    if days > 1:
-        return f"{days} days"
-    return f"{int(seconds // 3600)} hours"
+    return distance(datetime.timedelta(seconds=seconds))

@@ -27,7 +27,6 @@ from understack_nautobot_settings.certificates.openssl import NO_ISSUER
 from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
 from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.reading import Certificate
-from understack_nautobot_settings.certificates.reading import alternative_names
 from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment.reader import Variable
@@ -258,9 +257,11 @@ def seen_certificate(connection: ssl.SSLSocket) -> Seen | None:
     """Return what a server showed, None where it cannot be read."""
     der = connection.getpeercert(binary_form=True) or b""
     try:
-        return Seen(read_certificate(der, now=time.time()), alternative_names(der))
+        found = read_certificate(der, now=time.time())
     except ValueError:
         return None
+    # Without its extensions, the names are not known.
+    return None if found.is_ca is None else Seen(found, found.names)
 
 
 def _names(seen: Seen | None) -> str:

@@ -142,6 +142,11 @@ def expiry(seconds_left):
             30.0,
             "/m/tls.crt (Redis) expires on 2027-01-01T00:00:00Z, in 29 days",
         ),
+        (
+            90.0,
+            1.0,
+            "/m/tls.crt (Redis) expires on 2027-01-01T00:00:00Z, in 1 minute",
+        ),
         (1.0, 0.0, ""),
         (0.0, 0.0, "/m/tls.crt (Redis) expired on 2027-01-01T00:00:00Z"),
         (-DAY, 1.0, "/m/tls.crt (Redis) expired on 2027-01-01T00:00:00Z"),

@@ -1,4 +1,5 @@
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from lab.certificates import CLIENT
 from lab.certificates import DAY
@@ -25,6 +26,7 @@ from tests.unit.probes.attempts import walk_to
 from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_cache
+from understack_nautobot_settings.probes.tls import seen_certificate
 
 
 @pytest.mark.parametrize(
@@ -164,3 +166,11 @@ def test_client_files_that_cannot_be_loaded_are_reported(mount):
 
     assert outcome(attempt) == (["dns", "tcp", "tls"], "probe-client-files")
     assert attempt.problem.variable == "NAUTOBOT_REDIS_SSL_CERTFILE"
+
+
+def test_certificate_whose_names_cannot_be_read_counts_as_unreadable():
+    """Nothing is claimed about whom it is for."""
+    der = CA.server("db.example").certificate.public_bytes(Encoding.DER)
+
+    assert seen_certificate(der).names == ("db.example",)
+    assert seen_certificate(der.replace(b"db.example", b"\xff" * 10)) is None
