@@ -90,7 +90,7 @@ def secure(server: Server, connection: socket.socket) -> socket.socket:
             symptom = f"identity {refusal.verify_code}"
             look = partial(_refused_server, refusal, server)
             raise Failed(attempt.explained(symptom, look))
-        seen = seen_certificate(secured)
+        seen = seen_certificate(secured.getpeercert(binary_form=True))
         attempt.detail = described_server(seen, tls, endpoint.name)
         if server.name_refused:
             secured.close()
@@ -329,6 +329,6 @@ def shown_certificate(server: Server) -> Seen | None:
             server.connect() as connection,
             context.wrap_socket(connection, server_hostname=server.name) as secured,
         ):
-            return seen_certificate(secured)
+            return seen_certificate(secured.getpeercert(binary_form=True))
     except (OSError, ValueError, Failed):
         return None

@@ -253,11 +253,10 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
     )
 
 
-def seen_certificate(connection: ssl.SSLSocket) -> Seen | None:
+def seen_certificate(der: bytes | None) -> Seen | None:
     """Return what a server showed, None where it cannot be read."""
-    der = connection.getpeercert(binary_form=True) or b""
     try:
-        found = read_certificate(der, now=time.time())
+        found = read_certificate(der or b"", now=time.time())
     except ValueError:
         return None
     # Without its extensions, the names are not known.
