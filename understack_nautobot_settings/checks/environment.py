@@ -28,6 +28,7 @@ from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
@@ -256,11 +257,8 @@ def check_database_identity(
     if not is_postgresql(database):
         return []
     host = str(database.get("HOST") or "")
-    presents = options.get("sslcert") and "disable" not in (
-        options.get("sslmode"),
-        options.get("sslcertmode"),
-    )
-    if presents and not (database.get("USER") or options.get("user")):
+    named = database.get("USER") or options.get("user")
+    if presents_certificate(options) and not named:
         problem = codes.DB_USER_MISSING.problem(
             variables.DB_USER.name,
             "it is unset, so the name of the operating system's user is sent with the "

@@ -17,6 +17,7 @@ from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.settings_module import Trail
 from understack_nautobot_settings.environment.settings_module import at
@@ -54,7 +55,6 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_WRITE_URL",
 )
 _POSTGRESQL = "postgresql://"
-_TLS_MODES = ("verify-full", "verify-ca", "require")
 _BELOW = "a line below the call of configure"
 # Before a server of Redis that is verified, or is not and should be.
 _VERIFIED = "verified "
@@ -297,7 +297,7 @@ def _database_connection(database: Mapping[str, Any]) -> _Connection:
     host = str(database.get("HOST") or "")
     postgresql = is_postgresql(database)
     server = frozenset({f"{_POSTGRESQL}{host}"} if postgresql else ())
-    secured = options.get("sslmode") in _TLS_MODES
+    secured = options.get("sslmode") in variables.TLS_MODES
     facts = {
         "ENGINE": postgresql,
         # libpq uses no TLS on a Unix socket.
@@ -452,8 +452,7 @@ def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMo
         return ConnectionMode(connection, "unset", "none")
     if sslmode == "disable":
         return ConnectionMode(connection, "off", "none")
-    presented = options.get("sslcert") and options.get("sslcertmode") != "disable"
-    tls = "mutual" if presented else "server"
+    tls = "mutual" if presents_certificate(options) else "server"
     verify = sslmode if sslmode.startswith("verify-") else "none"
     return ConnectionMode(connection, tls, verify)
 

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.certificates.files import POSTGRESQL
+from understack_nautobot_settings.certificates.files import REDIS
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
+from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
@@ -26,7 +30,7 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     found = [_database_files(alias, databases[alias]) for alias in aliases]
     for options in _redis_consumers(settings):
         ca, cert, key = _files(options, variables.REDIS_FILES)
-        found.append(ClientFiles("Redis", cert, key, ca))
+        found.append(ClientFiles(REDIS, cert, key, ca))
     sets: dict[tuple[str, ...], ClientFiles] = {}
     for files in found:
         paths = [file.path for file in files.present()]
@@ -37,14 +41,13 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
 
 def _database_files(alias: str, database: Mapping[str, Any]) -> ClientFiles:
     options = mapping(database.get("OPTIONS"))
-    if "disable" in (options.get("sslmode"), options.get("sslcertmode")):
+    if not presents_certificate(options):
         options = {}
     above = "" if alias == "default" else f"DATABASES.{alias}.OPTIONS."
     cert, key, authorities = _files(options, variables.DB_FILES, above)
-    # libpq's word for the CAs of the system, which are no file.
-    ca = None if authorities.path == "system" else authorities
+    ca = None if authorities.path == SYSTEM_TRUST else authorities
     user = database.get("USER") or None
-    return ClientFiles("PostgreSQL", cert, key, ca, user)
+    return ClientFiles(POSTGRESQL, cert, key, ca, user)
 
 
 def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:

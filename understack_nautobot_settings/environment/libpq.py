@@ -13,6 +13,9 @@ DIRECT_SINCE = 170000
 SSLCERTMODE_SINCE = 160000
 """The libpq that knows ``sslcertmode``."""
 
+SYSTEM_TRUST = "system"
+"""The ``sslrootcert`` that stands for the CAs of the operating system."""
+
 # Those named as the parameter that they give.
 _BY_NAME = """
     CONNECT_TIMEOUT GSSDELEGATION GSSENCMODE GSSLIB HOST HOSTADDR KRBSRVNAME
@@ -49,6 +52,12 @@ def is_postgresql(database: Mapping[str, Any]) -> bool:
     By substring: Nautobot swaps in the engine of ``django_prometheus``.
     """
     return "postgresql" in (database.get("ENGINE") or "postgresql")
+
+
+def presents_certificate(options: Mapping[str, Any]) -> bool:
+    """Tell whether a connection with these parameters has a certificate to present."""
+    disabled = "disable" in (options.get("sslmode"), options.get("sslcertmode"))
+    return bool(options.get("sslcert")) and not disabled
 
 
 def libpq_version() -> int | None:

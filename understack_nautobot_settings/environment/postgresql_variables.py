@@ -22,6 +22,9 @@ _OPPORTUNISTIC = (
     "TLS"
 )
 
+TLS_MODES = ("verify-full", "verify-ca", "require")
+"""The sslmodes that demand TLS, the strictest first."""
+
 DB_ENGINE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_ENGINE",
     Text(),
@@ -69,8 +72,8 @@ DB_SSLMODE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLMODE",
     Choice(
         "sslmode",
-        ("verify-full", "verify-ca", "require", "disable"),
-        offered=("verify-full", "verify-ca", "require"),
+        (*TLS_MODES, "disable"),
+        offered=TLS_MODES,
         refused={"prefer": _OPPORTUNISTIC, "allow": _OPPORTUNISTIC},
         otherwise="disable for plain TCP",
     ),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
@@ -19,6 +20,7 @@ from understack_nautobot_settings.environment.kinds import PKCS11
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
+from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
@@ -38,9 +40,6 @@ _DECIDED_ELSEWHERE = {**variables.DB_PARAMETERS, "password": variables.DB_PASSWO
 
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
-
-# The ``sslrootcert`` that stands for the CAs of the operating system.
-_SYSTEM = "system"
 
 # Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
 _TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
@@ -100,7 +99,7 @@ def postgresql_tls_settings(
             ours = _extra_options(read, extra, decided) | decided
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
-            if "sslmode" in ours or said.get("sslmode") in (*_MUTUAL_MODES, "require"):
+            if "sslmode" in ours or said.get("sslmode") in variables.TLS_MODES:
                 base |= _replicas(base, {**said, **ours})
             if ours:
                 default["OPTIONS"] = {**said, **ours}
@@ -235,7 +234,7 @@ def _client_certificate(
         elif path:
             options[parameter] = str(path)
         files[parameter] = _certificate_file(read, path, place)
-    if (options.get("sslrootcert") or said.get("sslrootcert")) == _SYSTEM:
+    if (options.get("sslrootcert") or said.get("sslrootcert")) == SYSTEM_TRUST:
         files["sslrootcert"] = None
         _check_system_trust(read, sslmode, libpq)
     for name in variables_against_tls(read.env):
@@ -243,7 +242,7 @@ def _client_certificate(
         read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
     if options or by_variable:
         cert, key, ca = files.values()
-        read.extend(check_files(ClientFiles("PostgreSQL", cert, key, ca)))
+        read.extend(check_files(ClientFiles(POSTGRESQL, cert, key, ca)))
     return options
 
 
@@ -268,11 +267,13 @@ def _check_system_trust(
     version = libpq()
     fact = ""
     if sslmode != "verify-full":
-        fact = f"'{_SYSTEM}' needs sslmode verify-full, and the sslmode is {sslmode}."
+        fact = (
+            f"'{SYSTEM_TRUST}' needs sslmode verify-full, and the sslmode is {sslmode}."
+        )
     elif version is not None and version < SSLCERTMODE_SINCE:
         fact = (
-            f"'{_SYSTEM}' needs libpq {libpq_release(SSLCERTMODE_SINCE)}, and libpq "
-            f"{libpq_release(version)} is loaded."
+            f"'{SYSTEM_TRUST}' needs libpq {libpq_release(SSLCERTMODE_SINCE)}, and "
+            f"libpq {libpq_release(version)} is loaded."
         )
     if fact:
         read.report(codes.DB_SYSTEM_TRUST, variables.DB_SSLROOTCERT.name, fact)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
+from understack_nautobot_settings.certificates.files import REDIS
 from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
@@ -248,7 +249,7 @@ class _Server:
             )
             for option, variable in variables.REDIS_FILES.items()
         )
-        files = ClientFiles("Redis", cert, key, ca)
+        files = ClientFiles(REDIS, cert, key, ca)
         if files not in self._judged:
             self._judged.add(files)
             self.read.extend(

@@ -29,6 +29,7 @@ from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
+from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
@@ -41,7 +42,6 @@ ALPN = "postgresql"
 """The protocol that PostgreSQL 17 and later choose, and nobody else."""
 
 _SHOWN_NAMES = 6
-_SYSTEM = "system"
 # Where the servers of the examples are told whom they trust.
 CLIENT_CA = {
     POSTGRESQL: " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
@@ -82,7 +82,7 @@ class Tls(NamedTuple):
     @property
     def ca_path(self) -> str | None:
         """Path of the CAs that are trusted, None for the system's."""
-        return None if self.ca.path in ("", _SYSTEM) else self.ca.path
+        return None if self.ca.path in ("", SYSTEM_TRUST) else self.ca.path
 
     @property
     def anonymous(self) -> Tls:
