@@ -24,6 +24,8 @@ from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes as fragments_codes
+from understack_nautobot_settings.fragments.redis_caches import CLASSES
+from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
@@ -37,14 +39,7 @@ from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 
 # What decides, beside the pool's arguments, how a cache makes its connections.
-_CACHE_CLASSES = (
-    "CLIENT_CLASS",
-    "CONNECTION_FACTORY",
-    "CONNECTION_POOL_CLASS",
-    "REDIS_CLIENT_CLASS",
-    "pool_class",
-)
-_FACTORY = "DJANGO_REDIS_CONNECTION_FACTORY"
+_CACHE_CLASSES = (*CLASSES, "REDIS_CLIENT_CLASS", "pool_class")
 _BROKER = "CELERY_BROKER_URL"
 _BROKER_SETTINGS = (
     "CELERY_BROKER_USE_SSL",
@@ -268,7 +263,7 @@ def _parts(value: Any) -> frozenset[int]:
 
 def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:
     """Return every connection that settings describe, by its setting."""
-    factory = settings.get(_FACTORY)
+    factory = settings.get(DEFAULT_FACTORY)
     urls = urls_of(settings.get(_BROKER), ";")
     broker = {
         _BROKER: [_shape(url) for url in urls],
@@ -340,7 +335,7 @@ def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
             for name, value in pool.items()
             if name.startswith("ssl") or name == "connection_class"
         },
-        _FACTORY: factory,
+        DEFAULT_FACTORY: factory,
     }
     return _Connection(
         redis and _over_tls(urls),

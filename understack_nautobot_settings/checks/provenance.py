@@ -144,13 +144,12 @@ def _of_default(trail: Trail) -> Trail:
     They share TLS and timeouts. Django's own backend has the arguments of the pool
     among its options.
     """
-    top, _, *below = *trail, "", ""
-    below = [key for key in below if key]
-    if top not in ("DATABASES", "CACHES") or below[:1] != ["OPTIONS"]:
+    if trail[0] not in ("DATABASES", "CACHES") or trail[2:3] != ("OPTIONS",):
         return trail
-    if top == "CACHES" and "CONNECTION_POOL_KWARGS" not in below:
-        below.insert(1, "CONNECTION_POOL_KWARGS")
-    return (top, "default", *below)
+    below = trail[3:]
+    if trail[0] == "CACHES" and "CONNECTION_POOL_KWARGS" not in below:
+        below = ("CONNECTION_POOL_KWARGS", *below)
+    return (trail[0], "default", "OPTIONS", *below)
 
 
 class _Given(NamedTuple):

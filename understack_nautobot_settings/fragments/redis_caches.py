@@ -14,8 +14,8 @@ _NATIVE = ("django.core.cache", "NativeRedisCache")
 DEFAULT_FACTORY = "DJANGO_REDIS_CONNECTION_FACTORY"
 """The setting that names the factory of every cache of django-redis."""
 _FACTORY = "CONNECTION_FACTORY"
-# Where django-redis is told how to connect.
-_CLASSES = ("CLIENT_CLASS", _FACTORY, "CONNECTION_POOL_CLASS")
+CLASSES = ("CLIENT_CLASS", _FACTORY, "CONNECTION_POOL_CLASS")
+"""The options by which django-redis is told how to connect."""
 
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
@@ -42,7 +42,7 @@ def sentinel_options(
     django-redis takes the setting where the cache names no factory of its own.
     """
     options = mapping(cache.get("OPTIONS"))
-    found = [name for name in _CLASSES if "Sentinel" in str(options.get(name))]
+    found = [name for name in CLASSES if "Sentinel" in str(options.get(name))]
     takes_setting = takes_pool_arguments(cache) and _FACTORY not in options
     if not found and takes_setting and "Sentinel" in str(settings.get(DEFAULT_FACTORY)):
         found = [DEFAULT_FACTORY]
