@@ -14,6 +14,9 @@ from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_caches import pool_arguments
+from understack_nautobot_settings.fragments.redis_caches import requirement
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import SOCKET_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
@@ -93,10 +96,10 @@ def probe_cache(
     """Reach the default cache as django-redis would."""
     cache = (settings.get("CACHES") or {}).get("default") or {}
     options = cache.get("OPTIONS") or {}
-    pool = options.get("CONNECTION_POOL_KWARGS") or {}
+    pool = pool_arguments(cache)
     location = cache.get("LOCATION") or ""
     url = location if isinstance(location, str) else next(iter(location), "")
-    if "redis" not in str(cache.get("BACKEND", "redis")).lower():
+    if not is_redis_cache(cache):
         attempt.skip("dns", "the cache is not Redis")
         return
     if "Sentinel" in str(options.get("CLIENT_CLASS", "")):
@@ -328,7 +331,7 @@ def _tls(options: Mapping[str, Any]) -> Tls:
         cert,
         key,
         ca,
-        verify=options.get("ssl_cert_reqs", "required") != "none",
+        verify=requirement(options.get("ssl_cert_reqs", "required")) != "none",
         check_hostname=bool(options.get("ssl_check_hostname", True)),
     )
 
