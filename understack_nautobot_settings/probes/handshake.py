@@ -17,7 +17,6 @@ from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.gateway import Server
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import CLIENT_CA
-from understack_nautobot_settings.probes.tls import Seen
 from understack_nautobot_settings.probes.tls import alert_words
 from understack_nautobot_settings.probes.tls import described_server
 from understack_nautobot_settings.probes.tls import name_problem
@@ -321,7 +320,7 @@ def _no_tls(error: OSError, server: Server) -> Problem:
     return refused or _handshake_problem(error, server)
 
 
-def shown_certificate(server: Server) -> Seen | None:
+def shown_certificate(server: Server) -> Certificate | None:
     """Return the certificate of a server without telling it anything."""
     context = server.tls.anonymous.context()
     try:

@@ -140,13 +140,6 @@ NO_TLS = Tls(
 )
 
 
-class Seen(NamedTuple):
-    """The certificate that a server showed, and the names and addresses it is for."""
-
-    certificate: Certificate
-    names: tuple[str, ...]
-
-
 def symptom_of(error: OSError) -> str:
     """Return what an error is, without the moment's details."""
     return str(getattr(error, "reason", None) or type(error).__name__)
@@ -160,18 +153,17 @@ def _of_certificate(code: Code, endpoint: Endpoint, fact: str) -> Problem:
 
 def server_problem(
     refusal: ssl.SSLCertVerificationError,
-    seen: Seen | None,
+    seen: Certificate | None,
     tls: Tls,
     endpoint: Endpoint,
 ) -> Problem:
     """Return why OpenSSL does not accept the certificate of a server."""
     code = refusal.verify_code
-    leaf = seen.certificate if seen else None
-    subject = f" ({leaf.subject})" if leaf else ""
+    subject = f" ({seen.subject})" if seen else ""
     if code in NAME_MISMATCH:
         return name_problem(seen, endpoint)
     if code in NO_ISSUER:
-        issuer = f" It was issued by {leaf.issuer}." if leaf else ""
+        issuer = f" It was issued by {seen.issuer}." if seen else ""
         path, variable = tls.ca_path, tls.ca.variable
         there = f"into {path}" if path else f"into a file, and set {variable}"
         return codes.PROBE_SERVER_CA.problem(
@@ -181,13 +173,13 @@ def server_problem(
             f"Put the CA that signed the certificate of {endpoint.server} {there}, or "
             "find out who answers there.",
         )
-    if code == EXPIRED and leaf is not None and not leaf.is_expired:
+    if code == EXPIRED and seen is not None and not seen.is_expired:
         return codes.PROBE_SERVER_EXPIRED.problem(
             tls.ca.variable,
             f"a CA of the certificate of {endpoint.place} is expired.",
             f"Put the current CA into {tls.ca.path}, or renew it at {endpoint.server}.",
         )
-    if code == PURPOSE and (leaf is None or leaf.is_for("server auth")):
+    if code == PURPOSE and (seen is None or seen.is_for("server auth")):
         # A CA of ours may exclude servers.
         files = tls.files(endpoint.server)._replace(cert=None, key=None)
         for one in inspect_certificates(files):
@@ -201,17 +193,17 @@ def server_problem(
     words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
     kind, fact = codes.PROBE_SERVER_UNVERIFIED, f"{subject} is not accepted: {words}"
     if code == EXPIRED:
-        since = f" on {utc(leaf.not_after)}" if leaf else ""
+        since = f" on {utc(seen.not_after)}" if seen else ""
         kind, fact = codes.PROBE_SERVER_EXPIRED, f" expired{since}"
     elif code == NOT_YET_VALID:
-        until = f" before {utc(leaf.not_before)}" if leaf else " yet"
+        until = f" before {utc(seen.not_before)}" if seen else " yet"
         kind, fact = codes.PROBE_SERVER_NOT_YET_VALID, f" is not valid{until}"
     elif code == PURPOSE:
         kind, fact = codes.PROBE_SERVER_PURPOSE, f"{subject} is not for servers"
     return _of_certificate(kind, endpoint, fact)
 
 
-def name_problem(seen: Seen | None, endpoint: Endpoint) -> Problem:
+def name_problem(seen: Certificate | None, endpoint: Endpoint) -> Problem:
     """Return the problem of a server certificate for other names."""
     fact = f" is for {_names(seen)}, not for {endpoint.name}"
     if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
@@ -253,40 +245,39 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
     )
 
 
-def seen_certificate(der: bytes | None) -> Seen | None:
+def seen_certificate(der: bytes | None) -> Certificate | None:
     """Return what a server showed, None where it cannot be read."""
     try:
         found = read_certificate(der or b"", now=time.time())
     except ValueError:
         return None
     # Without its extensions, the names are not known.
-    return None if found.is_ca is None else Seen(found, found.names)
+    return None if found.is_ca is None else found
 
 
-def _names(seen: Seen | None) -> str:
+def _names(seen: Certificate | None) -> str:
     if seen is None:
         return "other names"
-    names = seen.names or (seen.certificate.common_name,)
+    names = seen.names or (seen.common_name,)
     return listed([name for name in names if name], _SHOWN_NAMES) or "no name"
 
 
 def described_server(
-    seen: Seen | None, tls: Tls, host: str, *, refused: bool = False
+    seen: Certificate | None, tls: Tls, host: str, *, refused: bool = False
 ) -> str:
     """Return what the stage ``identity`` shows of a server certificate."""
     if seen is None:
         return f"configured host {host}, certificate not readable"
-    leaf = seen.certificate
     checked = "verified" if tls.verify else "not verified"
     if refused:
         checked = "refused"
     elif tls.verify and not tls.check_hostname:
         checked = "verified without the name"
-    end, days = utc(leaf.not_after), leaf.days_left
+    end, days = utc(seen.not_after), seen.days_left
     until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"
     return (
         f"configured host {host}, certificate for {_names(seen)}, issued by "
-        f"{leaf.issuer or 'nobody'}, {until}, {checked}"
+        f"{seen.issuer or 'nobody'}, {until}, {checked}"
     )
 
 
