@@ -29,7 +29,7 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     aliases = sorted(databases, key=lambda alias: alias != "default")
     found = [_database_files(alias, databases[alias]) for alias in aliases]
     for options in _redis_consumers(settings):
-        ca, cert, key = _files(options, variables.REDIS_FILES)
+        ca, cert, key = named_files(options, variables.REDIS_FILES)
         found.append(ClientFiles(REDIS, cert, key, ca))
     sets: dict[tuple[str, ...], ClientFiles] = {}
     for files in found:
@@ -44,7 +44,7 @@ def _database_files(alias: str, database: Mapping[str, Any]) -> ClientFiles:
     if not presents_certificate(options):
         options = {}
     above = "" if alias == "default" else f"DATABASES.{alias}.OPTIONS."
-    cert, key, authorities = _files(options, variables.DB_FILES, above)
+    cert, key, authorities = named_files(options, variables.DB_FILES, above)
     ca = None if authorities.path == SYSTEM_TRUST else authorities
     user = database.get("USER") or None
     return ClientFiles(POSTGRESQL, cert, key, ca, user)
@@ -70,7 +70,7 @@ def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
     yield mapping(settings.get("CELERY_BROKER_USE_SSL"))
 
 
-def _files(
+def named_files(
     options: Mapping[str, Any], declared: Mapping[str, Variable[str]], above: str = ""
 ) -> Iterator[CertificateFile]:
     """Yield the files, named by their variables, or by the setting where one is."""

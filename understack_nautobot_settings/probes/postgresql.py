@@ -17,6 +17,7 @@ from typing import Any
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.reading import hexadecimal
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
@@ -50,7 +51,6 @@ from understack_nautobot_settings.probes.refusals import start_up
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import described_server
-from understack_nautobot_settings.probes.tls import named_files
 from understack_nautobot_settings.problems import Problem
 
 PORT = 5432

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
@@ -31,7 +32,6 @@ from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.tls import Tls
-from understack_nautobot_settings.probes.tls import named_files
 from understack_nautobot_settings.problems import Problem
 
 PORT = 6379

@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Iterator
-from collections.abc import Mapping
-from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.codes import CA_NOT_FOR_SERVERS
@@ -30,7 +27,6 @@ from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
-from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Endpoint
@@ -125,14 +121,6 @@ class Tls(NamedTuple):
         """The certificate that is presented, None where there is none."""
         found = describe_certificates(self.files("")._replace(key=None, ca=None))
         return found[0] if found else None
-
-
-def named_files(
-    paths: Mapping[str, Any], names: Mapping[str, Variable[str]]
-) -> Iterator[CertificateFile]:
-    """Yield the file of each name, with the variable that sets it."""
-    for name, variable in names.items():
-        yield CertificateFile(str(paths.get(name) or ""), variable.name)
 
 
 NO_TLS = Tls(
