@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,7 +61,8 @@ def sso_settings(
         read = Reader(env, found)
         before = len(found)
         directory = read(variables.SSO_DIR)
-        parts = _file_parts(read, directory)
+        files = _files_in(directory, read)
+        parts = _file_parts(files, directory, read)
         for part, variable in PARTS.items():
             value = read.given(variable)
             if value is not None and part in parts:
@@ -81,7 +82,7 @@ def sso_settings(
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         said = {part: base[name] for part, name in names.items() if base.get(name)}
         if not (parts or said) and len(found) == before:
-            _check_names(directory, read)
+            _check_names(files, directory, read)
         if not parts or len(found) > before:
             return off
         _check_issuer(parts.get("issuer"), directory, read)
@@ -117,18 +118,21 @@ def _backends(said: list[str] | None, directory: str, read: Reader) -> list[str]
     return list(said)
 
 
-def _file_parts(read: Reader, directory: str) -> dict[str, str]:
-    """Return the parts that are files, each read as its variable would be."""
-    parts = {}
+def _files_in(directory: str, read: Reader) -> list[str]:
     try:
-        names = names_in(directory)
+        return names_in(directory)
     except FileRefused as refused:
         is_default = read.given(variables.SSO_DIR) is None
         if refused.reason is not Reason.MISSING or not is_default:
             _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
-        return {}
+        return []
+
+
+def _file_parts(files: Iterable[str], directory: str, read: Reader) -> dict[str, str]:
+    """Return the parts that are files, each read as its variable would be."""
+    parts = {}
     for part, variable in PARTS.items():
-        if part not in names:
+        if part not in files:
             continue
         path = os.path.join(directory, part)
         try:
@@ -144,15 +148,14 @@ def _file_parts(read: Reader, directory: str) -> dict[str, str]:
     return parts
 
 
-def _check_names(directory: str, read: Reader) -> None:
+def _check_names(files: Iterable[str], directory: str, read: Reader) -> None:
     """Refuse a directory of which every file has another name."""
-    with suppress(FileRefused):
-        # Kubernetes keeps the files of a volume behind names that start with a dot.
-        names = {name for name in names_in(directory) if name[0] != "."}
-        if names and names.isdisjoint(PARTS):
-            fact = f"{directory} has files, but none of {one_of(PARTS, 'and')}."
-            hint = "Rename the keys of the Secret, or mount none for no single sign-on."
-            read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
+    # Kubernetes keeps the files of a volume behind names that start with a dot.
+    names = {name for name in files if name[0] != "."}
+    if names and names.isdisjoint(PARTS):
+        fact = f"{directory} has files, but none of {one_of(PARTS, 'and')}."
+        hint = "Rename the keys of the Secret, or mount none for no single sign-on."
+        read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
 
 
 def _refuse_unreadable(read: Reader, fact: str) -> None:
