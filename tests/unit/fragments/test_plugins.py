@@ -165,28 +165,29 @@ def test_misspelt_default_plugin_is_reported_with_its_name(strict, line):
     ]
 
 
-def test_default_plugin_that_is_not_installed_is_not_renamed_to_itself():
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "nautobot_golden_config",
+            "'nautobot_golden_config' is not installed and is skipped. Install it in "
+            "the image, or correct the name.",
+        ),
+        (
+            "sk-live-a8f7s6d5f7s6d8f76s8d7f6",
+            "a name is not a module name. Use names as Python imports them, separated "
+            "by commas.",
+        ),
+    ],
+    ids=["default plugin is not renamed to itself", "token is in no remedy"],
+)
+def test_plugin_that_cannot_be_loaded_has_a_remedy_that_fits(name, said):
     problems = []
-    env = {"NAUTOBOT_EXTRA_PLUGINS": "nautobot_golden_config"}
+    env = {"NAUTOBOT_EXTRA_PLUGINS": name}
 
     plugin_settings({}, env, problems=problems, find=nothing)
 
-    assert [str(problem) for problem in problems] == [
-        "NAUTOBOT_EXTRA_PLUGINS: 'nautobot_golden_config' is not installed and is "
-        "skipped. Install it in the image, or correct the name."
-    ]
-
-
-def test_token_in_place_of_a_plugin_name_is_in_no_remedy():
-    problems = []
-    env = {"NAUTOBOT_EXTRA_PLUGINS": "sk-live-a8f7s6d5f7s6d8f76s8d7f6"}
-
-    plugin_settings({}, env, problems=problems, find=nothing)
-
-    assert [str(problem) for problem in problems] == [
-        "NAUTOBOT_EXTRA_PLUGINS: a name is not a module name. "
-        "Use names as Python imports them, separated by commas."
-    ]
+    assert [str(problem) for problem in problems] == [f"NAUTOBOT_EXTRA_PLUGINS: {said}"]
 
 
 def test_plugin_that_is_not_installed_with_strict_is_an_error():

@@ -17,10 +17,15 @@ def heartbeat_env(path, **more):
     return {"NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(path), **more}
 
 
-def test_heartbeat_older_than_limit_fails(tmp_path):
-    file = tmp_path / "heartbeat"
+def heartbeat_at(directory, seconds):
+    file = directory / "heartbeat"
     file.touch()
-    os.utime(file, (1000, 1000))
+    os.utime(file, (seconds, seconds))
+    return file
+
+
+def test_heartbeat_older_than_limit_fails(tmp_path):
+    file = heartbeat_at(tmp_path, 1000)
 
     fresh = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 1030.0)
     old = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 1031.0)
@@ -33,9 +38,7 @@ def test_heartbeat_older_than_limit_fails(tmp_path):
 
 def test_heartbeat_of_the_future_fails(tmp_path):
     """The clock was set back since then, and a worker would have written another."""
-    file = tmp_path / "heartbeat"
-    file.touch()
-    os.utime(file, (1000, 1000))
+    file = heartbeat_at(tmp_path, 1000)
 
     fresh = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 970.0)
     ahead = walk(probe_heartbeat, heartbeat_env(file), clock=lambda: 969.0)
