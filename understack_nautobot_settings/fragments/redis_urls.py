@@ -255,6 +255,7 @@ def check_databases(place: str, urls: Iterable[str]) -> Iterator[Problem]:
     """
     for url in filter(_is_whole, urls):
         if scheme_of(url) in TCP_SCHEMES:
+            # As kombu: the slash of the URL goes, and one that the name begins with.
             path = unquote(urlsplit(url).path).removeprefix("/").removeprefix("/")
             if path and not path.strip().isdecimal():
                 yield codes.REDIS_URL_MALFORMED.problem(
