@@ -1,8 +1,8 @@
 """Finds the server programs the lab starts, or installs them.
 
 What the machine has is used. The rest goes into a cache directory that later runs
-find again; nothing but Redis is ever installed into the system, and no service is
-started. A program that can neither be found nor installed is an error that says
+find again; only packages of Debian that start no service are installed into the
+system. A program that can neither be found nor installed is an error that says
 how to get it.
 """
 
@@ -126,12 +126,11 @@ def pgbouncer() -> tuple[Path, Path]:
             "PgBouncer: apt-get could not download it. Look at the network, or see "
             "what apt-get says"
         )
-        _run(failure, ["apt-get", "update", "--quiet"], dict(os.environ))
         script = (
             f"cd '{directory}' && apt-get download {' '.join(packages)} && "
             "for package in *.deb; do dpkg-deb -x $package . || exit 1; done"
         )
-        _run(failure, ["sh", "-c", script], dict(os.environ))
+        _apt(failure, "sh", "-c", script)
 
     unpacked = _cached("pgbouncer", unpack)
     return unpacked / "usr/sbin/pgbouncer", unpacked / "usr/lib" / machine
@@ -140,16 +139,17 @@ def pgbouncer() -> tuple[Path, Path]:
 @functools.cache
 def kubectl() -> Path:
     """Return the path of ``kubectl``, Debian's where there is none."""
-    return _program("kubectl", "kubernetes-client")
+    return system_program("kubectl", "kubernetes-client")
 
 
 @functools.cache
 def chromium() -> Path:
     """Return the path of ``chromium``, Debian's where there is none."""
-    return _program("chromium", "chromium")
+    return system_program("chromium", "chromium")
 
 
-def _program(program: str, package: str) -> Path:
+def system_program(program: str, package: str) -> Path:
+    """Return the path of a program, from this package of Debian where there is none."""
     if not shutil.which(program, path=_programs()):
         _apt_install(program, package, instead=program)
     found = shutil.which(program, path=_programs())
@@ -316,24 +316,29 @@ def _link_libraries(package: Path) -> None:
 
 
 def _apt_install(name: str, package: str, *, instead: str) -> None:
-    apt = shutil.which("apt-get", path=_programs())
-    if apt is None or os.geteuid() != 0:
+    if not shutil.which("apt-get", path=_programs()) or os.geteuid() != 0:
         raise MissingProgram(
             f"{name}: {instead} is not on the PATH, and only root can install "
             f"Debian's package. Run as root: apt-get install {package}"
         )
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     failure = (
         f"{name}: apt-get could not install {package}. Install {instead} "
         "yourself, or see what apt-get says"
     )
+    options = ("--yes", "--quiet", "--no-install-recommends")
+    _apt(failure, "apt-get", "install", *options, package)
+
+
+def _apt(failure: str, *command: str) -> None:
+    """Run a command with new package lists; apt refuses to run twice at a time."""
+    environment = {
+        **os.environ,
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PATH": _programs(),
+    }
     with _locked("apt"):
-        _run(failure, [apt, "update", "--quiet"], environment)
-        _run(
-            failure,
-            [apt, "install", "--yes", "--quiet", "--no-install-recommends", package],
-            environment,
-        )
+        _run(failure, ["apt-get", "update", "--quiet"], environment)
+        _run(failure, [*command], environment)
 
 
 def _run(failure: str, command: list[str], environment: dict[str, str]) -> None:
@@ -364,7 +369,8 @@ def downloads() -> str:
         "same disk).\n"
         f"Server programs that the machine lacks, about 150 MB, into {cache}"
         f" ({', '.join(kept) or 'nothing there yet'}).\n"
-        "As root, Debian packages where they are missing: redis-tools, chromium.\n"
+        "As root, Debian packages where they are missing: redis-tools, nftables, "
+        "iproute2, chromium.\n"
         "Nothing else stays behind: servers and their files are removed at the end."
     )
 

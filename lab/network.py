@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Literal
 from typing import NamedTuple
 
-from lab.installation import SYSTEM_PROGRAMS
 from lab.installation import MissingProgram
+from lab.installation import system_program
 
 GLOBAL_ADDRESS = "10.77.0.1"
 SITE_ADDRESS = "10.77.0.2"
@@ -70,13 +70,10 @@ def cluster() -> Iterator[str]:
     Raises:
         MissingProgram: Without root, `ip` or `nft` there is no namespace.
     """
-    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
-        if shutil.which(program, path=SYSTEM_PROGRAMS) is None:
-            raise MissingProgram(
-                f"{program} is not on the PATH. Install Debian's package {package}."
-            )
     if os.geteuid() != 0:
         raise MissingProgram("Network namespaces need root. Run this as root.")
+    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
+        system_program(program, package)
     name = f"lab-{os.getpid()}-global"
     with _namespace(name):
         yield name
