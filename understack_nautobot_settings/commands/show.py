@@ -64,9 +64,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: Any, console: Console) -> Outcome:
     there = None if arguments.diff is None else _shown_by(arguments.diff, console)
+    if arguments.with_nautobot and arguments.config is not None:
+        raise CouldNotCheck(
+            "--with-nautobot: --config names a settings file, which extends Nautobot's "
+            "settings itself. Use one of the two."
+        )
     env, file = environment_of(arguments, console)
     namespace = None
-    if arguments.with_nautobot and file is None:
+    if arguments.with_nautobot:
         try:
             namespace = nautobot_settings(env)
         except SettingsFileError as error:

@@ -194,12 +194,12 @@ class _Text:
             fact = f"has |{cast} inside a longer text."
             self._remark(codes.REFERENCE_TYPE, fact, hint)
             return ""
-        return self._found(match["name"], default) or ""
+        return self._found(match, default) or ""
 
     def _alone(self, match: re.Match[str]) -> Any:
         """Return what a string becomes that is one reference."""
         cast, default = _cast_and_default(match)
-        found = self._found(match["name"], default, is_cast=bool(cast))
+        found = self._found(match, default, is_cast=bool(cast))
         if found is None:
             return None
         shown = shortened(match["name"])
@@ -219,20 +219,21 @@ class _Text:
                 return None
         cast = "bool" if found.strip().lower() in ("true", "false") else "int"
         if cast == "bool" or _INTEGER.fullmatch(found.strip()):
+            ending = f"|{cast}{':-...' if default else ''}"
             self._remark(
                 codes.REFERENCE_UNTYPED,
                 f"refers to {shown} and stays text, although the value reads as "
                 f"{_NOUNS[cast]}.",
-                f"Write ${{{shown}|{cast}{':-...' if default else ''}}} if the plugin "
-                f"takes {_NOUNS[cast]}.",
+                f"Write {_reference(match, ending)} if the plugin takes "
+                f"{_NOUNS[cast]}.",
             )
         return found
 
     def _found(
-        self, name: str, default: str | None, *, is_cast: bool = False
+        self, match: re.Match[str], default: str | None, *, is_cast: bool = False
     ) -> str | None:
         """Return the text that a reference stands for."""
-        shown = shortened(name)
+        name, shown = match["name"], shortened(match["name"])
         value = self._env.get(name)
         if value and not encodable(value):
             fact = f"refers to {shown}, whose value holds bytes that are not UTF-8."
@@ -242,7 +243,10 @@ class _Text:
             self._remark(codes.REFERENCE_LINE_BREAK, fact)
         elif not value and default is None:
             fact = f"refers to {shown}, which is not set."
-            hint = f"Set {shown}, or give a default: ${{{shown}:-text}}."
+            example = _reference(match, ":-text")
+            hint = f"Set {shown}, or give a default: {example}."
+            if self._env.get(f"{name}_FILE"):
+                hint = f"{shown}_FILE is set, but no file is read here. {hint}"
             self._remark(codes.REFERENCE_UNSET, fact, hint)
         return value or default
 
@@ -256,6 +260,12 @@ _NOUNS = {
     "float": "a number",
     "json": "JSON",
 }
+
+
+def _reference(match: re.Match[str], ending: str) -> str:
+    """Return how to write a reference to the same variable, in the same spelling."""
+    opening, closing = "{}" if match["brace"] else "<>"
+    return f"${opening}{shortened(match['name'])}{ending}{closing}"
 
 
 def _cast_and_default(match: re.Match[str]) -> tuple[str | None, str | None]:

@@ -84,7 +84,12 @@ DB_EXTRA_OPTION_TYPE = Code(
     "libpq parameters are text or whole numbers.",
     "Write the value as a string or an integer.",
 )
-
+DB_EXTRA_OPTION_CASE = Code(
+    "db-extra-option-case",
+    "The names of libpq's parameters, and of Django's options beside them, are in "
+    "lower case; libpq refuses to connect with any other.",
+    "Write the name in lower case.",
+)
 DB_EXTRA_OPTION_REFUSED = Code(
     "db-extra-option-refused",
     "`sslkeylogfile` writes the keys of the session to a file, and `dsn`, `conninfo`, "

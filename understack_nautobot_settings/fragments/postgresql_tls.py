@@ -332,6 +332,13 @@ def _extra_options(
             read.report(
                 codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
+        elif parameter != parameter.lower():
+            read.report(
+                codes.DB_EXTRA_OPTION_CASE,
+                name,
+                f"libpq knows no parameter {echo(parameter)}.",
+                f"Write it as {echo(parameter.lower())}.",
+            )
         elif owner is not None and decided.get(parameter) != value:
             read.report(
                 codes.DB_EXTRA_OPTION_CONFLICT,

@@ -214,12 +214,8 @@ class _Server:
         if not mutual and "rediss" not in schemes:
             return {}
         files = variables.REDIS_FILES
-        # None is how redis-py says that there is no file.
-        said = {
-            one: path
-            for one, path in said.items()
-            if path is not None or one not in files
-        }
+        # None and an empty text are how redis-py says that there is no file.
+        said = {one: path for one, path in said.items() if path or one not in files}
         options = {
             option: self.read.chosen(variable, said, option)
             for option, variable in _TLS_OPTIONS.items()

@@ -105,7 +105,10 @@ def probe_database(
     database = _database(entry, options, env or {}, names_host=str(sni) != "0")
     server = PostgresqlServer(attempt, network, database)
     if not is_postgresql(entry):
-        server.reach().close()
+        if database.endpoints:
+            server.reach().close()
+        else:
+            attempt.skip("dns", "skipped: no host is configured")
         attempt.skip("tls", "skipped: the database is not PostgreSQL")
         return
     started = attempt.clock()

@@ -339,6 +339,15 @@ def test_show_with_nautobot_extends_its_settings(monkeypatch):
     assert "parse" not in stdout
 
 
+def test_show_with_nautobot_beside_a_settings_file_ends_with_status_2():
+    assert run("show", "--with-nautobot", "--config", "nautobot_config.py") == (
+        2,
+        "",
+        "understack-nautobot-settings show: --with-nautobot: --config names a settings "
+        "file, which extends Nautobot's settings itself. Use one of the two.\n",
+    )
+
+
 def test_show_with_nautobot_option_without_nautobot_ends_with_status_2(monkeypatch):
     monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
     monkeypatch.setitem(sys.modules, "nautobot.core", None)

@@ -11,7 +11,13 @@ from tests.refusals import sentences
 from understack_nautobot_settings.environment.expansion import expanded
 from understack_nautobot_settings.problems import SettingsError
 
-ENV = {"TOKEN": "s3cret", "HOST": "h.example", "EMPTY": "", "_a1": "under"}
+ENV = {
+    "TOKEN": "s3cret",
+    "HOST": "h.example",
+    "EMPTY": "",
+    "_a1": "under",
+    "MOUNTED_FILE": "/run/secrets/token",
+}
 BCRYPT = "$2b$12$LJ3m4ys3Lk0TSwHlvWzZ9eQ0rZ7m5Q1vGmYV6dZJ0hZ2VwJm6Qf3a"
 
 names = st.text(string.ascii_letters + "_", min_size=1).map(lambda name: name[:20])
@@ -101,7 +107,8 @@ MALFORMED = (
         ),
         (
             {"a": [0, {"b-c": ["", "$<MISSING>"]}]},
-            f"a[1].b-c[1] refers to MISSING, which is not set. {UNSET}",
+            "a[1].b-c[1] refers to MISSING, which is not set. Set MISSING, or give a "
+            "default: $<MISSING:-text>.",
         ),
         (
             [{"a.b": {"": {"new\nline": "${MISSING}"}}}],
@@ -116,6 +123,11 @@ MALFORMED = (
             "${EMPTY}",
             "the text refers to EMPTY, which is not set. "
             "Set EMPTY, or give a default: ${EMPTY:-text}.",
+        ),
+        (
+            "${MOUNTED}",
+            "the text refers to MOUNTED, which is not set. MOUNTED_FILE is set, but no "
+            "file is read here. Set MOUNTED, or give a default: ${MOUNTED:-text}.",
         ),
         (
             f"${{{'N' * 70}}}",
@@ -293,6 +305,12 @@ def test_whole_string_reference_without_a_type_that_reads_as_one_is_warned_about
             "boolean. Write ${V|bool} if the plugin takes a boolean.",
         ),
         (
+            "$<V>",
+            "12",
+            "value: a refers to V and stays text, although the value reads as a whole "
+            "number. Write $<V|int> if the plugin takes a whole number.",
+        ),
+        (
             "https://${V}/",
             "secret\n",
             "value: a refers to V, whose value ends with a line break. Store the value "
@@ -319,7 +337,8 @@ def test_text_left_by_template_or_editor_is_warned_about(text, value, line):
 
     result = expanded({"a": text}, {"V": value}, problems=problems)
 
-    assert result == {"a": text.replace("${V}", value)}
+    written = text.replace("${V}", value).replace("$<V>", value)
+    assert result == {"a": written}
     assert [str(problem) for problem in problems] == ([line] if line else [])
     assert {problem.severity for problem in problems} <= {"warning"}
 

@@ -380,6 +380,13 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             )
             for name in ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
         ),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"SSLMODE": "c4n4ry"}'},
+            None,
+            170005,
+            "NAUTOBOT_DB_EXTRA_OPTIONS: libpq knows no parameter 'SSLMODE'. Write it "
+            "as 'sslmode'.",
+        ),
     ],
 )
 def test_refusal_is_one_sentence_without_a_secret(env, base, libpq, line):

@@ -931,11 +931,12 @@ def test_event_broker_in_plain_text_is_warned_about():
     ]
 
 
-def test_file_that_says_none_for_a_path_gets_the_default():
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_file_that_names_no_path_gets_the_default(nothing):
     found = redis_tls_settings(
         {
             "CELERY_BROKER_URL": "redis://localhost:6379/0",
-            "CELERY_BROKER_USE_SSL": {"ssl_ca_certs": None},
+            "CELERY_BROKER_USE_SSL": {"ssl_ca_certs": nothing},
         },
         {},
         check_files=lambda files: [],

@@ -201,6 +201,13 @@ def test_database_of_another_engine_is_probed_up_to_tcp():
     assert outcome(attempt) == (["dns", "tcp", "tls"], None)
 
 
+def test_database_of_another_engine_without_a_host_is_not_reached():
+    settings = {"DATABASES": {"default": {"ENGINE": "mysql", "NAME": "nautobot"}}}
+    attempt = walk(probe_database, settings, Names())
+
+    assert outcome(attempt) == (["dns", "tls"], None)
+
+
 def test_postgresql_socket_is_looked_for_in_its_directory(mount, tmp_path):
     settings = database(7, mount, host=str(tmp_path))
     attempt = walk(probe_database, settings, Network(), driver=refusing)
