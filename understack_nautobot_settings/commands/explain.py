@@ -20,6 +20,7 @@ from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
@@ -122,7 +123,7 @@ def _paragraph(title: str, markdown: str) -> list[str]:
 def versions() -> str:
     """Return the versions that matter, a line for each; absent ones are named."""
     number = libpq_version()
-    libpq = f"{number // 10000}.{number % 10000}" if number else "no driver installed"
+    libpq = libpq_release(number) if number else "no driver installed"
     found = {
         PROGRAM: _version(PROGRAM),
         "Python": platform.python_version(),
