@@ -8,12 +8,12 @@ from copy import deepcopy
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Step
 
 
 class User:
@@ -94,8 +94,7 @@ class InMemory:
         ]
 
     @contextlib.contextmanager
-    def one_at_a_time(self, policy: Policy) -> Iterator[None]:
-        del policy
+    def transaction(self) -> Iterator[None]:
         if self.remote:
             yield
             return
@@ -122,52 +121,43 @@ class InMemory:
             user.email,
         )
 
-    def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
+    def apply(self, step: Step) -> None:
         if step.verb in self.refuse:
-            raise Refused(f"{step.verb}: not today")
+            raise Refused("not today")
         if step.verb == plan.CREATE_GROUP:
-            self.groups.add(step.detail)
+            self.groups.add(step.fields["name"])
         elif step.verb == plan.REMOVE_USER:
             del self.users[step.subject]
+        elif "token" in step.verb:
+            self._change_tokens(step, self.users[step.subject].tokens)
         else:
             if step.verb == plan.CREATE_USER:
-                self.users[step.subject] = User(groups=[policy.created_group])
-            self._change(step, self.users[step.subject], credential, policy)
+                self.users[step.subject] = User()
+            self._change_user(step, self.users[step.subject])
 
-    def _change(
-        self, step: Step, user: User, credential: Credential | None, policy: Policy
-    ) -> None:
-        if step.verb in (plan.CREATE_USER, plan.SET_PASSWORD, plan.TAKE_PASSWORD):
-            password = credential.password
-            user.password = "" if password is None else password.reveal()
-            if step.verb == plan.CREATE_USER:
-                user.email = credential.email or ""
-        elif step.verb == plan.SET_EMAIL:
-            user.email = credential.email
-        elif step.verb == plan.ADOPT_USER:
-            user.groups.add(policy.adopted_group)
-        elif step.verb == plan.RELEASE_USER:
-            user.groups.discard(step.detail)
-        elif step.verb in (plan.MAKE_SUPERUSER, plan.END_SUPERUSER):
-            user.superuser = step.verb == plan.MAKE_SUPERUSER
-        elif step.verb == plan.JOIN_GROUP:
-            user.groups.add(step.detail)
-        elif step.verb == plan.REMOVE_TOKEN:
-            del user.tokens[step.key]
+    def _change_user(self, step: Step, user: User) -> None:
+        fields = {"password": user.password, **step.revealed()}
+        user.password = fields["password"] or ""
+        user.email = fields.get("email", user.email)
+        user.superuser = fields.get("is_superuser", user.superuser)
+        if step.verb == plan.RELEASE_USER:
+            user.groups -= {*fields["groups"]}
         else:
-            self._change_token(step, user, credential.token.reveal(), policy)
+            user.groups |= {*fields.get("groups", ())}
 
-    def _change_token(self, step: Step, user: User, key: str, policy: Policy) -> None:
+    def _change_tokens(self, step: Step, tokens: dict) -> None:
+        if step.verb == plan.REMOVE_TOKEN:
+            del tokens[step.key]
+            return
+        fields = step.revealed()
+        key = fields["key"]
         if step.verb == plan.CREATE_TOKEN:
-            user.tokens[key] = [policy.token_mark, True]
-        elif step.verb == plan.ADOPT_TOKEN:
-            user.tokens[step.key][0] = policy.token_mark
-        elif step.verb == plan.ROTATE_TOKEN:
-            user.tokens = {
-                key if one == step.key else one: told
-                for one, told in user.tokens.items()
-            }
-        else:
-            assert step.verb == plan.RENEW_TOKEN
+            tokens[key] = ["", True]
+        elif step.key in tokens:
             # After a rotation the token is known by its new key.
-            user.tokens[step.key if step.key in user.tokens else key][1] = True
+            renamed = {key if one == step.key else one: tokens[one] for one in tokens}
+            tokens.clear()
+            tokens |= renamed
+        told = tokens[key]
+        told[0] = fields.get("description", told[0])
+        told[1] = fields.get("write_enabled", told[1])

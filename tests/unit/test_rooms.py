@@ -11,7 +11,7 @@ PACKAGE = Path(understack_nautobot_settings.__file__).parent
 # Upwards: what folds fragments, what judges that, what connects, what prints.
 ABOVE_FRAGMENTS = {"evaluation", "checks", "configuration", "probes", "commands"}
 ROOMS = {"certificates", "environment", "fragments", *ABOVE_FRAGMENTS}
-APART = {"accounts", "queues", "django_app"}
+APART = {"accounts", "queues", "reconciliation", "django_app"}
 
 NEVER = {
     "certificates": {"environment", "fragments", *ABOVE_FRAGMENTS, *APART},
@@ -22,7 +22,8 @@ NEVER = {
     "configuration": {"probes", "commands", *APART},
     "probes": {"commands", *APART},
     "accounts": {*ROOMS, "queues", "django_app"},
-    "queues": {"fragments", "certificates", *ABOVE_FRAGMENTS, "django_app"},
+    "queues": {"fragments", "certificates", *ABOVE_FRAGMENTS, "accounts", "django_app"},
+    "reconciliation": {*ROOMS, "accounts", "queues", "django_app"},
     "runtime": {*ROOMS, *APART},
     "problems": {*ROOMS, *APART, "runtime"},
 }

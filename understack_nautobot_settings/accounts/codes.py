@@ -49,7 +49,7 @@ ACCOUNT_GROUP_MISSING = Code(
 )
 ACCOUNT_REFUSED = Code(
     "account-refused",
-    "Nautobot refused a change to an account.",
+    "Nautobot refused to list or to change accounts.",
     "Correct the secret, or the permissions of the account that this runs as.",
 )
 TOKEN_TAKEN = Code(
@@ -68,10 +68,4 @@ PRUNE_WITHHELD = Code(
     "prune-withheld",
     "Nothing was removed, because an unusable secret makes its account look stale.",
     "Correct the secrets and run again.",
-)
-NAUTOBOT_UNUSABLE = Code(
-    "nautobot-unusable",
-    "The URL is not HTTPS, the server is not trusted, or the answer is not from "
-    "Nautobot: a redirect, a page on another server, too large, of another form.",
-    "Correct `--url` and `--ca-file`, or the proxy in front of Nautobot.",
 )

@@ -14,9 +14,9 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.accounts import codes
-from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import names_in

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.secret import Secret
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Step
 
 CREATE_USER = "create user"
 ADOPT_USER = "adopt user"
@@ -30,8 +31,8 @@ CREATE_GROUP = "create group"
 CREATE_PERMISSION = "create permission"
 LOOK_AGAIN = "look at tokens once the password is set"
 
-_CREATED = "accounts created by "
-_ADOPTED = "accounts adopted by "
+CREATED = "accounts created by "
+ADOPTED = "accounts adopted by "
 
 
 class Policy(NamedTuple):
@@ -57,12 +58,12 @@ class Policy(NamedTuple):
     @property
     def created_group(self) -> str:
         """Group of the users that were created; they go when their secret goes."""
-        return _CREATED + self.owner
+        return CREATED + self.owner
 
     @property
     def adopted_group(self) -> str:
         """Group of the users that existed before; they are never removed."""
-        return _ADOPTED + self.owner
+        return ADOPTED + self.owner
 
     @property
     def own_groups(self) -> tuple[str, str]:
@@ -102,31 +103,9 @@ class Account(NamedTuple):
     email: str = ""
 
 
-class Step(NamedTuple):
-    """One change to an account or a job queue, as it is reported and carried out.
-
-    Attributes:
-        verb: One of the constants of this module, or of the plan for queues.
-        subject: Name of the user or queue; empty for what is about neither.
-        detail: What the line shows beside them, such as the name of a group or job.
-        key: Primary key of the token, or module and class of the job; empty for a
-            new token and for what is about neither.
-    """
-
-    verb: str
-    subject: str
-    detail: str = ""
-    key: str = ""
-
-    def __str__(self) -> str:
-        """Return the change as one line."""
-        subject = f"{self.subject}: " if self.subject else ""
-        return f"{subject}{self.verb}" + (f" {self.detail!r}" if self.detail else "")
-
-
 def is_mark(group: str) -> bool:
     """Tell whether a group is one that marks accounts."""
-    return group.startswith((_CREATED, _ADOPTED))
+    return group.startswith((CREATED, ADOPTED))
 
 
 def refusal(
@@ -156,28 +135,32 @@ def account_steps(
 ) -> list[Step]:
     """Return the changes to a user, its tokens left aside, in their order."""
     name = credential.username
-    verbs = []
+    password = credential.password
+    steps = []
+
+    def add(verb: str, detail: str = "", **fields: Any) -> None:
+        steps.append(Step(verb, name, detail, fields=fields))
+
     if account is None:
-        verbs.append(CREATE_USER)
-        groups = frozenset({policy.created_group})
-        account = Account(name, groups=groups, email=credential.email or "")
+        mark = policy.created_group
+        account = Account(name, groups=frozenset({mark}), email=credential.email or "")
+        add(CREATE_USER, email=account.email, groups=[mark], password=password)
     if not account.groups & {*policy.own_groups}:
-        verbs.append(ADOPT_USER)
+        add(ADOPT_USER, groups=[policy.adopted_group])
     if not account.password_matches:
-        verbs.append(TAKE_PASSWORD if credential.password is None else SET_PASSWORD)
+        add(SET_PASSWORD if password else TAKE_PASSWORD, password=password)
     if credential.email not in (None, account.email):
-        verbs.append(SET_EMAIL)
+        add(SET_EMAIL, email=credential.email)
     # What a secret does not say about a superuser is left as it is.
     wanted = policy.superuser if credential.superuser is None else credential.superuser
     if wanted and not account.is_superuser:
-        verbs.append(MAKE_SUPERUSER)
+        add(MAKE_SUPERUSER, is_superuser=True, is_staff=True)
     elif account.is_superuser and credential.superuser is False:
-        verbs.append(END_SUPERUSER)
-    missing = [group for group in policy.groups if group not in account.groups]
-    return [
-        *(Step(verb, name) for verb in verbs),
-        *(Step(JOIN_GROUP, name, group) for group in missing),
-    ]
+        add(END_SUPERUSER, is_superuser=False, is_staff=False)
+    for group in policy.groups:
+        if group not in account.groups:
+            add(JOIN_GROUP, group, groups=[group])
+    return steps
 
 
 def token_steps(
@@ -191,18 +174,23 @@ def token_steps(
     """
     name = credential.username
     tokens = list(tokens)
-    marked = [token for token in tokens if token.description == policy.token_mark]
+    marked = _marked(tokens, policy)
     right = [token for token in tokens if token.key == credential.token]
+    # Every step ends with the key in place, and saying so spares a back end to read
+    # one that newer versions of Nautobot hold back.
+    key = {"key": credential.token}
+    mark = {**key, "description": policy.token_mark}
     if not (right or marked):
-        return [Step(CREATE_TOKEN, name)]
+        return [Step(CREATE_TOKEN, name, fields=mark)]
     kept = [*right, *marked][0]
     steps = []
     if not right:
-        steps.append(Step(ROTATE_TOKEN, name, key=kept.id))
+        steps.append(Step(ROTATE_TOKEN, name, key=kept.id, fields=key))
     elif kept.description != policy.token_mark:
-        steps.append(Step(ADOPT_TOKEN, name, key=kept.id))
+        steps.append(Step(ADOPT_TOKEN, name, key=kept.id, fields=mark))
     if not kept.usable:
-        steps.append(Step(RENEW_TOKEN, name, key=kept.id))
+        lasting = {**key, "write_enabled": True, "expires": None}
+        steps.append(Step(RENEW_TOKEN, name, key=kept.id, fields=lasting))
     stale = [token for token in marked if policy.prune and token is not kept]
     return [*steps, *(Step(REMOVE_TOKEN, name, key=token.id) for token in stale)]
 
@@ -216,34 +204,17 @@ def stale_steps(account: Account, policy: Policy) -> list[Step]:
     """
     name = account.username
     if policy.created_group in account.groups and not _other_owners(account, policy):
-        return [Step(REMOVE_USER, name)]
-    marked = [
-        token
-        for token in account.tokens or ()
-        if token.description == policy.token_mark
-    ]
+        return [Step(REMOVE_USER, name, fields={"groups": [policy.created_group]})]
+    marked = _marked(account.tokens or (), policy)
     own = [group for group in policy.own_groups if group in account.groups]
     return [
         *(Step(REMOVE_TOKEN, name, key=token.id) for token in marked),
-        *(Step(RELEASE_USER, name, group) for group in own),
+        *(Step(RELEASE_USER, name, group, fields={"groups": [group]}) for group in own),
     ]
 
 
-def changed_fields(
-    step: Step, credential: Credential, policy: Policy
-) -> dict[str, Any]:
-    """Return what a step sets, by the names of Nautobot's models and its REST API."""
-    key = credential.token.reveal()
-    fields: dict[str, dict[str, Any]] = {
-        SET_EMAIL: {"email": credential.email},
-        MAKE_SUPERUSER: {"is_superuser": True, "is_staff": True},
-        END_SUPERUSER: {"is_superuser": False, "is_staff": False},
-        CREATE_TOKEN: {"key": key, "description": policy.token_mark},
-        ADOPT_TOKEN: {"description": policy.token_mark},
-        ROTATE_TOKEN: {"key": key},
-        RENEW_TOKEN: {"write_enabled": True, "expires": None},
-    }
-    return fields.get(step.verb, {})
+def _marked(tokens: Iterable[Token], policy: Policy) -> list[Token]:
+    return [token for token in tokens if token.description == policy.token_mark]
 
 
 def _other_owners(account: Account, policy: Policy) -> list[str]:

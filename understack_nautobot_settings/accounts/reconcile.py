@@ -5,35 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
-from dataclasses import dataclass
-from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import NamedTuple
-from typing import TypeVar
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import status_with
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.failures import Unusable
+from understack_nautobot_settings.reconciliation.steps import Found
+from understack_nautobot_settings.reconciliation.steps import Run
+from understack_nautobot_settings.reconciliation.steps import Step
 
 if TYPE_CHECKING:
     from understack_nautobot_settings.accounts.records import DatabaseAccounts
     from understack_nautobot_settings.accounts.remote import RemoteAccounts
 
     Backend = DatabaseAccounts | RemoteAccounts
-
-Found = TypeVar("Found")
-
-ATTEMPTS = 3
-"""A user and its token are two requests, and each may meet another run's."""
 
 
 class Summary(NamedTuple):
@@ -85,97 +81,80 @@ def reconcile_accounts(
         Unreachable: The Nautobot cannot be asked now.
         Unusable: What answers is not what a Nautobot would.
     """
-    problems = [*problems]
-    summary = Summary([], [], [], [], [], problems)
-    run = _Run(backend, policy, dry_run, progress)
+    summary = Summary([], [], [], [], [], [*problems])
+    run = Run(backend, dry_run=dry_run, progress=progress)
+    work = _Work(backend, policy, run, summary)
+    left = [*(one.username for one in credentials), "stale accounts"]
     try:
-        missing = run.settled(run.prepare)
-    except Refused as refused:
-        problems.append(_refused("groups and permissions", refused))
-        return summary
-    for name in missing:
-        fact = f"there is no group {name!r}."
-        problems.append(codes.ACCOUNT_GROUP_MISSING.problem("--group", fact))
-    if missing:
-        return summary
-    for credential in credentials:
-        try:
-            steps = run.settled(partial(run.account, credential))
-        except Refused as refused:
-            problems.append(_refused(credential.source, refused))
-            continue
-        if isinstance(steps, Problem):
-            problems.append(steps)
-        elif not steps:
-            summary.unchanged.append(credential.username)
-        elif steps[0].verb == plan.CREATE_USER:
-            summary.created.append(credential.username)
-        else:
-            summary.updated.append(credential.username)
-    try:
-        marked = backend.marked_accounts(policy)
-    except Refused as refused:
-        problems.append(_refused("stale accounts", refused))
-        return summary
-    wanted = {one.username for one in credentials}
-    stale = [account for account in marked if account.username not in wanted]
-    _take_back(run, stale, summary)
+        if not work.prepare():
+            return summary
+        for credential in credentials:
+            work.correct(credential)
+            del left[0]
+        wanted = {one.username for one in credentials}
+        for account in work.stale(wanted):
+            left[0] = account.username
+            work.take_back(account)
+    except (Unreachable, Unusable):
+        progress(f"not finished: {', '.join(left)}")
+        raise
     return summary
 
 
-@dataclass
-class _Run:
-    """Steps on their way from the plan to the back end."""
+class _Work(NamedTuple):
+    """What a run does, one account after the other."""
 
     backend: Backend
     policy: Policy
-    dry_run: bool
-    progress: Callable[[str], object]
-    lines: list[str] = field(default_factory=list)
+    run: Run
+    summary: Summary
 
-    def settled(self, work: Callable[[], Found]) -> Found:
-        """Do the work; where it fails, look again: another run may have come between.
+    def accepted(self, where: str, work: Callable[[], Found]) -> Found | None:
+        """Return what comes of work, None where Nautobot refuses it."""
+        try:
+            return self.run.settled(work)
+        except Refused as refused:
+            problem = codes.ACCOUNT_REFUSED.problem(where, f"{refused}.")
+            self.summary.problems.append(problem)
+            return None
 
-        Over REST nothing keeps two runs apart, and Nautobot answers the slower one
-        with a refusal, or with an internal error where its database refuses.
-        """
-        attempts = 0
-        while True:
-            attempts += 1
-            self.lines.clear()
-            try:
-                with self.backend.one_at_a_time(self.policy):
-                    return work()
-            except (Refused, Unreachable):
-                if self.backend.takes_back:
-                    self.lines.clear()
-                if attempts == ATTEMPTS:
-                    raise
-            finally:
-                for line in self.lines:
-                    self.progress(line)
+    def prepare(self) -> bool:
+        """Make what all accounts share, and tell whether all of it is there."""
+        missing = self.accepted("groups and permissions", self._shared)
+        for name in missing or ():
+            fact = f"there is no group {name!r}."
+            problem = codes.ACCOUNT_GROUP_MISSING.problem("--group", fact)
+            self.summary.problems.append(problem)
+        return missing == []
 
-    def carry_out(self, steps: Iterable[Step], credential: Credential | None) -> None:
-        for step in steps:
-            if not self.dry_run:
-                self.backend.apply(step, credential, self.policy)
-            self.lines.append(f"would {step}" if self.dry_run else str(step))
-
-    def prepare(self) -> list[str]:
-        """Make what all accounts share; return the further groups that are missing."""
+    def _shared(self) -> list[str]:
         there = self.backend.group_names()
         missing = [name for name in self.policy.groups if name not in there]
         if not missing:
             groups = [
-                Step(plan.CREATE_GROUP, "", name)
+                Step(plan.CREATE_GROUP, detail=name, fields={"name": name})
                 for name in self.policy.own_groups
                 if name not in there
             ]
             permissions = self.backend.permission_steps(self.policy)
-            self.carry_out([*groups, *permissions], None)
+            self.run.carry_out([*groups, *permissions])
         return missing
 
-    def account(self, credential: Credential) -> list[Step] | Problem:
+    def correct(self, credential: Credential) -> None:
+        """Make an account equal to its credential."""
+        summary = self.summary
+        work = partial(self._corrected, credential)
+        steps = self.accepted(credential.source, work)
+        if isinstance(steps, Problem):
+            summary.problems.append(steps)
+        elif steps == []:
+            summary.unchanged.append(credential.username)
+        elif steps:
+            created = steps[0].verb == plan.CREATE_USER
+            changed = summary.created if created else summary.updated
+            changed.append(credential.username)
+
+    def _corrected(self, credential: Credential) -> list[Step] | Problem:
         account = self.backend.account(credential)
         problem = plan.refusal(credential, account, self.policy)
         if problem is not None:
@@ -185,46 +164,43 @@ class _Run:
         if in_use and _is_foreign(credential, tokens):
             return _taken(credential)
         steps = plan.account_steps(credential, account, self.policy)
-        self.carry_out(steps, credential)
-        if tokens is None and not self.dry_run:
+        self.run.carry_out(steps)
+        if tokens is None and not self.run.dry_run:
             account = self.backend.account(credential)
             tokens = None if account is None else account.tokens
             if tokens is None:
-                raise Refused("its tokens are not visible with its own password")
+                raise Refused("the user's own password does not show its tokens")
             if in_use and _is_foreign(credential, tokens):
                 return _taken(credential)
-        further = (
-            [Step(plan.LOOK_AGAIN, credential.username)]
-            if tokens is None
-            else plan.token_steps(credential, tokens, self.policy)
-        )
-        self.carry_out(further, credential)
-        return [*steps, *further]
+        further = [Step(plan.LOOK_AGAIN, credential.username)]
+        if tokens is not None:
+            further = plan.token_steps(credential, tokens, self.policy)
+        return [*steps, *self.run.carry_out(further)]
 
-
-def _take_back(run: _Run, stale: list[Account], summary: Summary) -> None:
-    problems = summary.problems
-    unsure = any(problem.severity == ERROR for problem in problems)
-    if not run.policy.prune or unsure:
-        summary.stale.extend(account.username for account in stale)
-        if run.policy.prune and stale:
+    def stale(self, wanted: Collection[str]) -> list[Account]:
+        """Return the accounts to take back; of those that are kept, say so."""
+        find = partial(self.backend.marked_accounts, self.policy)
+        marked = self.accepted("stale accounts", find) or []
+        stale = [account for account in marked if account.username not in wanted]
+        if self.policy.prune and status_with(self.summary.problems) == FINE:
+            return stale
+        self.summary.stale.extend(account.username for account in stale)
+        if self.policy.prune and stale:
             fact = "stale accounts were kept, because not every secret could be used."
-            problems.append(
-                codes.PRUNE_WITHHELD.problem("--prune", f"{len(stale)} {fact}")
-            )
-        return
-    for account in stale:
+            problem = codes.PRUNE_WITHHELD.problem("--prune", f"{len(stale)} {fact}")
+            self.summary.problems.append(problem)
+        return []
+
+    def take_back(self, account: Account) -> None:
+        """Remove or release an account whose secret is gone."""
         username = account.username
-        steps = plan.stale_steps(account, run.policy)
-        try:
-            run.settled(partial(run.carry_out, steps, None))
-        except Refused as refused:
-            problems.append(_refused(username, refused))
-            continue
-        summary.removed.append(username)
+        steps = plan.stale_steps(account, self.policy)
+        if not self.accepted(username, partial(self.run.carry_out, steps)):
+            return
+        self.summary.removed.append(username)
         if account.tokens is None and steps[0].verb != plan.REMOVE_USER:
             fact = "the user was released, but its token could not be removed."
-            problems.append(codes.TOKEN_LEFT.problem(username, fact))
+            self.summary.problems.append(codes.TOKEN_LEFT.problem(username, fact))
 
 
 def _is_foreign(credential: Credential, tokens: tuple[Token, ...] | None) -> bool:
@@ -235,8 +211,3 @@ def _is_foreign(credential: Credential, tokens: tuple[Token, ...] | None) -> boo
 def _taken(credential: Credential) -> Problem:
     fact = f"the token for {credential.username!r} belongs to another user."
     return codes.TOKEN_TAKEN.problem(credential.source, fact)
-
-
-def _refused(where: str, refused: Refused) -> Problem:
-    fact = f"Nautobot refused a change: {refused}."
-    return codes.ACCOUNT_REFUSED.problem(where, fact)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
-from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,27 +11,31 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError
-from django.db import OperationalError
-from django.db import transaction
 from nautobot.users.models import Token as TokenRecord
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.database import Database
+from understack_nautobot_settings.reconciliation.database import answering
+from understack_nautobot_settings.reconciliation.database import save
+from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Step
 
 
-class DatabaseAccounts:
+class DatabaseAccounts(Database):
     """Accounts through Django's models."""
 
-    takes_back = True
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold a transaction, and the groups that mark: another run waits for them."""
+        with super().transaction():
+            marks = Group.objects.filter(name__startswith=plan.CREATED)
+            list(marks.order_by("name").select_for_update())
+            yield
 
     def group_names(self) -> Collection[str]:
         """Return the names of all groups."""
@@ -44,7 +47,7 @@ class DatabaseAccounts:
 
     def account(self, credential: Credential) -> Account | None:
         """Return the user of a credential, None where there is no such user."""
-        user = _user(credential.username)
+        user = _users(credential.username).first()
         if user is None:
             return None
         if credential.password is None:
@@ -62,127 +65,68 @@ class DatabaseAccounts:
     def marked_accounts(self, policy: Policy) -> list[Account]:
         """Return every account that carries the mark of the owner."""
         users = get_user_model().objects.filter(groups__name__in=policy.own_groups)
-        return [
-            _account(user, password_matches=True)
-            for user in users.distinct().order_by("username")
-        ]
+        return [_account(user) for user in users.distinct().order_by("username")]
 
-    def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
-        """Carry out one step."""
-        reason = ""
-        try:
-            _apply(step, credential, policy)
-        except ValidationError as error:
-            reason = refused_fields(error)
-        except DatabaseError as error:
-            # Its text may hold the value that is there twice.
-            reason = type(error).__name__
-        if reason:
-            raise Refused(f"{step.verb}: {reason}")
-
-    @contextmanager
-    def one_at_a_time(self, policy: Policy) -> Iterator[None]:
-        """Hold a transaction, and the owner's group: another run waits for it."""
-        with answering(OperationalError), transaction.atomic():
-            marks = Group.objects.filter(name=policy.created_group)
-            list(marks.select_for_update())
-            yield
-
-
-@contextmanager
-def answering(kind: type[DatabaseError] = DatabaseError) -> Iterator[None]:
-    """Do what needs a database that answers.
-
-    Raises:
-        Unreachable: It does not, and Django raised an error of this kind.
-    """
-    reason = ""
-    try:
-        yield
-    except kind as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    if reason:
-        raise Unreachable(f"the database does not answer: {reason}")
+    def make(self, step: Step) -> None:
+        """Make one step."""
+        users = _users(step.subject)
+        if step.verb == plan.CREATE_GROUP:
+            Group.objects.get_or_create(**step.fields)
+        elif step.verb == plan.REMOVE_USER:
+            users.delete()
+        elif step.verb == plan.RELEASE_USER:
+            for user in users:
+                user.groups.remove(*_groups(step))
+        elif step.verb == plan.REMOVE_TOKEN:
+            TokenRecord.objects.filter(pk=step.key).delete()
+        elif step.key:
+            save(TokenRecord.objects.get(pk=step.key), step)
+        elif step.verb == plan.CREATE_TOKEN:
+            save(TokenRecord(user=users.get()), step)
+        elif step.verb == plan.CREATE_USER:
+            _change(get_user_model()(username=step.subject), step)
+        else:
+            _change(users.get(), step)
 
 
 def answering_accounts() -> DatabaseAccounts:
     """Return the back end; raise `Unreachable` where the database does not answer."""
-    with answering():
+    with answering(DatabaseError):
         Group.objects.exists()
     return DatabaseAccounts()
 
 
-def _apply(step: Step, credential: Credential | None, policy: Policy) -> None:
-    if step.verb == plan.CREATE_GROUP:
-        Group.objects.get_or_create(name=step.detail)
-        return
-    if step.verb == plan.REMOVE_TOKEN:
-        TokenRecord.objects.filter(pk=step.key).delete()
-        return
-    user = _user(step.subject)
-    if credential is None:
-        _take_back(step, user)
-        return
-    fields = plan.changed_fields(step, credential, policy)
-    if step.verb == plan.CREATE_USER:
-        user = get_user_model()(username=step.subject, email=credential.email or "")
-        _set_password(user, credential)
-        user.groups.add(_group(policy.created_group))
-    elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
-        user.groups.add(_group(step.detail or policy.adopted_group))
-    elif step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
-        _set_password(user, credential)
-    elif step.verb == plan.CREATE_TOKEN:
-        TokenRecord(user=user, **fields).validated_save()
-    elif step.key:
-        token = TokenRecord.objects.get(pk=step.key)
-        # Every one of these steps ends with the credential's key in place, and saying
-        # so spares reading a key that newer versions hold back.
-        _set(token, {**fields, "key": credential.token.reveal()})
-        token.validated_save()
-    else:
-        _set(user, fields)
-        user.save(update_fields=[*fields])
-
-
-def _take_back(step: Step, user: Any) -> None:
-    if user is None:
-        return
-    if step.verb == plan.REMOVE_USER:
-        user.delete()
-    else:
-        user.groups.remove(_group(step.detail))
-
-
-def _set(record: Any, fields: Mapping[str, Any]) -> None:
+def _change(user: Any, step: Step) -> None:
+    fields = {name: value for name, value in step.fields.items() if name != "groups"}
     for name, value in fields.items():
-        setattr(record, name, value)
+        if name != "password":
+            setattr(user, name, value)
+        elif value is None:
+            user.set_unusable_password()
+        else:
+            validate_password(value.reveal(), user=user)
+            user.set_password(value.reveal())
+    if user._state.adding:
+        user.full_clean()
+        user.save()
+    elif fields:
+        user.save(update_fields=[*fields])
+    user.groups.add(*_groups(step))
 
 
-def _user(username: str) -> Any:
-    return get_user_model().objects.filter(username=username).first()
+def _users(username: str) -> Any:
+    return get_user_model().objects.filter(username=username)
 
 
-def _group(name: str) -> Any:
-    return Group.objects.get(name=name)
+def _groups(step: Step) -> list[Any]:
+    return [Group.objects.get(name=name) for name in step.fields.get("groups", ())]
 
 
 def _names(records: Any) -> list[str]:
     return list(records.values_list("name", flat=True))
 
 
-def _set_password(user: Any, credential: Credential) -> None:
-    if credential.password is None:
-        user.set_unusable_password()
-    else:
-        password = credential.password.reveal()
-        validate_password(password, user=user)
-        user.set_password(password)
-    user.full_clean()
-    user.save()
-
-
-def _account(user: Any, *, password_matches: bool) -> Account:
+def _account(user: Any, *, password_matches: bool = True) -> Account:
     records = TokenRecord.objects.filter(user=user)
     if hasattr(records, "with_sensitive_fields"):
         records = records.with_sensitive_fields("key")
@@ -202,18 +146,4 @@ def _account(user: Any, *, password_matches: bool) -> Account:
             for record in records.order_by("created")
         ),
         user.email,
-    )
-
-
-def refused_fields(error: ValidationError) -> str:
-    """Return which fields are refused and why, without the values."""
-    fields = (
-        error.error_dict.items()
-        if hasattr(error, "error_dict")
-        else [("password", error.error_list)]
-    )
-    return ", ".join(
-        f"{field} ({one.code or 'invalid'})"
-        for field, errors in fields
-        for one in errors
     )

@@ -12,27 +12,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from contextlib import nullcontext
-from http import HTTPStatus
 from typing import Any
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unusable
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.plan import Token
-from understack_nautobot_settings.accounts.rest import Record
-from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.accounts.rest import checked
-from understack_nautobot_settings.accounts.rest import field
-from understack_nautobot_settings.accounts.rest import password_login
-from understack_nautobot_settings.accounts.rest import place
-from understack_nautobot_settings.accounts.rest import token_login
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.failures import Unusable
+from understack_nautobot_settings.reconciliation.rest import TOKENS
+from understack_nautobot_settings.reconciliation.rest import Record
+from understack_nautobot_settings.reconciliation.rest import Remote
+from understack_nautobot_settings.reconciliation.rest import RestApi
+from understack_nautobot_settings.reconciliation.rest import checked
+from understack_nautobot_settings.reconciliation.rest import field
+from understack_nautobot_settings.reconciliation.rest import password_login
+from understack_nautobot_settings.reconciliation.rest import place
+from understack_nautobot_settings.reconciliation.rest import token_login
+from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Step
 
 OWN_TOKENS = {
     "object_types": ["users.token"],
@@ -43,20 +42,20 @@ OWN_TOKENS = {
 
 USERS = "users/users/"
 GROUPS = "users/groups/"
-TOKENS = "users/tokens/"
 PERMISSIONS = "users/permissions/"
 
+_TAKEN_BACK = (plan.REMOVE_USER, plan.RELEASE_USER)
 
-class RemoteAccounts:
+
+class RemoteAccounts(Remote):
     """Accounts through the REST API."""
-
-    takes_back = False
 
     def __init__(self, api: RestApi) -> None:
         """Take an API whose token may change users, groups and permissions."""
-        self._api = api
+        super().__init__(api)
         self._group_ids: dict[str, int] | None = None
-        self._passwords: dict[str, Secret] = {}
+        # What logs in as a user, by its name.
+        self._logins: dict[str, Secret] = {}
 
     def group_names(self) -> Collection[str]:
         """Return the names of all groups."""
@@ -64,29 +63,36 @@ class RemoteAccounts:
 
     def permission_steps(self, policy: Policy) -> list[Step]:
         """Return what lets accounts change their own tokens, where that is missing."""
-        found = self._found(PERMISSIONS, "name", _permission_name(policy))
+        name = f"own tokens of accounts of {policy.owner}"
+        text = "Lets these accounts change their own API tokens."
+        own = {"name": name, "description": text, "groups": policy.own_groups}
+        found = self._found(PERMISSIONS, "name", name)
         groups = {self._groups().get(group) for group in policy.own_groups}
         if found and _holds(found, OWN_TOKENS) and groups <= {*_group_ids(found)}:
             return []
-        return [Step(plan.CREATE_PERMISSION, "", _permission_name(policy))]
+        fields = {**OWN_TOKENS, **own}
+        return [Step(plan.CREATE_PERMISSION, detail=name, fields=fields)]
 
     def account(self, credential: Credential) -> Account | None:
         """Return the user of a credential, None where there is no such user."""
-        user = self._found(USERS, "username", credential.username)
+        name = credential.username
+        user = self._found(USERS, "username", name)
         if user is None:
             return None
-        logins = [self._own_login(credential)]
         if credential.password is None:
             # Another run may have replaced the password that this one made up.
-            logins.append(token_login(credential.token))
-        login = next(filter(self._accepted, logins), None)
-        if login is None:
-            return self._account(user, None)._replace(password_matches=False)
-        return self._account(user, self._tokens(login, credential.username))
+            logins = [self._logins.get(name), token_login(credential.token)]
+        else:
+            logins = [password_login(name, credential.password)]
+        for login in logins:
+            if login is not None and self._api.accepts(login):
+                self._logins[name] = login
+                return self._account(user, self._tokens(login, name))
+        return self._account(user, None)._replace(password_matches=False)
 
     def token_in_use(self, credential: Credential) -> bool:
         """Tell whether any active user logs in with the token of a credential."""
-        return self._accepted(token_login(credential.token))
+        return self._api.accepts(token_login(credential.token))
 
     def marked_accounts(self, policy: Policy) -> list[Account]:
         """Return every account that carries the mark of the owner."""
@@ -98,77 +104,69 @@ class RemoteAccounts:
         marked = [account for account in accounts if account.groups & own]
         return sorted(marked, key=lambda account: account.username)
 
-    def apply(self, step: Step, credential: Credential | None, policy: Policy) -> None:
-        """Carry out one step."""
-        if step.verb == plan.CREATE_GROUP:
-            self._api.change("POST", GROUPS, {"name": step.detail})
+    def apply(self, step: Step) -> None:
+        """Make one step; raise `Refused` with the reason."""
+        body = step.revealed()
+        if "token" in step.verb:
+            path = place(TOKENS, step.key) if step.key else TOKENS
+            methods = {plan.CREATE_TOKEN: "POST", plan.REMOVE_TOKEN: "DELETE"}
+            method, login = methods.get(step.verb, "PATCH"), self._logins[step.subject]
+            self._api.change(method, path, body or None, login)
+        elif step.verb == plan.CREATE_GROUP:
+            self._api.change("POST", GROUPS, body)
             self._group_ids = None
         elif step.verb == plan.CREATE_PERMISSION:
-            self._permit(policy)
-        elif credential is None:
-            self._take_back(step, policy)
+            body["groups"] = self._ids(step)
+            found = self._found(PERMISSIONS, "name", step.detail)
+            if found:
+                self._api.change("PATCH", place(PERMISSIONS, found.get("id")), body)
+            else:
+                self._api.change("POST", PERMISSIONS, body)
         elif step.verb == plan.CREATE_USER:
-            user = {
-                "username": credential.username,
-                "password": self._password(credential).reveal(),
-                "email": credential.email or "",
-                "groups": [self._group_id(policy.created_group)],
-            }
-            self._api.change("POST", USERS, user)
-        elif "token" in step.verb:
-            path = place(TOKENS, step.key) if step.key else TOKENS
-            method = {plan.CREATE_TOKEN: "POST", plan.REMOVE_TOKEN: "DELETE"}
-            body = plan.changed_fields(step, credential, policy) or None
-            login = self._own_login(credential)
-            self._api.change(method.get(step.verb, "PATCH"), path, body, login)
+            body |= {"username": step.subject, "groups": self._ids(step)}
+            self._api.change("POST", USERS, self._with_login(step.subject, body))
         else:
-            found = self._found(USERS, "username", step.subject) or {}
-            body = plan.changed_fields(step, credential, policy)
-            if step.verb in (plan.SET_PASSWORD, plan.TAKE_PASSWORD):
-                body = {"password": self._password(credential).reveal()}
-            elif step.verb in (plan.ADOPT_USER, plan.JOIN_GROUP):
-                group = self._group_id(step.detail or policy.adopted_group)
-                body = {"groups": [*_group_ids(found), group]}
-            self._api.change("PATCH", place(USERS, found.get("id")), body)
+            self._change_user(step, body)
 
-    def one_at_a_time(self, _policy: Policy) -> AbstractContextManager[object]:
-        """Return nothing that helps: the REST API has no transactions."""
-        return nullcontext()
-
-    def _group_id(self, name: str) -> int:
-        found = self._groups().get(name)
-        if found is None:
-            raise Unusable(f"the API does not list the group {name}")
-        return found
-
-    def _permit(self, policy: Policy) -> None:
-        name = _permission_name(policy)
-        content = {
-            **OWN_TOKENS,
-            "name": name,
-            "description": "Lets these accounts change their own API tokens.",
-            "groups": [self._group_id(group) for group in policy.own_groups],
-        }
-        found = self._found(PERMISSIONS, "name", name)
-        if found:
-            self._api.change("PATCH", place(PERMISSIONS, found.get("id")), content)
-        else:
-            self._api.change("POST", PERMISSIONS, content)
-
-    def _take_back(self, step: Step, policy: Policy) -> None:
+    def _change_user(self, step: Step, body: dict[str, Any]) -> None:
         user = self._found(USERS, "username", step.subject)
         if user is None:
-            return
-        groups = _group_ids(user)
-        mark = self._groups().get(step.detail or policy.created_group)
-        if mark not in groups:
-            raise Refused("the user lost its mark while this ran")
+            if step.verb in _TAKEN_BACK:
+                return
+            raise Refused("the user is not there any more")
         path = place(USERS, user.get("id"))
+        groups, named = _group_ids(user), self._ids(step)
+        if step.verb in _TAKEN_BACK:
+            if not {*named} <= {*groups}:
+                raise Refused("the user lost its mark while this ran")
+            body = {"groups": [group for group in groups if group not in named]}
+        elif named:
+            body["groups"] = [*groups, *named]
         if step.verb == plan.REMOVE_USER:
             self._api.change("DELETE", path)
         else:
-            left = [group for group in groups if group != mark]
-            self._api.change("PATCH", path, {"groups": left})
+            self._api.change("PATCH", path, self._with_login(step.subject, body))
+
+    def _with_login(self, username: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return what a user is to have; the password in it logs in from now on."""
+        if "password" in body:
+            # Whatever validators ask for, besides 240 random bits.
+            body["password"] = body["password"] or f"{secrets.token_urlsafe(30)}-aA1"
+            login = password_login(username, Secret(body["password"]))
+            self._logins[username] = login
+        return body
+
+    def _ids(self, step: Step) -> list[int]:
+        """Return the ids of the groups that a step names."""
+        known = self._groups()
+        names = step.fields.get("groups", ())
+        for name in names:
+            if name not in known:
+                raise Unusable(
+                    f"the API does not list the group {name!r}",
+                    "Let the user of the token view every group.",
+                )
+        return [known[name] for name in names]
 
     def _account(self, user: Record, tokens: tuple[Token, ...] | None) -> Account:
         names = {number: name for name, number in self._groups().items()}
@@ -197,31 +195,6 @@ class RemoteAccounts:
             }
         return self._group_ids
 
-    def _password(self, credential: Credential) -> Secret:
-        """Return the user's password, or one made up for a user without."""
-        if credential.password is not None:
-            return credential.password
-        # Whatever validators ask for, besides 240 random bits.
-        made_up = Secret(f"{secrets.token_urlsafe(30)}-aA1")
-        return self._passwords.setdefault(credential.username, made_up)
-
-    def _own_login(self, credential: Credential) -> Secret:
-        """Return what logs in as the user: a password where one is known."""
-        name = credential.username
-        password = credential.password or self._passwords.get(name)
-        if password is None:
-            return token_login(credential.token)
-        return password_login(name, password)
-
-    def _accepted(self, login: Secret) -> bool:
-        """Tell whether the server takes a login.
-
-        OPTIONS is the one method for which being somebody is enough; any other is
-        answered alike for a wrong password and a missing permission.
-        """
-        status, _ = self._api.request("OPTIONS", TOKENS, login=login)
-        return status == HTTPStatus.OK
-
     def _tokens(self, login: Secret, username: str) -> tuple[Token, ...] | None:
         try:
             records = self._api.records(TOKENS, login=login)
@@ -232,16 +205,13 @@ class RemoteAccounts:
                 field(record, "id", str),
                 Secret(field(record, "key", str)),
                 field(record, "description", str),
-                field(record, "write_enabled", bool) and record["expires"] is None,
+                field(record, "write_enabled", bool)
+                and field(record, "expires", str, type(None)) is None,
             )
             for record in sorted(records, key=lambda one: field(one, "created", str))
             # A token that logs in may be another user's: Nautobot shows whose.
             if field(record, "display", str).endswith(f" ({username})")
         )
-
-
-def _permission_name(policy: Policy) -> str:
-    return f"own tokens of accounts of {policy.owner}"
 
 
 def _holds(record: Mapping[str, Any], content: Mapping[str, Any]) -> bool:

@@ -12,21 +12,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
-from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.commands.remote_nautobot import run_command
-from understack_nautobot_settings.problems import ERROR
+from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Problem
+from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.queues import codes
-from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import missing_jobs
 from understack_nautobot_settings.queues.plan import queue_steps
 from understack_nautobot_settings.queues.remote import RemoteQueues
 from understack_nautobot_settings.queues.wishes import Wishes
 from understack_nautobot_settings.queues.wishes import read_wishes
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.steps import Run
+from understack_nautobot_settings.reconciliation.steps import Step
 
 if TYPE_CHECKING:
     from understack_nautobot_settings.queues.records import DatabaseQueues
@@ -61,37 +63,35 @@ def _reconcile(
     backend = None if problems else backend_of(RemoteQueues)
     if backend is None:
         return ""
+    run = Run(backend, dry_run=options.dry_run, progress=write)
+
+    def work() -> list[Step]:
+        problems.clear()
+        steps = queue_steps(wishes, *backend.jobs_and_queues(), problems=problems)
+        return run.carry_out(steps) if status_with(problems) == FINE else []
+
     try:
-        jobs = _jobs(backend, wishes, write, sleep)
-        steps = queue_steps(wishes, jobs, backend.queues(), problems=problems)
-        if any(one.severity == ERROR for one in problems):
-            return ""
-        if not options.dry_run:
-            with backend.all_or_nothing():
-                for step in steps:
-                    backend.apply(step)
+        _wait_for_jobs(backend, wishes, write, sleep)
+        steps = run.settled(work)
     except Refused as refused:
         problems.append(codes.QUEUE_REFUSED.problem(options.file, f"{refused}."))
+    if status_with(problems) != FINE:
         return ""
-    for step in steps:
-        write(f"would {step}" if options.dry_run else str(step))
     dry = " (dry run)" if options.dry_run else ""
     return f"queues: {len(wishes.queues)}, changes: {len(steps)}{dry}"
 
 
-def _jobs(
+def _wait_for_jobs(
     backend: Backend, wishes: Wishes, write: Write, sleep: Callable[[float], object]
-) -> list[Job]:
-    """Return the jobs of Nautobot; wait, where the file says so, for those it names."""
-    jobs = backend.jobs()
+) -> None:
+    """Wait, where the file says so, until the jobs that it names are registered."""
     for _ in range(wishes.attempts - 1):
-        missing = missing_jobs(wishes, jobs)
+        with backend.transaction():
+            missing = missing_jobs(wishes, backend.jobs_and_queues()[0])
         if not missing:
             break
         write(f"waiting until jobs are registered: {', '.join(map(repr, missing))}")
         sleep(wishes.delay)
-        jobs = backend.jobs()
-    return jobs
 
 
 run_queue_command = partial(run_command, _reconcile)

@@ -29,6 +29,7 @@ from understack_nautobot_settings.probes import codes as probes_codes
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.queues import codes as queues_codes
+from understack_nautobot_settings.reconciliation import codes as reconciliation_codes
 
 ROOMS = {
     "The value of a variable": environment_codes,
@@ -36,6 +37,7 @@ ROOMS = {
     "Settings": fragments_codes,
     "Reported by `check` only": checks_codes,
     "Connections and probes": probes_codes,
+    "A remote Nautobot": reconciliation_codes,
     "API accounts": accounts_codes,
     "Job queues": queues_codes,
 }

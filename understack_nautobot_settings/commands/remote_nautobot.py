@@ -12,11 +12,7 @@ from functools import partial
 from io import StringIO
 from typing import Any
 
-from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import read_bootstrap
-from understack_nautobot_settings.accounts.failures import Unreachable
-from understack_nautobot_settings.accounts.failures import Unusable
-from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -27,6 +23,10 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
 from understack_nautobot_settings.problems import status_with
+from understack_nautobot_settings.reconciliation import codes
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.failures import Unusable
+from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 
@@ -129,7 +129,8 @@ def run_command(
         failure = f"Nautobot could not be asked: {unreachable}."
     except Unusable as unusable:
         fact = f"{unusable}."
-        problems.append(codes.NAUTOBOT_UNUSABLE.problem("Nautobot", fact))
+        unfit = codes.NAUTOBOT_UNUSABLE.problem("Nautobot", fact, unusable.hint)
+        problems.append(unfit)
     for text in filter(None, (*map(str, problems), failure)):
         complain(printable(text))
     if last:

@@ -9,7 +9,6 @@ from dataclasses import field
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest_ones
 from understack_nautobot_settings.environment.kinds import one_of
@@ -21,6 +20,7 @@ from understack_nautobot_settings.queues.wishes import Assignment
 from understack_nautobot_settings.queues.wishes import JobChoice
 from understack_nautobot_settings.queues.wishes import QueueWish
 from understack_nautobot_settings.queues.wishes import Wishes
+from understack_nautobot_settings.reconciliation.steps import Step
 
 CREATE_QUEUE = "create queue"
 DESCRIBE_QUEUE = "describe queue"
@@ -109,18 +109,6 @@ def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in there]
 
 
-def changed_fields(step: Step) -> dict[str, Any]:
-    """Return what a step sets, by the names of Nautobot's models and its REST API."""
-    fields: dict[str, dict[str, Any]] = {
-        CREATE_QUEUE: {"name": step.subject, "queue_type": CELERY},
-        DESCRIBE_QUEUE: {"description": step.detail},
-        ENABLE_JOB: {"enabled": True},
-        KEEP_QUEUES: {"job_queues_override": True},
-        RELEASE_QUEUES: {"job_queues_override": False},
-    }
-    return fields.get(step.verb, {})
-
-
 @dataclass
 class _Plan:
     """The steps so far, in order; some may be there twice.
@@ -136,14 +124,16 @@ class _Plan:
 
     def grant(self, wish: QueueWish, queue: Queue | None) -> None:
         if queue is None:
-            self.steps.append(Step(CREATE_QUEUE, wish.name))
+            fields = {"name": wish.name, "queue_type": CELERY}
+            self.steps.append(Step(CREATE_QUEUE, wish.name, fields=fields))
             queue = Queue(wish.name, CELERY, "")
         if queue.queue_type != CELERY:
             fact = f"the queue exists and is of type {queue.queue_type!r}."
             self.problems.append(codes.QUEUE_NOT_CELERY.problem(wish.name, fact))
             return
         if wish.description not in (None, queue.description):
-            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, wish.description or ""))
+            text, fields = wish.description or "", {"description": wish.description}
+            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, text, fields=fields))
         wanted: dict[str, Job] = {}
         for choice in wish.jobs:
             for job in self.chosen(wish.name, (choice,)):
@@ -178,7 +168,7 @@ class _Plan:
 
     def enable(self, job: Job) -> None:
         if not job.enabled:
-            self._add(ENABLE_JOB, "", job)
+            self._add(ENABLE_JOB, "", job, enabled=True)
 
     def chosen(self, where: str, choices: Iterable[JobChoice]) -> list[Job]:
         """Return the installed jobs that are chosen; say which are missing."""
@@ -205,7 +195,8 @@ class _Plan:
 
     def _override(self, job: Job, *, wanted: bool) -> None:
         if job.overridden != wanted:
-            self._add(KEEP_QUEUES if wanted else RELEASE_QUEUES, "", job)
+            verb = KEEP_QUEUES if wanted else RELEASE_QUEUES
+            self._add(verb, "", job, job_queues_override=wanted)
 
-    def _add(self, verb: str, queue: str, job: Job) -> None:
-        self.steps.append(Step(verb, queue, job.name, job.class_path))
+    def _add(self, verb: str, queue: str, job: Job, **fields: Any) -> None:
+        self.steps.append(Step(verb, queue, job.name, job.class_path, fields))

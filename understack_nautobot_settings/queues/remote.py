@@ -2,85 +2,62 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from contextlib import nullcontext
+from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.accounts.plan import Step
-from understack_nautobot_settings.accounts.rest import Record
-from understack_nautobot_settings.accounts.rest import RestApi
-from understack_nautobot_settings.accounts.rest import checked
-from understack_nautobot_settings.accounts.rest import field
-from understack_nautobot_settings.accounts.rest import place
 from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
+from understack_nautobot_settings.reconciliation.rest import Record
+from understack_nautobot_settings.reconciliation.rest import Remote
+from understack_nautobot_settings.reconciliation.rest import RestApi
+from understack_nautobot_settings.reconciliation.rest import checked
+from understack_nautobot_settings.reconciliation.rest import field
+from understack_nautobot_settings.reconciliation.rest import place
+from understack_nautobot_settings.reconciliation.steps import Step
 
 QUEUES = "extras/job-queues/"
 JOBS = "extras/jobs/"
 ASSIGNMENTS = "extras/job-queue-assignments/"
 
 
-class RemoteQueues:
+class RemoteQueues(Remote):
     """Jobs and queues through the REST API."""
 
     def __init__(self, api: RestApi) -> None:
         """Take an API whose token may view and change jobs and their queues."""
-        self._api = api
+        super().__init__(api)
         self._queues: dict[str, str] = {}
         self._jobs: dict[str, str] = {}
 
-    def queues(self) -> list[Queue]:
-        """Return every queue that Nautobot has."""
-        found = self._api.records(QUEUES)
-        self._queues = {field(one, "name", str): field(one, "id", str) for one in found}
-        return [
+    def jobs_and_queues(self) -> tuple[list[Job], list[Queue]]:
+        """Return every job that Nautobot knows, and every queue that it has."""
+        queues = self._api.records(QUEUES)
+        jobs = self._api.records(JOBS)
+        self._queues = {field(one, "name", str): _key(one) for one in queues}
+        self._jobs = {_class_path(one): _key(one) for one in jobs}
+        names = {key: name for name, key in self._queues.items()}
+        return [_job(one, names) for one in jobs], [
             Queue(
                 field(one, "name", str),
                 str(checked(_choice(one.get("queue_type")), str)),
                 field(one, "description", str),
             )
-            for one in found
-        ]
-
-    def jobs(self) -> list[Job]:
-        """Return every job that Nautobot knows."""
-        self.queues()
-        names = {key: name for name, key in self._queues.items()}
-        found = self._api.records(JOBS)
-        self._jobs = {_class_path(one): field(one, "id", str) for one in found}
-        return [
-            Job(
-                field(one, "name", str),
-                field(one, "grouping", str),
-                _class_path(one),
-                field(one, "installed", bool),
-                field(one, "enabled", bool),
-                frozenset(
-                    names.get(_key(queue), "")
-                    for queue in field(one, "job_queues", list)
-                ),
-                names.get(_key(one.get("default_job_queue")), ""),
-                field(one, "job_queues_override", bool),
-            )
-            for one in found
+            for one in queues
         ]
 
     def apply(self, step: Step) -> None:
-        """Carry out one step."""
-        fields = plan.changed_fields(step)
+        """Make one step; raise `Refused` with the reason."""
         if step.verb == plan.CREATE_QUEUE:
-            self._queues[step.subject] = _key(self._api.change("POST", QUEUES, fields))
+            made = self._api.change("POST", QUEUES, step.fields)
+            self._queues[step.subject] = _key(made)
         elif step.verb in (plan.ALLOW_JOB, plan.DISALLOW_JOB):
             self._assign(step)
         elif step.key:
-            self._api.change("PATCH", place(JOBS, self._jobs[step.key]), fields)
+            self._api.change("PATCH", place(JOBS, self._jobs[step.key]), step.fields)
         else:
-            self._api.change("PATCH", place(QUEUES, self._queues[step.subject]), fields)
-
-    def all_or_nothing(self) -> AbstractContextManager[object]:
-        """Return nothing that helps: the REST API has no transactions."""
-        return nullcontext()
+            path = place(QUEUES, self._queues[step.subject])
+            self._api.change("PATCH", path, step.fields)
 
     def _assign(self, step: Step) -> None:
         both = {"job": self._jobs[step.key], "job_queue": self._queues[step.subject]}
@@ -97,12 +74,26 @@ class RemoteQueues:
                 self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
 
 
+def _job(record: Record, queues: Mapping[str, str]) -> Job:
+    allowed = field(record, "job_queues", list)
+    return Job(
+        field(record, "name", str),
+        field(record, "grouping", str),
+        _class_path(record),
+        field(record, "installed", bool),
+        field(record, "enabled", bool),
+        frozenset(queues.get(_key(one), "") for one in allowed),
+        queues.get(_key(record.get("default_job_queue")), ""),
+        field(record, "job_queues_override", bool),
+    )
+
+
 def _class_path(job: Record) -> str:
     return f"{field(job, 'module_name', str)}.{field(job, 'job_class_name', str)}"
 
 
 def _key(reference: Any) -> str:
-    """Return the id of a related record."""
+    """Return the id of a record."""
     return field(checked(reference, dict), "id", str)
 
 

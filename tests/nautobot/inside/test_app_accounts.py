@@ -17,11 +17,11 @@ from nautobot.users.models import Token
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Step
 from understack_nautobot_settings.accounts.records import DatabaseAccounts
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Step
 
 pytestmark = pytest.mark.django_db
 
@@ -269,7 +269,7 @@ def test_password_refused_by_nautobot_is_reported_with_the_rule(secrets, setting
     status, _, complaints = run(secrets / "a")
     assert status == 1
     assert complaints == [
-        f"{secrets}/a: Nautobot refused a change: create user: password "
+        f'{secrets}/a: "svc-a: create user" was refused: password '
         "(password_too_short). Correct the secret, or the permissions of the account "
         "that this runs as."
     ]
@@ -282,11 +282,11 @@ def credential():
 def test_token_taken_during_the_run_is_refused_without_its_value(secrets):
     run(secrets / "a")
     other = User.objects.create_user("other", "", "x")
-    backend = DatabaseAccounts()
     taken = credential()._replace(username=other.username)
+    (step,) = plan.token_steps(taken, [], Policy("understack"))
     with pytest.raises(Refused) as raised:
-        backend.apply(Step(plan.CREATE_TOKEN, "other"), taken, Policy("understack"))
-    assert str(raised.value) == "create token: key (unique)"
+        DatabaseAccounts().apply(step)
+    assert str(raised.value) == "key (unique)"
 
 
 def test_database_error_is_reported_without_the_token(secrets):
@@ -294,10 +294,8 @@ def test_database_error_is_reported_without_the_token(secrets):
         raise IntegrityError(f"Key (key)=({KEYS['svc-a']}) already exists.")
 
     with connection.execute_wrapper(refuse), pytest.raises(Refused) as raised:
-        DatabaseAccounts().apply(
-            Step(plan.SET_EMAIL, "svc-a"), credential(), Policy("understack")
-        )
-    assert str(raised.value) == "set email: IntegrityError"
+        DatabaseAccounts().apply(Step(plan.SET_EMAIL, "svc-a", fields={"email": "x"}))
+    assert str(raised.value) == "IntegrityError"
     assert raised.value.__context__ is None
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
 

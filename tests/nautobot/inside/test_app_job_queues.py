@@ -176,8 +176,9 @@ def test_value_that_nautobot_refuses_is_named_by_its_field(tmp_path):
     status, printed, (complaint,) = run(path)
 
     assert (status, printed) == (1, [])
-    assert complaint.startswith(
-        f"{path}: the database refused a change: name (max_length). "
+    assert complaint == (
+        f'{path}: "{"x" * 300}: create queue" was refused: name (max_length). Correct '
+        "the permissions of the token's user, or the value that is refused."
     )
 
 
@@ -250,7 +251,7 @@ def test_token_without_permission_is_reported(wanted, over_rest):
         1,
         [],
         [
-            f"{wanted}: HTTP 403. Correct the permissions of the token's user, or the "
-            "value that is refused."
+            f"{wanted}: the listing of extras/job-queues/ was refused: HTTP 403. "
+            "Correct the permissions of the token's user, or the value that is refused."
         ],
     )

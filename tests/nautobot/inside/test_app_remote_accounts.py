@@ -233,18 +233,28 @@ def test_token_of_inactive_user_is_refused(run, secrets):
     status, _, complaints = run()
     assert status == 1
     assert complaints == [
-        f"{secrets}/a: Nautobot refused a change: HTTP 400 for key. Correct the "
-        "secret, or the permissions of the account that this runs as."
+        f'{secrets}/a: "svc-a: create token" was refused: HTTP 400 for key. Correct '
+        "the secret, or the permissions of the account that this runs as."
     ]
 
 
 def test_invalid_bootstrap_token_ends_with_status_1(run, bootstrap):
     bootstrap.write_text("x" * 40)
     status, printed, complaints = run()
+    assert (status, printed) == (1, ["not finished: svc-a, svc-b, stale accounts"])
+    assert complaints == [
+        "Nautobot: the server answers HTTP 403 even where the token of any active user "
+        "is enough. Correct the token in the file of --token-file, or --url."
+    ]
+
+
+def test_token_of_user_without_permission_ends_with_status_1(run):
+    User.objects.filter(username="bootstrap").update(is_superuser=False)
+    status, printed, complaints = run()
     assert (status, len(printed)) == (1, 1)
     assert complaints == [
-        "groups and permissions: Nautobot refused a change: HTTP 403. Correct the "
-        "secret, or the permissions of the account that this runs as."
+        "groups and permissions: the listing of users/groups/ was refused: HTTP 403. "
+        "Correct the secret, or the permissions of the account that this runs as."
     ]
 
 
@@ -260,7 +270,7 @@ def test_password_refused_by_nautobot_is_reported_with_the_field(
     status, _, complaints = run()
     assert status == 1
     assert complaints[0].startswith(
-        f"{secrets}/a: Nautobot refused a change: HTTP 400 for "
+        f'{secrets}/a: "svc-a: create user" was refused: HTTP 400'
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.credentials import read_bootstrap
 from understack_nautobot_settings.accounts.credentials import read_credentials
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.secret import Secret
 
 TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
 OTHER_TOKEN = "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b"

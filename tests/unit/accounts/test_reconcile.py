@@ -8,11 +8,11 @@ from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.secret import Secret
 
 CREATED = "accounts created by understack"
 ADOPTED = "accounts adopted by understack"
@@ -232,9 +232,8 @@ def test_user_without_access_to_its_tokens_over_rest_is_reported():
     lines, summary = reconcile(nautobot, credential())
     assert lines == []
     assert [str(problem) for problem in summary.problems] == [
-        "/secrets/svc: Nautobot refused a change: its tokens are not visible with its "
-        "own password. Correct the secret, or the permissions of the account that "
-        "this runs as."
+        "/secrets/svc: the user's own password does not show its tokens. Correct the "
+        "secret, or the permissions of the account that this runs as."
     ]
 
 
@@ -346,8 +345,8 @@ def test_other_accounts_are_corrected_beside_a_refused_one():
     assert lines == ["new: create user", "new: create token"]
     assert summary.created == ["new"]
     assert [str(problem) for problem in summary.problems] == [
-        "/secrets/svc: Nautobot refused a change: set password: not today. Correct "
-        "the secret, or the permissions of the account that this runs as."
+        '/secrets/svc: "svc: set password" was refused: not today. Correct the secret, '
+        "or the permissions of the account that this runs as."
     ]
 
 
@@ -492,11 +491,11 @@ class Crashing(InMemory):
 
     left = 1000
 
-    def apply(self, step, credential, policy):
+    def apply(self, step):
         if self.left == 0:
             raise Crash
         self.left -= 1
-        super().apply(step, credential, policy)
+        super().apply(step)
 
 
 @both
@@ -536,9 +535,9 @@ def test_account_changed_by_parallel_run_is_no_problem(answer):
     """Over REST, nothing keeps two runs apart: what failed is looked at again."""
 
     class Raced(InMemory):
-        def apply(self, step, credential, policy):
+        def apply(self, step):
             # The other run has done this very step.
-            super().apply(step, credential, policy)
+            super().apply(step)
             raise answer
 
     nautobot = Raced(groups=[CREATED, ADOPTED], remote=True)

@@ -5,12 +5,12 @@ import pytest
 from lab.certificates import Authority
 from tests.accounts_in_memory import InMemory
 from tests.accounts_in_memory import User
-from understack_nautobot_settings.accounts.failures import Unreachable
-from understack_nautobot_settings.accounts.rest import RestApi
 from understack_nautobot_settings.commands.reconcile_accounts import (
     add_account_arguments,
 )
 from understack_nautobot_settings.commands.reconcile_accounts import run_account_command
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.rest import RestApi
 
 CREATED = "accounts created by iad3"
 PASSWORD = "Correct-Horse-7"

@@ -6,14 +6,15 @@ import os
 
 import pytest
 
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
 from understack_nautobot_settings.commands.reconcile_queues import add_queue_arguments
 from understack_nautobot_settings.commands.reconcile_queues import run_queue_command
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
 from understack_nautobot_settings.queues.wishes import Wishes
 from understack_nautobot_settings.queues.wishes import read_wishes
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.failures import Unusable
 
 TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
 BACKUP = Job(
@@ -29,26 +30,39 @@ BACKUP = Job(
 
 
 class InMemory:
-    """A back end that writes down what is done to it."""
+    """A back end that writes down what is done to it.
 
-    def __init__(self, *looks, refusal=None):
+    After so many steps it answers with a failure. Over REST nothing is undone then.
+    """
+
+    def __init__(self, *looks, failure=None, after=0, remote=False):
         self.looks = [*looks]
-        self.refusal = refusal
+        self.failure = failure
+        self.after = after
+        self.takes_back = not remote
+        self.there = [Queue("default", "celery", "")]
         self.done = []
 
-    def jobs(self):
-        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-
-    def queues(self):
-        return [Queue("default", "celery", "")]
+    def jobs_and_queues(self):
+        looks = self.looks
+        return looks.pop(0) if len(looks) > 1 else looks[0], self.there
 
     def apply(self, step):
-        if self.refusal is not None:
-            raise self.refusal
+        if self.failure is not None and len(self.done) == self.after:
+            raise self.failure
         self.done.append(str(step))
+        if step.verb == "create queue":
+            self.there.append(Queue(step.subject, "celery", ""))
 
-    def all_or_nothing(self):
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def transaction(self):
+        before = [*self.there], [*self.done]
+        try:
+            yield
+        except Exception:
+            if self.takes_back:
+                self.there, self.done = before
+            raise
 
 
 @pytest.fixture
@@ -129,33 +143,87 @@ def test_skipped_job_is_a_warning_and_status_0(run):
     )
 
 
+REFUSED = (
+    '{path}: "site-b: create queue" was refused: HTTP 403. Correct the permissions of '
+    "the token's user, or the value that is refused."
+)
+AWAY = "Nautobot could not be asked: no connection."
+
+
 @pytest.mark.parametrize(
-    ("refusal", "status", "said"),
+    ("remote", "failure", "status", "printed", "complaint"),
     [
+        (False, Refused("HTTP 403"), 1, [], REFUSED),
+        (False, Unreachable("no connection"), 2, [], AWAY),
         (
-            Unreachable("no connection"),
-            2,
-            "Nautobot could not be asked: no connection.",
-        ),
-        (
+            True,
             Refused("HTTP 403"),
             1,
-            "{path}: HTTP 403. Correct the permissions of the token's user, or the "
-            "value that is refused.",
+            [
+                "site-a: create queue",
+                "not done: site-b: create queue",
+                "not done: site-c: create queue",
+            ],
+            REFUSED,
+        ),
+        (
+            True,
+            Unreachable("no connection"),
+            2,
+            [
+                "site-a: create queue",
+                "perhaps done: site-b: create queue",
+                "not done: site-c: create queue",
+            ],
+            AWAY,
+        ),
+        (
+            True,
+            Unusable("a redirect", "Correct --url."),
+            1,
+            [
+                "site-a: create queue",
+                "perhaps done: site-b: create queue",
+                "not done: site-c: create queue",
+            ],
+            "Nautobot: a redirect. Correct --url.",
         ),
     ],
-    ids=["unreachable", "refused"],
+    ids=[
+        "database refuses",
+        "database away",
+        "REST refuses",
+        "REST away",
+        "REST of no use",
+    ],
 )
-def test_refusal_of_nautobot_is_reported(run, tmp_path, refusal, status, said):
-    nautobot = InMemory([BACKUP], refusal=refusal)
-    path = str(tmp_path / "queues.yaml")
+def test_failure_half_way_says_what_was_done_and_what_was_not(
+    run, tmp_path, remote, failure, status, printed, complaint
+):
+    """A database takes everything back; over REST, what was changed stays."""
+    nautobot = InMemory([BACKUP], failure=failure, after=1, remote=remote)
 
-    assert run("queues: [site-a]", nautobot) == (
+    assert run("queues: [site-a, site-b, site-c]", nautobot) == (
         status,
-        [],
-        [said.replace("{path}", path)],
+        printed,
+        [complaint.replace("{path}", str(tmp_path / "queues.yaml"))],
         [],
     )
+    assert nautobot.done == printed[:1]
+
+
+def test_queue_made_by_a_parallel_run_is_no_problem(run):
+    """What was refused is looked at again."""
+
+    class Raced(InMemory):
+        def apply(self, step):
+            super().apply(step)
+            raise Refused("HTTP 400 for name")
+
+    nautobot = Raced([BACKUP], remote=True)
+
+    assert run("queues: [site-a]", nautobot) == (0, ["queues: 1, changes: 0"], [], [])
+    assert nautobot.done == ["site-a: create queue"]
 
 
 def test_invalid_queue_file_does_not_contact_nautobot(run):

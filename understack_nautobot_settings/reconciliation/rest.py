@@ -15,6 +15,7 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextlib import suppress
 from http import HTTPStatus
 from socket import SHUT_RDWR
@@ -27,22 +28,24 @@ from urllib.parse import urlencode
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
-from understack_nautobot_settings.accounts.failures import Refused
-from understack_nautobot_settings.accounts.failures import Unreachable
-from understack_nautobot_settings.accounts.failures import Unusable
-from understack_nautobot_settings.accounts.secret import Secret
+from understack_nautobot_settings.reconciliation.failures import Refused
+from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.failures import Unusable
+from understack_nautobot_settings.reconciliation.secret import Secret
 
 ANSWER_SECONDS = 30.0
 LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_PAGES = 1000
 # Nautobot's own limit; a page of this size seldom has a next one.
 PAGE = 1000
+TOKENS = "users/tokens/"
 
 Kind = TypeVar("Kind")
 Record = dict[str, Any]
 Answer = tuple[int, Any]
 
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_NOT_ALLOWED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _FIELD = re.compile(r"[a-z_]{1,40}")
 
@@ -56,6 +59,17 @@ def password_login(username: str, password: Secret) -> Secret:
     """Return the header that logs in with name and password."""
     text = f"{username}:{password.reveal()}".encode()
     return Secret(f"Basic {b64encode(text).decode()}")
+
+
+class Remote:
+    """What is reached over the REST API, which has no transactions."""
+
+    takes_back = False
+    transaction = nullcontext
+
+    def __init__(self, api: RestApi) -> None:
+        """Take an API whose token may do what the steps do."""
+        self._api = api
 
 
 class RestApi:
@@ -86,17 +100,14 @@ class RestApi:
         self._deadline = time.monotonic() + seconds
         self._context = context or ssl.create_default_context()
 
-    def request(
-        self, method: str, path: str, body: Any = None, login: Secret | None = None
-    ) -> Answer:
-        """Return status and JSON, if any, of the answer to one request below ``/api/``.
+    def accepts(self, login: Secret) -> bool:
+        """Tell whether the server takes a login.
 
-        Raises:
-            Unreachable: No answer, or one that says to try again.
-            Unusable: The certificate is not trusted, a redirect, too large an answer.
+        OPTIONS is the one method for which being somebody is enough; any other is
+        answered alike for a wrong password and a missing permission.
         """
-        target = f"{self._base.path}/api/{path}"
-        return self._ask(method, target, login or self._login, body)
+        status, _ = self.request("OPTIONS", TOKENS, login=login)
+        return status == HTTPStatus.OK
 
     def change(
         self, method: str, path: str, body: Any = None, login: Secret | None = None
@@ -108,6 +119,7 @@ class RestApi:
         """
         status, content = self.request(method, path, body, login)
         if status >= HTTPStatus.BAD_REQUEST:
+            self._check_token(status, login)
             raise Refused(f"HTTP {status}{_refused_fields(content)}")
         return content
 
@@ -127,16 +139,17 @@ class RestApi:
         # Since 3.0 the API leaves relations out of lists unless they are asked for.
         fields = {"limit": PAGE, "exclude_m2m": "false", **(filters or {})}
         query = urlencode(fields, doseq=True)
-        following: str | None = f"{self._base.path}/api/{path}?{query}"
+        following: str | None = f"{path}?{query}"
         found: list[Record] = []
         keys: set[str] = set()
         count = pages = 0
         while following is not None:
-            status, content = self._ask("GET", following, login or self._login)
+            status, content = self.request("GET", following, login=login)
             if status in _ELSEWHERE:
                 raise Unusable(f"there is no Nautobot API at this URL (HTTP {status})")
             if status >= HTTPStatus.BAD_REQUEST:
-                raise Refused(f"HTTP {status}")
+                self._check_token(status, login)
+                raise Refused(f"the listing of {path} was refused: HTTP {status}")
             page = checked(content, dict)
             records = [checked(one, dict) for one in field(page, "results", list)]
             link = field(page, "next", str, type(None))
@@ -168,13 +181,35 @@ class RestApi:
             )
         return there._replace(scheme="", netloc="", fragment="").geturl()
 
-    def _ask(self, method: str, target: str, login: Secret, body: Any = None) -> Answer:
+    def _check_token(self, status: int, login: Secret | None) -> None:
+        """Tell a token that logs nobody in from one whose user may not do this."""
+        anybody = login is not None or status not in _NOT_ALLOWED
+        if anybody or self.accepts(self._login):
+            return
+        raise Unusable(
+            f"the server answers HTTP {status} even where the token of any active "
+            "user is enough",
+            "Correct the token in the file of --token-file, or --url.",
+        )
+
+    def request(
+        self, method: str, path: str, body: Any = None, login: Secret | None = None
+    ) -> Answer:
+        """Return status and JSON, if any, of the answer to one request.
+
+        The path is one below ``/api/``, or begins with a slash and is the whole path.
+
+        Raises:
+            Unreachable: No answer, or one that says to try again.
+            Unusable: The certificate is not trusted, a redirect, too large an answer.
+        """
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise Unreachable(self._late)
+        target = path if path.startswith("/") else f"{self._base.path}/api/{path}"
         headers = {
             "Accept": "application/json",
-            "Authorization": login.reveal(),
+            "Authorization": (login or self._login).reveal(),
             "Connection": "close",
         }
         content = None if body is None else json.dumps(body)
@@ -190,7 +225,7 @@ class RestApi:
         watch = Timer(left, _hang_up, (connection,))
         watch.daemon = True
         watch.start()
-        failure: Exception = Unreachable("no connection to Nautobot")
+        failure: Exception = Unreachable("an answer of Nautobot ends too early")
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
@@ -205,7 +240,10 @@ class RestApi:
             failure = Unreachable(fact)
         except UnicodeError:
             failure = Unusable("no host can have the name in the URL")
-        except (OSError, http.client.IncompleteRead):
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror or "it was closed"
+            failure = Unreachable(f"no connection to Nautobot: {reason}")
+        except http.client.IncompleteRead:
             pass
         except http.client.HTTPException:
             failure = Unusable("what answers at this URL does not speak HTTP")
