@@ -353,6 +353,5 @@ def test_unreachable_server_ends_with_status_2(served, reconcile):
         port = server.port
     assert reconcile(port) == (
         2,
-        "Nautobot could not be asked: no connection to Nautobot: Connection "
-        "refused.\n",
+        "Nautobot could not be asked: no connection to Nautobot: Connection refused.\n",
     )

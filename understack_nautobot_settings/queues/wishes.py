@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
+from typing import TypeVar
 
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import echo
@@ -30,8 +30,24 @@ _FORM = (
 )
 
 
+# What a value is that is not of this kind.
+_OTHERWISE = {
+    dict: "no mapping",
+    list: "no list",
+    str: "no text",
+    bool: "neither true nor false",
+    int: "no whole number",
+}
+
+Fields = Mapping[Any, Any]
+Value = TypeVar("Value")
+
+_NO_FIELDS: Fields = {}
+_NO_ITEMS: list[Any] = []
+
+
 class Malformed(Exception):
-    """The file does not have the form; says where and why."""
+    """The file cannot be taken as YAML; says where and why."""
 
 
 class JobChoice(NamedTuple):
@@ -96,7 +112,7 @@ def read_wishes(path: str, *, problems: list[Problem]) -> Wishes:
 
     Args:
         path: The file; ``.json`` is read as JSON, any other as YAML.
-        problems: Collects what is wrong with it, at most one problem.
+        problems: Collects what is wrong with it.
     """
     text = ""
     try:
@@ -111,168 +127,171 @@ def read_wishes(path: str, *, problems: list[Problem]) -> Wishes:
 
 def wishes_in(path: str, text: str, *, problems: list[Problem]) -> Wishes:
     """Return the wanted state that the text of a file describes; see `read_wishes`."""
+    reader = _Reader()
+    wishes = Wishes()
     try:
-        if not path.endswith(".json"):
+        if path.endswith(".json"):
+            content = read_json_object(path, text, problems)
+        else:
             # Nautobot's image has PyYAML; a plain Python may not.
             from understack_nautobot_settings.queues.strict_yaml import yaml_content
 
-            return _wishes(yaml_content(text))
-        content = read_json_object(path, text, problems)
-        return Wishes() if content is None else _wishes(content)
+            content = yaml_content(text)
+        if not problems:
+            wishes = reader.wishes(content)
     except ModuleNotFoundError:
         fact = "is read as YAML, which needs PyYAML."
         hint = "Install pyyaml, or write the file as JSON, NAME.json."
         problems.append(codes.QUEUE_FILE_UNREADABLE.problem(path, fact, hint))
-        return Wishes()
     except Malformed as malformed:
-        problems.append(codes.QUEUE_FILE_INVALID.problem(path, str(malformed), _FORM))
-        return Wishes()
+        reader.faults.append(str(malformed))
+    if not reader.faults:
+        return wishes
+    facts = " ".join(reader.faults)
+    problems.append(codes.QUEUE_FILE_INVALID.problem(path, facts, _FORM))
+    return Wishes()
 
 
-def _wishes(content: Any) -> Wishes:
-    content = _mapping(content, "the file")
-    if "jobs" in content or isinstance(content.get("queues"), list):
-        return _chart_wishes(content)
-    queues = _mapping(_fields(content, "the file", ("queues",)).get("queues"), "queues")
-    return Wishes(tuple(_queue_wish(*one) for one in queues.items()))
+class _Reader:
+    """Reads the content of a file, and keeps what is wrong in any part of it."""
 
+    def __init__(self) -> None:
+        self.faults: list[str] = []
 
-def _queue_wish(name: Any, wish: Any) -> QueueWish:
-    where = f"queues.{name}"
-    queue = _queue_name(name, where)
-    fields = _fields(wish or {}, where, ("description", "existing", "jobs"))
-    existing = fields.get("existing", KEEP)
-    if existing not in (KEEP, REPLACE):
-        raise Malformed(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
-    description = fields.get("description")
-    if not isinstance(description, str | None):
-        raise Malformed(f"{where}.description is no text.")
-    jobs = _list(fields, "jobs", where)
-    choices = (_choice(job, f"{where}.jobs[{i}]") for i, job in enumerate(jobs))
-    return QueueWish(queue, description, existing, tuple(choices))
+    def wishes(self, content: Any) -> Wishes:
+        content = self.checked(content, "the file", _NO_FIELDS)
+        if "jobs" in content or isinstance(content.get("queues"), list):
+            return self.chart(content)
+        queues = self.fields(content, "the file", "queues").get("queues")
+        if self.faults:
+            return Wishes()
+        queues = self.checked(queues, "queues", _NO_FIELDS)
+        return Wishes(tuple(self.queue(*one) for one in queues.items()))
 
+    def queue(self, name: Any, wish: Any) -> QueueWish:
+        where = f"queues.{name}"
+        queue = self.queue_name(name, where)
+        wish = {} if wish is None else wish
+        fields = self.fields(wish, where, "description", "existing", "jobs")
+        existing = fields.get("existing", KEEP)
+        if existing not in (KEEP, REPLACE):
+            self.faults.append(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
+        description = fields.get("description")
+        if description is not None:
+            description = self.checked(description, f"{where}.description", "")
+        jobs = (self.choice(*one) for one in self.items(fields, where, "jobs"))
+        return QueueWish(queue, description, existing, tuple(jobs))
 
-def _choice(job: Any, where: str) -> JobChoice:
-    job = {"name": job} if isinstance(job, str) else job
-    fields = _fields(job, where, (*SELECTORS, "enable"))
-    chosen = [by for by in SELECTORS if fields.get(by)]
-    if len(chosen) != 1 or not isinstance(fields[chosen[0]], str):
-        raise Malformed(f"{where} needs one of {one_of(SELECTORS)}.")
-    enable = _truth(fields, "enable", where, default=False)
-    return JobChoice(chosen[0], fields[chosen[0]], enable)
+    def choice(self, job: Any, where: str) -> JobChoice:
+        job = {"name": job} if isinstance(job, str) else job
+        fields = self.fields(job, where, *SELECTORS, "enable")
+        chosen = {by: fields[by] for by in SELECTORS if fields.get(by)}
+        by, value = next(iter(chosen.items()), ("", None))
+        if fields is job and not (len(chosen) == 1 and isinstance(value, str)):
+            self.faults.append(f"{where} needs one of {one_of(SELECTORS)}.")
+        enable = self.value(fields, where, "enable", default=False)
+        return JobChoice(by, value or "", enable)
 
+    # --- the values of UnderStack's chart ---
 
-# --- the values of UnderStack's chart -------------------------------------------
+    def chart(self, content: Fields) -> Wishes:
+        # How the chart reaches Nautobot is not for this file to say.
+        known = ("queues", "jobs", "api", "dbPasswordSecretRef", *_POLICY)
+        content = self.fields(content, "the file", *known)
+        jobs = self.value(content, "", "jobs", default=_NO_FIELDS)
+        jobs = self.fields(jobs, "jobs", "enable", "queueAssignments", *_POLICY)
+        policy = {**content, **jobs}
+        wait = self.value(policy, "", "waitFor", default=_NO_FIELDS)
+        wait = self.fields(wait, "waitFor", "attempts", "delaySeconds")
+        enable = jobs.get("enable") or []
+        if isinstance(enable, list):
+            enable = {"names": enable}
+        assignments = self.items(jobs, "jobs", "queueAssignments")
+        return Wishes(
+            tuple(map(QueueWish, self.queue_names(content, ""))),
+            self.choices(self.fields(enable, "jobs.enable", *_CHOICES), "jobs.enable"),
+            tuple(self.assignment(*one) for one in assignments),
+            self.value(policy, "jobs", "failOnMissing", default=True),
+            self.number(wait, "attempts", 1, 1000),
+            self.number(wait, "delaySeconds", 0, 3600),
+        )
 
+    def assignment(self, value: Any, where: str) -> Assignment:
+        known = (*_CHOICES, "queues", "includeExistingQueues", "override")
+        fields = self.fields(value, where, *known)
+        chosen = any(fields.get(name) for name in _CHOICES)
+        if fields is value and not (chosen and fields.get("queues")):
+            fact = f"{where} needs queues, and job, names or groupings."
+            self.faults.append(fact)
+        keep = self.value(fields, where, "includeExistingQueues", default=True)
+        return Assignment(
+            self.choices(fields, where),
+            self.queue_names(fields, where),
+            KEEP if keep else REPLACE,
+            self.value(fields, where, "override", default=True),
+        )
 
-def _chart_wishes(content: Mapping[str, Any]) -> Wishes:
-    # How the chart reaches Nautobot is not for this file to say.
-    known = ("queues", "jobs", "api", "dbPasswordSecretRef", *_POLICY)
-    content = _fields(content, "the file", known)
-    jobs = _fields(
-        content.get("jobs") or {}, "jobs", ("enable", "queueAssignments", *_POLICY)
-    )
-    policy = {**content, **jobs}
-    names = [
-        _queue_name(name, f"queues[{index}]")
-        for index, name in enumerate(_list(content, "queues", "the file"))
-    ]
-    wait = _fields(policy.get("waitFor") or {}, "waitFor", ("attempts", "delaySeconds"))
-    enable = jobs.get("enable") or []
-    if isinstance(enable, list):
-        enable = {"names": enable}
-    return Wishes(
-        tuple(QueueWish(name) for name in dict.fromkeys(names)),
-        _choices(_fields(enable, "jobs.enable", _CHOICES), "jobs.enable"),
-        tuple(
-            _assignment(one, f"jobs.queueAssignments[{index}]")
-            for index, one in enumerate(_list(jobs, "queueAssignments", "jobs"))
-        ),
-        _truth(policy, "failOnMissing", "jobs", default=True),
-        _number(wait, "attempts", 1, 1000),
-        _number(wait, "delaySeconds", 0, 3600),
-    )
+    def choices(self, fields: Fields, where: str) -> tuple[JobChoice, ...]:
+        names = [fields[name] for name in ("job", "name") if name in fields]
+        names += self.value(fields, where, "names", default=_NO_ITEMS)
+        groupings = self.value(fields, where, "groupings", default=_NO_ITEMS)
+        chosen = [("name", one) for one in names]
+        chosen += [("grouping", one) for one in groupings]
+        if not all(isinstance(value, str) and value for _, value in chosen):
+            fact = f"{where} names a job or grouping that is no text."
+            self.faults.append(fact)
+            return ()
+        return tuple(JobChoice(*one) for one in dict.fromkeys(chosen))
+
+    def queue_names(self, fields: Fields, where: str) -> tuple[str, ...]:
+        items = self.items(fields, where, "queues")
+        return tuple(dict.fromkeys(self.queue_name(*one) for one in items))
+
+    # --- one value ---
+
+    def queue_name(self, name: Any, where: str) -> str:
+        fact = ""
+        if not isinstance(name, str):
+            # YAML takes 1234 for a number, and no for false.
+            fact = "is no text: put the name in quotes."
+        elif not _QUEUE_NAME.fullmatch(name):
+            fact = "is no name for a queue: letters, digits, '.', '_' and '-'."
+        if fact:
+            self.faults.append(f"{where} {fact}")
+        return str(name)
+
+    def number(self, fields: Fields, name: str, least: int, most: int) -> int:
+        value = self.value(fields, "waitFor", name, default=least)
+        if not least <= value <= most:
+            self.faults.append(f"waitFor.{name} is not from {least} to {most}.")
+        return value
+
+    def fields(self, value: Any, where: str, *known: str) -> Fields:
+        fields = self.checked(value, where, _NO_FIELDS)
+        unknown = [echo(str(key)) for key in fields if key not in known]
+        self.faults += [f"{where} has {key}, which is unknown." for key in unknown]
+        return fields
+
+    def items(self, fields: Fields, where: str, name: str) -> list[tuple[Any, str]]:
+        """Return the items of a list, each with its place."""
+        place = f"{where}.{name}".removeprefix(".")
+        items = self.value(fields, where, name, default=_NO_ITEMS)
+        return [(item, f"{place}[{index}]") for index, item in enumerate(items)]
+
+    def value(self, fields: Fields, where: str, name: str, *, default: Value) -> Value:
+        """Return a field, or the default, which tells of what kind it has to be."""
+        place = f"{where}.{name}".removeprefix(".")
+        value = fields.get(name)
+        return default if value is None else self.checked(value, place, default)
+
+    def checked(self, value: Any, where: str, default: Value) -> Value:
+        # A truth value is also an int.
+        if type(value) is type(default):
+            found: Value = value
+            return found
+        self.faults.append(f"{where} is {_OTHERWISE[type(default)]}.")
+        return default
 
 
 _POLICY = ("failOnMissing", "waitFor")
 _CHOICES = ("job", "name", "names", "groupings")
-
-
-def _assignment(value: Any, where: str) -> Assignment:
-    known = (*_CHOICES, "queues", "includeExistingQueues", "override")
-    fields = _fields(value, where, known)
-    queues = [
-        _queue_name(name, f"{where}.queues[{index}]")
-        for index, name in enumerate(_list(fields, "queues", where))
-    ]
-    jobs = _choices(fields, where)
-    if not queues or not jobs:
-        raise Malformed(f"{where} needs queues, and job, names or groupings.")
-    keep = _truth(fields, "includeExistingQueues", where, default=True)
-    return Assignment(
-        jobs,
-        tuple(dict.fromkeys(queues)),
-        KEEP if keep else REPLACE,
-        _truth(fields, "override", where, default=True),
-    )
-
-
-def _choices(fields: Mapping[str, Any], where: str) -> tuple[JobChoice, ...]:
-    single = [fields[name] for name in ("job", "name") if name in fields]
-    chosen = [("name", one) for one in [*single, *_list(fields, "names", where)]]
-    chosen += [("grouping", one) for one in _list(fields, "groupings", where)]
-    for _, value in chosen:
-        if not isinstance(value, str) or not value:
-            raise Malformed(f"{where} names a job or grouping that is no text.")
-    return tuple(JobChoice(by, value) for by, value in dict.fromkeys(chosen))
-
-
-# --- one value -------------------------------------------------------------------
-
-
-def _queue_name(name: Any, where: str) -> str:
-    if not isinstance(name, str):
-        # YAML takes 1234 for a number, and no for false.
-        raise Malformed(f"{where} is no text: put the name in quotes.")
-    if not _QUEUE_NAME.fullmatch(name):
-        raise Malformed(
-            f"{where} is no name for a queue: letters, digits, '.', '_' and '-'."
-        )
-    return name
-
-
-def _list(fields: Mapping[str, Any], name: str, where: str) -> Sequence[Any]:
-    value = fields.get(name) or []
-    if not isinstance(value, list):
-        raise Malformed(f"{where}.{name} is no list.")
-    return value
-
-
-def _truth(fields: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
-    value = fields.get(name, default)
-    if not isinstance(value, bool):
-        raise Malformed(f"{where}.{name} is neither true nor false.")
-    return value
-
-
-def _number(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
-    value = fields.get(name, least)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Malformed(f"waitFor.{name} is no whole number.")
-    if not least <= value <= most:
-        raise Malformed(f"waitFor.{name} is not from {least} to {most}.")
-    return value
-
-
-def _fields(value: Any, where: str, known: Sequence[str]) -> Mapping[str, Any]:
-    fields = _mapping(value, where)
-    for key in fields:
-        if key not in known:
-            raise Malformed(f"{where} has {echo(str(key))}, which is unknown.")
-    return fields
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{where} is no mapping.")
-    return value

@@ -150,6 +150,32 @@ def test_fault_in_file_is_refused(text, fact):
     assert read("q.yaml", text) == (Wishes(), [f"q.yaml: {fact} {FORM}"])
 
 
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        (
+            "queues: {a/b: {job: []}, b: 7, c: {jobs: [x, 7, {}], existing: drop}}",
+            "queues.a/b is no name for a queue: letters, digits, '.', '_' and '-'. "
+            "queues.a/b has 'job', which is unknown. queues.b is no mapping. "
+            "queues.c.existing is neither keep nor replace. queues.c.jobs[1] is no "
+            "mapping. queues.c.jobs[2] needs one of name, grouping or class_path.",
+        ),
+        (
+            "{queues: [a, 7], jobs: {queueAssignments: [7, {job: x}, {job: x, queues: "
+            "[b, no]}], waitFor: {attempts: x, delaySeconds: -1}}}",
+            "queues[1] is no text: put the name in quotes. jobs.queueAssignments[0] is "
+            "no mapping. jobs.queueAssignments[1] needs queues, and job, names or "
+            "groupings. jobs.queueAssignments[2].queues[1] is no text: put the name in "
+            "quotes. waitFor.attempts is no whole number. waitFor.delaySeconds is not "
+            "from 0 to 3600.",
+        ),
+    ],
+    ids=["own form", "chart"],
+)
+def test_every_fault_in_file_is_named_at_once(text, facts):
+    assert read("q.yaml", text) == (Wishes(), [f"q.yaml: {facts} {FORM}"])
+
+
 def test_json_with_a_name_twice_is_refused():
     wishes, problems = read("q.json", '{"queues": {"a": {}, "a": {}}}')
     assert wishes == Wishes()
