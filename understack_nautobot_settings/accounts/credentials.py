@@ -27,8 +27,6 @@ FIELDS = ("hostname", "username", "password", "token")
 
 JSON_FIELD = "credential"
 LISTS = ("users", "tokens")
-TOKEN_LENGTH = 40
-LONGEST_PASSWORD = 128
 SHORTEST_PASSWORD = 12
 FEWEST_DIFFERENT = 8
 
@@ -42,17 +40,36 @@ _TRUTH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-# What Django's username validator takes.
-_USERNAME = re.compile(r"[\w.@+-]{1,150}")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
-# What survives an Authorization header.
-_TOKEN = re.compile(r"[!-~]+")
 
 _FORM = (
     "Mount a secret with the files username, password and token, or username, email "
     'and apiToken, or with the JSON object {"credential": {"username": ..., '
     '"password": ...}}.'
 )
+
+
+# Fields, what the whole of them has to match, and what to say where it does not.
+_RULES = (
+    # What Django's username validator takes.
+    ("username", r"[\w.@+-]{1,150}", "Nautobot does not accept the username."),
+    ("password", r".{0,128}", "the password has more than 128 characters."),
+    # The REST API strips blanks, and the password would never match again.
+    (
+        "password",
+        r"|[^\s\0]|[^\s\0][^\0]*[^\s\0]",
+        "the password begins or ends with a blank, or holds a NUL.",
+    ),
+    ("token", r".{40}", "the token has {} characters."),
+    # What survives an Authorization header.
+    ("token", r"[!-~]+", "the token has characters that no HTTP header takes."),
+    ("email", r"|[^@\s]{1,64}@[^@\s]{1,189}", "'email' is not an email address."),
+)
+_REMEDIES = {
+    "username": "Use 1 to 150 letters, digits, '@', '.', '+', '-' or '_'.",
+    "password": "Store a password of 1 to 128 characters without blanks around it.",
+    "token": "Nautobot takes exactly 40, such as 'openssl rand -hex 20' prints.",
+    "email": "Write an address such as svc@example.com, or leave it out.",
+}
 
 
 class Credential(NamedTuple):
@@ -118,9 +135,9 @@ def read_credentials(
         with _collected(problems):
             for secret in _secrets(path):
                 with _collected(problems):
-                    for where, fields in _all_fields(secret):
+                    for where, content in _entries(secret):
                         with _collected(problems):
-                            credential = _credential(where, fields)
+                            credential = _credential(where, _fields(where, content))
                             problems += _weaknesses(credential)
                             found.append(credential)
     return sorted(_consistent(found, problems), key=lambda one: one.username)
@@ -136,13 +153,15 @@ def read_bootstrap(path: str, *, problems: list[Problem]) -> tuple[Secret, str] 
         problems: Collects why there is no token.
     """
     with _collected(problems):
-        if not os.path.isdir(path):
-            return _token(path, _text(path)), ""
-        fields = _directory_fields(path)
+        if os.path.isdir(path):
+            fields = _fields(path, _texts(path))
+        else:
+            fields = {"token": _text(path)}
         token = fields.get("token")
         if not isinstance(token, str) or not token:
             raise _Unusable(path, "has no token.", None, codes.CREDENTIAL_INCOMPLETE)
-        return _token(path, token), str(fields.get("hostname") or "").strip()
+        _judge(path, {"token": token.strip()})
+        return Secret(token.strip()), str(fields.get("hostname") or "").strip()
     return None
 
 
@@ -168,8 +187,13 @@ def _secrets(path: str) -> list[str]:
         one for one in entries if one.endswith(".json") or not os.path.isfile(one)
     ]
     if not entries:
-        raise _Unusable(path, "holds no credential.", code=codes.CREDENTIAL_INCOMPLETE)
+        raise _nothing(path)
     return entries
+
+
+def _nothing(path: str) -> _Unusable:
+    """Return a problem; otherwise every account would look stale."""
+    return _Unusable(path, "holds no credential.", code=codes.CREDENTIAL_INCOMPLETE)
 
 
 def _names(path: str) -> list[str]:
@@ -184,60 +208,49 @@ def _meaning(name: str) -> str:
     return _MEANINGS.get(name.lower().replace("_", "").replace("-", ""), "")
 
 
-def _all_fields(path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return where each user is described, and by which fields."""
+def _entries(path: str) -> list[tuple[str, Any]]:
+    """Return where each user is described, and what is said there."""
     if os.path.isdir(path):
-        return [(path, _directory_fields(path))]
+        return [(path, _texts(path))]
     content = _json(path, _text(path))
     if isinstance(content, dict):
         lists = [content[name] for name in LISTS if name in content]
         content = next((one for one in lists if isinstance(one, list)), content)
     if not isinstance(content, list):
-        return [(path, _json_fields(path, content))]
-    return [
-        (f"{path}[{index}]", _json_fields(f"{path}[{index}]", one))
-        for index, one in enumerate(content)
-    ]
+        return [(path, content)]
+    if not content:
+        raise _nothing(path)
+    return [(f"{path}[{index}]", one) for index, one in enumerate(content)]
 
 
-def _directory_fields(path: str) -> dict[str, Any]:
-    texts = {
+def _texts(path: str) -> dict[str, str]:
+    return {
         name: _text(os.path.join(path, name))
         for name in _names(path)
         if name == JSON_FIELD or _meaning(name)
     }
-    document = texts.pop(JSON_FIELD, None)
-    fields = _named(path, texts)
-    if document is not None:
-        where = os.path.join(path, JSON_FIELD)
-        fields = {**_json_fields(where, _json(where, document)), **fields}
-    return _with_inner(path, fields)
 
 
-def _json_fields(path: str, content: Any) -> dict[str, Any]:
-    if isinstance(content, dict):
-        inner = content.get(JSON_FIELD, content)
-        content = _json(path, inner) if isinstance(inner, str) else inner
-    return _with_inner(path, _named(path, content))
-
-
-def _with_inner(path: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields; what the backend calls the password may be an object."""
+def _fields(path: str, content: Any) -> dict[str, Any]:
+    """Return the fields by their own names; outer ones win over those further in."""
+    where = path
+    fields: dict[str, Any] = {}
+    while content is not None:
+        content = _object(where, content)
+        fields = {**_named(where, content), **fields}
+        content = content.get(JSON_FIELD)
+        where = os.path.join(path, JSON_FIELD) if os.path.isdir(path) else path
+    # What the backend calls the password may be another object.
     password = fields.get("password")
-    if "token" in fields or password is None:
-        return fields
-    if isinstance(password, str) and password.lstrip().startswith("{"):
-        password = _json(path, password)
-    if isinstance(password, dict):
+    is_object = isinstance(password, dict) or str(password).lstrip().startswith("{")
+    if is_object and "token" not in fields:
         del fields["password"]
-        fields |= _named(path, password)
+        fields |= _named(path, _object(path, password))
     return fields
 
 
-def _named(path: str, content: Any) -> dict[str, Any]:
+def _named(path: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the known fields by their own names; nulls are left out."""
-    if not isinstance(content, dict):
-        raise _Unusable(path, "is not a JSON object.")
     fields: dict[str, Any] = {}
     for name, value in content.items():
         meaning = _meaning(name)
@@ -248,26 +261,28 @@ def _named(path: str, content: Any) -> dict[str, Any]:
     return fields
 
 
+def _object(path: str, content: Any) -> dict[str, Any]:
+    """Return an object, or the one of which there is the text."""
+    content = _json(path, content) if isinstance(content, str) else content
+    if not isinstance(content, dict):
+        raise _Unusable(path, "is not a JSON object.")
+    return content
+
+
 def _json(path: str, text: str) -> Any:
     place = ""
-    repeated = False
 
     def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeated
-        found = dict(pairs)
-        repeated |= len(found) < len(pairs)
-        return found
+        if len(dict(pairs)) < len(pairs):
+            raise _Unusable(path, "has a field twice.")
+        return dict(pairs)
 
     try:
-        content = json.loads(text, object_pairs_hook=fields)
+        return json.loads(text, object_pairs_hook=fields)
     except (RecursionError, ValueError) as error:
         # The exception holds the text: keep the position and let go of the rest.
         if isinstance(error, json.JSONDecodeError):
             place = f" from line {error.lineno}, column {error.colno}"
-    else:
-        if repeated:
-            raise _Unusable(path, "has a field twice.")
-        return content
     raise _Unusable(path, f"is not a JSON object{place}.")
 
 
@@ -302,40 +317,28 @@ def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
     if missing:
         fact = f"has no {', no '.join(missing)}."
         raise _Unusable(path, fact, code=codes.CREDENTIAL_INCOMPLETE)
-    username = fields["username"].strip()
-    if not _USERNAME.fullmatch(username):
-        hint = "Use 1 to 150 letters, digits, '@', '.', '+', '-' or '_'."
-        raise _Unusable(path, "Nautobot does not accept the username.", hint)
-    password = _password(path, fields.get("password", ""))
-    token = _token(path, fields["token"])
-    email = fields.get("email", "").strip() or None
-    if email and not _EMAIL.fullmatch(email):
-        hint = "Write an address such as svc@example.com, or leave it out."
-        raise _Unusable(path, "'email' is not an email address.", hint)
-    return Credential(path, username, password, token, email, superuser)
+    texts = {
+        # What is around a password may be a part of it.
+        name: text if name == "password" else text.strip()
+        for name, text in {"password": "", "email": "", **fields}.items()
+        if name != "superuser"
+    }
+    _judge(path, texts)
+    return Credential(
+        path,
+        texts["username"],
+        Secret(texts["password"]) if texts["password"] else None,
+        Secret(texts["token"]),
+        texts["email"] or None,
+        superuser,
+    )
 
 
-def _password(path: str, password: str) -> Secret | None:
-    hint = "Store a password of 1 to 128 characters without blanks around it."
-    if len(password) > LONGEST_PASSWORD:
-        fact = f"the password has more than {LONGEST_PASSWORD} characters."
-        raise _Unusable(path, fact, hint)
-    # The REST API strips blanks, and the password would never match again.
-    if password != password.strip() or "\0" in password:
-        fact = "the password begins or ends with a blank, or holds a NUL."
-        raise _Unusable(path, fact, hint)
-    return Secret(password) if password else None
-
-
-def _token(path: str, text: str) -> Secret:
-    token = text.strip()
-    hint = "Nautobot takes exactly 40, such as 'openssl rand -hex 20' prints."
-    if len(token) != TOKEN_LENGTH:
-        raise _Unusable(path, f"the token has {len(token)} characters.", hint)
-    if not _TOKEN.fullmatch(token):
-        fact = "the token has characters that no HTTP header takes."
-        raise _Unusable(path, fact, hint)
-    return Secret(token)
+def _judge(path: str, texts: Mapping[str, str]) -> None:
+    for name, pattern, fact in _RULES:
+        text = texts.get(name)
+        if text is not None and not re.fullmatch(pattern, text, re.DOTALL):
+            raise _Unusable(path, fact.format(len(text)), _REMEDIES[name])
 
 
 def _weaknesses(credential: Credential) -> Iterator[Problem]:

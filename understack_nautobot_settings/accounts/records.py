@@ -11,7 +11,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
-from django.db import DatabaseError
 from nautobot.users.models import Token as TokenRecord
 
 from understack_nautobot_settings.accounts import plan
@@ -20,7 +19,6 @@ from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.accounts.plan import Token
 from understack_nautobot_settings.reconciliation.database import Database
-from understack_nautobot_settings.reconciliation.database import answering
 from understack_nautobot_settings.reconciliation.database import save
 from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.reconciliation.steps import Step
@@ -87,13 +85,6 @@ class DatabaseAccounts(Database):
             _change(get_user_model()(username=step.subject), step)
         else:
             _change(users.get(), step)
-
-
-def answering_accounts() -> DatabaseAccounts:
-    """Return the back end; raise `Unreachable` where the database does not answer."""
-    with answering(DatabaseError):
-        Group.objects.exists()
-    return DatabaseAccounts()
 
 
 def _change(user: Any, step: Step) -> None:

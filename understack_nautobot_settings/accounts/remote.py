@@ -23,7 +23,6 @@ from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unusable
 from understack_nautobot_settings.reconciliation.rest import TOKENS
 from understack_nautobot_settings.reconciliation.rest import Record
-from understack_nautobot_settings.reconciliation.rest import Remote
 from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.reconciliation.rest import checked
 from understack_nautobot_settings.reconciliation.rest import field
@@ -31,6 +30,7 @@ from understack_nautobot_settings.reconciliation.rest import password_login
 from understack_nautobot_settings.reconciliation.rest import place
 from understack_nautobot_settings.reconciliation.rest import token_login
 from understack_nautobot_settings.reconciliation.secret import Secret
+from understack_nautobot_settings.reconciliation.steps import Backend
 from understack_nautobot_settings.reconciliation.steps import Step
 
 OWN_TOKENS = {
@@ -47,12 +47,12 @@ PERMISSIONS = "users/permissions/"
 _TAKEN_BACK = (plan.REMOVE_USER, plan.RELEASE_USER)
 
 
-class RemoteAccounts(Remote):
+class RemoteAccounts(Backend):
     """Accounts through the REST API."""
 
     def __init__(self, api: RestApi) -> None:
         """Take an API whose token may change users, groups and permissions."""
-        super().__init__(api)
+        self._api = api
         self._group_ids: dict[str, int] | None = None
         # What logs in as a user, by its name.
         self._logins: dict[str, Secret] = {}

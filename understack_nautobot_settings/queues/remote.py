@@ -9,11 +9,11 @@ from understack_nautobot_settings.queues import plan
 from understack_nautobot_settings.queues.plan import Job
 from understack_nautobot_settings.queues.plan import Queue
 from understack_nautobot_settings.reconciliation.rest import Record
-from understack_nautobot_settings.reconciliation.rest import Remote
 from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.reconciliation.rest import checked
 from understack_nautobot_settings.reconciliation.rest import field
 from understack_nautobot_settings.reconciliation.rest import place
+from understack_nautobot_settings.reconciliation.steps import Backend
 from understack_nautobot_settings.reconciliation.steps import Step
 
 QUEUES = "extras/job-queues/"
@@ -21,12 +21,12 @@ JOBS = "extras/jobs/"
 ASSIGNMENTS = "extras/job-queue-assignments/"
 
 
-class RemoteQueues(Remote):
+class RemoteQueues(Backend):
     """Jobs and queues through the REST API."""
 
     def __init__(self, api: RestApi) -> None:
         """Take an API whose token may view and change jobs and their queues."""
-        super().__init__(api)
+        self._api = api
         self._queues: dict[str, str] = {}
         self._jobs: dict[str, str] = {}
 

@@ -9,33 +9,36 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
-from django.db import InterfaceError
+from django.db import Error
 from django.db import OperationalError
 from django.db import transaction
 
 from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unreachable
+from understack_nautobot_settings.reconciliation.steps import Backend
 from understack_nautobot_settings.reconciliation.steps import Step
 
 
-class Database:
+class Database(Backend):
     """Records through Django's models."""
 
     takes_back = True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold a transaction; raise `Unreachable` if the database does not answer."""
-        with answering(OperationalError, InterfaceError), transaction.atomic():
-            yield
+        """Hold a transaction; raise `Unreachable` where the database fails."""
+        reason = ""
+        try:
+            with transaction.atomic():
+                yield
+        except Error as error:
+            # Further lines may hold values.
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if reason:
+            raise Unreachable(f"the database failed: {reason}")
 
     def apply(self, step: Step) -> None:
-        """Make one step.
-
-        Raises:
-            Refused: Nautobot does not take it; the reason holds no values, which may
-                be secrets.
-        """
+        """Make one step; raise `Refused` with a reason that holds no values."""
         reason = ""
         try:
             self.make(step)
@@ -51,22 +54,6 @@ class Database:
     def make(self, step: Step) -> None:
         """Make one step, by whatever Django raises."""
         raise NotImplementedError
-
-
-@contextmanager
-def answering(*kinds: type[Exception]) -> Iterator[None]:
-    """Do what needs a database that answers.
-
-    Raises:
-        Unreachable: It does not, and Django raised an error of one of these kinds.
-    """
-    reason = ""
-    try:
-        yield
-    except kinds as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    if reason:
-        raise Unreachable(f"the database does not answer: {reason}")
 
 
 def save(record: Any, step: Step) -> None:

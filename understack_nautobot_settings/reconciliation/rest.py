@@ -15,7 +15,6 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import nullcontext
 from contextlib import suppress
 from http import HTTPStatus
 from socket import SHUT_RDWR
@@ -59,17 +58,6 @@ def password_login(username: str, password: Secret) -> Secret:
     """Return the header that logs in with name and password."""
     text = f"{username}:{password.reveal()}".encode()
     return Secret(f"Basic {b64encode(text).decode()}")
-
-
-class Remote:
-    """What is reached over the REST API, which has no transactions."""
-
-    takes_back = False
-    transaction = nullcontext
-
-    def __init__(self, api: RestApi) -> None:
-        """Take an API whose token may do what the steps do."""
-        self._api = api
 
 
 class RestApi:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
-from typing import Protocol
 from typing import TypeVar
 
 from understack_nautobot_settings.reconciliation.failures import Refused
@@ -53,20 +53,22 @@ class Step:
         }
 
 
-class Backend(Protocol):
+class Backend:
     """What reaches a Nautobot.
 
     Attributes:
         takes_back: True where a transaction that fails undoes its steps.
     """
 
-    takes_back: bool
+    takes_back = False
 
     def transaction(self) -> AbstractContextManager[object]:
-        """Return what keeps this run apart from others, where that is possible."""
+        """Return what keeps a run apart from others; the REST API has nothing."""
+        return nullcontext()
 
     def apply(self, step: Step) -> None:
         """Make one step; raise `Refused` with the reason."""
+        raise NotImplementedError
 
 
 class Run:

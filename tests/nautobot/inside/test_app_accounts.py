@@ -307,11 +307,8 @@ def test_database_without_answer_ends_with_status_2(secrets):
     with connection.execute_wrapper(refuse):
         assert run(secrets) == (
             2,
-            [],
-            [
-                "Nautobot could not be asked: the database does not answer: "
-                "connection refused."
-            ],
+            ["not finished: svc-a, svc-b, stale accounts"],
+            ["Nautobot could not be asked: the database failed: connection refused."],
         )
 
 

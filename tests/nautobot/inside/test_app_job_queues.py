@@ -162,10 +162,7 @@ def test_database_without_answer_ends_with_status_2(wanted):
         assert run(wanted) == (
             2,
             [],
-            [
-                "Nautobot could not be asked: the database does not answer: "
-                "connection refused."
-            ],
+            ["Nautobot could not be asked: the database failed: connection refused."],
         )
 
 

@@ -108,15 +108,12 @@ def test_unusable_secret_ends_with_status_1(secrets):
 
 def test_database_without_answer_ends_with_status_2(secrets):
     def local():
-        raise Unreachable("the database does not answer: connection refused")
+        raise Unreachable("the database failed: connection refused")
 
     assert run(secrets, local=local) == (
         2,
         [],
-        [
-            "Nautobot could not be asked: the database does not answer: connection "
-            "refused."
-        ],
+        ["Nautobot could not be asked: the database failed: connection refused."],
     )
 
 
@@ -208,7 +205,7 @@ def test_unusable_secret_is_named_even_if_nautobot_does_not_answer(secrets, boot
     (secrets / "a" / "token").write_text("short")
 
     def local():
-        raise Unreachable("the database does not answer: connection refused")
+        raise Unreachable("the database failed: connection refused")
 
     assert run(secrets, local=local) == (
         1,
@@ -216,8 +213,7 @@ def test_unusable_secret_is_named_even_if_nautobot_does_not_answer(secrets, boot
         [
             f"{secrets}/a: the token has 5 characters. Nautobot takes exactly 40, such "
             "as 'openssl rand -hex 20' prints.",
-            "Nautobot could not be asked: the database does not answer: connection "
-            "refused.",
+            "Nautobot could not be asked: the database failed: connection refused.",
         ],
     )
 
