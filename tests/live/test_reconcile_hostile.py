@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import resource
+import signal
 import time
 from urllib.parse import urlsplit
 
@@ -30,6 +33,11 @@ def request_of(connection):
         if not chunk:
             return "", b""
         said += chunk
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    # What is not read when a connection closes resets it, and the answer is lost.
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
     first, _, rest = said.partition(b"\r\n")
     return first.decode(), rest
 
@@ -84,7 +92,7 @@ def reconcile(request, tmp_path, mount):
     (tmp_path / "token").write_text(BOOTSTRAP)
     (tmp_path / "queues.json").write_text('{"queues": {"site-a": {}}}')
 
-    def reconcile(port, *options):
+    def reconcile(port, *options, printed=None):
         words = {
             "accounts": ["reconcile-accounts", account, "--owner=a", "--prune"],
             "queues": ["reconcile-queues", tmp_path / "queues.json"],
@@ -96,6 +104,8 @@ def reconcile(request, tmp_path, mount):
         said = stdout.getvalue() + stderr.getvalue()
         for secret in (BOOTSTRAP, ACCOUNT, PASSWORD, "\x1b", "please report"):
             assert secret not in said
+        if printed is not None:
+            printed += stdout.getvalue().splitlines()
         return status, stderr.getvalue()
 
     return reconcile
@@ -332,7 +342,92 @@ def test_transient_http_error_ends_with_status_2(served, reconcile, status):
     with served(answering(lambda _: response(b"", f"{status} x"))) as server:
         assert reconcile(server.port) == (
             2,
-            f"Nautobot could not be asked: Nautobot answers HTTP {status}.\n",
+            f"Nautobot could not be asked: the server answers HTTP {status}.\n",
+        )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_token_that_logs_nobody_in_is_told_from_a_missing_permission(
+    served, reconcile, status
+):
+    refused = response({"detail": BOOTSTRAP}, f"{status} x")
+    with served(answering(lambda _: refused)) as server:
+        assert reconcile(server.port) == (
+            1,
+            f"Nautobot: the server answers HTTP {status} even where the token of any "
+            "active user is enough. Correct the token in the file of --token-file, or "
+            "--url.\n",
+        )
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 421])
+def test_url_where_no_nautobot_lists_anything_is_a_problem(served, reconcile, status):
+    """No permission of any user is wrong there: 400 is a host that Django refuses."""
+    with served(answering(lambda _: response(b"<html>", f"{status} x"))) as server:
+        code, said = reconcile(server.port)
+    assert code == 1
+    assert re.fullmatch(
+        r"Nautobot: the server does not list (users/groups|extras/job-queues)/ as a "
+        rf"Nautobot does: HTTP {status}\. Correct --url and --ca-file, or the proxy in "
+        r"front of Nautobot\.\n",
+        said,
+    )
+
+
+def empty_nautobot(changed):
+    """Return the script of a Nautobot that has nothing; `changed` answers changes."""
+
+    def converse(connection):
+        first, _ = request_of(connection)
+        method = first.partition(" ")[0]
+        if method == "GET":
+            connection.sendall(response(page([])))
+        elif method == "OPTIONS":
+            connection.sendall(response({}, "403 Forbidden"))
+        else:
+            connection.sendall(changed())
+
+    return converse
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_says_what_was_perhaps_done(served, reconcile, number):
+    """As the first process of a container, which nothing ends by itself."""
+    printed = []
+
+    def interrupt():
+        os.kill(os.getpid(), number)
+        return response({"id": "1"}, "201 Created")
+
+    with served(empty_nautobot(interrupt)) as server:
+        assert reconcile(server.port, printed=printed) == (130, "")
+    assert printed[0] in (
+        "perhaps done: create group 'accounts created by a'",
+        "perhaps done: site-a: create queue",
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [response(b"<html>Log in</html>"), response(b"", "204 No Content")],
+    ids=["login page", "nothing"],
+)
+def test_change_with_foreign_answer_is_not_taken_for_done(served, reconcile, answer):
+    """A proxy that wants a login may answer a change with a page and status 200."""
+    with served(empty_nautobot(lambda: answer)) as server:
+        assert reconcile(server.port) == (
+            1,
+            "Nautobot: what answers at this URL is not the REST API of a Nautobot. "
+            "Correct --url and --ca-file, or the proxy in front of Nautobot.\n",
+        )
+
+
+def test_answer_that_ends_too_early_ends_with_status_2(served, reconcile):
+    short = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+    with served(answering(lambda _: short)) as server:
+        assert reconcile(server.port) == (
+            2,
+            "Nautobot could not be asked: an answer of Nautobot ends too early.\n",
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 from typing import NamedTuple
+from unicodedata import normalize
 
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.problems import Code
@@ -19,6 +20,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import encodable
 from understack_nautobot_settings.text_files import names_in
 from understack_nautobot_settings.text_files import read_text
 
@@ -62,7 +64,7 @@ _RULES = (
     ("token", r".{40}", "the token has {} characters."),
     # What survives an Authorization header.
     ("token", r"[!-~]+", "the token has characters that no HTTP header takes."),
-    ("email", r"|[^@\s]{1,64}@[^@\s]{1,189}", "'email' is not an email address."),
+    ("email", r"|[^@\s\0]{1,64}@[^@\s\0]{1,189}", "'email' is not an email address."),
 )
 _REMEDIES = {
     "username": "Use 1 to 150 letters, digits, '@', '.', '+', '-' or '_'.",
@@ -306,6 +308,8 @@ def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
     for name, value in fields.items():
         if name != "superuser" and not isinstance(value, str):
             raise _Unusable(path, f"{name!r} is not a string.")
+        if name != "superuser" and not encodable(value):
+            raise _Unusable(path, f"{name!r} holds half a character.")
     if not isinstance(superuser, bool | None):
         fact = "'superuser' is neither true nor false."
         raise _Unusable(path, fact, "Write true or false.")
@@ -323,6 +327,8 @@ def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
         for name, text in {"password": "", "email": "", **fields}.items()
         if name != "superuser"
     }
+    # As Django keeps it; otherwise the user would never be found again.
+    texts["username"] = normalize("NFKC", texts["username"])
     _judge(path, texts)
     return Credential(
         path,

@@ -95,7 +95,7 @@ def reconcile_accounts(
         for account in work.stale(wanted):
             left[0] = account.username
             work.take_back(account)
-    except (Unreachable, Unusable):
+    except (Unreachable, Unusable, KeyboardInterrupt):
         progress(f"not finished: {', '.join(left)}")
         raise
     return summary

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -17,8 +18,10 @@ from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import interruptible
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
+from understack_nautobot_settings.problems import INTERRUPTED
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
@@ -177,8 +180,14 @@ def _backend(
 
 
 def outcome_of(work: Work, arguments: Any, _console: Console) -> Outcome:
-    """Reconcile a remote Nautobot as a command of the command line."""
+    """Reconcile a remote Nautobot as a command of the command line.
+
+    Where the process is interrupted, it still says what it has done.
+    """
     text, remarks = StringIO(), StringIO()
     write, complain = (partial(print, file=stream) for stream in (text, remarks))
-    status = run_command(work, arguments, local=None, write=write, complain=complain)
+    run = partial(run_command, work, arguments, local=None)
+    status = INTERRUPTED
+    with suppress(KeyboardInterrupt), interruptible():
+        status = run(write=write, complain=complain)
     return Outcome(status, text.getvalue(), remarks.getvalue())

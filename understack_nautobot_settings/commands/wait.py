@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from itertools import cycle
-from signal import SIGTERM
-from signal import default_int_handler
-from signal import signal
 from typing import Any
 from typing import TextIO
 
@@ -14,6 +12,7 @@ from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import interruptible
 from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
@@ -48,9 +47,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: Any, console: Console) -> Outcome:
     progress = Progress(console.stderr)
-    # The first process of a container is not ended by a signal that it does not handle.
-    before = signal(SIGTERM, default_int_handler)
-    try:
+    with closing(progress), interruptible():
         waited = wait_until_up(
             lambda left, probes: attempt(
                 arguments, console, min(left, arguments.attempt_timeout), probes
@@ -59,9 +56,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
             stable=arguments.stable,
             report=progress,
         )
-    finally:
-        signal(SIGTERM, before)
-        progress.close()
     status, remarks = exit_status(waited.probes), ""
     if not waited.ok:
         reason = "" if waited.gave_up else ": this error does not go away by itself"

@@ -15,6 +15,7 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.queues import codes
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
+from understack_nautobot_settings.text_files import encodable
 from understack_nautobot_settings.text_files import read_text
 
 KEEP = "keep"
@@ -178,7 +179,11 @@ class _Reader:
             self.faults.append(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
         description = fields.get("description")
         if description is not None:
-            description = self.checked(description, f"{where}.description", "")
+            # The REST API strips blanks, and the description would always differ.
+            description = self.checked(description, f"{where}.description", "").strip()
+            if "\0" in description or not encodable(description):
+                fact = f"{where}.description holds a NUL or half a character."
+                self.faults.append(fact)
         jobs = (self.choice(*one) for one in self.items(fields, where, "jobs"))
         return QueueWish(queue, description, existing, tuple(jobs))
 

@@ -45,7 +45,6 @@ Answer = tuple[int, Any]
 
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _NOT_ALLOWED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-_ELSEWHERE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _FIELD = re.compile(r"[a-z_]{1,40}")
 
 
@@ -109,7 +108,9 @@ class RestApi:
         if status >= HTTPStatus.BAD_REQUEST:
             self._check_token(status, login)
             raise Refused(f"HTTP {status}{_refused_fields(content)}")
-        return content
+        if method == "DELETE" and status == HTTPStatus.NO_CONTENT:
+            return None
+        return checked(content, dict)
 
     def records(
         self,
@@ -133,11 +134,12 @@ class RestApi:
         count = pages = 0
         while following is not None:
             status, content = self.request("GET", following, login=login)
-            if status in _ELSEWHERE:
-                raise Unusable(f"there is no Nautobot API at this URL (HTTP {status})")
-            if status >= HTTPStatus.BAD_REQUEST:
+            if status in _NOT_ALLOWED:
                 self._check_token(status, login)
                 raise Refused(f"the listing of {path} was refused: HTTP {status}")
+            if status >= HTTPStatus.BAD_REQUEST:
+                fact = f"the server does not list {path} as a Nautobot does"
+                raise Unusable(f"{fact}: HTTP {status}")
             page = checked(content, dict)
             records = [checked(one, dict) for one in field(page, "results", list)]
             link = field(page, "next", str, type(None))
@@ -285,7 +287,7 @@ def _hang_up(connection: http.client.HTTPSConnection) -> None:
 
 def _answer(status: int, text: bytes) -> Answer:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
-        raise Unreachable(f"Nautobot answers HTTP {status}")
+        raise Unreachable(f"the server answers HTTP {status}")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise Unusable(
             f"the URL answers with a redirect (HTTP {status}), which is not followed: "

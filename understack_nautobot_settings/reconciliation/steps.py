@@ -96,10 +96,13 @@ class Run:
                 with self._backend.transaction():
                     found = work()
                 break
-            except (Refused, Unreachable, Unusable) as failure:
-                if attempt == ATTEMPTS or isinstance(failure, Unusable):
-                    self._say_what_is_left(unsure=not isinstance(failure, Refused))
+            except (Refused, Unreachable) as failure:
+                if attempt == ATTEMPTS:
+                    self._say_what_is_left(unsure=isinstance(failure, Unreachable))
                     raise
+            except (Unusable, KeyboardInterrupt):
+                self._say_what_is_left(unsure=True)
+                raise
         for line in self._held:
             self._progress(line)
         return found

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import IntegrityError
+from django.db import InterfaceError
 from django.db import OperationalError
 from django.db import connection
 from nautobot.users.models import Token
@@ -355,3 +356,33 @@ def test_prune_of_one_owner_leaves_accounts_of_another(secrets):
     assert (status, len(complaints)) == (1, 3)
     assert {key: tokens()[key] for key in before[0]} == before[0]
     assert {name: users()[name] for name in before[1]} == before[1]
+
+
+def test_username_that_django_normalizes_comes_to_rest(secrets):
+    write_secret(secrets / "ligature", "ﬁx", KEYS["new"])
+    status, printed, complaints = run(secrets)
+    assert (status, complaints) == (0, [])
+    assert printed[2:4] == ["fix: create user", "fix: create token"]
+    assert len(run(secrets)[1]) == 1
+
+
+def test_database_that_fails_half_way_undoes_the_account_and_names_it(secrets):
+    def refuse(execute, sql, *arguments):
+        if 'INSERT INTO "users_token"' in sql:
+            raise InterfaceError(f"connection already closed\n{KEYS['svc-a']}")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse):
+        assert run(secrets) == (
+            2,
+            [
+                "create group 'accounts created by understack'",
+                "create group 'accounts adopted by understack'",
+                "not finished: svc-a, svc-b, stale accounts",
+            ],
+            [
+                "Nautobot could not be asked: the database failed: connection already "
+                "closed."
+            ],
+        )
+    assert not User.objects.filter(username="svc-a").exists()

@@ -6,11 +6,13 @@ import io
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import OperationalError
 from django.db import connection
 from nautobot.extras.models import Job
 from nautobot.extras.models import JobQueue
+from nautobot.users.models import ObjectPermission
 from nautobot.users.models import Token
 
 from tests.nautobot.inside.in_process import InProcess
@@ -252,3 +254,73 @@ def test_token_without_permission_is_reported(wanted, over_rest):
             "Correct the permissions of the token's user, or the value that is refused."
         ],
     )
+
+
+def permit(user, model, *actions):
+    permission = ObjectPermission.objects.create(name=model, actions=list(actions))
+    kind = ContentType.objects.get(app_label="extras", model=model)
+    permission.object_types.add(kind)
+    permission.users.add(user)
+
+
+def test_refusal_half_way_over_rest_says_what_was_done(wanted, over_rest):
+    user = get_user_model().objects.get(username="administrator")
+    user.is_superuser = False
+    user.save()
+    permit(user, "jobqueue", "view", "add", "change")
+    permit(user, "job", "view")
+    status, printed, complaints = over_rest(wanted)
+    assert (status, complaints) == (
+        1,
+        [
+            f"{wanted}: \"keep the queues set here for 'Logs Cleanup'\" was refused: "
+            "HTTP 403. Correct the permissions of the token's user, or the value that "
+            "is refused."
+        ],
+    )
+    assert printed[:4] == [
+        "iad3-prod: create queue",
+        "iad3-prod: describe queue 'Workers of iad3'",
+        "not done: keep the queues set here for 'Logs Cleanup'",
+        "not done: iad3-prod: allow 'Logs Cleanup'",
+    ]
+    assert all(line.startswith("not done: ") for line in printed[2:])
+    assert JobQueue.objects.filter(name="iad3-prod").exists()
+    assert "iad3-prod" not in queues_of()
+    user.is_superuser = True
+    user.save()
+    status, done, complaints = over_rest(wanted)
+    assert (status, complaints) == (0, [])
+    assert done[:-1] == [line.removeprefix("not done: ") for line in printed[2:]]
+
+
+def test_database_that_fails_half_way_keeps_nothing(wanted):
+    def refuse(execute, sql, *arguments):
+        if 'INSERT INTO "extras_jobqueueassignment"' in sql:
+            raise OperationalError("server closed the connection\nunexpectedly")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse):
+        assert run(wanted) == (
+            2,
+            [],
+            [
+                "Nautobot could not be asked: the database failed: server closed the "
+                "connection."
+            ],
+        )
+    assert not JobQueue.objects.filter(name="iad3-prod").exists()
+
+
+def test_description_with_blanks_around_it_comes_to_rest(tmp_path, either):
+    path = tmp_path / "queues.json"
+    path.write_text('{"queues": {"site-a": {"description": "  of site-a\\n"}}}')
+    assert either(path)[:2] == (
+        0,
+        [
+            "site-a: create queue",
+            "site-a: describe queue 'of site-a'",
+            "queues: 1, changes: 2",
+        ],
+    )
+    assert either(path) == (0, ["queues: 1, changes: 0"], [])

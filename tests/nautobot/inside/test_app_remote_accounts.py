@@ -14,6 +14,7 @@ from understack_nautobot_settings.commands.reconcile_accounts import (
     add_account_arguments,
 )
 from understack_nautobot_settings.commands.reconcile_accounts import run_account_command
+from understack_nautobot_settings.reconciliation.failures import Unreachable
 
 pytestmark = pytest.mark.django_db
 
@@ -320,3 +321,40 @@ def test_token_of_another_user_is_refused_for_user_without_password(run, secrets
         "token in the secret."
     ]
     assert tokens() == before
+
+
+def test_username_that_django_normalizes_comes_to_rest(run, secrets):
+    write_secret(secrets / "ligature", "ﬁx")
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[3:5] == ["fix: create user", "fix: create token"]
+    assert len(run()[1]) == 1
+
+
+def test_change_refused_half_way_says_what_was_done(run, secrets, monkeypatch):
+    """The account that fails is named with its steps, those after it by name."""
+    request = InProcess.request
+
+    def failing(self, method, path, *more, **options):
+        if method == "POST" and path == "users/tokens/":
+            raise Unreachable("the server answers HTTP 502")
+        return request(self, method, path, *more, **options)
+
+    monkeypatch.setattr(InProcess, "request", failing)
+    status, printed, complaints = run()
+    assert (status, complaints) == (
+        2,
+        ["Nautobot could not be asked: the server answers HTTP 502."],
+    )
+    assert printed == [
+        *SHARED,
+        "svc-a: create user",
+        "perhaps done: svc-a: create token",
+        "not finished: svc-a, svc-b, stale accounts",
+    ]
+    monkeypatch.undo()
+    assert run()[1][:-1] == [
+        "svc-a: create token",
+        "svc-b: create user",
+        "svc-b: create token",
+    ]

@@ -402,6 +402,63 @@ def test_list_of_users_is_read(tmp_path, wrap):
     ]
 
 
+def test_every_malformed_user_of_list_is_named_and_the_others_are_read(tmp_path):
+    users = [
+        7,
+        {**CHART, "username": "a"},
+        {"username": "b", "email": "b@example.com"},
+        None,
+        {**CHART, "username": "c", "apiToken": OTHER_TOKEN},
+        {**CHART, "username": "no such/name"},
+        {"credential": "{"},
+    ]
+    path = tmp_path / "users.json"
+    path.write_text(json.dumps(users))
+    credentials, problems = read(str(path))
+
+    assert [one.username for one in credentials] == ["a", "c"]
+    assert problems == [
+        f"{path}[0]: is not a JSON object. {FORM}",
+        f"{path}[2]: has no token. {FORM}",
+        f"{path}[3]: has no username, no password, no token. {FORM}",
+        f"{path}[5]: Nautobot does not accept the username. Use 1 to 150 letters, "
+        "digits, '@', '.', '+', '-' or '_'.",
+        f"{path}[6]: is not a JSON object from line 1, column 2. {FORM}",
+    ]
+
+
+@pytest.mark.parametrize("content", [[], {"users": []}, {"tokens": []}])
+def test_empty_list_of_users_is_a_problem(tmp_path, content):
+    """Otherwise every account would look stale, and go with --prune."""
+    path = tmp_path / "users.json"
+    path.write_text(json.dumps(content))
+
+    assert read(str(path)) == ([], [f"{path}: holds no credential. {FORM}"])
+
+
+@pytest.mark.parametrize(
+    ("field", "fact"),
+    [
+        (
+            {"password": "\ud83dabcdefghijkl"},
+            f"'password' holds half a character. {FORM}",
+        ),
+        ({"username": "a\udc80"}, f"'username' holds half a character. {FORM}"),
+        (
+            {"email": "a\0@example.com"},
+            "'email' is not an email address. Write an address such as "
+            "svc@example.com, or leave it out.",
+        ),
+    ],
+    ids=["half a character", "half a character in the name", "NUL"],
+)
+def test_json_with_characters_that_no_nautobot_takes_is_refused(tmp_path, field, fact):
+    path = tmp_path / "secret"
+    path.write_text(json.dumps([{**CHART, **field}, {**CHART, **field}]))
+
+    assert read(str(path)) == ([], [f"{path}[0]: {fact}", f"{path}[1]: {fact}"])
+
+
 @pytest.mark.parametrize(
     ("fields", "line"),
     [

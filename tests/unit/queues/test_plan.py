@@ -59,6 +59,14 @@ def test_wanted_state_is_read_from_yaml():
     assert read("/etc/queues.yaml", YAML) == (Wishes(WISHES), [])
 
 
+def test_blanks_around_description_are_left_out():
+    """The REST API strips them: the description would differ again at each run."""
+    assert read("q.json", '{"queues": {"a": {"description": " of a\\n"}}}') == (
+        Wishes((QueueWish("a", "of a"),)),
+        [],
+    )
+
+
 def test_wanted_state_is_read_from_json():
     text = json.dumps(
         {
@@ -112,6 +120,14 @@ def test_wanted_state_is_read_from_json():
             "queues.a.existing is neither keep nor replace.",
         ),
         ("queues: {a: {description: [7]}}", "queues.a.description is no text."),
+        (
+            'queues: {a: {description: "\\0"}}',
+            "queues.a.description holds a NUL or half a character.",
+        ),
+        (
+            'queues: {a: {description: "\\ud800"}}',
+            "queues.a.description holds a NUL or half a character.",
+        ),
         (
             "queues: {a/b: {}}",
             "queues.a/b is no name for a queue: letters, digits, '.', '_' and '-'.",
