@@ -66,16 +66,9 @@ def reconcile_accounts(
     """Create, update, rotate and leave alone until accounts equal credentials.
 
     What is wrong with one account does not keep the others from being made right.
-    Nothing is removed in a run in which any secret was unusable: its account would
-    look stale.
-
-    Args:
-        backend: The Nautobot.
-        credentials: What the secrets say.
-        policy: How to treat what is found.
-        dry_run: Report the steps and make none.
-        problems: What was already found wrong with the secrets.
-        progress: Takes one line for each step.
+    Nothing is removed in a run in which any secret was unusable, which ``problems``
+    tell: its account would look stale. ``progress`` takes a line for each step, and
+    one for what is not finished.
 
     Raises:
         Unreachable: The Nautobot cannot be asked now.

@@ -79,9 +79,6 @@ def add_account_arguments(
         help="remove accounts and tokens with the mark that are in no secret",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would change, change nothing"
-    )
-    parser.add_argument(
         "--group",
         action="append",
         default=[],

@@ -46,9 +46,6 @@ def add_queue_arguments(
 ) -> None:
     """Add the arguments; see `add_remote_arguments`."""
     parser.add_argument("file", help="the wanted state, .yaml or .json")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would change, change nothing"
-    )
     add_remote_arguments(parser, remote_only=remote_only)
 
 

@@ -54,10 +54,13 @@ def _seconds(text: str) -> float:
 
 
 def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) -> None:
-    """Add the arguments that say which Nautobot, and how to reach it.
+    """Add ``--dry-run``, and what says which Nautobot, and how to reach it.
 
     With ``remote_only`` there is no database to fall back to.
     """
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would change, change nothing"
+    )
     remote = parser.add_argument_group(
         "remote Nautobot", "over the REST API instead of the database"
     )
@@ -103,16 +106,8 @@ def run_command(
     """Reconcile, say what came of it, and return the exit status.
 
     Names of users and jobs come from a server, and may hold escape sequences: each
-    line is written so that a terminal shows it as it is.
-
-    Args:
-        work: Reconciles, see `Work`.
-        options: What the arguments say.
-        local: Makes the back end for the database; None outside Nautobot.
-        write: Takes the lines of the result.
-        complain: Takes the lines of what is wrong.
-        connect: Makes an API of a URL, a token, ``context`` and ``seconds``.
-        more: Further keywords for `work`.
+    line is written so that a terminal shows it as it is. ``local`` makes the back end
+    for the database, None outside Nautobot; ``more`` is for `work`.
 
     Returns:
         0 when everything is as wanted, 1 when something has to be corrected first,

@@ -72,14 +72,11 @@ class RestApi:
     ) -> None:
         """Prepare, without connecting.
 
-        Args:
-            url: Base URL of the Nautobot, ``https://HOST[:PORT][/PATH]``.
-            token: What logs in where a request names no other login.
-            context: Verifies the server; None to trust the CAs of the system.
-            seconds: How long all requests may take together.
+        The token logs in where a request names no other login. Without a context the
+        CAs of the system are trusted. All requests together may take so many seconds.
 
         Raises:
-            Unusable: The URL is not of that form.
+            Unusable: The URL is not ``https://HOST[:PORT][/PATH]``.
         """
         self._base = _base_url(url)
         self._login = token_login(token)
