@@ -90,11 +90,13 @@ def queue_steps(
             problems.append(codes.QUEUE_MISSING.problem(name, fact))
         if not missing:
             plan.assign(assignment)
-    return [
+    steps = [
         step
         for step in dict.fromkeys(plan.steps)
         if step.verb != DISALLOW_JOB or (step.subject, step.key) not in plan.assigned
     ]
+    # Nautobot sets the queues of a job back whenever it is saved without the override.
+    return sorted(steps, key=lambda step: step.verb != KEEP_QUEUES)
 
 
 def missing_jobs(wishes: Wishes, jobs: Iterable[Job]) -> list[str]:
@@ -121,6 +123,8 @@ class _Plan:
     problems: list[Problem]
     steps: list[Step] = field(default_factory=list)
     assigned: set[tuple[str, str]] = field(default_factory=set)
+    enabled: set[str] = field(default_factory=set)
+    overrides: dict[str, bool] = field(default_factory=dict)
 
     def grant(self, wish: QueueWish, queue: Queue | None) -> None:
         if queue is None:
@@ -138,7 +142,8 @@ class _Plan:
         for choice in wish.jobs:
             for job in self.chosen(wish.name, (choice,)):
                 wanted[job.class_path] = job
-                if choice.enable:
+                if choice.enable and not job.enabled:
+                    self._override(job, wanted=True)
                     self.enable(job)
         for job in wanted.values():
             if wish.name not in job.queues:
@@ -156,10 +161,18 @@ class _Plan:
 
     def assign(self, assignment: Assignment) -> None:
         for job in self.chosen("jobs.queueAssignments", assignment.jobs):
-            self._override(job, wanted=assignment.override)
+            override = assignment.override
+            if self.overrides.setdefault(job.class_path, override) != override:
+                fact = (
+                    f"the job {job.name!r} is in one with and in one without override."
+                )
+                invalid = codes.QUEUE_FILE_INVALID
+                self.problems.append(invalid.problem("jobs.queueAssignments", fact))
+            self._override(job, wanted=override)
+            saved = job.overridden or job.class_path in self.enabled
             for name in assignment.queues:
                 self.assigned.add((name, job.class_path))
-                if name not in job.queues:
+                if name not in job.queues or (saved and not override):
                     self._add(ALLOW_JOB, name, job)
             kept = {*assignment.queues, job.default_queue}
             if assignment.existing == REPLACE:
@@ -168,6 +181,7 @@ class _Plan:
 
     def enable(self, job: Job) -> None:
         if not job.enabled:
+            self.enabled.add(job.class_path)
             self._add(ENABLE_JOB, "", job, enabled=True)
 
     def chosen(self, where: str, choices: Iterable[JobChoice]) -> list[Job]:

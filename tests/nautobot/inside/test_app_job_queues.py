@@ -94,13 +94,15 @@ def test_second_run_changes_nothing(wanted, either):
     status, done, complaints = run(wanted)
     assert (status, complaints) == (0, [])
     assert [f"would {line}" for line in done[:-1]] == said[:-1]
-    assert done[:5] == [
+    kept = [line for line in done if line.startswith("keep the queues set here for ")]
+    assert done[: len(kept) + 4] == [
+        *kept,
         "iad3-prod: create queue",
         "iad3-prod: describe queue 'Workers of iad3'",
         "enable 'Logs Cleanup'",
-        "keep the queues set here for 'Logs Cleanup'",
         "iad3-prod: allow 'Logs Cleanup'",
     ]
+    assert kept[0] == "keep the queues set here for 'Logs Cleanup'"
     assert queues_of() == sorted([*before, "dfw3", "iad3-prod"])
     queue = JobQueue.objects.get(name="iad3-prod")
     assert (queue.queue_type, queue.description) == ("celery", "Workers of iad3")
@@ -207,9 +209,9 @@ def test_values_of_chart_are_applied_once(tmp_path, either):
     status, printed, complaints = either(path)
     assert (status, complaints) == (0, [])
     assert printed[:4] == [
+        "keep the queues set here for 'Logs Cleanup'",
         "site-dc: create queue",
         "enable 'Logs Cleanup'",
-        "keep the queues set here for 'Logs Cleanup'",
         "site-dc: allow 'Logs Cleanup'",
     ]
     assert queues_of() == sorted({*before, "site-dc", "default"})
@@ -267,31 +269,30 @@ def test_refusal_half_way_over_rest_says_what_was_done(wanted, over_rest):
     user = get_user_model().objects.get(username="administrator")
     user.is_superuser = False
     user.save()
-    permit(user, "jobqueue", "view", "add", "change")
-    permit(user, "job", "view")
+    permit(user, "jobqueue", "view", "add")
+    permit(user, "job", "view", "change")
     status, printed, complaints = over_rest(wanted)
     assert (status, complaints) == (
         1,
         [
-            f"{wanted}: \"keep the queues set here for 'Logs Cleanup'\" was refused: "
+            f"{wanted}: \"iad3-prod: describe queue 'Workers of iad3'\" was refused: "
             "HTTP 403. Correct the permissions of the token's user, or the value that "
             "is refused."
         ],
     )
-    assert printed[:4] == [
-        "iad3-prod: create queue",
-        "iad3-prod: describe queue 'Workers of iad3'",
-        "not done: keep the queues set here for 'Logs Cleanup'",
+    number = printed.index("iad3-prod: create queue") + 1
+    assert printed[number : number + 2] == [
+        "not done: iad3-prod: describe queue 'Workers of iad3'",
         "not done: iad3-prod: allow 'Logs Cleanup'",
     ]
-    assert all(line.startswith("not done: ") for line in printed[2:])
+    assert all(line.startswith("not done: ") for line in printed[number:])
     assert JobQueue.objects.filter(name="iad3-prod").exists()
     assert "iad3-prod" not in queues_of()
     user.is_superuser = True
     user.save()
     status, done, complaints = over_rest(wanted)
     assert (status, complaints) == (0, [])
-    assert done[:-1] == [line.removeprefix("not done: ") for line in printed[2:]]
+    assert done[:-1] == [line.removeprefix("not done: ") for line in printed[number:]]
 
 
 def test_database_that_fails_half_way_keeps_nothing(wanted):
@@ -323,4 +324,20 @@ def test_description_with_blanks_around_it_comes_to_rest(tmp_path, either):
             "queues: 1, changes: 2",
         ],
     )
+    assert either(path) == (0, ["queues: 1, changes: 0"], [])
+
+
+@pytest.mark.parametrize("override", ["true", "false"])
+def test_job_that_is_enabled_or_released_keeps_its_queue(tmp_path, either, override):
+    """Nautobot sets queues back to the class's as it saves the job."""
+    path = tmp_path / "values.yaml"
+    text = CHART.replace("default]}", "default], override: %s}")
+    path.write_text(text % "true")
+    assert either(path)[0] == 0
+    Job.objects.filter(name=CLEANUP).update(enabled=False)
+    if override == "true":
+        Job.objects.filter(name=CLEANUP).update(job_queues_override=False)
+    path.write_text(text % override)
+    assert either(path)[0] == 0
+    assert "site-dc" in queues_of()
     assert either(path) == (0, ["queues: 1, changes: 0"], [])

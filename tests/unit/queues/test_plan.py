@@ -530,7 +530,11 @@ def test_assignments_with_replace_leave_each_other_the_queues_of_a_job():
     ("overridden", "override", "lines"),
     [
         (False, True, ["keep the queues set here for 'Backup'"]),
-        (True, False, ["leave the queues to the class of 'Backup'"]),
+        (
+            True,
+            False,
+            ["leave the queues to the class of 'Backup'", "site-a: allow 'Backup'"],
+        ),
         (True, True, []),
         (False, False, []),
     ],
@@ -542,14 +546,54 @@ def test_assignment_sets_the_queue_override(overridden, override, lines):
     assert steps(wishes, jobs, [DEFAULT, Queue("site-a", "celery", "")]) == (lines, [])
 
 
+@pytest.mark.parametrize(
+    ("wishes", "lines"),
+    [
+        (
+            Wishes((wish(chosen("name", "Backup", enable=True), name="site-a"),)),
+            ["keep the queues set here for 'Backup'", "enable 'Backup'"],
+        ),
+        (
+            Wishes((), (chosen("name", "Backup"),), (assigned("Backup"),)),
+            ["keep the queues set here for 'Backup'", "enable 'Backup'"],
+        ),
+        (
+            Wishes(
+                (), (chosen("name", "Backup"),), (assigned("Backup", override=False),)
+            ),
+            ["enable 'Backup'", "site-a: allow 'Backup'"],
+        ),
+    ],
+    ids=["own form", "with override", "without override"],
+)
+def test_job_that_is_enabled_keeps_its_queue(wishes, lines):
+    """Nautobot sets the queues of a job back that it saves without the override."""
+    jobs = [job("Backup", queues=("site-a",), overridden=False, enabled=False)]
+
+    assert steps(wishes, jobs, [Queue("site-a", "celery", "")]) == (lines, [])
+
+
+@pytest.mark.parametrize("overridden", [True, False])
+def test_assignments_that_disagree_about_override_are_refused(overridden):
+    """Each run would undo what the one before has done."""
+    jobs = [job("Backup", queues=("default", "site-a"), overridden=overridden)]
+    both = assigned("Backup"), assigned("Backup", override=False)
+    queues = [DEFAULT, Queue("site-a", "celery", "")]
+
+    assert steps(Wishes(assignments=both), jobs, queues)[1] == [
+        "jobs.queueAssignments: the job 'Backup' is in one with and in one without "
+        "override. Correct what the message names."
+    ]
+
+
 def test_job_allowed_on_a_queue_keeps_it():
     """Without the override, the next start sets the queues back to the class's."""
     jobs = [job("Backup", overridden=False)]
 
     assert steps([wish(chosen("name", "Backup"), name="site-a")], jobs) == (
         [
-            "site-a: create queue",
             "keep the queues set here for 'Backup'",
+            "site-a: create queue",
             "site-a: allow 'Backup'",
         ],
         [],
