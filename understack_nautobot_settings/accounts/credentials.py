@@ -38,10 +38,7 @@ _MEANINGS = {
     "apitoken": "token",
     "issuperuser": "superuser",
 }
-_TRUTH = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
+_TRUE = ("true", "yes", "on", "1")
 
 _FORM = (
     "Mount a secret with the files username, password and token, or username, email "
@@ -65,12 +62,18 @@ _RULES = (
     # What survives an Authorization header.
     ("token", r"[!-~]+", "the token has characters that no HTTP header takes."),
     ("email", r"|[^@\s\0]{1,64}@[^@\s\0]{1,189}", "'email' is not an email address."),
+    (
+        "superuser",
+        "(?i)|true|yes|on|1|false|no|off|0",
+        "'superuser' is neither true nor false.",
+    ),
 )
 _REMEDIES = {
     "username": "Use 1 to 150 letters, digits, '@', '.', '+', '-' or '_'.",
     "password": "Store a password of 1 to 128 characters without blanks around it.",
     "token": "Nautobot takes exactly 40, such as 'openssl rand -hex 20' prints.",
     "email": "Write an address such as svc@example.com, or leave it out.",
+    "superuser": "Write true or false.",
 }
 
 
@@ -302,41 +305,32 @@ def _unreadable(path: str, refused: FileRefused) -> _Unusable:
 
 
 def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
-    superuser = fields.get("superuser")
-    if isinstance(superuser, str):
-        superuser = _TRUTH.get(superuser.strip().lower(), superuser)
+    texts = {}
     for name, value in fields.items():
-        if name != "superuser" and not isinstance(value, str):
+        text = str(value) if name == "superuser" else value
+        if not isinstance(text, str):
             raise _Unusable(path, f"{name!r} is not a string.")
-        if name != "superuser" and not encodable(value):
+        if not encodable(text):
             raise _Unusable(path, f"{name!r} holds half a character.")
-    if not isinstance(superuser, bool | None):
-        fact = "'superuser' is neither true nor false."
-        raise _Unusable(path, fact, "Write true or false.")
+        # What is around a password may be a part of it.
+        texts[name] = text if name == "password" else text.strip()
     # The documents' users have a password; the chart's have an address instead.
-    needed = ["username", "password", "token"]
-    if "email" in fields:
-        needed.remove("password")
-    missing = [name for name in needed if not fields.get(name)]
+    needed = ["username", "token"] if "email" in texts else FIELDS[1:]
+    missing = [name for name in needed if not texts.get(name)]
     if missing:
         fact = f"has no {', no '.join(missing)}."
         raise _Unusable(path, fact, code=codes.CREDENTIAL_INCOMPLETE)
-    texts = {
-        # What is around a password may be a part of it.
-        name: text if name == "password" else text.strip()
-        for name, text in {"password": "", "email": "", **fields}.items()
-        if name != "superuser"
-    }
     # As Django keeps it; otherwise the user would never be found again.
     texts["username"] = normalize("NFKC", texts["username"])
     _judge(path, texts)
+    superuser = texts.get("superuser", "").lower()
     return Credential(
         path,
         texts["username"],
-        Secret(texts["password"]) if texts["password"] else None,
+        Secret(texts["password"]) if texts.get("password") else None,
         Secret(texts["token"]),
-        texts["email"] or None,
-        superuser,
+        texts.get("email") or None,
+        superuser in _TRUE if superuser else None,
     )
 
 

@@ -109,25 +109,39 @@ def is_mark(group: str) -> bool:
 
 
 def refusal(
-    credential: Credential, account: Account | None, policy: Policy
+    credential: Credential,
+    account: Account | None,
+    policy: Policy,
+    *,
+    token_in_use: bool,
 ) -> Problem | None:
     """Return why an account may not be touched, None where it may."""
-    if account is None:
-        return None
+    account = account or Account(
+        credential.username, groups=frozenset(policy.own_groups)
+    )
     user = f"the user {account.username!r}"
     others = _other_owners(account, policy)
+    tokens = account.tokens
+    code, hint = codes.ACCOUNT_FOREIGN, None
     if others:
         fact = f"{user} belongs to {others[0]!r}."
         hint = f"Remove the secret from {others[0]!r} or from {policy.owner!r}."
-        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
-    if not (policy.adopt or account.groups & {*policy.own_groups}):
+    elif not (policy.adopt or account.groups & {*policy.own_groups}):
         fact = f"{user} exists and was not created by {policy.owner!r}."
         hint = "Run once with --adopt to take it over, or choose another username."
-        return codes.ACCOUNT_FOREIGN.problem(credential.source, fact, hint)
-    if not account.is_active:
-        fact = f"{user} is disabled."
-        return codes.ACCOUNT_DISABLED.problem(credential.source, fact)
-    return None
+    elif not account.is_active:
+        code, fact = codes.ACCOUNT_DISABLED, f"{user} is disabled."
+    # A token in use is another user's if it is none of those that are visible.
+    elif (
+        token_in_use
+        and tokens is not None
+        and credential.token not in [token.key for token in tokens]
+    ):
+        fact = f"the token for {account.username!r} belongs to another user."
+        code = codes.TOKEN_TAKEN
+    else:
+        return None
+    return code.problem(credential.source, fact, hint)
 
 
 def account_steps(

@@ -14,7 +14,6 @@ from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.accounts.plan import Account
 from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Token
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import status_with
@@ -147,27 +146,25 @@ class _Work(NamedTuple):
             changed = summary.created if created else summary.updated
             changed.append(credential.username)
 
-    def _corrected(self, credential: Credential) -> list[Step] | Problem:
+    def _corrected(
+        self, credential: Credential, *, again: bool = False
+    ) -> list[Step] | Problem:
         account = self.backend.account(credential)
-        problem = plan.refusal(credential, account, self.policy)
+        in_use = self.backend.token_in_use(credential)
+        problem = plan.refusal(credential, account, self.policy, token_in_use=in_use)
         if problem is not None:
             return problem
-        in_use = self.backend.token_in_use(credential)
+        steps = self.run.carry_out(plan.account_steps(credential, account, self.policy))
         tokens = () if account is None else account.tokens
-        if in_use and _is_foreign(credential, tokens):
-            return _taken(credential)
-        steps = plan.account_steps(credential, account, self.policy)
-        self.run.carry_out(steps)
-        if tokens is None and not self.run.dry_run:
-            account = self.backend.account(credential)
-            tokens = None if account is None else account.tokens
-            if tokens is None:
-                raise Refused("the user's own password does not show its tokens")
-            if in_use and _is_foreign(credential, tokens):
-                return _taken(credential)
-        further = [Step(plan.LOOK_AGAIN, credential.username)]
         if tokens is not None:
             further = plan.token_steps(credential, tokens, self.policy)
+        elif self.run.dry_run:
+            further = [Step(plan.LOOK_AGAIN, credential.username)]
+        elif again:
+            raise Refused("the user's own password does not show its tokens")
+        else:
+            more = self._corrected(credential, again=True)
+            return more if isinstance(more, Problem) else [*steps, *more]
         return [*steps, *self.run.carry_out(further)]
 
     def stale(self, wanted: Collection[str]) -> list[Account]:
@@ -194,13 +191,3 @@ class _Work(NamedTuple):
         if account.tokens is None and steps[0].verb != plan.REMOVE_USER:
             fact = "the user was released, but its token could not be removed."
             self.summary.problems.append(codes.TOKEN_LEFT.problem(username, fact))
-
-
-def _is_foreign(credential: Credential, tokens: tuple[Token, ...] | None) -> bool:
-    """Tell whether a token in use is another user's: it is none of the visible ones."""
-    return tokens is not None and all(one.key != credential.token for one in tokens)
-
-
-def _taken(credential: Credential) -> Problem:
-    fact = f"the token for {credential.username!r} belongs to another user."
-    return codes.TOKEN_TAKEN.problem(credential.source, fact)
