@@ -66,6 +66,7 @@ TOKEN_LEFT = Code(
 )
 PRUNE_WITHHELD = Code(
     "prune-withheld",
-    "Nothing was removed, because an unusable secret makes its account look stale.",
-    "Correct the secrets and run again.",
+    "Nothing was removed, because something else is wrong: an unusable secret, for one, "
+    "makes its account look stale.",
+    "Correct the other problems and run again.",
 )

@@ -176,7 +176,7 @@ class _Work(NamedTuple):
             return stale
         self.summary.stale.extend(account.username for account in stale)
         if self.policy.prune and stale:
-            fact = "stale accounts were kept, because not every secret could be used."
+            fact = "stale accounts were kept, because something else is wrong."
             problem = codes.PRUNE_WITHHELD.problem("--prune", f"{len(stale)} {fact}")
             self.summary.problems.append(problem)
         return []
