@@ -66,7 +66,7 @@ TOKEN_LEFT = Code(
 )
 PRUNE_WITHHELD = Code(
     "prune-withheld",
-    "Nothing was removed, because something else is wrong: an unusable secret, for one, "
-    "makes its account look stale.",
+    "Nothing was removed, because something else is wrong. An unusable secret, for "
+    "example, makes its account look stale.",
     "Correct the other problems and run again.",
 )
