@@ -113,8 +113,9 @@ class RemoteAccounts(Backend):
             method, login = methods.get(step.verb, "PATCH"), self._logins[step.subject]
             self._api.change(method, path, body or None, login)
         elif step.verb == plan.CREATE_GROUP:
-            self._api.change("POST", GROUPS, body)
+            # Whether or not it is taken: another run may have been faster.
             self._group_ids = None
+            self._api.change("POST", GROUPS, body)
         elif step.verb == plan.CREATE_PERMISSION:
             body["groups"] = self._ids(step)
             found = self._found(PERMISSIONS, "name", step.detail)

@@ -358,3 +358,19 @@ def test_change_refused_half_way_says_what_was_done(run, secrets, monkeypatch):
         "svc-b: create user",
         "svc-b: create token",
     ]
+
+
+def test_groups_made_by_a_parallel_run_are_no_problem(run, monkeypatch):
+    """Two first runs at once: the slower one looks again."""
+    request = InProcess.request
+
+    def raced(self, method, path, *more, **options):
+        if method == "POST" and path == "users/groups/":
+            Group.objects.get_or_create(name=CREATED)
+            Group.objects.get_or_create(name=ADOPTED)
+        return request(self, method, path, *more, **options)
+
+    monkeypatch.setattr(InProcess, "request", raced)
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[:2] == [SHARED[2], "svc-a: create user"]
