@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 from typing import TypeVar
@@ -40,11 +40,7 @@ _OTHERWISE = {
     int: "no whole number",
 }
 
-Fields = Mapping[Any, Any]
 Value = TypeVar("Value")
-
-_NO_FIELDS: Fields = {}
-_NO_ITEMS: list[Any] = []
 
 
 class Malformed(Exception):
@@ -160,97 +156,100 @@ class _Reader:
         self.faults: list[str] = []
 
     def wishes(self, content: Any) -> Wishes:
-        content = self.checked(content, "the file", _NO_FIELDS)
+        content = self.checked(content, "the file", {})
         if "jobs" in content or isinstance(content.get("queues"), list):
             return self.chart(content)
-        queues = self.fields(content, "the file", "queues").get("queues")
-        if self.faults:
-            return Wishes()
-        queues = self.checked(queues, "queues", _NO_FIELDS)
+        queues = self.fields(content, "the file", queues=None)["queues"]
+        # A misspelt name is one mistake.
+        queues = {} if self.faults else self.checked(queues, "queues", {})
         return Wishes(tuple(self.queue(*one) for one in queues.items()))
 
     def queue(self, name: Any, wish: Any) -> QueueWish:
         where = f"queues.{name}"
         queue = self.queue_name(name, where)
-        wish = {} if wish is None else wish
-        fields = self.fields(wish, where, "description", "existing", "jobs")
-        existing = fields.get("existing", KEEP)
-        if existing not in (KEEP, REPLACE):
+        fields = self.fields(wish, where, description=None, existing=KEEP, jobs=[])
+        if fields["existing"] not in (KEEP, REPLACE):
             self.faults.append(f"{where}.existing is neither {KEEP} nor {REPLACE}.")
-        description = fields.get("description")
+        description = fields["description"]
         if description is not None:
             # The REST API strips blanks, and the description would always differ.
             description = self.checked(description, f"{where}.description", "").strip()
             if "\0" in description or not encodable(description):
                 fact = f"{where}.description holds a NUL or half a character."
                 self.faults.append(fact)
-        jobs = (self.choice(*one) for one in self.items(fields, where, "jobs"))
-        return QueueWish(queue, description, existing, tuple(jobs))
+        jobs = self.each(fields["jobs"], f"{where}.jobs", self.choice)
+        return QueueWish(queue, description, fields["existing"], jobs)
 
     def choice(self, job: Any, where: str) -> JobChoice:
         job = {"name": job} if isinstance(job, str) else job
-        fields = self.fields(job, where, *SELECTORS, "enable")
-        chosen = {by: fields[by] for by in SELECTORS if fields.get(by)}
-        by, value = next(iter(chosen.items()), ("", None))
-        if fields is job and not (len(chosen) == 1 and isinstance(value, str)):
+        so_far = len(self.faults)
+        texts = dict.fromkeys(SELECTORS, "")
+        fields = self.fields(job, where, **texts, enable=False)
+        chosen = [by for by in SELECTORS if fields[by]]
+        if len(chosen) != 1 and len(self.faults) == so_far:
             self.faults.append(f"{where} needs one of {one_of(SELECTORS)}.")
-        enable = self.value(fields, where, "enable", default=False)
-        return JobChoice(by, value or "", enable)
+        by = "".join(chosen[:1])
+        return JobChoice(by, fields.get(by, ""), fields["enable"])
 
     # --- the values of UnderStack's chart ---
 
-    def chart(self, content: Fields) -> Wishes:
+    def chart(self, content: dict[str, Any]) -> Wishes:
         # How the chart reaches Nautobot is not for this file to say.
-        known = ("queues", "jobs", "api", "dbPasswordSecretRef", *_POLICY)
-        content = self.fields(content, "the file", *known)
-        jobs = self.value(content, "", "jobs", default=_NO_FIELDS)
-        jobs = self.fields(jobs, "jobs", "enable", "queueAssignments", *_POLICY)
-        policy = {**content, **jobs}
-        wait = self.value(policy, "", "waitFor", default=_NO_FIELDS)
-        wait = self.fields(wait, "waitFor", "attempts", "delaySeconds")
-        enable = jobs.get("enable") or []
-        if isinstance(enable, list):
-            enable = {"names": enable}
-        assignments = self.items(jobs, "jobs", "queueAssignments")
+        known = dict.fromkeys(("api", "dbPasswordSecretRef", *_POLICY))
+        content = self.fields(content, "the file", queues=[], jobs={}, **known)
+        known = dict.fromkeys(("enable", *_POLICY))
+        jobs = self.fields(content["jobs"], "jobs", queueAssignments=[], **known)
+        policy = {
+            name: content[name] if jobs[name] is None else jobs[name]
+            for name in _POLICY
+        }
+        policy = self.fields(policy, "jobs", failOnMissing=True, waitFor={})
+        wait = self.fields(policy["waitFor"], "waitFor", attempts=1, delaySeconds=0)
+        for name, least, most in (("attempts", 1, 1000), ("delaySeconds", 0, 3600)):
+            if not least <= wait[name] <= most:
+                self.faults.append(f"waitFor.{name} is not from {least} to {most}.")
+        enable = jobs["enable"]
+        enable = {"names": enable} if isinstance(enable, list) else enable
         return Wishes(
-            tuple(map(QueueWish, self.queue_names(content, ""))),
-            self.choices(self.fields(enable, "jobs.enable", *_CHOICES), "jobs.enable"),
-            tuple(self.assignment(*one) for one in assignments),
-            self.value(policy, "jobs", "failOnMissing", default=True),
-            self.number(wait, "attempts", 1, 1000),
-            self.number(wait, "delaySeconds", 0, 3600),
+            tuple(
+                QueueWish(one) for one in self.queue_names(content["queues"], "queues")
+            ),
+            self.choices(self.fields(enable, "jobs.enable", **_CHOICES), "jobs.enable"),
+            self.each(
+                jobs["queueAssignments"], "jobs.queueAssignments", self.assignment
+            ),
+            policy["failOnMissing"],
+            wait["attempts"],
+            wait["delaySeconds"],
         )
 
     def assignment(self, value: Any, where: str) -> Assignment:
-        known = (*_CHOICES, "queues", "includeExistingQueues", "override")
-        fields = self.fields(value, where, *known)
-        chosen = any(fields.get(name) for name in _CHOICES)
-        if fields is value and not (chosen and fields.get("queues")):
+        so_far = len(self.faults)
+        own = {"queues": [], "includeExistingQueues": True, "override": True}
+        fields = self.fields(value, where, **_CHOICES, **own)
+        jobs = self.choices(fields, where)
+        if not (jobs and fields["queues"]) and len(self.faults) == so_far:
             fact = f"{where} needs queues, and job, names or groupings."
             self.faults.append(fact)
-        keep = self.value(fields, where, "includeExistingQueues", default=True)
         return Assignment(
-            self.choices(fields, where),
-            self.queue_names(fields, where),
-            KEEP if keep else REPLACE,
-            self.value(fields, where, "override", default=True),
+            jobs,
+            self.queue_names(fields["queues"], f"{where}.queues"),
+            KEEP if fields["includeExistingQueues"] else REPLACE,
+            fields["override"],
         )
 
-    def choices(self, fields: Fields, where: str) -> tuple[JobChoice, ...]:
-        names = [fields[name] for name in ("job", "name") if name in fields]
-        names += self.value(fields, where, "names", default=_NO_ITEMS)
-        groupings = self.value(fields, where, "groupings", default=_NO_ITEMS)
-        chosen = [("name", one) for one in names]
-        chosen += [("grouping", one) for one in groupings]
+    def choices(self, fields: dict[str, Any], where: str) -> tuple[JobChoice, ...]:
+        single = [fields[name] for name in ("job", "name") if fields[name]]
+        chosen = [("name", one) for one in (*single, *fields["names"])]
+        chosen += [("grouping", one) for one in fields["groupings"]]
         if not all(isinstance(value, str) and value for _, value in chosen):
             fact = f"{where} names a job or grouping that is no text."
             self.faults.append(fact)
             return ()
         return tuple(JobChoice(*one) for one in dict.fromkeys(chosen))
 
-    def queue_names(self, fields: Fields, where: str) -> tuple[str, ...]:
-        items = self.items(fields, where, "queues")
-        return tuple(dict.fromkeys(self.queue_name(*one) for one in items))
+    def queue_names(self, names: list[Any], where: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.each(names, where, self.queue_name)))
 
     # --- one value ---
 
@@ -265,38 +264,30 @@ class _Reader:
             self.faults.append(f"{where} {fact}")
         return str(name)
 
-    def number(self, fields: Fields, name: str, least: int, most: int) -> int:
-        value = self.value(fields, "waitFor", name, default=least)
-        if not least <= value <= most:
-            self.faults.append(f"waitFor.{name} is not from {least} to {most}.")
-        return value
+    def each(
+        self, items: list[Any], where: str, read: Callable[[Any, str], Value]
+    ) -> tuple[Value, ...]:
+        return tuple(read(one, f"{where}[{index}]") for index, one in enumerate(items))
 
-    def fields(self, value: Any, where: str, *known: str) -> Fields:
-        fields = self.checked(value, where, _NO_FIELDS)
-        unknown = [echo(str(key)) for key in fields if key not in known]
-        self.faults += [f"{where} has {key}, which is unknown." for key in unknown]
-        return fields
+    def fields(self, value: Any, where: str, **defaults: Any) -> dict[str, Any]:
+        """Return the fields of a mapping; a default tells of what kind its field is."""
+        given = self.checked({} if value is None else value, where, {})
+        unknown = [echo(str(name)) for name in given if name not in defaults]
+        self.faults += [f"{where} has {name}, which is unknown." for name in unknown]
+        found = dict(defaults)
+        for name, default in defaults.items():
+            place = f"{where}.{name}".removeprefix("the file.")
+            if given.get(name) is not None:
+                found[name] = self.checked(given[name], place, default)
+        return found
 
-    def items(self, fields: Fields, where: str, name: str) -> list[tuple[Any, str]]:
-        """Return the items of a list, each with its place."""
-        place = f"{where}.{name}".removeprefix(".")
-        items = self.value(fields, where, name, default=_NO_ITEMS)
-        return [(item, f"{place}[{index}]") for index, item in enumerate(items)]
-
-    def value(self, fields: Fields, where: str, name: str, *, default: Value) -> Value:
-        """Return a field, or the default, which tells of what kind it has to be."""
-        place = f"{where}.{name}".removeprefix(".")
-        value = fields.get(name)
-        return default if value is None else self.checked(value, place, default)
-
-    def checked(self, value: Any, where: str, default: Value) -> Value:
+    def checked(self, value: Any, where: str, default: Any) -> Any:
         # A truth value is also an int.
-        if type(value) is type(default):
-            found: Value = value
-            return found
+        if default is None or type(value) is type(default):
+            return value
         self.faults.append(f"{where} is {_OTHERWISE[type(default)]}.")
         return default
 
 
 _POLICY = ("failOnMissing", "waitFor")
-_CHOICES = ("job", "name", "names", "groupings")
+_CHOICES: dict[str, Any] = {"job": "", "name": "", "names": [], "groupings": []}

@@ -109,7 +109,7 @@ def test_wanted_state_is_read_from_json():
         ),
         (
             "queues: {a: {jobs: [{name: 7}]}}",
-            "queues.a.jobs[0] needs one of name, grouping or class_path.",
+            "queues.a.jobs[0].name is no text.",
         ),
         (
             "queues: {a: {jobs: [{name: a, enable: perhaps}]}}",
@@ -179,11 +179,11 @@ def test_fault_in_file_is_refused(text, fact):
         (
             "{queues: [a, 7], jobs: {queueAssignments: [7, {job: x}, {job: x, queues: "
             "[b, no]}], waitFor: {attempts: x, delaySeconds: -1}}}",
-            "queues[1] is no text: put the name in quotes. jobs.queueAssignments[0] is "
-            "no mapping. jobs.queueAssignments[1] needs queues, and job, names or "
-            "groupings. jobs.queueAssignments[2].queues[1] is no text: put the name in "
-            "quotes. waitFor.attempts is no whole number. waitFor.delaySeconds is not "
-            "from 0 to 3600.",
+            "waitFor.attempts is no whole number. waitFor.delaySeconds is not from 0 "
+            "to 3600. queues[1] is no text: put the name in quotes. "
+            "jobs.queueAssignments[0] is no mapping. jobs.queueAssignments[1] needs "
+            "queues, and job, names or groupings. jobs.queueAssignments[2].queues[1] "
+            "is no text: put the name in quotes.",
         ),
     ],
     ids=["own form", "chart"],
