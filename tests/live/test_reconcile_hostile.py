@@ -422,8 +422,12 @@ def test_change_with_foreign_answer_is_not_taken_for_done(served, reconcile, ans
         )
 
 
-def test_answer_that_ends_too_early_ends_with_status_2(served, reconcile):
-    short = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+@pytest.mark.parametrize(
+    "length",
+    [b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{"],
+)
+def test_answer_that_ends_too_early_ends_with_status_2(served, reconcile, length):
+    short = b"HTTP/1.1 200 OK\r\n" + length
     with served(answering(lambda _: short)) as server:
         assert reconcile(server.port) == (
             2,

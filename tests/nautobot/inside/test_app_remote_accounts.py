@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import shutil
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -374,3 +375,50 @@ def test_groups_made_by_a_parallel_run_are_no_problem(run, monkeypatch):
     status, printed, complaints = run()
     assert (status, complaints) == (0, [])
     assert printed[:2] == [SHARED[2], "svc-a: create user"]
+
+
+def before_request(monkeypatch, number, part, change):
+    """Do something before the request of this number that has this in its path."""
+    request, asked = InProcess.request, []
+
+    def changed(self, method, path, *more, **options):
+        if part in path:
+            asked.append(path)
+            if len(asked) == number:
+                change()
+        return request(self, method, path, *more, **options)
+
+    monkeypatch.setattr(InProcess, "request", changed)
+
+
+def test_stale_account_that_is_gone_meanwhile_is_no_problem(run, secrets, monkeypatch):
+    run()
+    shutil.rmtree(secrets / "b")
+    user = User.objects.get(username="svc-b")
+    before_request(monkeypatch, 1, "username=svc-b", user.delete)
+    status, printed, complaints = run("--prune")
+    assert (status, complaints, printed[0]) == (0, [], "svc-b: remove user")
+
+
+def test_stale_account_that_loses_its_mark_meanwhile_is_kept(run, secrets, monkeypatch):
+    run()
+    shutil.rmtree(secrets / "b")
+    user = User.objects.get(username="svc-b")
+    before_request(monkeypatch, 1, "username=svc-b", user.groups.clear)
+    status, printed, complaints = run("--prune")
+    assert (status, printed[0]) == (1, "not done: svc-b: remove user")
+    assert complaints == [
+        'svc-b: "svc-b: remove user" was refused: the user lost its mark while this '
+        "ran. Correct the secret, or the permissions of the account that this runs as."
+    ]
+    assert User.objects.filter(username="svc-b").exists()
+
+
+def test_user_that_is_removed_meanwhile_is_created_again(run, secrets, monkeypatch):
+    run()
+    write_secret(secrets / "a", "svc-a", password="another password")
+    user = User.objects.get(username="svc-a")
+    before_request(monkeypatch, 2, "username=svc-a", user.delete)
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[:-1] == ["svc-a: create user", "svc-a: create token"]
