@@ -25,6 +25,7 @@ from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
+from lab.wire.sections.beside import wait_for
 from tests.live.deployment import cache
 from tests.live.deployment import configured
 from tests.live.deployment import database_environment
@@ -326,6 +327,44 @@ def test_redis_that_workers_cannot_use_fails(lines, target, expected):
     expected = expected and expected.format(acl="probe-redis-permission")
     assert code(found) == expected, found
     assert keys == []
+
+
+@pytest.mark.parametrize("default", ["on nopass ~* &* +@all", "off"])
+@pytest.mark.parametrize("username", ["joe", "ghost"])
+def test_redis_user_without_password_is_probed_as_redis_py_logs_in(default, username):
+    lines = ("user joe on nopass ~* &* +@all", f"user default {default}")
+    with RedisServer(tls=False, settings=lines) as server:
+        env = redis_environment(server.port, None, "", NAUTOBOT_REDIS_USERNAME=username)
+        probes = probe_targets(["cache", "broker"], env)
+        with cache(configured(env)) as client:
+            if username == "joe":
+                client.set("a", 1)
+            else:
+                with pytest.raises(RedisError, match="user is disabled"):
+                    client.set("a", 1)
+
+    expected = None if username == "joe" else "probe-redis-auth"
+    assert [code(found) for found in probes] == [expected, expected]
+
+
+def _is_let_in(client):
+    try:
+        return client.ping()
+    except RedisError:
+        return False
+
+
+def test_redis_without_a_connection_left_is_reported_as_transient():
+    with (
+        RedisServer(tls=False, settings=("maxclients 2",)) as server,
+        server.admin() as one,
+        server.admin() as another,
+    ):
+        # The connection with which the lab found the server ready may linger.
+        wait_for(lambda: _is_let_in(one) and _is_let_in(another), 10)
+        found = probe("cache", redis_environment(server.port, None, "p"))
+
+    assert (code(found), found.is_transient) == ("probe-redis-busy", True)
 
 
 def test_broker_url_with_unix_socket_is_refused(tmp_path):

@@ -258,7 +258,7 @@ PROBE_DB_ERROR = Code(
 )
 PROBE_REDIS_AUTH = Code(
     "probe-redis-auth",
-    "The Redis password is missing or wrong.",
+    "User or password of Redis is missing or wrong, or Redis has no password.",
     "Set it to the password in the secret `nautobot-redis`.",
 )
 PROBE_REDIS_PERMISSION = Code(
@@ -288,7 +288,8 @@ PROBE_BROKER_SCHEME = Code(
 )
 PROBE_REDIS_BUSY = _passing(
     "probe-redis-busy",
-    "Redis is loading its data, or has no master.",
+    "Redis is loading its data, is busy with a script, or has no master or no "
+    "connection left.",
     "Wait.",
 )
 PROBE_REDIS_ERROR = Code(

@@ -40,6 +40,7 @@ OTHER_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671, "sentinel": 26379}
 
 LONGEST_REPLY = 65536
 
+_KINDS_OF_REPLY = (b"+", b"-", b":", b"*", b"$")
 _LONGEST_NUMBER = 9
 _MOST_PARTS = 16
 _KEPT_MILLISECONDS = "60000"
@@ -78,6 +79,13 @@ class Login(NamedTuple):
     username: str
     password: str
     database: int
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """What AUTH is told, as by redis-py: a user goes without a password, too."""
+        if self.username:
+            return self.username, self.password
+        return (self.password,) if self.password else ()
 
 
 class Refused(Failed):
@@ -199,9 +207,8 @@ def _converse(
 ) -> None:
     attempt, login = server.attempt, redis.login
     with talk(server, "login"):
-        if login.password:
-            words = (login.username, login.password)
-            redis.ask("AUTH", *(word for word in words if word))
+        if login.credentials:
+            redis.ask("AUTH", *login.credentials)
         if login.database:
             redis.ask("SELECT", str(login.database))
         who = redis.ask_if_allowed("ACL", "WHOAMI")
@@ -241,7 +248,8 @@ class Conversation(Incoming):
         try:
             return self.ask(*words)
         except Refused as refused:
-            if refused.word in {"NOPERM", "ERR"}:
+            cannot_tell = refused.word in {"NOPERM", "ERR"}
+            if cannot_tell and refused.problem.code != codes.PROBE_REDIS_BUSY.id:
                 return ""
             raise
 
@@ -264,8 +272,11 @@ class Conversation(Incoming):
         return replies
 
     def _reply(self, *, nested: bool = False) -> str:
-        line = self.line(LONGEST_REPLY)
-        kind, text = line[:1], line[1:].decode(errors="replace")
+        # The first octet tells another server, whether or not it ends a line.
+        kind = self.take(1)
+        if kind not in _KINDS_OF_REPLY:
+            raise self._not_redis()
+        text = self.line(LONGEST_REPLY).decode(errors="replace")
         if kind in (b"+", b":"):
             return text
         if kind == b"-":
@@ -368,21 +379,8 @@ class RedisServer(Server):
 
 def _refusal(word: str, said: str, login: Login) -> Problem:
     place = login.endpoint.place
-    who = f"user {login.username}" if login.username else "the default user"
-    if word == "NOAUTH":
-        return codes.PROBE_REDIS_AUTH.problem(
-            variables.REDIS_PASSWORD.name,
-            f"{place} requires a password, and none is configured.",
-        )
-    is_about_password = word == "ERR" and ("AUTH" in said or "password" in said)
-    if login.password and (word == "WRONGPASS" or is_about_password):
-        return codes.PROBE_REDIS_AUTH.problem(
-            variables.REDIS_PASSWORD.name,
-            f"{place} does not accept this password for {who}.",
-            "Set it to the password in the secret nautobot-redis, or unset it where "
-            "Redis has none.",
-        )
     if word == "NOPERM":
+        who = f"user {login.username}" if login.username else "the default user"
         lacks = re.search(r"permissions to (.{1,80})", said)
         what = lacks[1] if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
@@ -390,15 +388,56 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
             f"the ACL of {place} does not let {who} {what}.",
         )
     if word in _WRITES_REFUSED:
-        reason, remedy = _WRITES_REFUSED[word]
+        reason, how = _WRITES_REFUSED[word]
         fact = f"does not accept writes: {reason}."
-        return login.endpoint.problem(codes.PROBE_REDIS_READ_ONLY, fact, remedy)
+        return login.endpoint.problem(codes.PROBE_REDIS_READ_ONLY, fact, how)
+    about_password = _login_refusal(word, said, login)
+    if about_password is not None:
+        return about_password
     kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})."
+    remedy: str | None = None
+    unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", said)
     if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
         kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
     elif "DB index" in said:
-        fact = f"has no database {login.database}."
-        return login.endpoint.problem(kind, fact, _DATABASES)
+        fact, remedy = f"has no database {login.database}.", _DATABASES
     elif word in _BUSY_WORDS:
         kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
-    return login.endpoint.problem(kind, fact)
+    elif "max number of clients" in said:
+        kind, fact = codes.PROBE_REDIS_BUSY, "has no connection left."
+        remedy = "Wait until clients disconnect, or raise maxclients."
+    elif unknown:
+        fact = f"does not know the command {unknown[1]}."
+        remedy = "Enable it there (rename-command), or use a Redis that has it."
+    return login.endpoint.problem(kind, fact, remedy)
+
+
+def _login_refusal(word: str, said: str, login: Login) -> Problem | None:
+    """Return what is wrong with user or password, None where it is not about them."""
+    place = login.endpoint.place
+    remedy: str | None = None
+    is_about_password = word == "ERR" and ("AUTH" in said or "password" in said)
+    if word == "NOAUTH":
+        fact = "requires a password, and none is configured."
+    elif word == "DENIED":
+        fact = "has no password, so its protected mode admits local clients only."
+        remedy = (
+            "Set a password there (requirepass) and here, or 'protected-mode no' "
+            "where it demands client certificates."
+        )
+    elif not login.credentials or not (word == "WRONGPASS" or is_about_password):
+        return None
+    elif "without any password" in said or "no password is set" in said:
+        fact = "has no password for the default user, and one is configured."
+        remedy = "Unset it, or set the same one there (requirepass)."
+    elif login.username:
+        how = "with this" if login.password else "without a"
+        fact = (
+            f"does not accept the user {login.username} {how} password: there is no "
+            "such user, or it is disabled or has another password."
+        )
+        remedy = "Compare user and password with those of Redis (ACL LIST)."
+    else:
+        fact = "does not accept this password for the default user."
+    variable = variables.REDIS_PASSWORD.name
+    return codes.PROBE_REDIS_AUTH.problem(variable, f"{place} {fact}", remedy)

@@ -186,6 +186,116 @@ def test_redis_error_is_reported_by_its_first_word(mount, answers, password, cod
     assert "canary" not in str(attempt.problem)
 
 
+PROTECTED = (
+    b"-DENIED Redis is running in protected mode because protected mode is enabled "
+    b"and no password is set for the default user.\r\n"
+)
+WRONG_PAIR = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+FULL = b"-ERR max number of clients reached\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "credentials", "code", "fact", "hint"),
+    [
+        (
+            {"auth": PROTECTED, "acl": PROTECTED},
+            {},
+            "probe-redis-auth",
+            "has no password, so its protected mode admits local clients only.",
+            "Set a password there (requirepass) and here, or 'protected-mode no' where "
+            "it demands client certificates.",
+        ),
+        (
+            {
+                "auth": b"-ERR AUTH <password> called without any password configured "
+                b"for the default user. Are you sure your configuration is correct?\r\n"
+            },
+            {},
+            "probe-redis-auth",
+            "has no password for the default user, and one is configured.",
+            "Unset it, or set the same one there (requirepass).",
+        ),
+        (
+            {"auth": WRONG_PAIR},
+            {},
+            "probe-redis-auth",
+            "does not accept this password for the default user.",
+            "Set it to the password in the secret nautobot-redis.",
+        ),
+        (
+            {"auth": WRONG_PAIR},
+            {"username": "joe"},
+            "probe-redis-auth",
+            "does not accept the user joe with this password: there is no such user, "
+            "or it is disabled or has another password.",
+            "Compare user and password with those of Redis (ACL LIST).",
+        ),
+        (
+            {"auth": WRONG_PAIR},
+            {"username": "joe", "password": ""},
+            "probe-redis-auth",
+            "does not accept the user joe without a password: there is no such user, "
+            "or it is disabled or has another password.",
+            "Compare user and password with those of Redis (ACL LIST).",
+        ),
+        (
+            {"acl": FULL, "auth": FULL},
+            {"password": ""},
+            "probe-redis-busy",
+            "has no connection left.",
+            "Wait until clients disconnect, or raise maxclients.",
+        ),
+        (
+            {"set": b"-ERR unknown command 'SET', with args beginning with: 'x'\r\n"},
+            {},
+            "probe-redis-error",
+            "does not know the command SET.",
+            "Enable it there (rename-command), or use a Redis that has it.",
+        ),
+    ],
+    ids=[
+        "protected mode",
+        "password that Redis lacks",
+        "wrong password",
+        "wrong user",
+        "user without password",
+        "full",
+        "command removed",
+    ],
+)
+def test_refusal_by_redis_is_reported_with_the_cause_it_gives(
+    mount, answers, credentials, code, fact, hint
+):
+    said = {"ping": b"+PONG\r\n", "acl": b"+default\r\n", **answers}
+    with ScriptedServer(redis_saying(**said)) as server:
+        settings = cache(server.port, mount, scheme="redis", **credentials)
+        attempt = walk(probe_cache, settings, Names())
+
+    found = attempt.problem
+    assert (found.code, found.message, found.hint) == (
+        code,
+        f"localhost:{server.port} {fact}",
+        hint,
+    )
+
+
+def test_server_that_greets_in_another_protocol_is_reported_at_once(mount):
+    """MySQL sends a packet without a line end, and waits."""
+
+    def script(connection):
+        connection.sendall(b"J\0\0\0\n8.0.33\0")
+        while connection.recv(65536):
+            pass
+
+    with ScriptedServer(script) as server:
+        settings = cache(server.port, mount, scheme="redis")
+        attempt = walk(probe_cache, settings, Names())
+
+    assert attempt.problem.message == (
+        f"localhost:{server.port} answers, but not as Redis does."
+    )
+
+
 def test_silent_redis_is_reported(mount):
     with ScriptedServer(secured(silence)) as server:
         attempt = walk(probe_cache, cache(server.port, mount), Names(), seconds=1)
