@@ -79,6 +79,32 @@ def test_probe_reports_other_refusals_of_the_pooler(port, mount, changed, code, 
     assert (found.problem.code, found.server_said) == (code, said)
 
 
+@pytest.mark.parametrize(
+    ("mode", "more", "expected"),
+    [
+        (
+            "disable",
+            {},
+            "NAUTOBOT_DB_SSLMODE: localhost:{port} accepts no connection without TLS. "
+            "Set NAUTOBOT_DB_SSLMODE=verify-full, or verify-ca.",
+        ),
+        (
+            "verify-full",
+            {"NAUTOBOT_DB_SSLNEGOTIATION": "direct"},
+            "NAUTOBOT_DB_SSLNEGOTIATION: PostgreSQL at localhost:{port} speaks TLS, "
+            "but does not support direct negotiation. Unset "
+            "NAUTOBOT_DB_SSLNEGOTIATION, or upgrade the server.",
+        ),
+    ],
+    ids=["plain", "direct"],
+)
+def test_probe_names_what_keeps_tls_from_the_pooler(port, mount, mode, more, expected):
+    env = database_environment(port, mount, mode, **more)
+    (found,) = probe_targets(["database"], env)
+
+    assert str(found.problem) == expected.format(port=port)
+
+
 def test_pooler_refuses_the_wan_parameters_for_a_server(port, mount):
     with (
         database(settings(port, mount, WAN)) as connection,

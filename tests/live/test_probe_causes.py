@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import DNSName
 from redis.exceptions import RedisError
 
+from lab.certificates import DAY
 from lab.certificates import SERVER
 from lab.certificates import Authority
+from lab.certificates import now
 from lab.certificates import write_mount
 from lab.processes import free_port
 from lab.servers.databases import PostgresServer
@@ -91,6 +93,20 @@ ROWS = [
     ),
     ("unknown name", options(options="-c nonsense=1"), (), (), "probe-db-options"),
     ("require_auth", options(require_auth="md5"), (), (), "probe-libpq"),
+    (
+        "superuser's parameter",
+        options(options="-c log_statement=all"),
+        (),
+        (),
+        "probe-db-options",
+    ),
+    (
+        "no TLS version in common",
+        options(ssl_min_protocol_version="TLSv1", ssl_max_protocol_version="TLSv1.1"),
+        (),
+        (),
+        "probe-tls-handshake",
+    ),
 ]
 
 
@@ -134,6 +150,46 @@ def test_certificate_of_another_user_with_verify_full_names_both_causes(
     assert "or not with a client certificate of another user (CN=other)" in str(
         found.problem
     )
+
+
+def test_stale_revocation_list_of_libpq_is_reported(
+    postgres18, authority, mount, tmp_path
+):
+    stale = tmp_path / "stale.crl"
+    stale.write_bytes(authority.revocation_list(next_update=now() - DAY))
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", {**env, **options(sslcrl=str(stale))})
+
+    assert found.problem.message == (
+        f"libpq does not accept the certificate of localhost:{postgres18.port}."
+    )
+    assert found.problem.hint == (
+        "OpenSSL accepts it without the revocation list that libpq is given (sslcrl, "
+        "sslcrldir): see whether the certificate is in the list, or the list is out of "
+        "date."
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "rule"),
+    [
+        ("verify-full", "hostssl all all all ident"),
+        ("require", "hostssl all all all ident"),
+        ("require", "hostssl all all all ldap ldapserver=127.0.0.1 ldapprefix=x"),
+    ],
+)
+def test_login_refused_by_other_means_is_not_blamed_on_the_certificate(
+    postgres15, mount, mode, rule
+):
+    env = database_environment(postgres15.port, mount, mode)
+    with postgres15.changed(hba=(rule,)):
+        found = probe("database", env)
+
+    assert str(found.problem) == (
+        f"NAUTOBOT_DB_HOST: PostgreSQL at localhost:{postgres15.port} does not admit "
+        "the user app. Look into its log."
+    )
+    assert found.server_said.endswith('authentication failed for user "app"')
 
 
 def test_channel_binding_with_certificate_login_is_reported(postgres18, mount):

@@ -75,7 +75,8 @@ PROBE_NOT_REDIS = Code(
 )
 PROBE_DIRECT_UNSUPPORTED = Code(
     "probe-direct-unsupported",
-    "Direct negotiation is configured, and the server is older than PostgreSQL 17.",
+    "Direct negotiation is configured, and the server is older than PostgreSQL 17, or "
+    "a PgBouncer that does not know it.",
     "Unset `NAUTOBOT_DB_SSLNEGOTIATION`, or upgrade the server.",
 )
 PROBE_GATEWAY_NEGOTIATION = Code(
@@ -208,7 +209,8 @@ PROBE_DB_PASSWORD = Code(
     "probe-db-password",
     "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
     "one and none is configured.",
-    "Set it to the password in the secret `nautobot-db`.",
+    "Set it to the password in the secret `nautobot-db`. PostgreSQL answers the same "
+    "where the user does not exist or its password has expired: its log tells.",
 )
 PROBE_DB_ROLE = Code(
     "probe-db-role",

@@ -41,6 +41,7 @@ from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import shown_address
 from understack_nautobot_settings.probes.refusals import OPTIONS_REFUSED
 from understack_nautobot_settings.probes.refusals import Database
+from understack_nautobot_settings.probes.refusals import NotPostgresql
 from understack_nautobot_settings.probes.refusals import StartUpAnswer
 from understack_nautobot_settings.probes.refusals import alert_in
 from understack_nautobot_settings.probes.refusals import own_problem
@@ -74,6 +75,8 @@ _VERIFIED = {
 # takes, which need not be the one that imports faster.
 _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE}
 _SHORTEST_CONNECT = 2
+# What the drivers say of a session that ends.
+_LOST = ("closed", "EOF detected", "could not receive data")
 
 # Django takes these out of OPTIONS itself; they are no parameters of libpq.
 _DJANGOS_OWN = (
@@ -254,13 +257,14 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
 
 def _fail_on_query(server: PostgresqlServer, text: str) -> None:
     server.attempt.quote(server.database.without_password(text))
+    place, variable = server.database.place, variables.DB_HOST.name
+    fact = f"PostgreSQL at {place} does not answer a query."
+    problem = codes.PROBE_DB_ERROR.problem(variable, fact)
+    if any(words in text for words in _LOST):
+        fact = f"{place} accepts the session and closes it on the first query."
+        problem = codes.PROBE_CLOSED.problem(variable, fact)
     with server.attempt.stage("query"):
-        raise Failed(
-            codes.PROBE_DB_ERROR.problem(
-                variables.DB_HOST.name,
-                f"PostgreSQL at {server.database.place} does not answer a query.",
-            )
-        )
+        raise Failed(problem)
 
 
 # --- why the driver failed -----------------------------------------------------
@@ -305,6 +309,8 @@ def _login_problem(
     if connection is not None:
         try:
             answer = start_up(connection, server.database, server.attempt)
+        except NotPostgresql:
+            return server.not_tls()
         except OSError as error:
             if not server_words(text):
                 return lost_problem(error, server)
@@ -321,7 +327,7 @@ def _driver_problem(
     attempt, database = server.attempt, server.database
     text = database.without_password(text)
     said = server_words(text)
-    problem = None if said else own_problem(text, database.place)
+    problem = None if said else own_problem(text, database)
     if problem is not None:
         attempt.quote(text)
         return problem
@@ -378,14 +384,27 @@ class PostgresqlServer(Server):
             raise Failed(self.not_tls())
 
     def not_tls(self) -> Problem:
-        """Return the problem of another server."""
-        return self.endpoint.problem(
+        """Return why something else than TLS is answered."""
+        return self._not_direct() or self.endpoint.problem(
             codes.PROBE_NOT_POSTGRESQL, "answers, but not as PostgreSQL does."
         )
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
         return self.not_tls() if self.is_plain_redis() else super().silent()
+
+    def _not_direct(self) -> Problem | None:
+        """Return why direct negotiation fails where the classic one is answered."""
+        said = self.said_to(SSL_REQUEST) if self.is_direct else None
+        if said == b"N":
+            return self._tls_refused()
+        if said != b"S":
+            return None
+        return codes.PROBE_DIRECT_UNSUPPORTED.problem(
+            variables.DB_SSLNEGOTIATION.name,
+            f"PostgreSQL at {self.endpoint.place} speaks TLS, but does not support "
+            "direct negotiation.",
+        )
 
     def _tls_refused(self) -> Problem:
         return codes.PROBE_TLS_REFUSED.problem(
@@ -396,16 +415,9 @@ class PostgresqlServer(Server):
     def hung_up(self) -> Problem:
         """Return why the connection is closed where TLS should start."""
         endpoint, name = self.endpoint, variables.DB_SSLNEGOTIATION.name
-        if self.is_direct:
-            said = self.said_to(SSL_REQUEST)
-            if said == b"S":
-                return codes.PROBE_DIRECT_UNSUPPORTED.problem(
-                    name,
-                    f"PostgreSQL at {endpoint.place} speaks TLS, but does not support "
-                    "direct negotiation.",
-                )
-            if said == b"N":
-                return self._tls_refused()
+        negotiated = self._not_direct()
+        if negotiated is not None:
+            return negotiated
         if self.plain:
             if self.is_postgresql() or self.chosen(None, endpoint.host) is None:
                 return self.closed()

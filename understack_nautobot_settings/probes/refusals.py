@@ -55,11 +55,13 @@ _WORDS = (
     ("SASL authentication failed", WRONG_PASSWORD),
     ("no password supplied", WRONG_PASSWORD),
     ("pg_hba.conf", NOT_AUTHORIZED),
-    ("certificate authentication failed", NOT_AUTHORIZED),
+    # By certificate, LDAP, PAM, RADIUS …
+    ("authentication failed", NOT_AUTHORIZED),
     ("requires a valid client certificate", NOT_AUTHORIZED),
     ("is not permitted to log in", NOT_AUTHORIZED),
     ("no such user", NOT_AUTHORIZED),
     ("permission denied for database", NO_PRIVILEGE),
+    ("permission denied to set parameter", NO_PARAMETER),
     ("no such database", NO_DATABASE),
     ("too many connections", TOO_MANY),
     ("too many clients", TOO_MANY),
@@ -80,6 +82,13 @@ _NO_ROLE = re.compile(
 
 _SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
 _ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert [a-z ]+")
+_WHERE = r"connection to server .*? failed: "
+_REVOCATION_LIST = (
+    "OpenSSL accepts it without the revocation list that libpq is given (sslcrl, "
+    "sslcrldir): see whether the certificate is in the list, or the list is out of "
+    "date."
+)
+_STRONGER = f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
 _OR_CERTIFICATE = "Set it, or let pg_hba.conf ask for the certificate alone."
 
 # What libpq's own words mean, and a remedy where the code's is not enough.
@@ -109,6 +118,13 @@ _OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] =
         codes.PROBE_SERVER_UNVERIFIED,
         variables.DB_HOST,
         "libpq does not accept the certificate of {place}.",
+        None,
+    ),
+    (
+        ("does not support any SSL protocol version", "alert handshake failure"),
+        codes.PROBE_TLS_HANDSHAKE,
+        variables.DB_EXTRA_OPTIONS,
+        "the TLS handshake of libpq with {place} fails: {said}.",
         None,
     ),
     (
@@ -185,6 +201,10 @@ class Database(NamedTuple):
         return text.replace(password, "***") if password else text
 
 
+class NotPostgresql(OSError):
+    """What is answered is not in the protocol of PostgreSQL."""
+
+
 class StartUpAnswer(NamedTuple):
     """What a server answers to a start-up message.
 
@@ -206,8 +226,8 @@ def start_up(
 ) -> StartUpAnswer:
     """Ask for a session without sending the password, and return the answer.
 
-    Raises ``OSError`` where the connection is lost, time is up, or it is no answer of
-    PostgreSQL.
+    Raises `NotPostgresql` where it is no answer of PostgreSQL, and ``OSError`` where
+    the connection is lost or time is up.
     """
     parameters = database.parameters
     sent = {
@@ -237,7 +257,7 @@ def start_up(
         if kind == b"Z":
             return StartUpAnswer()
         # Who is let in may still be refused, for the database or its connections.
-    raise ConnectionAbortedError
+    raise NotPostgresql
 
 
 def server_words(text: str) -> str:
@@ -253,16 +273,20 @@ def alert_in(text: str) -> str:
     return words.replace(" ", "_").upper()
 
 
-def own_problem(text: str, place: str) -> Problem | None:
+def own_problem(text: str, database: Database) -> Problem | None:
     """Return the problem that libpq's own words name, None where they name none.
 
     To be asked where the server itself said nothing.
     """
+    lists = {"sslcrl", "sslcrldir"}.intersection(database.parameters)
     for words, code, variable, fact, hint in _OWN:
         if any(one in text for one in words):
-            said = text.rpartition(" failed: ")[2]
+            said = re.split(_WHERE, text)[-1].partition("\n")[0]
+            by_list = lists and code is codes.PROBE_SERVER_UNVERIFIED
             return code.problem(
-                variable.name, fact.format(place=place, said=said), hint
+                variable.name,
+                fact.format(place=database.place, said=said),
+                _REVOCATION_LIST if by_list else hint,
             )
     return None
 
@@ -284,14 +308,22 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     message = refusal.message
     if sqlstate == PROTOCOL_VIOLATION:
         sqlstate = sqlstate_of(message) or sqlstate
+    if sqlstate == NO_PRIVILEGE and (
+        refusal.routine.startswith("set_config") or sqlstate_of(message) == NO_PARAMETER
+    ):
+        sqlstate = NO_PARAMETER
     if sqlstate == WRONG_PASSWORD:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
         return _not_authorized(refusal, database)
-    name = (_UNSUPPORTED.findall(message) or [""])[0]
+    if sqlstate in OPTIONS_REFUSED or _UNSUPPORTED.search(message):
+        return _options_problem(message, database)
     code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST.name, None
     fact = f"PostgreSQL at {place} refuses the session with SQLSTATE {sqlstate}."
-    if sqlstate == NO_DATABASE:
+    if "SSL required" in message:
+        code, variable = codes.PROBE_TLS_REQUIRED, variables.DB_SSLMODE.name
+        fact, hint = f"{place} accepts no connection without TLS.", _STRONGER
+    elif sqlstate == NO_DATABASE:
         code, variable = codes.PROBE_DB_NAME, variables.DB_NAME.name
         fact = f"there is no database {database.name} at {place}."
     elif sqlstate == NO_PRIVILEGE:
@@ -301,31 +333,6 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"{place}."
         )
         hint = f"Grant CONNECT on database {database.name} to {user}."
-    elif name or (sqlstate in OPTIONS_REFUSED and database.parameters.get("options")):
-        code, variable = codes.PROBE_DB_OPTIONS, variables.DB_EXTRA_OPTIONS.name
-        fact = (
-            f"{place} does not accept the libpq parameter {name or 'options'} with "
-            "which the session starts."
-        )
-        if name == "options":
-            variable = variables.DB_POOLER.name
-            hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
-        elif name:
-            hint = f"Remove it, or {_LIST_IT}"
-    elif sqlstate in OPTIONS_REFUSED:
-        code, hint = codes.PROBE_DB_OPTIONS, "Unset the variable, or correct it."
-        variable = next(
-            (
-                name
-                for word, name in _SESSION_VARIABLES.items()
-                if word in refusal.message
-            ),
-            "PGOPTIONS",
-        )
-        fact = (
-            f"{place} does not accept a parameter with which the session starts, and "
-            "libpq takes those that are not configured from such variables."
-        )
     elif sqlstate in NOT_YET:
         code = codes.PROBE_DB_STARTING
         fact = f"PostgreSQL at {place} is starting, stopping or recovering."
@@ -335,10 +342,34 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     return code.problem(variable, fact, hint)
 
 
+def _options_problem(message: str, database: Database) -> Problem:
+    """Return which parameter of the start of a session is not accepted."""
+    place, unsupported = database.place, _UNSUPPORTED.search(message)
+    if unsupported is None and not database.parameters.get("options"):
+        named = (one for word, one in _SESSION_VARIABLES.items() if word in message)
+        return codes.PROBE_DB_OPTIONS.problem(
+            next(named, "PGOPTIONS"),
+            f"{place} does not accept a parameter with which the session starts, and "
+            "libpq takes those that are not configured from such variables.",
+            "Unset the variable, or correct it.",
+        )
+    name = unsupported[1] if unsupported else "options"
+    variable = variables.DB_EXTRA_OPTIONS.name
+    hint = f"Remove it, or {_LIST_IT}" if unsupported else None
+    if unsupported and name == "options":
+        variable = variables.DB_POOLER.name
+        hint = f"Set {variable}=transaction for PgBouncer, or {_LIST_IT}"
+    return codes.PROBE_DB_OPTIONS.problem(
+        variable,
+        f"{place} does not accept the libpq parameter {name} with which the session "
+        "starts.",
+        hint,
+    )
+
+
 def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
     """Tell the refusals apart that share a SQLSTATE."""
     place, user, message = database.place, database.user, refusal.message
-    stronger = f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
     if "pg_hba.conf" in message:
         over = "over TLS" if database.tls else "without TLS"
         address = re.search(r'host "([^"]+)"', message)
@@ -349,29 +380,36 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
             f"{user}, database {database.name}{since} {over}.",
             "Add a hostssl rule for this user, database and network."
             if database.tls
-            else stronger,
+            else _STRONGER,
         )
     if refusal.routine == "InitializeSessionUserId" or _NO_ROLE.match(message):
         return codes.PROBE_DB_ROLE.problem(
             variables.DB_USER.name,
             f"the user {user} does not exist at {place}, or may not log in.",
         )
+    by_other_means = "authentication failed" in message and "certificate" not in message
+    if by_other_means:
+        return _not_admitted(database)
     if database.tls is None or not database.tls.cert.path:
         return codes.PROBE_CLIENT_REQUIRED.problem(
             variables.DB_SSLMODE.name,
             f"{place} requires a client certificate, and none is configured.",
-            stronger,
+            _STRONGER,
         )
     name = database.common_name
     if name == user and "certificate" not in message:
-        return codes.PROBE_DB_ERROR.problem(
-            variables.DB_HOST.name,
-            f"PostgreSQL at {place} does not admit the user {user}.",
-        )
+        return _not_admitted(database)
     return codes.PROBE_DB_CERTIFICATE_USER.problem(
         variables.DB_USER.name,
         f"{place} does not accept the client certificate (CN={name}) for the user "
         f"{user}.",
+    )
+
+
+def _not_admitted(database: Database) -> Problem:
+    return codes.PROBE_DB_ERROR.problem(
+        variables.DB_HOST.name,
+        f"PostgreSQL at {database.place} does not admit the user {database.user}.",
     )
 
 

@@ -285,7 +285,17 @@ def test_postgresql_socket_is_looked_for_in_its_directory(mount, tmp_path):
         ),
         (authentication(10), "probe-db-passing", "NAUTOBOT_DB_HOST"),
         (authentication(0), "probe-db-passing", "NAUTOBOT_DB_HOST"),
-        (b"R\0\0\0\1x", "probe-closed", "NAUTOBOT_DB_HOST"),
+        (b"R\0\0\0\1x", "probe-not-postgresql", "NAUTOBOT_DB_HOST"),
+        (
+            error_response("42501", "keine Berechtigung", "set_config_with_handle"),
+            "probe-db-options",
+            "PGOPTIONS",
+        ),
+        (
+            error_response("28000", 'Ident authentication failed for user "app"'),
+            "probe-db-error",
+            "NAUTOBOT_DB_HOST",
+        ),
     ],
 )
 def test_refused_database_login_is_reported_by_server_code(mount, said, code, variable):
@@ -305,6 +315,13 @@ def test_refused_database_login_is_reported_by_server_code(mount, said, code, va
     [
         ("disable", error_response("28000", "pg_hba.conf"), "probe-db-hba"),
         ("require", error_response("28000", "x"), "probe-client-certificate-required"),
+        (
+            "require",
+            error_response("28000", 'Ident authentication failed for user "app"'),
+            "probe-db-error",
+        ),
+        ("disable", error_response("08P01", "SSL required"), "probe-tls-required"),
+        ("disable", b"SSH-2.0-OpenSSH_9.2\r\n", "probe-not-postgresql"),
         ("disable", b"", "probe-closed"),
     ],
 )
@@ -346,6 +363,16 @@ def test_missing_tls_or_certificate_is_reported_by_sslmode(mount, mode, said, co
             f'{LIBPQ}FATAL:  unrecognized configuration parameter "x"',
             "probe-db-options",
             'unrecognized configuration parameter "x"',
+        ),
+        (
+            f'{LIBPQ}FATAL:  permission denied to set parameter "log_statement"',
+            "probe-db-options",
+            'permission denied to set parameter "log_statement"',
+        ),
+        (
+            f'{LIBPQ}FATAL:  LDAP authentication failed for user "app"',
+            "probe-db-error",
+            'LDAP authentication failed for user "app"',
         ),
         (f"{LIBPQ}fe_sendauth: no password supplied", "probe-db-password", None),
         (f"{LIBPQ}session is read-only", "probe-db-session-attributes", None),
@@ -497,11 +524,39 @@ def test_database_without_host_is_left_to_libpq(mount, error):
     assert [stage.stage for stage in attempt.stages] == ["dns", "login"]
 
 
-def test_failed_query_is_reported_in_query_stage(mount):
-    error = DriverError("lost", on_query=True)
+@pytest.mark.parametrize(
+    ("text", "code", "fact"),
+    [
+        (
+            "canceling statement due to statement timeout",
+            "probe-db-error",
+            "PostgreSQL at localhost:1 does not answer a query.",
+        ),
+        (
+            "SSL connection has been closed unexpectedly",
+            "probe-closed",
+            "localhost:1 accepts the session and closes it on the first query.",
+        ),
+    ],
+)
+def test_failed_query_is_reported_in_query_stage(mount, text, code, fact):
+    error = DriverError(text, on_query=True)
     attempt = walk(probe_database, database(1, mount), Names(), driver=failing(error))
 
-    assert outcome(attempt) == (["query"], "probe-db-error")
+    assert outcome(attempt) == (["query"], code)
+    assert attempt.problem.message == fact
+
+
+def test_requirement_that_libpq_names_is_shown_whole(mount):
+    text = 'authentication method requirement "md5" failed: server did not complete it'
+    with ScriptedServer(postgres_saying(authentication(10))) as server:
+        settings = database(server.port, mount, mode="disable")
+        error = DriverError(f"{LIBPQ}{text}")
+        attempt = walk(probe_database, settings, Names(), driver=failing(error))
+
+    assert attempt.problem.message == (
+        f"libpq does not connect to localhost:{server.port}: {text}."
+    )
 
 
 @pytest.mark.parametrize("hosts", ["localhost,127.0.0.1", "localhost"])
