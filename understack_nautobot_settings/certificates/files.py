@@ -25,6 +25,8 @@ from understack_nautobot_settings.text_files import status_of
 POSTGRESQL = "PostgreSQL"
 REDIS = "Redis"
 
+_NOT_BY_MODE = "Correct the path, or check the volume and its node."
+
 
 class CertificateFile(NamedTuple):
     """One file, and the variable to change when something is wrong with it."""
@@ -207,8 +209,7 @@ def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
     possible = refusal.reason is not Reason.NO_PATH
     if possible and not os.access(path, os.R_OK, effective_ids=True):
         return _closed(file, fact)
-    remedy = "Correct the path, or check the volume and its node."
-    return codes.FILE_UNREADABLE.problem(variable, fact, remedy)
+    return codes.FILE_UNREADABLE.problem(variable, fact, _NOT_BY_MODE)
 
 
 def _closed(file: CertificateFile, fact: str) -> Problem:
@@ -217,7 +218,7 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
     place = _closed_directory(path) or path
     status = status_of(place)
     if status is None:
-        return codes.FILE_UNREADABLE.problem(variable, fact)
+        return codes.FILE_UNREADABLE.problem(variable, fact, _NOT_BY_MODE)
     group = os.getegid() or os.geteuid()
     groups = sorted({os.getegid(), *os.getgroups()})
     return codes.FILE_UNREADABLE.problem(

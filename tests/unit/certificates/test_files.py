@@ -149,6 +149,17 @@ def test_certificate_file_that_is_not_small_and_regular_is_refused_at_once(
     ]
 
 
+def test_links_that_lead_to_one_another_are_not_blamed_on_the_mode(
+    tmp_path: Path,
+) -> None:
+    files = client_files(REDIS, written(tmp_path, ROOT.issue()))
+    (tmp_path / "tls.crt").unlink()
+    link_to_itself(tmp_path / "tls.crt")
+
+    (found,) = check_certificates(files, sleep=never)
+    assert found.hint == "Correct the path, or check the volume and its node."
+
+
 @pytest.mark.parametrize(
     "name",
     [b"caf\xe9.crt", b"line\nbreak.crt", b"\x1b[31mred.crt", b"a\x00b", b"x" * 300],
