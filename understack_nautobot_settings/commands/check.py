@@ -9,6 +9,7 @@ from typing import Any
 
 from understack_nautobot_settings.certificates.codes import FILE_MISSING
 from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.inspection import Inspection
 from understack_nautobot_settings.checks.inspection import inspect_environment
@@ -142,10 +143,9 @@ def _together(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _left(certificate: Certificate) -> str:
-    days = certificate.days_left
-    if days < 0:
-        return f"expired {counted(-days, 'day')} ago"
-    return f"{counted(days, 'day')} left"
+    if certificate.is_expired:
+        return f"expired {distance(certificate.not_after - certificate.seen_at)}"
+    return f"{counted(certificate.days_left, 'day')} left"
 
 
 def _certificate_line(one: Certificate) -> str:

@@ -149,10 +149,15 @@ def test_table_of_problems_is_never_wider_than_the_terminal(width):
 
 
 @pytest.mark.parametrize(
-    ("days", "words"),
-    [(-1, "expired 1 day ago"), (0, "0 days left"), (1, "1 day left")],
+    ("left", "words"),
+    [
+        (timedelta(days=-1.5), "expired 1 day ago"),
+        (timedelta(seconds=-11), "expired 11 seconds ago"),
+        (timedelta(hours=5), "0 days left"),
+        (timedelta(days=1), "1 day left"),
+    ],
 )
-def test_days_left_are_counted_in_words(days, words):
-    certificate = CERTIFICATE._replace(seen_at=END - timedelta(days=days))
+def test_time_left_is_counted_in_words(left, words):
+    certificate = CERTIFICATE._replace(seen_at=END - left)
 
     assert words in inspection_text(Inspection([], [certificate]), TABLE)
