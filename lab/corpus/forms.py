@@ -92,6 +92,10 @@ FORMS = {
         "pem-truncated", "starts after the BEGIN line of its first block."
     ),
     "line-missing": Form("pem-truncated", "holds a <kind> of which a part is missing."),
+    "lines-quoted": Form(
+        "pem-lines", "has other characters on the line of a BEGIN or END."
+    ),
+    "lines-apart": Form("pem-lines", "has blank lines within a <kind>."),
     "damaged": Form("pem-damaged", "holds a <kind> that is damaged."),
     "none": Form("pem-none", "holds no PEM block."),
     "blanks": Form("file-empty", "holds only blanks."),
@@ -122,6 +126,8 @@ def spoilt(content: bytes) -> dict[str, bytes]:
         "none-template": b"{{ .tls_crt | b64dec }}\n",
         "none-page": b"<html><body>403 Forbidden</body></html>\n",
         "none-value": b"<no value>",
+        "lines-quoted": b'"%b"\n' % content.rstrip(),
+        "lines-apart": content.replace(b"\n", b"\n\n"),
         "blanks": b" \n\n",
         "der": der,
     }
@@ -200,12 +206,16 @@ def _other_kinds(
     bundle = pkcs7.serialize_certificates(
         [leaf.certificate], serialization.Encoding.PEM
     )
+    binary = pkcs7.serialize_certificates(
+        [pki.root.certificate], serialization.Encoding.DER
+    )
     archive = pkcs12.serialize_key_and_certificates(
         b"app", leaf.key, leaf.certificate, None, serialization.NoEncryption()
     )
     for label, role, content, seen in (
         ("request", "cert", request, "a certificate request"),
         ("pkcs7", "cert", bundle, "a PKCS #7 bundle"),
+        ("pkcs7-der", "ca", binary, "a PKCS #7 bundle (DER)"),
         ("key-as-cert", "cert", leaf.key_pem, "a private key"),
         ("public-key", "key", public, "a public key"),
         ("openssh-key", "key", openssh, "a key in OpenSSH's own format"),

@@ -67,6 +67,13 @@ PEM_GLUED = Code(
     "Put a line end between the blocks: each file has to end with one before it is "
     "concatenated.",
 )
+PEM_LINES = Code(
+    "pem-lines",
+    "Lines of a PEM block hold more than they may: a blank line stands within the "
+    "block, or BEGIN or END is not alone on its line.",
+    "Remove what does not belong there, such as quotation marks, and blank lines "
+    "within a block.",
+)
 PEM_BASE64 = Code(
     "pem-base64",
     "The file is base64 of a PEM file: it was encoded twice on the way into the "
@@ -264,8 +271,8 @@ CERTIFICATE_NOT_STRICT = Code(
     "certificate-not-strict",
     "OpenSSL's strict rules (RFC 5280) refuse the chain. Python 3.13 applies them to "
     "server certificates by default.",
-    "Issue CA and certificates with AuthorityKeyIdentifier and a critical "
-    "basicConstraints.",
+    "Issue CA and certificates as RFC 5280 demands: with key identifiers, key usages "
+    "and a critical basicConstraints.",
     severity=WARNING,
 )
 CERTIFICATE_SUBPATH = Code(

@@ -41,12 +41,17 @@ _KINDS = (
 _BEGIN = rb"-----BEGIN ([^\r\n-]*)-----"
 _BOUNDARY = rb"(?m)^-----(?:BEGIN ([^\r\n-]*)-----[ \t\r]*$|END ([^\r\n-]*)-----)"
 _END = rb"-----END ([^\r\n-]*)-----"
-_ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]"
+_ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]{16}"
+_BOUNDARY_LINE = rb"-----(?:BEGIN|END) [^\r\n-]*-----"
+_BLANK_LINE = rb"\n[ \t\r]*\n"
 _INDENTED = rb"(?m)^[ \t]+-----(?:BEGIN|END) "
 _LITERAL_LINE_END = rb"-----(?:\\r)?\\n"
 _BASE64 = rb"[A-Za-z0-9+/]+={0,2}"
 _ENCRYPTED = rb"(?m)-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: *4, *ENCRYPTED"
-_PKCS12 = bytes.fromhex("06092a864886f70d0107")
+# A sequence, of a length below or above 128 octets, or of no given length.
+_SEQUENCE = rb"(?s)0(?:[\x00-\x80]|\x81.|\x82..|\x83...)"
+_PKCS7 = _SEQUENCE + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+_PKCS12 = _SEQUENCE + rb"\x02\x01\x03" + _PKCS7.replace(b"(?s)", b"")
 # What a certificate begins with, and no key: two sequences, and a version, [0].
 _CERTIFICATE = rb"(?s)0(?:\x81.|\x82..)0(?:\x81.|\x82..)\xa0\x03\x02\x01"
 # What a key begins with: a sequence, and its version.
@@ -140,6 +145,9 @@ def _form_fault(content: bytes, wanted: str) -> PemFault | None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
         return PemFault(codes.PEM_UTF16, "is UTF-16 text.")
     if is_der(content):
+        if re.match(_PKCS7, content):
+            fact = f"holds a PKCS #7 bundle (DER), not a {wanted}."
+            return PemFault(codes.PEM_OTHER_KIND, fact)
         if _is_pkcs12(content):
             return PemFault(codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM.")
         if wanted == PRIVATE_KEY and re.match(_CERTIFICATE, content):
@@ -177,7 +185,7 @@ def _unarmoured_fault(content: bytes) -> PemFault:
 
 
 def _is_pkcs12(content: bytes) -> bool:
-    return _PKCS12 in content[:64]
+    return re.match(_PKCS12, content) is not None
 
 
 def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
@@ -190,6 +198,11 @@ def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
         return PemFault(codes.PEM_ONE_LINE, "has lost its line ends.")
     if re.search(_INDENTED, content):
         return PemFault(codes.PEM_INDENTED, "has indented BEGIN or END lines.")
+    for line in content.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
+        found = re.search(_BOUNDARY_LINE, line)
+        if found and found[0] != line.rstrip(b" \t\r"):
+            fact = "has other characters on the line of a BEGIN or END."
+            return PemFault(codes.PEM_LINES, fact)
     ends = {end.group(1): end.start() for end in re.finditer(_END, content)}
     for begin in re.finditer(_BEGIN, content):
         label = begin.group(1)
@@ -209,6 +222,8 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
         if is_der(decoded) and _first_object(decoded) is None:
             fact = f"holds a {wanted} of which a part is missing."
             return PemFault(codes.PEM_TRUNCATED, fact)
+        if re.search(_BLANK_LINE, _without_headers(body).strip()):
+            return PemFault(codes.PEM_LINES, f"has blank lines within a {wanted}.")
     return None
 
 
