@@ -206,6 +206,12 @@ def _separate_authorities(pki: Pki, texts: Mapping[str, str]) -> Iterator[Situat
         found_out=BOTH,
     )
     yield Situation(
+        "intermediate-missing-below-the-root",
+        {**mount_files(below, root.ca_pem), "tls.crt": below.cert_pem + root.cert_pem},
+        warned=(unknown("CN=app", "CN=understack-mtls-intermediate"),),
+        found_out=BOTH,
+    )
+    yield Situation(
         "unknown-client-ca",
         mount_files(pki.stranger.issue(), root.ca_pem),
         warned=(unknown("CN=app", "CN=somebody-else"),),
@@ -251,6 +257,21 @@ def _separate_authorities(pki: Pki, texts: Mapping[str, str]) -> Iterator[Situat
         ),
         found_out=BOTH,
         texts={"weary": utc(weary.certificate.not_valid_after_utc)},
+    )
+    gone = Authority(
+        "understack-mtls-intermediate",
+        issuer=root,
+        key=pki.intermediate.key,
+        not_before=now() - 9 * DAY,
+        not_after=now() - DAY,
+    )
+    yield Situation(
+        "intermediate-renewed-beside-the-expired-one",
+        {
+            **mount_files(below, root.ca_pem),
+            "tls.crt": below.cert_pem + gone.cert_pem + pki.intermediate.cert_pem,
+        },
+        warned=(),
     )
     near = Authority("ending-ca", not_after=now() + 9.5 * DAY)
     yield Situation(
@@ -301,7 +322,7 @@ def _lint(pki: Pki) -> Iterator[Situation]:
             Said(
                 "certificate-not-strict",
                 "ca",
-                "basicConstraints of the CA CN=lax-ca in {ca} is not critical.",
+                "the CA CN=lax-ca in {ca} has no critical basicConstraints.",
             ),
         ),
     )

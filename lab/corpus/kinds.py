@@ -27,6 +27,7 @@ from lab.corpus.situation import Pki
 from lab.corpus.situation import Said
 from lab.corpus.situation import Situation
 from lab.corpus.situation import pem_key
+from lab.corpus.situation import utc
 
 EXPLICIT = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
 EXPLICIT += ("-pkeyopt", "ec_param_enc:explicit")
@@ -245,10 +246,53 @@ def anchors(pki: Pki) -> Iterator[Situation]:
         ),
         found_out=BOTH,
     )
+    any_usage = Authority(CA_NAME, key=root.key, usages=("cert sign", "any"))
+    yield Situation(
+        "ca-for-any-usage",
+        {**good, "ca.crt": any_usage.cert_pem},
+        warned=(
+            Said(
+                "ca-not-for-servers",
+                "ca",
+                "the CA CN=understack-mtls-ca in {ca} is not for server certificates: "
+                "its usages are any.",
+            ),
+        ),
+        found_out=BOTH,
+    )
     older = Authority(CA_NAME, key=root.key)
     yield Situation(
         "root-renewed-with-the-same-key", {**good, "ca.crt": older.cert_pem}, warned=()
     )
+    named = "CN=understack-mtls-ca (valid until {})"
+    ends = (utc(one.certificate.not_valid_after_utc) for one in (older, root))
+    listed = "; ".join(map(named.format, ends))
+    yield Situation(
+        "root-beside-the-one-renewed-with-the-same-key",
+        {**good, "ca.crt": older.cert_pem + root.cert_pem},
+        warned=(Said("ca-several", "ca", f"{{ca}} holds 2 CAs: {listed}."),),
+    )
+    lax = "the CA CN=understack-mtls-ca in {ca} has no critical basicConstraints."
+    unconstrained = Authority(CA_NAME, key=root.key, constraints="absent")
+    for name, content in {
+        "root-of-x509-version-1": _first_version(root),
+        "root-without-constraints": unconstrained.cert_pem,
+    }.items():
+        yield Situation(
+            name,
+            {**good, "ca.crt": content},
+            warned=(Said("certificate-not-strict", "ca", lax),),
+        )
+
+
+def _first_version(root: Authority) -> bytes:
+    """Return a root as OpenSSL makes it where no extension is asked for."""
+    with tempfile.NamedTemporaryFile() as key:
+        key.write(pem_key(root))
+        key.flush()
+        request = ("req", "-new", "-key", key.name, "-subj", f"/CN={CA_NAME}")
+        options = ("-req", "-signkey", key.name, "-days", "900")
+        return _openssl("x509", *options, content=_openssl(*request))
 
 
 def _trusted(pem: bytes, purpose: str) -> bytes:

@@ -264,7 +264,12 @@ def _refused(
         # The public half of the key fits the certificate, the private one does not.
         return key.problem(*pem.damaged(pem.PRIVATE_KEY))
     if presented.reason == "INVALID_CERTIFICATE":
-        return cert.problem(*pem.damaged(pem.CERTIFICATE))
+        return cert.problem(
+            codes.CERTIFICATE_REFUSED,
+            "has an extension that OpenSSL does not accept.",
+            "Copy the file again from where it was issued. If it is the same there, "
+            "issue the certificate anew.",
+        )
     words = openssl.reason_words(presented.error)
     return codes.CERTIFICATE_REFUSED.problem(
         cert.variable, f"OpenSSL refuses {cert.path}: {words}."
@@ -289,8 +294,17 @@ def _loading_problems(
         return [*problems, _locked(key, key_password)]
     fault = pem.pem_fault(key.content, pem.PRIVATE_KEY)
     if fault is None and not problems:
-        if presented.reason not in _UNREADABLE_REASONS or _opens(key.content, None):
+        if presented.reason not in _UNREADABLE_REASONS:
             return [_refused(cert, key, presented)]
+        if _opens(key.content, None):
+            words = openssl.reason_words(presented.error)
+            return [
+                codes.CERTIFICATE_REFUSED.problem(
+                    cert.variable,
+                    f"OpenSSL refuses {cert.path} or {key.path}: {words}.",
+                    "Copy both files again from where they were issued.",
+                )
+            ]
         fault = pem.damaged(pem.PRIVATE_KEY)
     return [*problems, *([key.problem(*fault)] if fault else [])]
 

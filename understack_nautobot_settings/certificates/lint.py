@@ -22,6 +22,7 @@ from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
+from understack_nautobot_settings.certificates.reading import is_signed_by
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import shown_path
@@ -33,6 +34,10 @@ _STRICT_WORDS = {
     92: "a CA has no key usage",
 }
 
+_UNLESS_PRESENTED = (
+    "Remove it, unless a server presents this very certificate. If it was meant as a "
+    "CA, issue it anew with basicConstraints CA:TRUE and the key usage cert sign."
+)
 _OTHER_CURVES = ("secp384r1", "secp521r1")
 _PINNED_VERSION = r"/\.\.\d{4}_"
 _OCTAL = r"\\([0-7]{3})"
@@ -136,11 +141,14 @@ def _chain_dates(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
     cert = mount.cert
     if cert is None:
         return
+    # A copy that is valid takes the place of one that is not.
+    good = {(one.subject, one.public_key) for one in mount.chain if one.is_valid}
     for position, one in enumerate(mount.chain):
         if _is_near(one, window):
             fact = f"{one.subject} in {cert.path} {_expires(one)}."
             yield codes.CERTIFICATE_EXPIRING.problem(cert.variable, fact)
-        if position and not one.is_valid:
+        is_needed = (one.subject, one.public_key) not in good
+        if position and not one.is_valid and is_needed:
             fact = f"the intermediate {one.subject} in {cert.path} {_is_dated(one)}."
             yield codes.CERTIFICATE_INTERMEDIATE_DATES.problem(cert.variable, fact)
 
@@ -169,10 +177,13 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
     refusal = _refusal_by(cert, key, ca, key_password, strict=False)
     if refusal is not None:
         code, words = refusal
-        words = f": {words}"
-        if code in openssl.NO_ISSUER:
-            twin = chain and chain[-1].issuer in {one.subject for one in mount.trusted}
-            words = "; the CA of that name there has another key" if twin else ""
+        if code not in openssl.NO_ISSUER:
+            alone = openssl.present(cert.content, key.content, key_password)
+            if alone.verify_code == code:
+                # It is no matter of the issuer, and an error already.
+                return
+        found = _end_of_chain(mount) if code in openssl.NO_ISSUER else None
+        words = f": {words}" if found is None else found
         leaf = f"({chain[0].subject}, issued by {chain[0].issuer}) " if chain else ""
         yield cert.problem(
             codes.CERTIFICATE_ISSUER_UNKNOWN,
@@ -184,6 +195,32 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
             f"{_STRICT_WORDS.get(strictly[0], strictly[1])}.",
         )
+
+
+def _end_of_chain(mount: Mount) -> str | None:
+    """Return what is missing above the certificate, for people.
+
+    Empty where it is the issuer that the certificate names, None where a signature
+    leads on to a root that OpenSSL does not take all the same.
+    """
+    others = [*mount.chain[1:], *mount.trusted]
+    one = mount.chain[0] if mount.chain else None
+    for _ in others:
+        if one is None or one.is_self_issued:
+            return None
+        named = [other for other in others if other.subject == one.issuer]
+        signed = [is_signed_by(one, other) for other in named]
+        if True in signed:
+            one = named[signed.index(True)]
+        elif None in signed:
+            return None
+        elif named:
+            return f"; the CA {one.issuer} there has another key"
+        elif one is mount.chain[0]:
+            return ""
+        else:
+            return f"; the certificate of {one.issuer}, above {one.subject}, is missing"
+    return None
 
 
 def _is_lax(certificate: Certificate) -> bool:
@@ -227,8 +264,7 @@ def _authority_warnings(mount: Mount, window: datetime.timedelta) -> Iterator[Pr
         if _is_lax(one):
             yield codes.CERTIFICATE_NOT_STRICT.problem(
                 ca.variable,
-                f"basicConstraints of the CA {one.subject} in {ca.path} is not "
-                "critical.",
+                f"the CA {one.subject} in {ca.path} has no critical basicConstraints.",
             )
         if not one.is_for("server auth"):
             yield codes.CA_NOT_FOR_SERVERS.problem(
@@ -261,7 +297,9 @@ def _authority_changes(
     if len(roots) > 1:
         named = "; ".join(f"{one.subject} ({one.dates})" for one in roots)
         yield ca.problem(codes.CA_SEVERAL, f"holds {len(roots)} CAs: {named}.")
-    for subject, count in Counter(one.subject for one in distinct).items():
+    # A CA that was renewed with the same key vouches for the same certificates.
+    keys = {(one.subject, one.public_key or one.der) for one in distinct}
+    for subject, count in Counter(subject for subject, _ in keys).items():
         if count > 1:
             words = f"holds {count} CAs named {subject}."
             yield ca.problem(codes.CA_SAME_SUBJECT, words)
@@ -278,7 +316,9 @@ def _no_authority(
         words = f"lists the client certificate {one.subject} among the CAs."
         return ca.problem(codes.CA_HOLDS_CERTIFICATE, words)
     words = f"lists {one.subject or 'a certificate without a name'}, which is not a CA."
-    return ca.problem(codes.CA_HOLDS_OTHER, words)
+    # Self-signed, it vouches for a server that presents it.
+    remedy = _UNLESS_PRESENTED if one.is_self_issued else None
+    return ca.problem(codes.CA_HOLDS_OTHER, words, remedy)
 
 
 def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:

@@ -70,11 +70,12 @@ class Certificate(NamedTuple):
         encoded_name: The octets of that CN, which is what PostgreSQL compares.
         names: The host names and IP addresses that it is for.
         is_self_issued: Whether subject and issuer are the same name.
-        is_ca: The CA flag of basicConstraints; None where no extension can be read.
+        is_ca: Whether OpenSSL takes it for a CA; None where no extension can be read.
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
         key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``, or empty.
         has_explicit_curve: Whether the key writes its curve out.
+        public_key: Its public key, DER; empty where it cannot be read.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Certificate(NamedTuple):
     extended_usages: tuple[str, ...] | None = None
     key_kind: str = ""
     has_explicit_curve: bool = False
+    public_key: bytes = b""
     der: bytes = b""
 
     @property
@@ -127,9 +129,11 @@ class Certificate(NamedTuple):
         return f"valid until {utc(self.not_after)}"
 
     def is_for(self, usage: str) -> bool:
-        """Tell whether the extended usages allow ``client auth``, ``server auth``."""
-        usages = self.extended_usages
-        return usages is None or not {usage, "any"}.isdisjoint(usages)
+        """Tell whether the extended usages allow ``client auth``, ``server auth``.
+
+        As OpenSSL does: what is for any usage is neither for clients nor for servers.
+        """
+        return self.extended_usages is None or usage in self.extended_usages
 
     def _moment(self, moment: datetime.datetime) -> str:
         return f"{utc(moment)}, {distance(moment - self.seen_at)}"
@@ -183,11 +187,13 @@ def _certificate(
     from cryptography import x509
 
     extensions: dict[Any, Any] = {}
-    is_ca: bool | None = False
+    are_read = True
     try:
         extensions = {type(one.value): one for one in read.extensions}
     except Exception:  # noqa: BLE001 - as in read_certificate
-        is_ca = None
+        are_read = False
+    key_usages = _key_usages(extensions.get(x509.KeyUsage))
+    is_self_issued = _canonical(read.subject) == _canonical(read.issuer)
     constraints = extensions.get(x509.BasicConstraints)
     names = extensions.get(x509.SubjectAlternativeName)
     common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
@@ -211,15 +217,38 @@ def _certificate(
             for name in (names.value if names else ())
             if isinstance(name, x509.DNSName | x509.IPAddress)
         ),
-        is_self_issued=_canonical(read.subject) == _canonical(read.issuer),
-        is_ca=constraints.value.ca if constraints else is_ca,
+        is_self_issued=is_self_issued,
+        is_ca=_is_ca(read, constraints, key_usages, is_self_issued=is_self_issued)
+        if are_read
+        else None,
         has_critical_constraints=bool(constraints and constraints.critical),
-        key_usages=_key_usages(extensions.get(x509.KeyUsage)),
+        key_usages=key_usages,
         extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
         key_kind=_key_kind(read),
         has_explicit_curve=parameters.startswith(b"\x30"),
+        public_key=_public_key(read),
         der=der,
     )
+
+
+def is_signed_by(one: Certificate, issuer: Certificate) -> bool | None:
+    """Tell whether the key of an issuer signed a certificate; None where unknown."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = x509.load_der_x509_certificate(one.der)
+        above = x509.load_der_x509_certificate(issuer.der)
+        if read.issuer != above.subject:
+            return None
+        try:
+            read.verify_directly_issued_by(above)
+        except UnsupportedAlgorithm:
+            return None
+        except Exception:  # noqa: BLE001 - of many classes
+            return False
+    return True
 
 
 def utc(moment: datetime.datetime) -> str:
@@ -262,6 +291,24 @@ def _canonical(name: x509.Name) -> list[tuple[str, str]]:
     ]
 
 
+def _is_ca(
+    read: x509.Certificate,
+    constraints: Any,
+    key_usages: tuple[str, ...] | None,
+    *,
+    is_self_issued: bool,
+) -> bool:
+    """Tell whether OpenSSL takes a certificate for a CA (X509_check_ca)."""
+    from cryptography import x509
+
+    if key_usages is not None and "cert sign" not in key_usages:
+        return False
+    if constraints is not None:
+        return bool(constraints.value.ca)
+    is_old_root = is_self_issued and read.version is x509.Version.v1
+    return is_old_root or key_usages is not None
+
+
 def _key_usages(extension: Any) -> tuple[str, ...] | None:
     if extension is None:
         return None
@@ -274,6 +321,18 @@ def _extended_usages(extension: Any) -> tuple[str, ...] | None:
         return None
     oids = (usage.dotted_string for usage in extension.value)
     return tuple(_PURPOSES.get(oid, oid) for oid in oids)
+
+
+def _public_key(certificate: x509.Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.hazmat.primitives.serialization import PublicFormat
+
+    try:
+        return certificate.public_key().public_bytes(
+            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        )
+    except Exception:  # noqa: BLE001 - as in read_certificate
+        return b""
 
 
 def _key_kind(certificate: x509.Certificate) -> str:

@@ -593,9 +593,10 @@ def with_extension(oid: str, content: bytes) -> Leaf:
         (
             with_extension("2.5.29.15", b"\x04\x01\x00"),
             (
-                "pem-damaged",
-                "{} holds a certificate that is damaged.",
-                "Copy the file again from where it was issued.",
+                "certificate-refused",
+                "{} has an extension that OpenSSL does not accept.",
+                "Copy the file again from where it was issued. If it is the same "
+                "there, issue the certificate anew.",
             ),
         ),
         (
@@ -615,9 +616,11 @@ def test_certificate_with_invalid_extensions_is_refused(
     path = written(tmp_path, leaf) / "tls.crt"
     code, fact, remedy = expected
 
-    assert check_certificates(client_files(use, tmp_path)) == [
+    files = client_files(use, tmp_path)
+    assert check_certificates(files) == [
         Problem(code, "error", VARIABLES[use]["cert"], fact.format(path), remedy)
     ]
+    assert inspect_certificates(files) == []
 
 
 # --- mounts --------------------------------------------------------------------
@@ -724,8 +727,66 @@ def test_new_ca_with_same_name_and_other_key_is_reported(tmp_path: Path) -> None
 
     assert [one.message for one in inspect_certificates(files)] == [
         f"{tmp_path}/tls.crt (CN=app, issued by CN=one-ca) does not lead to a CA in "
-        f"{tmp_path}/ca.crt; the CA of that name there has another key."
+        f"{tmp_path}/ca.crt; the CA CN=one-ca there has another key."
     ]
+
+
+def test_issuer_of_an_intermediate_that_is_missing_is_named(tmp_path: Path) -> None:
+    """The first of two certificates of one CA leads on to a root that is not there."""
+    root = Authority("one-ca")
+    cross = Authority("one-ca", issuer=Authority("older-ca"), key=root.key)
+    bundle = cross.cert_pem + root.cert_pem
+    files = client_files(REDIS, written(tmp_path, root.issue(), bundle))
+
+    assert [one.message for one in inspect_certificates(files)] == [
+        f"{tmp_path}/tls.crt (CN=app, issued by CN=one-ca) does not lead to a CA in "
+        f"{tmp_path}/ca.crt; the certificate of CN=older-ca, above CN=one-ca, is "
+        "missing."
+    ]
+
+
+def test_identifier_of_another_key_is_not_reported_as_another_key(
+    tmp_path: Path,
+) -> None:
+    """The signature is of the CA, and OpenSSL does not look at it."""
+    ours = Authority("one-ca", subject_key_id=False)
+    other = x509.SubjectKeyIdentifier(b"another key")
+    builder = x509.CertificateBuilder(
+        issuer_name=ours.certificate.subject,
+        subject_name=ours.certificate.subject,
+        public_key=ours.key.public_key(),
+        serial_number=7,
+        not_valid_before=now() - DAY,
+        not_valid_after=now() + 90 * DAY,
+    )
+    for value, critical in (
+        (x509.BasicConstraints(True, None), True),
+        (other, False),
+    ):
+        builder = builder.add_extension(value, critical)
+    ca = builder.sign(ours.key, hashes.SHA256())
+    pem = ca.public_bytes(serialization.Encoding.PEM)
+    files = client_files(REDIS, written(tmp_path, ours.issue(), pem))
+
+    assert [one.message for one in inspect_certificates(files)] == [
+        f"{tmp_path}/tls.crt (CN=app, issued by CN=one-ca) does not lead to a CA in "
+        f"{tmp_path}/ca.crt: unable to get local issuer certificate."
+    ]
+
+
+def test_self_signed_certificate_of_a_server_may_stay_in_the_ca_file(
+    tmp_path: Path,
+) -> None:
+    server = Authority("db.example", is_ca=False, usages=("server auth",))
+    bundle = ROOT.cert_pem + server.cert_pem
+    files = client_files(REDIS, written(tmp_path, ROOT.issue(), bundle))
+
+    (found,) = (one for one in inspect_certificates(files) if "leaf" in one.code)
+    assert found.message == f"{tmp_path}/ca.crt lists CN=db.example, which is not a CA."
+    assert found.hint == (
+        "Remove it, unless a server presents this very certificate. If it was meant as "
+        "a CA, issue it anew with basicConstraints CA:TRUE and the key usage cert sign."
+    )
 
 
 # --- mutation ------------------------------------------------------------------
