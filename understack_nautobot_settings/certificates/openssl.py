@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NOT_YET_VALID = 9
 EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)
+NO_ROOT_ABOVE = 2
+"""One of `NO_ISSUER`: a trusted CA was found, and it is no root."""
 PURPOSE = 26
 NAME_MISMATCH = (62, 64)
 

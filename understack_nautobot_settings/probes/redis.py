@@ -408,7 +408,10 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
         remedy = "Wait until clients disconnect, or raise maxclients."
     elif unknown:
         fact = f"does not know the command {unknown[1]}."
-        remedy = "Enable it there (rename-command), or use a Redis that has it."
+        remedy = (
+            "Enable it there (rename-command). If a Sentinel answers there, use host "
+            "and port of Redis itself."
+        )
     return login.endpoint.problem(kind, fact, remedy)
 
 

@@ -21,6 +21,7 @@ from understack_nautobot_settings.certificates.lint import inspect_certificates
 from understack_nautobot_settings.certificates.openssl import EXPIRED
 from understack_nautobot_settings.certificates.openssl import NAME_MISMATCH
 from understack_nautobot_settings.certificates.openssl import NO_ISSUER
+from understack_nautobot_settings.certificates.openssl import NO_ROOT_ABOVE
 from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
 from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.reading import Certificate
@@ -154,6 +155,15 @@ def server_problem(
         issuer = f" It was issued by {seen.issuer}." if seen else ""
         path, variable = tls.ca_path, tls.ca.variable
         there = f"into {path}" if path else f"into a file, and set {variable}"
+        if code == NO_ROOT_ABOVE:
+            return codes.PROBE_SERVER_CA.problem(
+                variable,
+                f"the certificate of {endpoint.place}{subject} leads to a CA in "
+                f"{path or 'the system store'} that is no root, and the CA above it is "
+                "missing.",
+                f"Put the CA above it {there}, or its own self-signed certificate in "
+                "its place.",
+            )
         return codes.PROBE_SERVER_CA.problem(
             variable,
             f"no CA in {path or 'the system store'} issued the certificate of "

@@ -250,7 +250,8 @@ FULL = b"-ERR max number of clients reached\r\n"
             {},
             "probe-redis-error",
             "does not know the command SET.",
-            "Enable it there (rename-command), or use a Redis that has it.",
+            "Enable it there (rename-command). If a Sentinel answers there, use host "
+            "and port of Redis itself.",
         ),
     ],
     ids=[

@@ -146,6 +146,26 @@ def test_ca_for_clients_only_is_reported_as_the_cause(tmp_path, kind):
     )
 
 
+def test_ca_without_the_one_above_it_is_not_reported_as_a_foreign_ca(tmp_path):
+    """OpenSSL takes the first certificate of the CA, which another CA issued."""
+    cross = Authority("understack-mtls-ca", issuer=OTHER, key=CA.key)
+    mount = write_mount(tmp_path, CA.client(), cross.cert_pem + CA.cert_pem)
+    with ScriptedServer(after_ssl_request(secured(silence))) as server:
+        settings = database(server.port, mount)
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    place, ca = f"localhost:{server.port}", f"{tmp_path}/ca.crt"
+    assert attempt.problem.code == "probe-server-ca"
+    assert attempt.problem.message == (
+        f"the certificate of {place} (CN=localhost) leads to a CA in {ca} that is no "
+        "root, and the CA above it is missing."
+    )
+    assert attempt.problem.hint == (
+        f"Put the CA above it into {ca}, or its own self-signed certificate in its "
+        "place."
+    )
+
+
 def test_server_chain_without_intermediate_is_refused(mount):
     leaf = CA.intermediate().server()
     bare = type(leaf)(leaf.certificate, leaf.key, leaf.key_pem)
