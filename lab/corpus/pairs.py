@@ -89,6 +89,7 @@ def mismatched(pki: Pki) -> Iterator[Situation]:
                 "CN=app comes later.",
             ),
         ),
+        warned=(),
     )
     yield Situation(
         "ca-as-cert",

@@ -125,7 +125,8 @@ def _name_problems(mount: Mount, user: str | None) -> Iterator[Problem]:
     if not (mount.cert and mount.chain and user):
         return
     leaf = mount.chain[0]
-    if leaf.encoded_name == user.encode():
+    is_first = not leaf.is_ca or all(one.is_ca for one in mount.chain)
+    if leaf.encoded_name == user.encode() or not is_first:
         return
     subject = f"is {leaf.subject}" if leaf.subject else "has no name"
     if leaf.common_name == user:
@@ -177,6 +178,10 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
     refusal = _refusal_by(cert, key, ca, key_password, strict=False)
     if refusal is not None:
         code, words = refusal
+        listed = any(one.is_ca is False for one in mount.trusted)
+        if code in openssl.INVALID_CA and listed:
+            # `_no_authority` tells which of them is no CA.
+            return
         if code not in openssl.NO_ISSUER:
             alone = openssl.present(cert.content, key.content, key_password)
             if alone.verify_code == code:

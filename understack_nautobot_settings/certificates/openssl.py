@@ -26,6 +26,7 @@ NO_ISSUER = (2, 18, 19, 20, 21)
 NO_ROOT_ABOVE = 2
 """One of `NO_ISSUER`: a trusted CA was found, and it is no root."""
 PURPOSE = 26
+INVALID_CA = (24, 79)
 NAME_MISMATCH = (62, 64)
 
 

@@ -36,14 +36,18 @@ from understack_nautobot_settings.problems import Problem
 if TYPE_CHECKING:
     from understack_nautobot_settings.checks.settings_file import SettingsFile
 
-# Who has to replace a file need not remove anything from it.
+# Who has to replace a CA file need not remove anything from it, and what leads to a
+# CA is seen in the new one.
 _REPLACE_THE_FILE = (
     certificates_codes.CA_IS_CERTIFICATE.id,
     certificates_codes.CA_NONE.id,
+    certificates_codes.CA_EXPIRED.id,
 )
-_REMOVE_FROM_IT = (
+_FOLLOWING = (
     certificates_codes.CA_HOLDS_CERTIFICATE.id,
     certificates_codes.CA_HOLDS_OTHER.id,
+    certificates_codes.CA_DATES.id,
+    certificates_codes.CERTIFICATE_ISSUER_UNKNOWN.id,
 )
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id
@@ -137,11 +141,11 @@ def inspect_environment(
             expiry_warning_days=days,
         )
         replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
+        is_replaced = files.ca is not None and files.ca.variable in replace
         problems += (
             one._replace(severity=ERROR) if one.code == _NAME_MISMATCH else one
             for one in warnings
-            if not exchanged
-            and not (one.code in _REMOVE_FROM_IT and one.variable in replace)
+            if not exchanged and not (is_replaced and one.code in _FOLLOWING)
         )
         certificates += describe_certificates(files, clock=clock, read=once)
     return Inspection(_ordered(problems), certificates)

@@ -774,6 +774,15 @@ def test_identifier_of_another_key_is_not_reported_as_another_key(
     ]
 
 
+def test_root_without_ca_flag_is_reported_once(tmp_path: Path) -> None:
+    ours = Authority("one-ca", is_ca=False)
+    files = client_files(REDIS, written(tmp_path, ours.issue(), ours.ca_pem))
+
+    assert [one.message for one in inspect_certificates(files)] == [
+        f"{tmp_path}/ca.crt lists CN=one-ca, which is not a CA."
+    ]
+
+
 def test_self_signed_certificate_of_a_server_may_stay_in_the_ca_file(
     tmp_path: Path,
 ) -> None:
