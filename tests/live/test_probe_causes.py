@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import DNSName
+from cryptography.x509 import load_pem_x509_certificate
 from redis.exceptions import RedisError
 
 from lab.certificates import DAY
@@ -36,6 +38,7 @@ from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
 from tests.live.deployment import redis_settings
 from tests.unit.probes.attempts import SCRIPTS
+from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Network
@@ -429,6 +432,70 @@ def test_broker_url_with_unix_socket_is_refused(tmp_path):
 
     assert not found.ok
     assert found.stages[-1].stage == "settings"
+
+
+# --- what a server finds expired ---------------------------------------------------
+
+
+def _stale_list(authority, place):
+    path = place / "stale.crl"
+    path.write_bytes(authority.revocation_list(next_update=now() - DAY))
+    return {"settings": {"ssl_crl_file": str(path)}}
+
+
+def _expired_copy(authority, place):
+    dates = {"not_before": now() - 9 * DAY, "not_after": now() - DAY}
+    copy = Authority(key=authority.key, **dates)
+    return {"client_ca": copy.cert_pem}
+
+
+@pytest.mark.parametrize("bend", [_stale_list, _expired_copy])
+def test_alert_of_something_expired_at_the_server_is_not_blamed_on_the_certificate(
+    authority, mount, bend
+):
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        with PostgresServer(
+            18, authority=authority, **bend(authority, place)
+        ) as server:
+            found = probe(
+                "database", database_environment(server.port, mount, "verify-full")
+            )
+            log = server.log
+
+    assert "has expired" in log
+    assert found.server_said == "sslv3 alert certificate expired"
+    end = Path(mount.certificate).read_bytes()
+    valid = load_pem_x509_certificate(end).not_valid_after_utc
+    assert found.problem.message == (
+        f"localhost:{server.port} refuses the client certificate (CN=app, issued by "
+        "CN=understack-mtls-ca) with the alert 'certificate expired', and by the clock "
+        f"here it is valid until {utc(valid)}."
+    )
+    assert found.problem.hint == (
+        "Read in the log of PostgreSQL what is expired: the certificate by the clock "
+        "there, the CA that it trusts for clients, or its revocation list (CRL)."
+    )
+
+
+def test_expired_intermediate_is_named_as_what_the_server_refuses(
+    postgres18, authority, tmp_path
+):
+    weary = authority.intermediate(
+        "weary", not_before=now() - 9 * DAY, not_after=now() - DAY
+    )
+    mount = write_mount(tmp_path, weary.issue(), authority.ca_pem)
+    found = probe(
+        "database", database_environment(postgres18.port, mount, "verify-full")
+    )
+
+    ended = utc(weary.certificate.not_valid_after_utc)
+    assert found.problem.message == (
+        f"localhost:{postgres18.port} refuses the client certificate (CN=app, issued "
+        f"by CN=weary): the intermediate CN=weary behind it expired on {ended}, 1 day "
+        "ago."
+    )
 
 
 # --- the gateway -------------------------------------------------------------------

@@ -165,7 +165,8 @@ PROBE_CLIENT_REQUIRED = Code(
 )
 PROBE_CLIENT_EXPIRED = Code(
     "probe-client-expired",
-    "The server refuses the client certificate because it is expired.",
+    "The server refuses the client certificate because it is expired, or a CA above it "
+    "or the server's revocation list is.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "SSL error: certificate has expired",
 )
@@ -173,7 +174,8 @@ PROBE_CLIENT_REFUSED = Code(
     "probe-client-refused",
     "The server refuses the client certificate: not for clients, not valid yet, "
     "revoked, or for a reason in the server's log.",
-    "Issue it for client authentication by the CA that the server trusts.",
+    "Issue it for client authentication by the CA that the server trusts. The log of "
+    "the server gives the reason.",
 )
 PROBE_CLIENT_FILES = _passing(
     "probe-client-files",

@@ -133,7 +133,8 @@ def client_problem(reason: str, server: Server) -> Problem | None:
             variable,
             f"{place} does not trust the CA of the client certificate ({_shown(own)}).",
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
-            "certificate of the CA that it trusts.",
+            "certificate of the CA that it trusts. If it does trust it, its log gives "
+            "the reason.",
         )
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
         reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
@@ -146,13 +147,34 @@ def client_problem(reason: str, server: Server) -> Problem | None:
             else f"Set {variable}, and the variable of its key.",
         )
     if reason == _EXPIRED and not (own is not None and own.is_expired):
-        return codes.PROBE_CLIENT_EXPIRED.problem(
-            variable, f"{fact}, which is expired by its clock."
-        )
+        return _expired_above(server, fact)
     if reason in _CLIENT_REFUSED:
         remedy = _NEW_ONE if reason == _REVOKED else None
         return _certificate_problem(server, fact, f": {alert_words(reason)}", remedy)
     return None
+
+
+def _expired_above(server: Server, fact: str) -> Problem:
+    """Say what a server may find expired where our certificate is not.
+
+    It gives the same alert for a CA and for a revocation list.
+    """
+    chain, variable = server.tls.own_chain, server.tls.cert.variable
+    for one in chain[1:]:
+        if one.is_expired:
+            return codes.PROBE_CLIENT_EXPIRED.problem(
+                variable,
+                f"{fact}: the intermediate {one.subject} behind it {one.dates}.",
+                "Renew the intermediate, and put it after the client certificate.",
+            )
+    ours = f", and by the clock here it is {chain[0].dates}" if chain else ""
+    return codes.PROBE_CLIENT_EXPIRED.problem(
+        variable,
+        f"{fact} with the alert 'certificate expired'{ours}.",
+        f"Read in the log of {server.endpoint.server} what is expired: the certificate "
+        "by the clock there, the CA that it trusts for clients, or its revocation list "
+        "(CRL).",
+    )
 
 
 def _certificate_problem(

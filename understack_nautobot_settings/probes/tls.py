@@ -118,10 +118,14 @@ class Tls(NamedTuple):
         return ClientFiles(use, cert, key, self.ca if self.ca_path else None)
 
     @property
+    def own_chain(self) -> list[Certificate]:
+        """The certificate that is presented, and what is sent along with it."""
+        return describe_certificates(self.files("")._replace(key=None, ca=None))
+
+    @property
     def own_certificate(self) -> Certificate | None:
         """The certificate that is presented, None where there is none."""
-        found = describe_certificates(self.files("")._replace(key=None, ca=None))
-        return found[0] if found else None
+        return next(iter(self.own_chain), None)
 
 
 NO_TLS = Tls(
