@@ -52,17 +52,21 @@ FileEnds = list[tuple[str, datetime.datetime | None]]
 def file_ends(files: ClientFiles, now: float) -> FileEnds:
     """Return path and end of validity of the files of one client.
 
-    A certificate file is good until the first certificate of its chain ends; a CA
-    file, as long as one CA in it is valid: during a change of the CA it holds the old
-    one and the new one. None where no certificate can be read.
+    A certificate file is good until the first certificate of its chain ends, and of
+    two of the same name and key the later one counts; a CA file, as long as one CA in
+    it is valid: during a change of the CA it holds the old one and the new one. None
+    where no certificate can be read.
     """
-    ends: dict[str, list[datetime.datetime]] = {}
-    for certificate in describe_certificates(files, clock=lambda: now):
-        ends.setdefault(certificate.path, []).append(certificate.not_after)
+    ends: dict[str, dict[tuple[str, bytes], datetime.datetime]] = {}
+    for one in describe_certificates(files, clock=lambda: now):
+        chain = ends.setdefault(one.path, {})
+        key = one.subject, one.public_key
+        chain[key] = max(one.not_after, chain.get(key, one.not_after))
     found: dict[str, datetime.datetime | None] = {}
     for file, deciding in ((files.cert, min), (files.ca, max)):
         if file is not None:
-            found.setdefault(file.path, deciding(ends.get(file.path, []), default=None))
+            chain = ends.get(file.path, {})
+            found.setdefault(file.path, deciding(chain.values(), default=None))
     return list(found.items())
 
 

@@ -62,14 +62,17 @@ def probe_heartbeat(
 def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     """Pass the stage ``certificate``: a connected worker says nothing about its own.
 
-    Raises `Failed` where a client certificate is expired.
+    Raises `Failed` where a client certificate is expired; of what stands behind it in
+    its file, a server may have another copy.
     """
     with attempt.stage("certificate"):
         found = [
-            (one, files.use, files.cert.variable)
+            (one, files.use, "" if position else files.cert.variable)
             for files in client_files(settings)
             if files.cert is not None
-            for one in describe_certificates(files._replace(ca=None))
+            for position, one in enumerate(
+                describe_certificates(files._replace(key=None, ca=None))
+            )
         ]
         shown = (
             f"{one.subject} for {use} "
@@ -78,7 +81,7 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
         )
         attempt.detail = ", ".join(shown) or "none in use"
         for one, _, variable in found:
-            if one.is_expired:
+            if one.is_expired and variable:
                 fact = (
                     f"the client certificate in {one.path} expired on "
                     f"{utc(one.not_after)}, so servers refuse new connections."

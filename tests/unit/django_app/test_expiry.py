@@ -99,6 +99,18 @@ def test_expiry_of_ca_file_is_the_latest_and_of_chain_the_earliest(tmp_path):
     assert [one.seconds_left for one in found] == [0.0, CA_END.timestamp() - AT_END]
 
 
+def test_expiry_of_a_renewed_intermediate_is_that_of_the_later_copy(
+    tmp_path, authority
+):
+    old = authority.intermediate(not_after=END)
+    new = authority.intermediate(not_after=CA_END, key=old.key)
+    leaf = new.client(not_after=CA_END)
+    mount = write_mount(tmp_path, leaf, authority.ca_pem)
+    (tmp_path / "tls.crt").write_bytes(leaf.cert_pem + old.cert_pem + new.cert_pem)
+    found = file_expiries(settings_of(mount, redis=False), clock=lambda: AT_END)
+    assert found[0].seconds_left == CA_END.timestamp() - AT_END
+
+
 def test_file_used_as_certificate_and_ca_is_judged_as_certificate(tmp_path, authority):
     mount = write_mount(tmp_path, authority.client(not_after=END), authority.ca_pem)
     settings = settings_of(mount, redis=False)

@@ -2,6 +2,8 @@ import os
 
 import pytest
 
+from lab.certificates import DAY
+from lab.certificates import now
 from lab.certificates import write_mount
 from tests.unit.probes.attempts import CA
 from tests.unit.probes.attempts import cache
@@ -61,6 +63,18 @@ def test_missing_heartbeat_is_reported_with_its_switch(tmp_path):
         f"{switch}: the worker writes no heartbeat. Set {switch}=true on the worker."
     )
     assert on.problem.message == f"there is no heartbeat in {file}."
+
+
+def test_worker_with_expired_intermediate_passes(tmp_path):
+    """Servers that have a copy of their own go on to accept the certificate."""
+    gone = CA.intermediate("gone", not_before=now() - 9 * DAY, not_after=now() - DAY)
+    mount = write_mount(tmp_path, gone.issue(), CA.ca_pem)
+    attempt = walk(probe_certificates, database(1, mount))
+
+    assert outcome(attempt) == (["certificate"], None)
+    assert attempt.stages[0].detail == (
+        "CN=app for PostgreSQL 1094 days, CN=gone for PostgreSQL expired"
+    )
 
 
 def test_worker_with_expired_certificate_fails(mount, tmp_path):
