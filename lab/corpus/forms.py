@@ -128,6 +128,7 @@ def spoilt(content: bytes) -> dict[str, bytes]:
         "none-value": b"<no value>",
         "lines-quoted": b'"%b"\n' % content.rstrip(),
         "lines-apart": content.replace(b"\n", b"\n\n"),
+        "lines-apart-at-the-end": content.replace(b"\n-----END", b"\n\n-----END"),
         "blanks": b" \n\n",
         "der": der,
     }

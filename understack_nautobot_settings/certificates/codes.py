@@ -71,8 +71,8 @@ PEM_LINES = Code(
     "pem-lines",
     "Lines of a PEM block hold more than they may: a blank line stands within the "
     "block, or BEGIN or END is not alone on its line.",
-    "Remove what does not belong there, such as quotation marks, and blank lines "
-    "within a block.",
+    "Give BEGIN and END a line of their own, without quotation marks or anything else, "
+    "and remove blank lines within a block.",
 )
 PEM_BASE64 = Code(
     "pem-base64",

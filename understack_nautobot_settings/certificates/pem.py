@@ -222,7 +222,7 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
         if is_der(decoded) and _first_object(decoded) is None:
             fact = f"holds a {wanted} of which a part is missing."
             return PemFault(codes.PEM_TRUNCATED, fact)
-        if re.search(_BLANK_LINE, _without_headers(body).strip()):
+        if re.search(_BLANK_LINE, _without_headers(body).lstrip() + b"\n"):
             return PemFault(codes.PEM_LINES, f"has blank lines within a {wanted}.")
     return None
 
