@@ -386,10 +386,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     share = arguments.seconds / len(names)
     guided = importlib.util.find_spec("atheris") is not None
     tell(f"{share:.0f} s for each of {', '.join(names)}")
-    # Guided ones are processes of their own: one on each core.
-    attack, at_once = (_guided, os.cpu_count()) if guided else (_by_hypothesis, 1)
-    with ThreadPoolExecutor(at_once) as pool:
-        statuses = [*pool.map(lambda name: attack(name, share), names)]
+    if guided:
+        # In processes of their own: one on each core.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            statuses = [*pool.map(lambda name: _guided(name, share), names)]
+    else:
+        # In this thread, which alone can be stopped by an alarm.
+        statuses = [_by_hypothesis(name, share) for name in names]
     found = [name for name, status in zip(names, statuses, strict=True) if status]
     if found:
         tell(f"a finding, see above: {', '.join(found)}")
