@@ -226,7 +226,8 @@ PROBE_DB_NAME = Code(
 )
 PROBE_DB_STARTING = _passing(
     "probe-db-starting",
-    "PostgreSQL is starting, stopping or recovering.",
+    "PostgreSQL is starting, stopping or recovering, or a PgBouncer before it has no "
+    "connection to it.",
     "Wait.",
 )
 PROBE_DB_FULL = _passing(

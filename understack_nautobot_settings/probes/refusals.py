@@ -50,7 +50,14 @@ _SESSION_VARIABLES = {
 
 # What English words of a server stand for, where its SQLSTATE is not seen, or says
 # nothing: PgBouncer has one for all its refusals.
+_BEHIND_POOLER = (
+    "server login has been failing",
+    "query_wait_timeout",
+    "client_login_timeout",
+    "server shutting down",
+)
 _WORDS = (
+    *((words, NOT_YET[0]) for words in _BEHIND_POOLER),
     ("password authentication failed", WRONG_PASSWORD),
     ("SASL authentication failed", WRONG_PASSWORD),
     ("no password supplied", WRONG_PASSWORD),
@@ -306,6 +313,13 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     """Return what a refusal of PostgreSQL, or of a pooler before it, means."""
     place, user, sqlstate = database.place, database.user, refusal.sqlstate
     message = refusal.message
+    if any(words in message for words in _BEHIND_POOLER):
+        # Why, it may quote: words about its own login, and not about this one.
+        return codes.PROBE_DB_STARTING.problem(
+            variables.DB_HOST.name,
+            f"PgBouncer at {place} has no connection to PostgreSQL behind it.",
+            "Wait, or read in the log of PgBouncer why it has none.",
+        )
     if sqlstate == PROTOCOL_VIOLATION:
         sqlstate = sqlstate_of(message) or sqlstate
     if sqlstate == NO_PRIVILEGE and (
@@ -336,7 +350,7 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     elif sqlstate in NOT_YET:
         code = codes.PROBE_DB_STARTING
         fact = f"PostgreSQL at {place} is starting, stopping or recovering."
-    elif sqlstate[:2] == TOO_MANY[:2]:
+    elif sqlstate == TOO_MANY:
         code, no_more = codes.PROBE_DB_FULL, "has no connection left for"
         fact = f"PostgreSQL at {place} {no_more} {user} or {database.name}."
     return code.problem(variable, fact, hint)

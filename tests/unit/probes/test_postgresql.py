@@ -241,6 +241,16 @@ def test_postgresql_socket_is_looked_for_in_its_directory(mount, tmp_path):
         (error_response("42501"), "probe-db-role", "NAUTOBOT_DB_USER"),
         (error_response("57P03"), "probe-db-starting", "NAUTOBOT_DB_HOST"),
         (error_response("53300"), "probe-db-full", "NAUTOBOT_DB_HOST"),
+        (error_response("53200"), "probe-db-error", "NAUTOBOT_DB_HOST"),
+        (
+            error_response(
+                "08P01",
+                "server login has been failing, cached error: password authentication "
+                'failed for user "app" (server_login_retry)',
+            ),
+            "probe-db-starting",
+            "NAUTOBOT_DB_HOST",
+        ),
         (error_response("XX000"), "probe-db-error", "NAUTOBOT_DB_HOST"),
         # PgBouncer has one SQLSTATE for all that it refuses itself.
         (
