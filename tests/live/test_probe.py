@@ -456,6 +456,20 @@ def test_database_failure_at_gateway_gets_its_own_code(
     assert [stage.stage for stage in found.stages] == ["dns", "tcp", "tls"]
 
 
+@pytest.mark.parametrize("mode", ["disable", ""], ids=["disable", "unset"])
+def test_plain_text_to_a_gateway_before_postgresql_is_reported(
+    gateway, mount, redis_server, mode
+):
+    env = through(gateway, mount, redis_server, NAUTOBOT_DB_SSLNEGOTIATION="")
+    found = probe("database", {**env, "NAUTOBOT_DB_SSLMODE": mode})
+
+    assert str(found.problem) == (
+        f"NAUTOBOT_DB_SSLMODE: PostgreSQL at localhost:{gateway.port('postgres')} "
+        f"answers to direct TLS alone, and sslmode is {mode or 'unset'}. Set "
+        "NAUTOBOT_DB_SSLMODE=verify-full and NAUTOBOT_DB_SSLNEGOTIATION=direct."
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

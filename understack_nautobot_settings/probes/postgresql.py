@@ -406,6 +406,22 @@ class PostgresqlServer(Server):
             "direct negotiation.",
         )
 
+    def _hung_up_on_plain_text(self) -> Problem:
+        chosen = None
+        if not self.is_postgresql():
+            chosen = self.chosen(ALPN, self.endpoint.host)
+        if chosen is None:
+            return self.closed()
+        if chosen != ALPN:
+            return self.not_tls()
+        mode, negotiation = variables.DB_SSLMODE.name, variables.DB_SSLNEGOTIATION.name
+        return codes.PROBE_TLS_REQUIRED.problem(
+            mode,
+            f"PostgreSQL at {self.endpoint.place} answers to direct TLS alone, and "
+            f"sslmode is {self.mode}.",
+            f"Set {mode}=verify-full and {negotiation}=direct.",
+        )
+
     def _tls_refused(self) -> Problem:
         return codes.PROBE_TLS_REFUSED.problem(
             variables.DB_SSLMODE.name,
@@ -419,9 +435,7 @@ class PostgresqlServer(Server):
         if negotiated is not None:
             return negotiated
         if self.plain:
-            if self.is_postgresql() or self.chosen(None, endpoint.host) is None:
-                return self.closed()
-            return self.not_tls()
+            return self._hung_up_on_plain_text()
         if self.closes_unasked():
             return self.closed()
         if self.is_direct:
