@@ -56,7 +56,7 @@ def configure(
         # Whoever reports the locals of a traceback would report its secrets.
         del evaluation, read
         raise refusal
-    decided = decided_settings(namespace, evaluation.settings)
+    decided = decided_settings(namespace, evaluation.settings, env)
     namespace.update(evaluation.settings)
     warnings = evaluation.problems
     if check_files is None:

@@ -19,6 +19,8 @@ from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.libpq import variables_against_tls
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import Trail
 from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.environment.settings_module import entries
@@ -50,6 +52,8 @@ _BROKER_SETTINGS = (
     "CELERY_BROKER_WRITE_URL",
 )
 _POSTGRESQL = "postgresql://"
+# Its existence turns mutual TLS on.
+_MUTUAL = variables.REDIS_FILES["ssl_ca_certs"].name
 _BELOW = "a line below the call of configure"
 # Before a server of Redis that is verified, or is not and should be.
 _VERIFIED = "verified "
@@ -81,12 +85,14 @@ class Decided(NamedTuple):
 
     Attributes:
         tls: For each connection that uses TLS the hashes of what makes it do so.
+        asked: Who asked for that TLS: a variable, or a line above the call.
         plain: The connections that do not, as the file said above the call.
         servers: The servers that are reached over TLS.
         others: The hashes of all other values; of a list, one for each element.
     """
 
     tls: dict[str, dict[str, int]]
+    asked: dict[str, str]
     plain: frozenset[str]
     servers: frozenset[str]
     others: dict[Trail, frozenset[int]]
@@ -108,13 +114,20 @@ class _Connection(NamedTuple):
     plain: frozenset[str] = frozenset()
 
 
-def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> Decided:
+def decided_settings(
+    before: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+) -> Decided:
     """Return what to remember of the settings that the fragments returned.
 
     Args:
         before: The settings module as the call found it.
         settings: What `evaluate` returned for it.
+        env: The environment that it was evaluated in.
     """
+    above = _connections(before)
+    read = Reader(env, [])
     connections = _connections({**before, **settings})
     tls = {
         name: _hashes(connection.facts)
@@ -126,10 +139,24 @@ def decided_settings(before: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     base = {**before, "SECRET_KEY": _NOTHING}
     return Decided(
         tls,
+        {name: _asked_by(name, above.get(name), read) for name in tls},
         frozenset(connections.keys() - tls.keys()),
         frozenset().union(*servers),
         {trail: _parts(value) for trail, value in _differing(base, settings)},
     )
+
+
+def _asked_by(name: str, above: _Connection | None, read: Reader) -> str:
+    """Return the variable that asked for the TLS of a connection, or the file."""
+    candidates: list[Variable[Any]] = [variables.REDIS_SCHEME, variables.REDIS_SSL]
+    if name.startswith("DATABASES"):
+        candidates = [variables.DB_SSLMODE]
+    elif above is None or not above.uses_tls:
+        return _MUTUAL
+    elif name == _BROKER:
+        candidates.insert(0, variables.CELERY_BROKER_URL)
+    given = (one.name for one in candidates if read.given(one))
+    return next(given, "a line above the call")
 
 
 def check_in_force(
@@ -156,6 +183,8 @@ def check_in_force(
         *_variable_problems(env, decided),
     ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
+    if _BROKER in refused:
+        refused.update(_BROKER_SETTINGS)
     replaced: dict[str, list[str]] = {}
     for trail in decided.others:
         found = at(settings, trail, _NOTHING)
@@ -307,7 +336,7 @@ def _database_connection(database: Mapping[str, Any]) -> _Connection:
         },
     }
     return _Connection(
-        postgresql and "sslmode" in options,
+        postgresql and secured,
         facts,
         secured=server if secured else frozenset(),
         plain=frozenset() if secured else server,
@@ -371,10 +400,9 @@ def _lost_problems(
             continue
         names = _listed([fact.rpartition(".")[2] for fact in lost or added])
         what = f"replaced {names}, and with it" if lost else f"added {names} to"
-        variable = variables.REDIS_FILES["ssl_ca_certs"].name
-        if name.startswith("DATABASES"):
-            variable = variables.DB_SSLMODE.name
-        yield _not_in_force(name, f"{_BELOW} {what} the TLS that {variable} decided.")
+        asked = decided.asked[name]
+        fact = f"{_BELOW} {what} the TLS that {asked} decided."
+        yield _not_in_force(name, fact, mutual=asked == _MUTUAL)
 
 
 def _added_problems(
@@ -393,8 +421,9 @@ def _added_problems(
                 what = "its URL reaches the same Redis without TLS"
                 yield event_broker_problem(name, f"{added}, and {what}.")
         elif same:
-            what = "reaches a server without verified TLS that others reach over it"
-            yield _not_in_force(name, f"{added}, and it {what}.")
+            fact = f"{added}, and it protects its connection to a server less than "
+            mutual = _MUTUAL in decided.asked.values()
+            yield _not_in_force(name, f"{fact}others do.", mutual=mutual)
         elif name.startswith("CACHES"):
             if decided.servers - databases:
                 yield fragments_codes.REDIS_LEFT_ALONE.problem(
@@ -426,9 +455,10 @@ def _variable_problems(env: Mapping[str, str], decided: Decided) -> Iterator[Pro
             )
 
 
-def _not_in_force(connection: str, fact: str) -> Problem:
+def _not_in_force(connection: str, fact: str, *, mutual: bool = False) -> Problem:
+    """Return the error about a connection; `mutual` where Redis mTLS was decided."""
     remedy = None
-    if not connection.startswith("DATABASES"):
+    if mutual and not connection.startswith("DATABASES"):
         fix = codes.TLS_NOT_IN_FORCE.fix.replace("`", "")
         remedy = f"{fix} For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
     return codes.TLS_NOT_IN_FORCE.problem(connection, fact, remedy)

@@ -101,7 +101,7 @@ def load_settings_file(
         # What `configure` would have made, had it not refused.
         check_files = None if with_files else no_files
         made, problems = evaluate(settings, env, check_files=check_files)
-        decided = decided_settings(settings, made)
+        decided = decided_settings(settings, made, env)
         return SettingsFile(path, {**settings, **made}, base, decided, problems)
 
 

@@ -21,6 +21,7 @@ ENV = {
     "UNDERSTACK_PARTITION": "dfw3",
     "NAUTOBOT_EXTRA_PLUGINS": "json",
 }
+KEY = {"NAUTOBOT_SECRET_KEY": CANARY * 10}
 CACHE = {"BACKEND": "django_redis.cache.RedisCache"}
 MOVE = "Move the call of configure to the end of the settings file."
 OFF = " For a Redis without TLS set UNDERSTACK_REDIS_MTLS=off."
@@ -31,7 +32,7 @@ def configured(env=ENV, above=lambda settings: None):
     base = nautobot_settings(env)
     above(base)
     found = evaluate(base, env, check_files=lambda files: []).settings
-    return {**base, **found}, decided_settings(base, found)
+    return {**base, **found}, decided_settings(base, found, env)
 
 
 def pool(settings):
@@ -201,7 +202,7 @@ DATABASE = {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}
         (
             lambda s: s["DATABASES"].update(reports=DATABASE),
             "DATABASES.reports: a line below the call of configure added it, and it "
-            "reaches a server without verified TLS that others reach over it. " + MOVE,
+            "protects its connection to a server less than others do. " + MOVE,
         ),
         (
             lambda s: s["DATABASES"].update(reports={**DATABASE, "HOST": "elsewhere"}),
@@ -222,6 +223,71 @@ def test_value_added_below_configure_that_affects_tls_is_an_error(change, line):
     (problem,) = undone(change, env)
 
     assert str(problem) == line
+
+
+@pytest.mark.parametrize(
+    ("above", "change", "setting", "asked"),
+    [
+        (
+            {"NAUTOBOT_REDIS_SSL": "true"},
+            lambda s: pool(s).pop("ssl_cert_reqs"),
+            "CACHES.default",
+            "NAUTOBOT_REDIS_SSL",
+        ),
+        (
+            {"NAUTOBOT_CELERY_BROKER_URL": "rediss://redis/0"},
+            lambda s: s.pop("CELERY_BROKER_USE_SSL"),
+            "CELERY_BROKER_URL",
+            "NAUTOBOT_CELERY_BROKER_URL",
+        ),
+        (
+            lambda s: s["CACHES"]["default"].update(LOCATION="rediss://redis/1"),
+            lambda s: pool(s).pop("ssl_cert_reqs"),
+            "CACHES.default",
+            "a line above the call",
+        ),
+        (
+            lambda s: s["DATABASES"]["default"].update(OPTIONS={"sslmode": "require"}),
+            lambda s: s["DATABASES"]["default"].update(OPTIONS={}),
+            "DATABASES.default",
+            "a line above the call",
+        ),
+    ],
+    ids=["Redis variable", "broker variable", "Redis in file", "database in file"],
+)
+def test_lost_tls_names_who_asked_for_it(above, change, setting, asked):
+    """Without the remedy that switches Redis mTLS off, which is not on."""
+    by_file = callable(above)
+    env = {**KEY, **({} if by_file else above)}
+    settings, decided = configured(env, above if by_file else lambda settings: None)
+    settings = copy.deepcopy(settings)
+    change(settings)
+
+    (problem,) = check_in_force(settings, decided, env)
+
+    assert problem.variable == setting
+    assert problem.message.endswith(f", and with it the TLS that {asked} decided.")
+    assert problem.hint == MOVE
+
+
+def test_plain_connection_replaced_below_configure_is_a_warning():
+    """Nothing that was decided with sslmode disable is TLS."""
+    env = {**KEY, "NAUTOBOT_DB_SSLMODE": "disable"}
+
+    (problem,) = undone(lambda s: s["DATABASES"]["default"].update(OPTIONS={}), env)
+
+    assert str(problem) == (
+        "DATABASES: a line below the call of configure replaced "
+        f"default.OPTIONS.sslmode and default.OPTIONS.connect_timeout. {MOVE}"
+    )
+
+
+def test_lost_broker_tls_is_not_reported_for_its_options_as_well():
+    change = {"CELERY_BROKER_USE_SSL": None, "CELERY_REDIS_BACKEND_USE_SSL": None}
+
+    (problem,) = undone(lambda s: s.update(change))
+
+    assert problem.variable == "CELERY_BROKER_URL"
 
 
 def test_plain_connection_defined_above_configure_is_not_reported():
