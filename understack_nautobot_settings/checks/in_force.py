@@ -28,10 +28,12 @@ from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.fragments.redis_caches import CLASSES
 from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
+from understack_nautobot_settings.fragments.redis_caches import asks_for_tls
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
+from understack_nautobot_settings.fragments.redis_urls import SOCKET_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import event_broker_problem
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import plain_event_brokers
@@ -484,10 +486,14 @@ def _database_mode(connection: str, database: Mapping[str, Any]) -> ConnectionMo
 
 def _redis_mode(connection: str, location: Any, options: Any) -> ConnectionMode:
     urls = urls_of(location, ";" if connection == "broker" else ",")
+    given = mapping(options)
     secured = {"rediss", "valkeys", "amqps"}
+    if bool(options) if connection == "broker" else asks_for_tls(given):
+        # With these kombu and Sentinel use TLS whatever the URL begins with.
+        secured |= {scheme_of(url) for url in urls} - SOCKET_SCHEMES
     if not urls or not all(scheme_of(url) in secured for url in urls):
         return ConnectionMode(connection, "off", "none")
-    if isinstance(options, Mapping) and "ssl_cert_reqs" in options:
-        tls = "mutual" if options.get("ssl_certfile") else "server"
-        return ConnectionMode(connection, tls, requirement(options["ssl_cert_reqs"]))
+    if "ssl_cert_reqs" in given:
+        tls = "mutual" if given.get("ssl_certfile") else "server"
+        return ConnectionMode(connection, tls, requirement(given["ssl_cert_reqs"]))
     return ConnectionMode(connection, "server", "default")

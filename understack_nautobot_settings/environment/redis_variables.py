@@ -32,7 +32,7 @@ REDIS_MTLS: Variable[str] = _variable(
     Choice("mode", ("auto", "on", "off")),
     "auto",
     "`auto`: mutual TLS where the CA file exists. `on`: a missing CA file is an "
-    "error. `off`: no client certificate, and `redis://` stays plain.",
+    "error. `off`: adds neither a client certificate nor TLS.",
 )
 REDIS_SSL_CA_CERTS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CA_CERTS",

@@ -65,6 +65,13 @@ def pool_arguments(cache: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
+def asks_for_tls(arguments: Mapping[str, Any]) -> bool:
+    """Tell whether arguments of redis-py have a meaning over TLS only."""
+    return bool(arguments.get("ssl")) or any(
+        name.startswith("ssl_") for name in arguments
+    )
+
+
 def with_pool_arguments(
     cache: Mapping[str, Any], pool: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def redis_tls_settings(
     ``SSLConnection``. ``redis://`` becomes ``rediss://`` with it. A ``rediss://``
     URL without a private CA is verified against the system store. A variable that
     is set wins over the file, and what the file says over a default, but a file
-    cannot switch verification off by itself.
+    cannot switch verification off by itself. TLS options of the file make its
+    ``redis://`` a ``rediss://`` too: redis-py would stop at them, and kombu would use
+    TLS.
 
     The certificates belong to the Redis that ``NAUTOBOT_REDIS_HOST`` names: a cache
     on another host keeps its scheme and gets no client certificate.
@@ -112,14 +114,16 @@ def redis_tls_settings(
             _refuse_sentinel(read, settings, caches, urls)
             _name_others(read, settings, decided, server.host)
         rebuilt = {
-            alias: _cache(alias, cache, server) for alias, cache in caches.items()
+            alias: _cache(alias, cache, server, settings)
+            for alias, cache in caches.items()
         }
         if any(rebuilt.values()):
             decided["CACHES"] = {**decided.get("CACHES", {}), **rebuilt}
         if redis:
             schemes = {server.address.scheme}
             if broker is not None:
-                url = _broker_url(broker, server)
+                asked = bool(decided.get("CELERY_BROKER_USE_SSL"))
+                url = _broker_url(broker, server, over_tls=asked)
                 decided["CELERY_BROKER_URL"] = url
                 schemes = {
                     redis_urls.scheme_of(one) for one in redis_urls.urls_of(url, ";")
@@ -196,9 +200,7 @@ class _Server:
             and not unknown
             and (wanted or exists(files["ssl_ca_certs"].default))
         )
-        if self.mutual and address.scheme == "redis":
-            address = address._replace(scheme="rediss")
-        self.address = address
+        self.address = address.over_tls() if self.mutual else address
         self.host = address.host.strip("[]").lower()
         urls = redis_urls.urls_of(location, ",")
         built = address.database(location) is not None
@@ -321,7 +323,9 @@ def _name_others(
     )
 
 
-def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, Any]:
+def _cache(
+    alias: str, cache: Mapping[str, Any], server: _Server, settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return one cache over TLS."""
     read = server.read
     found = dict(cache)
@@ -333,19 +337,24 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
     place = f"CACHES.{alias}.LOCATION"
     database = server.address.database(location)
     ours = True
+    says_tls = redis_caches.asks_for_tls(pool)
+    # A Sentinel is named in the URL, and how it is reached is not.
+    upgrades = says_tls and not redis_caches.sentinel_options(settings, cache)
     if location is None or database is not None:
-        pool |= server.address.credentials()
-        schemes = {server.address.scheme}
+        address = server.address.over_tls() if upgrades else server.address
+        pool |= address.credentials()
+        schemes = {address.scheme}
         if database is not None:
-            found["LOCATION"] = server.address.url(database, credentials=False)
+            found["LOCATION"] = address.url(database, credentials=False)
     else:
-        urls = redis_urls.urls_of(location, ",")
+        meant = redis_urls.over_tls if upgrades else str
+        urls = [meant(url) for url in redis_urls.urls_of(location, ",")]
         read.problems += redis_urls.check_urls(place, urls)
         ours = not urls or redis_urls.host_of(urls[0]) == server.host
         schemes = {redis_urls.scheme_of(url) for url in urls}
         if server.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
-            if not any(name.startswith("ssl") for name in pool):
+            if not says_tls:
                 read.report(
                     codes.REDIS_LEFT_ALONE,
                     f"CACHES.{alias}",
@@ -381,8 +390,12 @@ def _cache(alias: str, cache: Mapping[str, Any], server: _Server) -> dict[str, A
     return redis_caches.with_pool_arguments(found, pool)
 
 
-def _broker_url(broker: Any, server: _Server) -> str | list[str]:
-    """Return the broker's URL or URLs, in the form they were given."""
+def _broker_url(broker: Any, server: _Server, *, over_tls: bool) -> str | list[str]:
+    """Return the broker's URL or URLs, in the form they were given.
+
+    `over_tls` is true where the file gives TLS options, with which kombu uses TLS
+    whatever the URL begins with.
+    """
     database = server.address.database(broker)
     urls = redis_urls.urls_of(broker, ";")
     if not urls:
@@ -390,7 +403,8 @@ def _broker_url(broker: Any, server: _Server) -> str | list[str]:
         # a RabbitMQ on localhost.
         database = redis_urls.BROKER_DATABASE
     if database is not None:
-        return server.address.broker_url(database)
+        address = server.address.over_tls() if over_tls else server.address
+        return address.broker_url(database)
     place = _broker_place(server.read)
     problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
@@ -398,7 +412,7 @@ def _broker_url(broker: Any, server: _Server) -> str | list[str]:
     if any(redis_urls.scheme_of(url) == "unix" for url in urls):
         fact = "Celery knows no unix:// transport."
         server.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
-    if server.mutual:
+    if server.mutual or over_tls:
         urls = [redis_urls.over_tls(url) for url in urls]
     problems += redis_urls.check_mixture(place, urls)
     return ";".join(urls) if isinstance(broker, str) else urls

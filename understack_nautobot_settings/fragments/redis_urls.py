@@ -50,6 +50,10 @@ class RedisAddress(NamedTuple):
         """Return the address without any credential."""
         return f"<RedisAddress {self.scheme} {self.host} {self.port}>"
 
+    def over_tls(self) -> RedisAddress:
+        """Return the address with the scheme ``rediss`` in place of ``redis``."""
+        return self._replace(scheme="rediss") if self.scheme == "redis" else self
+
     def url(self, database: int, *, credentials: bool) -> str:
         """Return the URL of one database, every part percent-encoded."""
         who = ""

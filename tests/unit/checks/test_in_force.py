@@ -525,3 +525,29 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
         ("cache other", "off", "none"),
         ("cache valkey", "off", "none"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "mode"),
+    [
+        ("sentinel://redis:26379", {"ssl_cert_reqs": None}, ("server", "none")),
+        ("amqp://rabbit", {"ca_certs": "/own/ca.crt"}, ("server", "default")),
+        ("redis://redis", True, ("server", "default")),
+        ("redis+socket:///run/redis.sock", True, ("off", "none")),
+        ("redis://redis", {}, ("off", "none")),
+    ],
+)
+def test_connection_mode_of_broker_follows_its_tls_options(url, options, mode):
+    """As kombu does, whatever the URL begins with."""
+    broker = {"CELERY_BROKER_URL": url, "CELERY_BROKER_USE_SSL": options}
+
+    assert tuple(connection_modes(broker)[-1]) == ("broker", *mode)
+
+
+def test_connection_mode_of_cache_behind_sentinel_follows_its_tls_options():
+    options = {"CONNECTION_POOL_KWARGS": {"ssl": True, "ssl_cert_reqs": "required"}}
+    cache = {**CACHE, "LOCATION": "redis://service/1", "OPTIONS": options}
+
+    modes = connection_modes({"CACHES": {"default": cache}})
+
+    assert ("cache", "server", "required") in map(tuple, modes)

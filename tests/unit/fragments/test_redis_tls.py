@@ -789,6 +789,47 @@ def test_cache_elsewhere_with_own_tls_options_is_kept_without_warning():
     }
 
 
+OPTIONS = {"ssl_ca_certs": "/own/ca.crt", "ssl_cert_reqs": "required"}
+VERIFIED = {**OPTIONS, "ssl_check_hostname": True}
+
+
+@pytest.mark.parametrize(
+    ("start", "env"),
+    [
+        ("redis://redis:6379", {"NAUTOBOT_REDIS_HOST": "redis"}),
+        ("redis://elsewhere:6379", {"NAUTOBOT_REDIS_HOST": "redis"}),
+        ("redis://redis:6379", {"UNDERSTACK_REDIS_MTLS": "off"}),
+    ],
+    ids=["URL of Nautobot", "URL of the file", "Redis mTLS off"],
+)
+def test_tls_options_of_file_make_its_plain_urls_secure(start, env):
+    """With them kombu uses TLS, and redis-py stops at such a URL."""
+    base = {
+        "CACHES": caches(f"{start}/1", OPTIONS),
+        "CELERY_BROKER_URL": f"{start}/0",
+        "CELERY_BROKER_USE_SSL": OPTIONS,
+    }
+
+    found = redis_tls_settings(base, env, exists=lambda path: False)
+
+    cache = found["CACHES"]["default"]
+    secured = start.replace("redis://", "rediss://")
+    assert cache["LOCATION"] == f"{secured}/1"
+    assert cache["OPTIONS"]["CONNECTION_POOL_KWARGS"] == VERIFIED
+    assert found["CELERY_BROKER_URL"] == f"{secured}/0"
+    assert found["CELERY_BROKER_USE_SSL"] == VERIFIED
+
+
+def test_tls_options_of_file_for_sentinel_keep_its_url():
+    pool = {"ssl": True, **OPTIONS}
+    base = caches("redis://service/1", pool, CLIENT_CLASS="x.SentinelClient")
+
+    found = settings({}, base=base, mounted=False)
+
+    assert found["CACHES"]["default"]["LOCATION"] == "redis://service/1"
+    assert found["CACHES"]["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"] == pool
+
+
 def test_default_cache_without_host_variable_is_secured():
     base = caches("redis://somewhere:6379/1")
 
