@@ -69,6 +69,19 @@ def test_file_by_hand_is_shown_with_the_source_of_each_value(run):
     assert sources["LANGUAGE_CODE"] == "base"
 
 
+def test_what_apps_add_to_a_file_has_base_as_source(run):
+    text = BY_HAND + "TEMPLATES[0]['OPTIONS']['context_processors'].append('x')\n"
+    stdout = run("show", text + CALL, "--json")[1]
+
+    found = json.loads(stdout)
+    sources, loaded = found["sources"], found["settings"]["PLUGINS"]
+    assert "nautobot_golden_config" in loaded
+    assert sources["INSTALLED_APPS"] == "base"
+    assert sources["PLUGINS_CONFIG.nautobot_golden_config.enable_plan"] == "base"
+    assert sources["LOGGING_CONFIG"] == "default"
+    assert sources["TEMPLATES"].startswith("file ")
+
+
 def test_diff_shows_only_what_configure_changes(run, tmp_path):
     before = tmp_path / "before.json"
     before.write_text(run("show", BY_HAND, "--json")[1])

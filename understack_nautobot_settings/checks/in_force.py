@@ -137,8 +137,9 @@ def decided_settings(
         if connection.uses_tls
     }
     servers = (connection.secured for connection in connections.values())
-    # Nautobot has read the variable of the secret key as well.
-    base = {**before, "SECRET_KEY": _NOTHING}
+    key = variables.SECRET_KEY
+    # Nautobot has read the variable as well.
+    base = {**before, key.settings[0]: _NOTHING} if read.is_set(key) else before
     return Decided(
         tls,
         {name: _asked_by(name, above.get(name), read) for name in tls},
@@ -191,9 +192,7 @@ def check_in_force(
     for trail in decided.others:
         found = at(settings, trail, _NOTHING)
         if trail[0] not in refused and not is_decided(decided, trail, found):
-            # Options of a socket are numbers.
-            below = ".".join(map(str, trail[1:]))
-            replaced.setdefault(trail[0], []).append(below)
+            replaced.setdefault(trail[0], []).append(".".join(trail[1:]))
     problems += [
         codes.SETTING_REPLACED.problem(name, f"{_BELOW} replaced {_listed(names)}.")
         for name, names in replaced.items()
@@ -274,9 +273,10 @@ def _differing(
     """Yield every value that is no mapping and differs, and where it stands."""
     for name, value in settings.items():
         base = before.get(name, _NOTHING)
-        if base is value or base == value:
+        # A list is what a fragment makes of a tuple.
+        if base is value or (list(base) if isinstance(base, tuple) else base) == value:
             continue
-        trail = (*above, name)
+        trail = (*above, str(name))
         if isinstance(value, Mapping):
             yield from _differing(mapping(base), value, trail)
         else:

@@ -16,6 +16,7 @@ from understack_nautobot_settings.checks.inspection import ABOUT_FILES
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.checks.start_up import CONFIGURE_LOGGING
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.reader import Reader
@@ -26,9 +27,15 @@ from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import sso
 from understack_nautobot_settings.fragments.plugins import given_configuration
+from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import over_tls
+from understack_nautobot_settings.fragments.redis_urls import redis_address
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
+from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 
 BASE = "base"
+"""The settings that are extended, and what Nautobot and its apps add to a file."""
 DEFAULT = "default"
 
 DEEPEST = 40
@@ -66,7 +73,8 @@ class Provenance(NamedTuple):
         settings: The settings of every fragment, secrets included.
         sources: For each value of them by its trail: ``variable NAME``,
             ``file NAME`` (the variable that names the file, or the path),
-            ``default`` (this library's) or ``base`` (what it extends).
+            ``default`` (this library's) or ``base`` (what it extends, and what
+            Nautobot and its apps add to a file).
         variables: For each declared variable: ``variable``, ``file`` or ``default``.
         given: What the plugin configuration of the environment gives, by its trail,
             references not expanded.
@@ -192,9 +200,15 @@ class _Origins(NamedTuple):
         if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
             # Nautobot's copy of the default database.
             trail = ("DATABASES", "default", *trail[2:])
+        if trail == ("LOGGING_CONFIG",) and value == CONFIGURE_LOGGING:
+            return DEFAULT
         if file.decided is not None and is_decided(file.decided, trail, value):
+            if self._is_url_of_file(value):
+                return f"file {file.path}"
             return self._of_decided(trail, value)
-        if self._is_base(trail, value):
+        if self._is_base(trail, value) or self._is_base(
+            trail, at(file.written, trail, _NOTHING)
+        ):
             names = [one.name for one in self._read(trail) if one.nautobots]
             return f"variable {', '.join(names)}" if names else BASE
         return f"file {file.path}"
@@ -230,9 +244,22 @@ class _Origins(NamedTuple):
                 return f"file {path}"
         return BASE if self._is_base(trail, value) else DEFAULT
 
+    def _is_url_of_file(self, value: Any) -> bool:
+        """Tell whether a URL of Redis is the file's, whoever decided its scheme."""
+        urls = {over_tls(one) for one in urls_of(value, ";")}
+        if not urls or not REDIS_SCHEMES.issuperset(map(scheme_of, urls)):
+            return False
+        read = Reader(self.env, [])
+        own = {over_tls(one) for one in urls_of(read(variables.CELERY_BROKER_URL), ";")}
+        return urls != own and not all(map(redis_address(read).describes, urls))
+
     def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
         """Return the variables that decide a setting and are read from there."""
-        deciding = DECIDED_BY.get(trail, ())
+        deciding = DECIDED_BY.get(trail, [])
+        own = variables.CELERY_BROKER_URL
+        if own in deciding and source(own, self.env) != "default":
+            # Nautobot builds none then.
+            deciding = [own]
         return [one for one in deciding if source(one, self.env) == origin]
 
     def _is_base(self, trail: Trail, value: Any) -> bool:

@@ -45,6 +45,8 @@ class SettingsFile(NamedTuple):
         decided: What `configure` decided, None for a file that does not call it.
         problems: What `configure` found, and what the file undid after the call; or
             that there is none.
+        written: Every setting as the file left it, before Nautobot and its apps add
+            theirs; as far as the file came.
     """
 
     path: str
@@ -52,6 +54,7 @@ class SettingsFile(NamedTuple):
     base: dict[str, Any]
     decided: Decided | None
     problems: list[Problem]
+    written: dict[str, Any]
 
 
 def load_settings_file(
@@ -77,11 +80,11 @@ def load_settings_file(
     refused = False
     with _environment(env), redirect_stdout(sys.stderr):
         check = "'check' without --config"
-        core = vars(nautobot_module("settings", check))
-        base = {name: _copied(value) for name, value in settings_of(core).items()}
-        load = nautobot_module("cli", check).load_settings
+        base = _copied(settings_of(vars(nautobot_module("settings", check))))
+        cli = nautobot_module("cli", check)
         try:
-            load(os.path.abspath(path))
+            with _written(cli) as written:
+                cli.load_settings(os.path.abspath(path))
         except SettingsError:
             refused = True
         except KeyboardInterrupt:
@@ -89,20 +92,23 @@ def load_settings_file(
         except BaseException as error:  # noqa: BLE001 - a file may also end the process
             raise SettingsFileError(_place_of(error, path)) from None
         settings = settings_of(vars(sys.modules[_MODULE]))
+        written = written or settings
         start = last_start()
         if start is not None:
             # Here, where the environment is as the file left it.
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
-            return SettingsFile(path, settings, base, start.decided, problems)
+            decided = start.decided
+            return SettingsFile(path, settings, base, decided, problems, written)
         if not refused:
             fact = f"{path} does not call it."
             problems = [codes.CONFIGURE_NOT_CALLED.problem("configure", fact)]
-            return SettingsFile(path, settings, base, None, problems)
+            return SettingsFile(path, settings, base, None, problems, written)
         # What `configure` would have made, had it not refused.
         check_files = None if with_files else no_files
         made, problems = evaluate(settings, env, check_files=check_files)
         decided = decided_settings(settings, made, env)
-        return SettingsFile(path, {**settings, **made}, base, decided, problems)
+        made = {**settings, **made}
+        return SettingsFile(path, made, base, decided, problems, written)
 
 
 def nautobot_module(name: str, check: str) -> ModuleType:
@@ -146,7 +152,24 @@ def _copied(value: Any) -> Any:
     """Return a copy of what a file might change in place."""
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
-    return list(value) if isinstance(value, list) else value
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def _written(cli: ModuleType) -> Iterator[dict[str, Any]]:
+    """Yield what will be every setting of the file when it has run."""
+    written: dict[str, Any] = {}
+    preprocess = cli._preprocess_settings
+
+    def keep(module: ModuleType, *rest: Any) -> None:
+        written.update(_copied(settings_of(vars(module))))
+        preprocess(module, *rest)
+
+    vars(cli)[preprocess.__name__] = keep
+    try:
+        yield written
+    finally:
+        vars(cli)[preprocess.__name__] = preprocess
 
 
 @contextmanager

@@ -33,9 +33,13 @@ def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> A
     """Return what stands at the end of a trail."""
     here: Any = settings
     for key in trail:
-        if not isinstance(here, Mapping) or key not in here:
+        if not isinstance(here, Mapping):
             return otherwise
-        here = here[key]
+        # Options of a socket are numbers, and tags of messages.
+        names = [key] if key in here else [one for one in here if str(one) == key]
+        if not names:
+            return otherwise
+        here = here[names[0]]
     return here
 
 

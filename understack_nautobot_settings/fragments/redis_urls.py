@@ -85,6 +85,14 @@ class RedisAddress(NamedTuple):
         # As Nautobot writes a number, and far more databases than any Redis has.
         return int(number) if re.fullmatch("0|[1-9][0-9]{0,5}", number) else None
 
+    def describes(self, url: str) -> bool:
+        """Tell whether a URL was built of this address, of whichever database."""
+        secured, number = self.over_tls(), re.search(r"[0-9]{1,6}$", url)
+        return number is not None and over_tls(url) in (
+            secured.broker_url(int(number[0])),
+            *(secured.url(int(number[0]), credentials=one) for one in (True, False)),
+        )
+
     def credentials(self) -> dict[str, str]:
         """Return the credentials as keyword arguments of redis-py."""
         both = {"username": self.username, "password": self.password}

@@ -71,7 +71,7 @@ def test_certificate_files_that_the_settings_file_names_are_judged_once(
     base = {"DATABASES": {"default": {"OPTIONS": options, "USER": "app"}}}
     made, problems = evaluate(base, env)
     decided = decided_settings(base, made)
-    file = SettingsFile("config.py", {**base, **made}, base, decided, problems)
+    file = SettingsFile("config.py", {**base, **made}, base, decided, problems, {})
 
     found = inspect_environment(env, file=file).problems
 
@@ -81,7 +81,7 @@ def test_certificate_files_that_the_settings_file_names_are_judged_once(
 def test_certificate_files_without_tls_are_not_judged():
     options = {"sslmode": "disable", **dict.fromkeys(variables.DB_FILES, "/nowhere")}
     settings = {"DATABASES": {"default": {"OPTIONS": options}}}
-    file = SettingsFile("config.py", settings, {}, None, [])
+    file = SettingsFile("config.py", settings, {}, None, [], {})
 
     assert inspect_environment(KEY, file=file) == ([], [])
 

@@ -1,11 +1,16 @@
 import pytest
 
+from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import dotted
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
+from understack_nautobot_settings.checks.settings_file import SettingsFile
+from understack_nautobot_settings.checks.start_up import CONFIGURE_LOGGING
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.environment.variables import VARIABLES
+from understack_nautobot_settings.evaluation import evaluate
 
 KEY = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4}
 OPTIONS = "DATABASES.default.OPTIONS"
@@ -254,3 +259,99 @@ def test_port_written_by_kubernetes_is_reported_as_service_link():
     env = {**KEY, "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379"}
 
     assert [one.code for one in settings_provenance(env).problems] == ["service-link"]
+
+
+def sources_of_file(said, env, added=None):
+    """Return the sources where a file says this, and Nautobot adds that."""
+    env = {**KEY, **env}
+    base = {**base_settings(env), "MESSAGE_TAGS": {40: "danger"}}
+    written = {**base, **said}
+    made = evaluate(written, env, check_files=lambda files: []).settings
+    decided = decided_settings(written, made, env)
+    written |= made
+    settings = {**written, **(added or {})}
+    file = SettingsFile("c.py", settings, base, decided, [], written)
+    return sources(env, file=file)
+
+
+BUILT = "variable NAUTOBOT_REDIS_HOST"
+MTLS = {"NAUTOBOT_REDIS_HOST": "redis", "UNDERSTACK_REDIS_MTLS": "on"}
+
+
+@pytest.mark.parametrize(
+    ("said", "env", "setting", "origin"),
+    [
+        ({"CELERY_BROKER_URL": "redis://own/0"}, MTLS, "CELERY_BROKER_URL", "file"),
+        ({"CELERY_BROKER_URL": "redis://redis:6379/7"}, MTLS, "CELERY_BROKER_URL", ""),
+        ({}, MTLS, "CELERY_BROKER_URL", BUILT),
+        ({}, MTLS, "CACHES.default.LOCATION", BUILT),
+        (
+            {"CELERY_RESULT_BACKEND": "redis://redis/2"},
+            MTLS,
+            "CELERY_RESULT_BACKEND",
+            "file",
+        ),
+        (
+            {},
+            {**MTLS, "NAUTOBOT_CELERY_BROKER_URL": "redis://own/0"},
+            "CELERY_BROKER_URL",
+            "variable NAUTOBOT_CELERY_BROKER_URL",
+        ),
+        ({"SECRET_KEY": "k" * 60}, {"NAUTOBOT_SECRET_KEY": ""}, "SECRET_KEY", "file"),
+        (
+            {"AUTHENTICATION_BACKENDS": ("x.Backend",)},
+            {},
+            "AUTHENTICATION_BACKENDS",
+            "file",
+        ),
+        ({}, {}, 'MESSAGE_TAGS["40"]', "base"),
+        (
+            {},
+            {"UNDERSTACK_CONNECTION_PROFILE": "wan"},
+            'CELERY_BROKER_TRANSPORT_OPTIONS.socket_keepalive_options["4"]',
+            "default",
+        ),
+        ({"LOGGING_CONFIG": CONFIGURE_LOGGING}, {}, "LOGGING_CONFIG", "default"),
+    ],
+    ids=[
+        "broker elsewhere",
+        "other database",
+        "broker of variables",
+        "cache of variables",
+        "results",
+        "broker of its variable",
+        "secret key",
+        "tuple",
+        "number for a name",
+        "option of a socket",
+        "logging",
+    ],
+)
+def test_source_of_value_in_settings_file_is_who_decided_it(said, env, setting, origin):
+    file = {"file": "file c.py", "": BUILT}.get(origin, origin)
+
+    assert sources_of_file(said, env)[setting] == file
+
+
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [({}, "base"), ({"INSTALLED_APPS": ["mine"]}, "file c.py")],
+    ids=["nothing by the file", "list begun by the file"],
+)
+def test_source_of_what_nautobot_adds_to_a_file_is_base(said, origin):
+    added = {
+        "INSTALLED_APPS": [*said.get("INSTALLED_APPS", ()), "app.of.a.plugin"],
+        "PLUGINS_CONFIG": {"plugin": {"limit": 7}},
+    }
+
+    found = sources_of_file(said, {"UNDERSTACK_DEFAULT_PLUGINS": "off"}, added)
+
+    assert found["INSTALLED_APPS"] == origin
+    assert found["PLUGINS_CONFIG.plugin.limit"] == "base"
+
+
+def test_source_of_broker_url_with_its_own_variable_names_no_other():
+    env = {"NAUTOBOT_REDIS_HOST": "redis", "NAUTOBOT_CELERY_BROKER_URL": "redis://b/0"}
+
+    name = "variable NAUTOBOT_CELERY_BROKER_URL"
+    assert sources(env)["CELERY_BROKER_URL"] == name

@@ -264,7 +264,7 @@ def test_certificate_of_another_user_is_one_warning_and_an_error_in_check(
     configure_logging(QUIET, settings=namespace)
     start = start_up.last_start()
     file = SettingsFile(
-        "nautobot_config.py", namespace, {}, start.decided, list(start.warnings)
+        "nautobot_config.py", namespace, {}, start.decided, list(start.warnings), {}
     )
 
     assert [line for line in caplog.messages if "database user" in line] == [
