@@ -71,5 +71,5 @@ def _name_warnings(
     # A value that is no flag is left to `check`, as nothing else depends on it.
     if Reader(env, [])(variables.DB_IDENTITY_MAP):
         return []
-    found = (check_name(files, read=read) for files in client_files(settings))
+    found = (check_name(files, read=read) for files in client_files(settings, env))
     return [problem for problems in found for problem in problems]

@@ -120,7 +120,7 @@ def inspect_environment(
     if file is not None:
         # `configure` judges what a variable decides; what it judged is told once.
         said = {_nameless(one) for one in found}
-        for files in client_files(settings):
+        for files in client_files(settings, env):
             judged = judge(files, key_password=passwords.get(files.use))
             found = [*found, *(one for one in judged if _nameless(one) not in said)]
     problems += check_environment(settings, env, role=role)
@@ -132,7 +132,7 @@ def inspect_environment(
     certificates: list[Certificate] = []
     # What lies in the place of another file is not looked at any further.
     exchanged = any(one.code == _EXCHANGED for one in problems)
-    for files in client_files(settings):
+    for files in client_files(settings, env):
         warnings = inspect_certificates(
             files._replace(user=None) if mapped else files,
             key_password=passwords.get(files.use),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -14,22 +15,26 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import path_of
 
 
-def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
+def client_files(
+    settings: Mapping[str, Any], env: Mapping[str, str] = os.environ
+) -> list[ClientFiles]:
     """Return the files of each connection that presents a client certificate.
 
     One entry for each set of files that databases or Redis connections use. Looks at
-    ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone.
+    ``DATABASES``, ``CACHES`` and ``CELERY_BROKER_USE_SSL`` alone. A file is named by
+    the variable that says its path, or by the setting where none does.
     """
     databases = entries(settings, "DATABASES")
     aliases = sorted(databases, key=lambda alias: alias != "default")
-    found = [_database_files(alias, databases[alias]) for alias in aliases]
-    for options in _redis_consumers(settings):
-        ca, cert, key = named_files(options, variables.REDIS_FILES)
+    found = [_database_files(alias, databases[alias], env) for alias in aliases]
+    for above, options in _redis_consumers(settings):
+        ca, cert, key = named_files(options, variables.REDIS_FILES, above, env)
         found.append(ClientFiles(REDIS, cert, key, ca))
     sets: dict[tuple[str, ...], ClientFiles] = {}
     for files in found:
@@ -39,12 +44,14 @@ def client_files(settings: Mapping[str, Any]) -> list[ClientFiles]:
     return list(sets.values())
 
 
-def _database_files(alias: str, database: Mapping[str, Any]) -> ClientFiles:
+def _database_files(
+    alias: str, database: Mapping[str, Any], env: Mapping[str, str]
+) -> ClientFiles:
     options = mapping(database.get("OPTIONS"))
     if not presents_certificate(options):
         options = {}
-    above = "" if alias == "default" else f"DATABASES.{alias}.OPTIONS."
-    cert, key, authorities = named_files(options, variables.DB_FILES, above)
+    above = f"DATABASES.{alias}.OPTIONS"
+    cert, key, authorities = named_files(options, variables.DB_FILES, above, env)
     ca = None if authorities.path == SYSTEM_TRUST else authorities
     user = database.get("USER") or None
     return ClientFiles(POSTGRESQL, cert, key, ca, user)
@@ -57,23 +64,35 @@ def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def redis_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return redis-py's keyword arguments of the first consumer that uses TLS."""
-    consumers = _redis_consumers(settings)
+    consumers = (options for _, options in _redis_consumers(settings))
     return next((options for options in consumers if "ssl_cert_reqs" in options), {})
 
 
-def _redis_consumers(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for cache in entries(settings, "CACHES").values():
-        options = mapping(cache.get("OPTIONS"))
-        yield mapping(options.get("CONNECTION_POOL_KWARGS"))
+def _redis_consumers(
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield where the arguments of each consumer stand, and the arguments."""
+    pool, broker = "CONNECTION_POOL_KWARGS", "CELERY_BROKER_USE_SSL"
+    for alias, cache in entries(settings, "CACHES").items():
+        above, options = f"CACHES.{alias}.OPTIONS", mapping(cache.get("OPTIONS"))
+        yield f"{above}.{pool}", mapping(options.get(pool))
         # Django's own backend takes them without a level between.
-        yield options
-    yield mapping(settings.get("CELERY_BROKER_USE_SSL"))
+        yield above, options
+    yield broker, mapping(settings.get(broker))
 
 
 def named_files(
-    options: Mapping[str, Any], declared: Mapping[str, Variable[str]], above: str = ""
+    options: Mapping[str, Any],
+    declared: Mapping[str, Variable[str]],
+    above: str = "",
+    env: Mapping[str, str] = os.environ,
 ) -> Iterator[CertificateFile]:
-    """Yield the files, named by their variables, or by the setting where one is."""
+    """Yield the files, each named by its variable.
+
+    Where the options stand below a setting, one is named by that setting if the
+    variable says another path.
+    """
     for option, variable in declared.items():
-        name = f"{above}{option}" if above else variable.name
-        yield CertificateFile(path_of(options.get(option)), name)
+        path = path_of(options.get(option))
+        setting = f"{above}.{option}" if above else variable.name
+        yield CertificateFile(path, place_of(variable, path, setting, env))

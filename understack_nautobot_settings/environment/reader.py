@@ -190,6 +190,16 @@ def raw(variable: Variable[Any], env: Mapping[str, str]) -> str | None:
     return text or None
 
 
+def place_of(
+    variable: Variable[Any], value: object, setting: str, env: Mapping[str, str]
+) -> str:
+    """Return who says the value of a setting: its variable, or the setting itself.
+
+    A settings file need not read the variable, and then nothing is mended there.
+    """
+    return variable.name if Reader(env, [])(variable) == value else setting
+
+
 def source(variable: Variable[Any], env: Mapping[str, str]) -> str:
     """Tell where a value comes from: ``variable``, ``file`` or ``default``."""
     if raw(variable, env) is not None:

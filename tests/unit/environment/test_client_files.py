@@ -13,8 +13,11 @@ def database(folder: str, **more: Any) -> dict[str, Any]:
     return {"OPTIONS": {"sslmode": "verify-full", **options, **more}, "USER": "app"}
 
 
+ENV = {"NAUTOBOT_DB_SSLCERT": "/m/tls.crt"}
+
+
 def places(**databases: Any) -> list[tuple[str, str, str | None]]:
-    found = client_files({"DATABASES": databases})
+    found = client_files({"DATABASES": databases}, ENV)
     return [(one.cert.path, one.cert.variable, one.user) for one in found if one.cert]
 
 
@@ -35,3 +38,27 @@ def test_files_that_databases_share_are_found_once():
 
 def test_files_of_a_database_without_tls_are_not_found():
     assert places(default=database("/m", sslmode="disable")) == []
+
+
+def test_files_of_the_settings_file_are_named_by_their_settings():
+    """No variable says their paths, though one may say another."""
+    tls = {"ssl_certfile": "/own/tls.crt", "ssl_keyfile": "/own/tls.key"}
+    pool = {**tls, "ssl_ca_certs": "/etc/nautobot/mtls/ca.crt"}
+    native = {"ssl_ca_certs": "/n/ca", "ssl_certfile": "/n/c", "ssl_keyfile": "/n/k"}
+    settings = {
+        "DATABASES": {"default": database("/own")},
+        "CACHES": {
+            "default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": pool}},
+            "native": {"OPTIONS": native},
+        },
+        "CELERY_BROKER_USE_SSL": {**pool, "ssl_certfile": "/broker/tls.crt"},
+    }
+
+    of_database, of_cache, of_native, of_broker = client_files(settings, ENV)
+
+    below = "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS"
+    assert of_database.cert.variable == "DATABASES.default.OPTIONS.sslcert"
+    assert of_cache.cert.variable == f"{below}.ssl_certfile"
+    assert of_cache.ca.variable == "NAUTOBOT_REDIS_SSL_CA_CERTS"
+    assert of_native.key.variable == "CACHES.native.OPTIONS.ssl_keyfile"
+    assert of_broker.cert.variable == "CELERY_BROKER_USE_SSL.ssl_certfile"
