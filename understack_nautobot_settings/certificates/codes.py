@@ -262,8 +262,9 @@ CERTIFICATE_NAME_MISMATCH = Code(
     "The CN of the client certificate is not the database user. The `cert` rule of "
     "PostgreSQL compares the two byte for byte, unless an identity map says "
     "otherwise.",
-    "Issue it with the user as `commonName`, or correct `NAUTOBOT_DB_USER`. If the "
-    "server maps names (pg_ident.conf), set `UNDERSTACK_DB_IDENTITY_MAP=true`.",
+    "Issue it with the user as `commonName`, or correct the user: `NAUTOBOT_DB_USER`, "
+    "or `USER` in the settings file. If the server maps names (pg_ident.conf), set "
+    "`UNDERSTACK_DB_IDENTITY_MAP=true`.",
     "certificate authentication failed for user",
     severity=WARNING,
 )

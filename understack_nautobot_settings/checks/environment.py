@@ -16,19 +16,21 @@ from typing import Any
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.consequences import without_consequences
+from understack_nautobot_settings.checks.servers import SITE_WORKER
+from understack_nautobot_settings.checks.servers import check_database_identity
+from understack_nautobot_settings.checks.servers import check_gateway
+from understack_nautobot_settings.checks.servers import check_local_hosts
+from understack_nautobot_settings.checks.servers import default_database
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
-from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import echo
-from understack_nautobot_settings.environment.kinds import echo_host
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
-from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
@@ -36,17 +38,12 @@ from understack_nautobot_settings.environment.nautobot_variables import Reading
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
-from understack_nautobot_settings.environment.settings_module import entries
-from understack_nautobot_settings.fragments.redis_urls import host_of
-from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 from understack_nautobot_settings.text_files import shown_path
-
-SITE_WORKER = "site-worker"
 
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -81,8 +78,6 @@ _DJANGO_KEYS = {
     "port": "PORT",
     "user": "USER",
 }
-
-_SSLMODE = "DATABASES.default.OPTIONS.sslmode"
 
 # As text: compiled on first use, and many environments use none of them.
 _SERVICE_LINK = (
@@ -210,7 +205,7 @@ def check_libpq_variables(
     settings: Mapping[str, Any], env: Mapping[str, str]
 ) -> list[Problem]:
     """Tell which ``PG*`` variables libpq reads beside the settings."""
-    database = _default_database(settings)
+    database = default_database(settings)
     if not is_postgresql(database):
         return []
     decided = {
@@ -249,70 +244,13 @@ def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def check_database_identity(
-    settings: Mapping[str, Any], env: Mapping[str, str] = os.environ
-) -> list[Problem]:
-    """Tell where server or user of the database are left open."""
-    database, options = _default_database(settings), postgresql_options(settings)
-    if not is_postgresql(database):
-        return []
-    host = str(database.get("HOST") or "")
-    named = database.get("USER") or options.get("user")
-    if presents_certificate(options) and not named:
-        problem = codes.DB_USER_MISSING.problem(
-            variables.DB_USER.name,
-            "it is unset, so the name of the operating system's user is sent with the "
-            "client certificate.",
-        )
-    elif "sslmode" not in options and "service" not in options and not _is_local(host):
-        name, why, hint = variables.DB_SSLMODE.name, "it is unset", None
-        if raw(variables.DB_SSLMODE, env) is not None:
-            why = "the settings file does not use it"
-            hint = "Call configure(globals()) in the last line of the settings file."
-        problem = codes.DB_SSLMODE_UNSET.problem(
-            name,
-            f"{why}, so libpq does not verify the server {echo_host(host)}, and uses "
-            "plain text where the server offers no TLS.",
-            hint,
-        )
-    elif options.get("sslmode") in ("prefer", "allow"):
-        # Of the settings file: the variable takes neither.
-        if _is_local(host):
-            return []
-        problem = codes.DB_SSLMODE_UNSET.problem(
-            _SSLMODE,
-            f"it is {options['sslmode']}, so libpq does not verify the server "
-            f"{echo_host(host)}, and uses plain text where the server offers no TLS.",
-        )
-    elif options.get("sslmode") == "verify-ca":
-        problem = codes.DB_VERIFY_CA.problem(
-            variables.DB_SSLMODE.name,
-            "'verify-ca' accepts any server certificate of the private CA for the "
-            "database, that of Redis included.",
-            "Use verify-full once the server certificate carries the name in "
-            f"{variables.DB_HOST.name}.",
-        )
-    else:
-        return _unknown_sslmode(options)
-    return [problem]
-
-
-def _unknown_sslmode(options: Mapping[str, Any]) -> list[Problem]:
-    """Tell of a word of the settings file that libpq refuses when it connects."""
-    try:
-        variables.DB_SSLMODE.kind.parse(str(options.get("sslmode", "disable")))
-    except Invalid as invalid:
-        return [invalid.code.problem(_SSLMODE, invalid.message, invalid.hint)]
-    return []
-
-
 def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
     read = Reader(env, [])
     problems: list[Problem] = []
     sslmode = raw(variables.DB_SSLMODE, env)
     in_force = sslmode or postgresql_options(settings).get("sslmode")
-    if in_force in (None, "disable", "require"):
+    if in_force in (None, "disable", "allow", "prefer", "require"):
         problems += _of_those_set(
             variables.DB_FILES.values(),
             env,
@@ -362,86 +300,6 @@ def _of_those_set(
     """Return the same problem of each of these variables that is set."""
     set_ones = [one.name for one in declared if raw(one, env) is not None]
     return [code.problem(name, fact, hint) for name in set_ones]
-
-
-def check_gateway(
-    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None = None
-) -> list[Problem]:
-    """Tell what does not pass a gateway that routes by the name in the TLS hello.
-
-    A gateway is taken to be there where the environment says so: direct
-    negotiation, the connection profile ``wan``, or a site worker.
-    """
-    read = Reader(env, [])
-    options = postgresql_options(settings)
-    database = _default_database(settings)
-    far = role == SITE_WORKER or read(variables.CONNECTION_PROFILE) == "wan"
-    direct = read(variables.DB_SSLNEGOTIATION) == "direct"
-    problems: list[Problem] = []
-    if options.get("sslmode", "disable") != "disable":
-        hosts = str(database.get("HOST") or "").split(",")
-        if far or direct:
-            problems += _unroutable(variables.DB_HOST, hosts)
-            problems += _without_sni(options, env)
-        elif options["sslmode"] == "verify-full":
-            problems += _unroutable(variables.DB_HOST, hosts, gateway=False)
-        if far and not direct:
-            problems.append(
-                codes.GATEWAY_NEGOTIATION.problem(
-                    variables.DB_SSLNEGOTIATION.name,
-                    "libpq asks for TLS in plain text first, which a TLS-passthrough "
-                    "gateway does not pass on.",
-                    "Set it to direct (libpq 17, PostgreSQL 17), unless the gateway "
-                    "forwards by port alone.",
-                )
-            )
-    if far and redis_options(settings):
-        problems += _unroutable(variables.REDIS_HOST, [read(variables.REDIS_HOST)])
-    return problems
-
-
-def _unroutable(
-    variable: Variable[Any], hosts: list[str], *, gateway: bool = True
-) -> list[Problem]:
-    # libpq's own rule for names that it puts into no TLS hello.
-    addresses = [
-        host
-        for host in hosts
-        if ":" in host or (host and not host.strip("0123456789."))
-    ]
-    problems = [
-        codes.GATEWAY_ADDRESS.problem(
-            variable.name,
-            f"{echo(host)} is an address, and a TLS hello names no address.",
-        )
-        for host in addresses
-        if gateway
-    ]
-    return problems + [
-        codes.GATEWAY_TRAILING_DOT.problem(
-            variable.name,
-            f"{echo(host)} ends with a dot, and is compared with the dot.",
-            f"Use {echo(host.rstrip('.'))}.",
-        )
-        for host in hosts
-        if host.endswith(".") and host not in addresses
-    ]
-
-
-def _without_sni(options: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
-    if "sslsni" in options:
-        name, value = variables.DB_EXTRA_OPTIONS.name, str(options["sslsni"])
-    else:
-        name, value = "PGSSLSNI", env.get("PGSSLSNI", "")
-    if value != "0":
-        return []
-    return [
-        codes.GATEWAY_SNI_OFF.problem(
-            name,
-            "sslsni=0 keeps the host name out of the TLS hello.",
-            "Remove it: the gateway routes by that name.",
-        )
-    ]
 
 
 def check_ca_bundles(
@@ -526,7 +384,7 @@ def check_role(
     """Tell what a pod of this role lacks."""
     if role != SITE_WORKER:
         return []
-    problems = _local_hosts(settings, env)
+    problems = check_local_hosts(settings, env)
     partition = raw(variables.PARTITION, env)
     if partition is None:
         missing = codes.SITE_PARTITION_MISSING.problem(
@@ -554,40 +412,12 @@ def check_role(
     return [*problems, codes.SITE_QUEUE_MISSING.problem(name, f"{fact}.", hint)]
 
 
-def _local_hosts(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
-    database = str(_default_database(settings).get("HOST") or "")
-    cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
-    urls = urls_of(cache, ",") + urls_of(settings.get("CELERY_BROKER_URL"), ";")
-    local: dict[Variable[Any], list[str]] = {
-        variables.DB_HOST: [database] if _is_local(database) else [],
-        variables.REDIS_HOST: [host_of(url) for url in urls if _is_local(host_of(url))],
-    }
-    return [
-        codes.SITE_HOST_MISSING.problem(
-            variable.name,
-            f"{'it is unset, so ' if raw(variable, env) is None else ''}a site worker "
-            f"would connect to {hosts[0] or 'a socket'} in its own pod.",
-        )
-        for variable, hosts in local.items()
-        if hosts
-    ]
-
-
-def _is_local(host: str) -> bool:
-    names = ("", "localhost", "::1", "[::1]")
-    return host in names or host.startswith(("127.", "/", "@"))
-
-
 def _is_init_container(env: Mapping[str, str]) -> bool:
     """Tell a container of the chart that runs `wait`, with a worker's environment."""
     return (
         raw(variables.CELERY_HEALTH_PROBES_AS_FILES, env) is not None
         and raw(variables.K8S_COMPONENT, env) is None
     )
-
-
-def _default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    return entries(settings, "DATABASES").get("default", {})
 
 
 def explained(problems: Iterable[Problem], env: Mapping[str, str]) -> list[Problem]:

@@ -196,8 +196,10 @@ def place_of(
     """Return who says the value of a setting: its variable, or the setting itself.
 
     A settings file need not read the variable, and then nothing is mended there.
+    Nautobot reads it as it stands.
     """
-    return variable.name if Reader(env, [])(variable) == value else setting
+    said = (env.get(variable.name), Reader(env, [])(variable))
+    return variable.name if value in said else setting
 
 
 def source(variable: Variable[Any], env: Mapping[str, str]) -> str:

@@ -27,6 +27,7 @@ from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.environment.libpq import variables_against_tls
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import path_of
 from understack_nautobot_settings.environment.settings_module import well_formed
@@ -177,12 +178,13 @@ def _refuse_socket(
 
 
 def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
-    ports = str(default.get("PORT") or "").count(",") + 1
+    port = str(default.get("PORT") or "")
+    ports = port.count(",") + 1
     hosts = str(default.get("HOST") or "").count(",") + 1
     if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
         read.report(
             environment_codes.VALUE_INVALID,
-            variables.DB_PORT.name,
+            place_of(variables.DB_PORT, port, "DATABASES.default.PORT", read.env),
             f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
             "Set one port for all hosts, or one for each.",
         )

@@ -15,6 +15,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
@@ -102,7 +103,7 @@ def redis_tls_settings(
         if any("://" not in url for url in urls):
             read.report(
                 codes.REDIS_URL_MALFORMED,
-                _broker_place(read),
+                _broker_place(read, broker),
                 "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
                 "Begin it with redis:// or rediss://.",
             )
@@ -111,7 +112,8 @@ def redis_tls_settings(
         location = caches.get("default", {}).get("LOCATION")
         server = _Server(read, address, location, exists, check_files)
         if server.mutual:
-            _refuse_sentinel(read, settings, caches, urls)
+            place = _broker_place(read, broker)
+            _refuse_sentinel(read, settings, caches, dict.fromkeys(urls, place))
             _name_others(read, settings, decided, server.host)
         rebuilt = {
             alias: _cache(alias, cache, server, settings)
@@ -151,10 +153,8 @@ def _is_redis(url: str) -> bool:
     return redis_urls.scheme_of(url) in redis_urls.BROKER_SCHEMES
 
 
-def _broker_place(read: Reader) -> str:
-    if read.is_set(variables.CELERY_BROKER_URL):
-        return variables.CELERY_BROKER_URL.name
-    return "CELERY_BROKER_URL"
+def _broker_place(read: Reader, broker: object) -> str:
+    return place_of(variables.CELERY_BROKER_URL, broker, "CELERY_BROKER_URL", read.env)
 
 
 class _Server:
@@ -281,15 +281,19 @@ def _refuse_sentinel(
     read: Reader,
     settings: Mapping[str, Any],
     caches: Mapping[str, Mapping[str, Any]],
-    broker_urls: list[str],
+    brokers: Mapping[str, str],
 ) -> None:
+    """Refuse Sentinel, which is asked without TLS; brokers are places by URLs."""
     places = [
         option if option == DEFAULT_FACTORY else f"CACHES.{alias}.OPTIONS.{option}"
         for alias, cache in caches.items()
         for option in redis_caches.sentinel_options(settings, cache)
     ]
-    if any(redis_urls.scheme_of(url) == "sentinel" for url in broker_urls):
-        places.append(_broker_place(read))
+    places += (
+        place
+        for url, place in brokers.items()
+        if redis_urls.scheme_of(url) == "sentinel"
+    )
     for place in dict.fromkeys(places):
         read.report(
             codes.REDIS_SENTINEL_TLS,
@@ -405,7 +409,7 @@ def _broker_url(broker: Any, server: _Server, *, over_tls: bool) -> str | list[s
     if database is not None:
         address = server.address.over_tls() if over_tls else server.address
         return address.broker_url(database)
-    place = _broker_place(server.read)
+    place = _broker_place(server.read, broker)
     problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
     problems += redis_urls.check_databases(place, urls)

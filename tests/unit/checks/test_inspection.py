@@ -233,9 +233,9 @@ def test_user_unlike_common_name_is_an_error_unless_names_are_mapped(mounted):
     assert [str(problem) for problem in found.problems] == [
         "NAUTOBOT_DB_SSLCERT: the certificate in "
         f"{mounted['NAUTOBOT_DB_SSLCERT']} is CN=app, and the database user is "
-        "nautobot. Issue it with the user as commonName, or correct NAUTOBOT_DB_USER. "
-        "If the server maps names (pg_ident.conf), set "
-        "UNDERSTACK_DB_IDENTITY_MAP=true."
+        "nautobot. Issue it with the user as commonName, or correct the user: "
+        "NAUTOBOT_DB_USER, or USER in the settings file. If the server maps names "
+        "(pg_ident.conf), set UNDERSTACK_DB_IDENTITY_MAP=true."
     ]
 
 

@@ -503,7 +503,7 @@ def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
     """Libpq stops there."""
     base = {"default": {"ENGINE": ENGINE, "HOST": hosts, "PORT": "1,2,3"}}
 
-    assert refusal({}, base) == (
+    assert refusal({"NAUTOBOT_DB_PORT": "1,2,3"}, base) == (
         f"NAUTOBOT_DB_PORT: there are 3 ports for {said}. Set one port for all "
         "hosts, or one for each."
     )

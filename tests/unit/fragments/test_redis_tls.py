@@ -572,8 +572,9 @@ def test_caches_behind_sentinel_by_a_setting_are_refused_once():
     ("env", "place"),
     [
         ({}, "CELERY_BROKER_URL"),
+        ({"NAUTOBOT_CELERY_BROKER_URL": "redis://unused"}, "CELERY_BROKER_URL"),
         (
-            {"NAUTOBOT_CELERY_BROKER_URL": "sentinel://a"},
+            {"NAUTOBOT_CELERY_BROKER_URL": "sentinel://a:26379;sentinel://b:26379"},
             "NAUTOBOT_CELERY_BROKER_URL",
         ),
     ],
