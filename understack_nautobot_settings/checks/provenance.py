@@ -203,7 +203,7 @@ class _Origins(NamedTuple):
         if trail == ("LOGGING_CONFIG",) and value == CONFIGURE_LOGGING:
             return DEFAULT
         if file.decided is not None and is_decided(file.decided, trail, value):
-            if self._is_url_of_file(value):
+            if self._is_url_of_file(trail, value):
                 return f"file {file.path}"
             return self._of_decided(trail, value)
         if self._is_base(trail, value) or self._is_base(
@@ -244,11 +244,13 @@ class _Origins(NamedTuple):
                 return f"file {path}"
         return BASE if self._is_base(trail, value) else DEFAULT
 
-    def _is_url_of_file(self, value: Any) -> bool:
+    def _is_url_of_file(self, trail: Trail, value: Any) -> bool:
         """Tell whether a URL of Redis is the file's, whoever decided its scheme."""
         urls = {over_tls(one) for one in urls_of(value, ";")}
         if not urls or not REDIS_SCHEMES.issuperset(map(scheme_of, urls)):
             return False
+        if trail not in DECIDED_BY:
+            return True
         read = Reader(self.env, [])
         own = {over_tls(one) for one in urls_of(read(variables.CELERY_BROKER_URL), ";")}
         return urls != own and not all(map(redis_address(read).describes, urls))

@@ -286,7 +286,7 @@ MTLS = {"NAUTOBOT_REDIS_HOST": "redis", "UNDERSTACK_REDIS_MTLS": "on"}
         ({}, MTLS, "CELERY_BROKER_URL", BUILT),
         ({}, MTLS, "CACHES.default.LOCATION", BUILT),
         (
-            {"CELERY_RESULT_BACKEND": "redis://redis/2"},
+            {"CELERY_RESULT_BACKEND": "redis://redis:6379/2"},
             MTLS,
             "CELERY_RESULT_BACKEND",
             "file",
