@@ -26,6 +26,7 @@ from understack_nautobot_settings.environment.settings_module import at
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes as fragments_codes
+from understack_nautobot_settings.fragments.hardening import hardening_settings
 from understack_nautobot_settings.fragments.redis_caches import CLASSES
 from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
 from understack_nautobot_settings.fragments.redis_caches import asks_for_tls
@@ -40,6 +41,7 @@ from understack_nautobot_settings.fragments.redis_urls import plain_event_broker
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import ssl_options
 from understack_nautobot_settings.fragments.redis_urls import urls_of
+from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 
 # What decides, beside the pool's arguments, how a cache makes its connections.
@@ -176,14 +178,16 @@ def check_in_force(
 
     Returns:
         An error for each connection that lost its TLS settings, for each that was
-        added and should have some, and for each variable that a client prefers to
-        them; a warning for each other setting of which something decided is gone.
+        added and should have some, for each variable that a client prefers to them,
+        and for what hardening refuses; a warning for each other setting of which
+        something decided is gone.
     """
     now = _connections(settings)
     problems = [
         *_lost_problems(now, decided),
         *_added_problems(now, decided),
         *_variable_problems(env, decided),
+        *_hardening_problems(settings, env),
     ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
     if _BROKER in refused:
@@ -455,6 +459,15 @@ def _variable_problems(env: Mapping[str, str], decided: Decided) -> Iterator[Pro
                 "settings.",
                 "Remove the line.",
             )
+
+
+def _hardening_problems(
+    settings: Mapping[str, Any], env: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Yield what hardening refuses, which was not there at the call."""
+    found: list[Problem] = []
+    hardening_settings(settings, env, problems=found)
+    yield from (one for one in found if one.severity == ERROR)
 
 
 def _not_in_force(connection: str, fact: str, *, mutual: bool = False) -> Problem:
