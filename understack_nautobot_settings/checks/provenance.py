@@ -28,7 +28,7 @@ from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.fragments import sso
 from understack_nautobot_settings.fragments.plugins import given_configuration
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import over_tls
+from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import redis_address
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -246,14 +246,15 @@ class _Origins(NamedTuple):
 
     def _is_url_of_file(self, trail: Trail, value: Any) -> bool:
         """Tell whether a URL of Redis is the file's, whoever decided its scheme."""
-        urls = {over_tls(one) for one in urls_of(value, ";")}
+        urls = urls_of(value, ";")
         if not urls or not REDIS_SCHEMES.issuperset(map(scheme_of, urls)):
             return False
         if trail not in DECIDED_BY:
             return True
-        read = Reader(self.env, [])
-        own = {over_tls(one) for one in urls_of(read(variables.CELERY_BROKER_URL), ";")}
-        return urls != own and not all(map(redis_address(read).describes, urls))
+        if broker_place(value, self.env) == variables.CELERY_BROKER_URL.name:
+            return False
+        address = redis_address(Reader(self.env, []))
+        return not all(map(address.describes, urls))
 
     def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
         """Return the variables that decide a setting and are read from there."""

@@ -19,6 +19,7 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
@@ -142,9 +143,8 @@ def _redis_hosts(
     """Return the hosts of the default cache and of the broker, after who says them."""
     cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
     broker = settings.get("CELERY_BROKER_URL")
-    own = place_of(variables.CELERY_BROKER_URL, broker, "CELERY_BROKER_URL", env)
     urls = [("CACHES.default.LOCATION", url) for url in urls_of(cache, ",")]
-    urls += [(own, url) for url in urls_of(broker, ";")]
+    urls += [(broker_place(broker, env), url) for url in urls_of(broker, ";")]
     usual = Reader(env, [])(variables.REDIS_HOST)
     hosts = [(place, host_of(url)) for place, url in urls]
     return list(

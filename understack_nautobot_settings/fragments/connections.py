@@ -24,6 +24,7 @@ from understack_nautobot_settings.fragments.redis_caches import takes_pool_argum
 from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
 from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
@@ -302,7 +303,8 @@ def _names_own_classes(options: Mapping[str, Any]) -> bool:
 def _broker(
     base: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
 ) -> dict[str, Any]:
-    urls = urls_of(base.get("CELERY_BROKER_URL"), ";")
+    broker = base.get("CELERY_BROKER_URL")
+    urls = urls_of(broker, ";")
     schemes = {scheme_of(url) for url in urls} or {"redis"}
     options = base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})
     transport = base.get("CELERY_BROKER_TRANSPORT")
@@ -323,7 +325,7 @@ def _broker(
             if "rediss" in schemes and len(urls) > 1:
                 read.report(
                     codes.REDIS_BROKER_FAILOVER_TRUST,
-                    variables.CELERY_BROKER_URL.name,
+                    broker_place(broker, read.env),
                     "the URL lists several brokers, and kombu goes on with its "
                     "own transport after the first, which trusts the system's "
                     "CAs beside the configured one.",

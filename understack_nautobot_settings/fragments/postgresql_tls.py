@@ -39,6 +39,8 @@ from understack_nautobot_settings.problems import collecting
 _MUTUAL_MODES = ("verify-full", "verify-ca")
 _DECIDED_ELSEWHERE = {**variables.DB_PARAMETERS, "password": variables.DB_PASSWORD}
 
+_SSLMODE = "DATABASES.default.OPTIONS.sslmode"
+
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
 
@@ -278,7 +280,9 @@ def _check_system_trust(
             f"libpq {libpq_release(version)} is loaded."
         )
     if fact:
-        read.report(codes.DB_SYSTEM_TRUST, variables.DB_SSLROOTCERT.name, fact)
+        setting = "DATABASES.default.OPTIONS.sslrootcert"
+        place = place_of(variables.DB_SSLROOTCERT, SYSTEM_TRUST, setting, read.env)
+        read.report(codes.DB_SYSTEM_TRUST, place, fact)
 
 
 def _negotiation(
@@ -291,10 +295,11 @@ def _negotiation(
     if sslmode in (None, "disable"):
         if negotiation == "direct":
             mode = "unset" if sslmode is None else sslmode
+            place = place_of(variables.DB_SSLMODE, sslmode, _SSLMODE, read.env)
             read.report(
                 codes.DB_SSLNEGOTIATION_MODE,
                 name,
-                f"'direct' needs TLS, and {variables.DB_SSLMODE.name} is {mode}.",
+                f"'direct' needs TLS, and {place} is {mode}.",
                 f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
                 f"require, or unset {name}.",
             )

@@ -103,7 +103,7 @@ def redis_tls_settings(
         if any("://" not in url for url in urls):
             read.report(
                 codes.REDIS_URL_MALFORMED,
-                _broker_place(read, broker),
+                redis_urls.broker_place(broker, read.env),
                 "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
                 "Begin it with redis:// or rediss://.",
             )
@@ -112,7 +112,7 @@ def redis_tls_settings(
         location = caches.get("default", {}).get("LOCATION")
         server = _Server(read, address, location, exists, check_files)
         if server.mutual:
-            place = _broker_place(read, broker)
+            place = redis_urls.broker_place(broker, read.env)
             _refuse_sentinel(read, settings, caches, dict.fromkeys(urls, place))
             _name_others(read, settings, decided, server.host)
         rebuilt = {
@@ -151,10 +151,6 @@ def _redis_caches(
 def _is_redis(url: str) -> bool:
     """Tell whether a broker URL leads to Redis."""
     return redis_urls.scheme_of(url) in redis_urls.BROKER_SCHEMES
-
-
-def _broker_place(read: Reader, broker: object) -> str:
-    return place_of(variables.CELERY_BROKER_URL, broker, "CELERY_BROKER_URL", read.env)
 
 
 class _Server:
@@ -386,7 +382,12 @@ def _cache(
     if not takes_pool and "CLIENT_CLASS" in pool:
         read.report(
             codes.REDIS_CACHE_BACKEND,
-            variables.CACHES_BACKEND.name,
+            place_of(
+                variables.CACHES_BACKEND,
+                cache.get("BACKEND"),
+                f"CACHES.{alias}.BACKEND",
+                read.env,
+            ),
             "Django's own Redis backend does not accept the options of "
             f"django-redis that CACHES.{alias} has.",
         )
@@ -409,7 +410,7 @@ def _broker_url(broker: Any, server: _Server, *, over_tls: bool) -> str | list[s
     if database is not None:
         address = server.address.over_tls() if over_tls else server.address
         return address.broker_url(database)
-    place = _broker_place(server.read, broker)
+    place = redis_urls.broker_place(broker, server.read.env)
     problems = server.read.problems
     problems += redis_urls.check_urls(place, filter(_is_redis, urls))
     problems += redis_urls.check_databases(place, urls)

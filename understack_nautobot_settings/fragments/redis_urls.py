@@ -122,6 +122,15 @@ def redis_address(read: Reader) -> RedisAddress:
     return RedisAddress(scheme, host, port, username, password, nautobots)
 
 
+def broker_place(broker: object, env: Mapping[str, str]) -> str:
+    """Return who says the URL of the broker, over TLS or not: variable or setting."""
+    name = variables.CELERY_BROKER_URL.name
+    said, urls = (
+        [over_tls(url) for url in urls_of(one, ";")] for one in (env.get(name), broker)
+    )
+    return name if said and said == urls else "CELERY_BROKER_URL"
+
+
 def _decoded(password: str, read: Reader) -> str:
     try:
         return unquote(password, errors="strict")

@@ -8,6 +8,7 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
@@ -91,7 +92,7 @@ def _warn_weak(key: str | bytes, read: Reader) -> None:
     if fact:
         read.report(
             codes.SECRET_KEY_SHORT,
-            variables.SECRET_KEY.name,
+            place_of(variables.SECRET_KEY, key, "SECRET_KEY", read.env),
             fact,
             f"Use {_SECRET_KEY_LENGTH} or more random characters, the same on "
             "every pod.",

@@ -317,6 +317,14 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             "driver, or name a CA file.",
         ),
         (
+            {"NAUTOBOT_DB_SSLMODE": "verify-ca"},
+            databases(sslrootcert="system"),
+            170005,
+            "DATABASES.default.OPTIONS.sslrootcert: 'system' needs sslmode "
+            "verify-full, and the sslmode is verify-ca. Use "
+            "NAUTOBOT_DB_SSLMODE=verify-full with a newer driver, or name a CA file.",
+        ),
+        (
             {"NAUTOBOT_DB_SSLROOTCERT": "system", "NAUTOBOT_DB_SSLMODE": "verify-full"},
             None,
             150012,
@@ -673,6 +681,16 @@ def test_direct_negotiation_without_tls_is_refused(sslmode, said):
         "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs TLS, and NAUTOBOT_DB_SSLMODE is "
         f"{said}. Set NAUTOBOT_DB_SSLMODE to verify-full, verify-ca or require, or "
         "unset NAUTOBOT_DB_SSLNEGOTIATION."
+    )
+
+
+def test_direct_negotiation_without_tls_in_the_file_is_refused():
+    base = databases(sslmode="disable")
+
+    assert refusal({"NAUTOBOT_DB_SSLNEGOTIATION": "direct"}, base) == (
+        "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs TLS, and "
+        "DATABASES.default.OPTIONS.sslmode is disable. Set NAUTOBOT_DB_SSLMODE to "
+        "verify-full, verify-ca or require, or unset NAUTOBOT_DB_SSLNEGOTIATION."
     )
 
 

@@ -618,12 +618,14 @@ def test_django_redis_backend_gets_flat_tls_options(backend):
 def test_django_redis_backend_with_options_of_other_package_is_refused(backend):
     base = caches("redis://localhost:6379/1", CLIENT_CLASS="x.DefaultClient")
     base["default"]["BACKEND"] = backend
-
-    assert refusal({}, base=base) == (
-        "NAUTOBOT_CACHES_BACKEND: Django's own Redis backend does not accept the "
-        "options of django-redis that CACHES.default has. Use "
-        "django_redis.cache.RedisCache."
+    said = (
+        "{}: Django's own Redis backend does not accept the options of django-redis "
+        "that CACHES.default has. Use django_redis.cache.RedisCache."
     )
+
+    by_variable = {"NAUTOBOT_CACHES_BACKEND": backend}
+    assert refusal(by_variable, base=base) == said.format("NAUTOBOT_CACHES_BACKEND")
+    assert refusal({}, base=base) == said.format("CACHES.default.BACKEND")
 
 
 SAID = {

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
+from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url
 from understack_nautobot_settings.fragments.redis_urls import over_tls
 from understack_nautobot_settings.fragments.redis_urls import redis_address
@@ -188,3 +189,19 @@ def test_scheme_of_url_is_found(url, scheme):
 )
 def test_tls_options_in_url_are_found(url, options):
     assert ssl_options(url) == options
+
+
+@pytest.mark.parametrize(
+    ("broker", "place"),
+    [
+        ("rediss://a/0;rediss://b/0", "NAUTOBOT_CELERY_BROKER_URL"),
+        (["rediss://a/0", "rediss://b/0"], "NAUTOBOT_CELERY_BROKER_URL"),
+        ("rediss://a/0", "CELERY_BROKER_URL"),
+        ("", "CELERY_BROKER_URL"),
+    ],
+)
+def test_place_of_broker_url_is_its_variable_whatever_its_scheme(broker, place):
+    env = {"NAUTOBOT_CELERY_BROKER_URL": "redis://a/0; redis://b/0"}
+
+    assert broker_place(broker, env) == place
+    assert broker_place("", {}) == "CELERY_BROKER_URL"

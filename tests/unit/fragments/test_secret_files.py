@@ -43,6 +43,11 @@ def test_weak_secret_key_is_warned_about(key, fact):
     ]
 
 
+def test_weak_secret_key_of_settings_file_is_named_by_its_setting():
+    with pytest.warns(SettingsWarning, match="^SECRET_KEY: the key has fewer than 50"):
+        secret_settings({"SECRET_KEY": "0123456789" * 4}, {})
+
+
 def test_secret_key_of_settings_file_is_kept():
     assert secret_settings({"SECRET_KEY": KEY}, {}) == {"SECRET_KEY": KEY}
 
