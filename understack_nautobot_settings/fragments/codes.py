@@ -106,7 +106,8 @@ DB_LIBPQ_VARIABLE = Code(
 DB_SOCKET = Code(
     "db-socket",
     "libpq uses no TLS on a Unix socket, whatever the sslmode is.",
-    "Set `NAUTOBOT_DB_HOST` to a host name, or `NAUTOBOT_DB_SSLMODE=disable`.",
+    "Set `NAUTOBOT_DB_HOST`, or `HOST` in the settings file, to a host name, or "
+    "`NAUTOBOT_DB_SSLMODE=disable`.",
 )
 DB_SYSTEM_TRUST = Code(
     "db-system-trust",

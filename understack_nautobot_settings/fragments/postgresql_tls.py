@@ -167,10 +167,21 @@ def _replicas(
 def _refuse_socket(
     read: Reader, default: Mapping[str, Any], decided: Mapping[str, Any]
 ) -> None:
-    host = default.get("HOST", "localhost")
-    if decided.get("sslmode", "disable") != "disable" and (
-        not host or any(one.strip().startswith(("/", "@")) for one in host.split(","))
-    ):
+    options = {**mapping(default.get("OPTIONS")), **decided}
+    # A service names its host where nobody sees it, as nobody named a database.
+    unknown = not default or "service" in options
+    host = str(
+        default.get("HOST")
+        or options.get("host")
+        or options.get("hostaddr")
+        or read.env.get("PGHOST")
+        or read.env.get("PGHOSTADDR")
+        or ""
+    )
+    sockets = any(one.strip().startswith(("/", "@")) for one in host.split(","))
+    if decided.get("sslmode", "disable") == "disable" or unknown:
+        return
+    if sockets or not host:
         read.report(
             codes.DB_SOCKET,
             variables.DB_SSLMODE.name,

@@ -20,7 +20,7 @@ MOUNT = {
 
 
 def databases(**options):
-    database = {"ENGINE": ENGINE, "NAME": "app"}
+    database = {"ENGINE": ENGINE, "HOST": "db", "NAME": "app"}
     if options:
         database["OPTIONS"] = options
     return {"default": database}
@@ -351,8 +351,8 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             {"default": {"ENGINE": ENGINE, "HOST": "a,/run/postgresql"}},
             170005,
             "NAUTOBOT_DB_SSLMODE: require needs TLS, and DATABASES.default.HOST is a "
-            "Unix socket. Set NAUTOBOT_DB_HOST to a host name, or "
-            "NAUTOBOT_DB_SSLMODE=disable.",
+            "Unix socket. Set NAUTOBOT_DB_HOST, or HOST in the settings file, to a "
+            "host name, or NAUTOBOT_DB_SSLMODE=disable.",
         ),
         (
             {
@@ -566,7 +566,8 @@ def test_invalid_database_value_is_refused(key, text, sentence):
 
 
 def test_engine_of_django_prometheus_is_treated_as_postgresql():
-    base = {"default": {"ENGINE": "django_prometheus.db.backends.postgresql"}}
+    base = databases()
+    base["default"]["ENGINE"] = "django_prometheus.db.backends.postgresql"
 
     found = settings({"NAUTOBOT_DB_SSLMODE": "require"}, base, libpq=None)
 
@@ -682,6 +683,23 @@ def test_direct_negotiation_without_tls_is_refused(sslmode, said):
         f"{said}. Set NAUTOBOT_DB_SSLMODE to verify-full, verify-ca or require, or "
         "unset NAUTOBOT_DB_SSLNEGOTIATION."
     )
+
+
+def test_tls_without_host_is_refused_unless_libpq_has_one_elsewhere():
+    """Django takes a missing HOST for an empty one."""
+    env = {"NAUTOBOT_DB_SSLMODE": "require"}
+    without = {"ENGINE": ENGINE, "NAME": "app"}
+
+    assert refusal(env, {"default": without}) == (
+        "NAUTOBOT_DB_SSLMODE: require needs TLS, and DATABASES.default.HOST is empty, "
+        "which means a Unix socket. Set NAUTOBOT_DB_HOST, or HOST in the settings "
+        "file, to a host name, or NAUTOBOT_DB_SSLMODE=disable."
+    )
+    for name in ("host", "hostaddr", "service"):
+        base = {"default": {**without, "OPTIONS": {name: "10.0.0.1"}}}
+        assert settings(env, base)["DATABASES"]["default"]["OPTIONS"][name]
+    for name in ("PGHOST", "PGHOSTADDR"):
+        assert settings({**env, name: "10.0.0.1"}, {"default": without})
 
 
 def test_direct_negotiation_without_tls_in_the_file_is_refused():
