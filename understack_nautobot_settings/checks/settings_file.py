@@ -157,19 +157,23 @@ def _copied(value: Any) -> Any:
 
 @contextmanager
 def _written(cli: ModuleType) -> Iterator[dict[str, Any]]:
-    """Yield what will be every setting of the file when it has run."""
+    """Yield what will be every setting of the file when it has run.
+
+    Empty with a Nautobot that adds its own in another function.
+    """
     written: dict[str, Any] = {}
-    preprocess = cli._preprocess_settings
+    name = "_preprocess_settings"
+    preprocess = getattr(cli, name, lambda *_: None)
 
     def keep(module: ModuleType, *rest: Any) -> None:
         written.update(_copied(settings_of(vars(module))))
         preprocess(module, *rest)
 
-    vars(cli)[preprocess.__name__] = keep
+    vars(cli)[name] = keep
     try:
         yield written
     finally:
-        vars(cli)[preprocess.__name__] = preprocess
+        vars(cli)[name] = preprocess
 
 
 @contextmanager
