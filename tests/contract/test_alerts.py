@@ -14,7 +14,7 @@ RULES = [
     for group in yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
     for rule in group["rules"]
 ]
-LABELS = {metric.name: {*metric.labels, "process"} for metric in METRICS}
+LABELS = {metric.name: {*metric.labels} for metric in METRICS}
 # Prometheus adds these to whatever it scrapes.
 SCRAPED = {"pod", "namespace", "job", "instance"}
 

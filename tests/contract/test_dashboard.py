@@ -11,8 +11,8 @@ from understack_nautobot_settings.django_app.measurements import METRICS
 DASHBOARD = json.loads(
     (Path(__file__).parents[2] / "examples/grafana/nautobot-mtls.json").read_text()
 )
-# What Prometheus adds to every series of a pod, and what every metric has.
-ADDED = {"namespace", "pod", "process"}
+# What Prometheus adds to every series of a pod.
+ADDED = {"namespace", "pod"}
 LABELS = {metric.name: ADDED | {*metric.labels} for metric in METRICS}
 PANELS = [
     pytest.param(panel, target["expr"], id=panel["title"])

@@ -14,8 +14,10 @@ class UnderstackConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks, health check and metrics."""
+        from django.conf import settings
         from django.core.checks import Tags
         from django.core.checks import register
+        from django.utils.module_loading import import_string
         from health_check.plugins import plugin_dir
         from nautobot.core.celery import app as celery_app
         from nautobot.extras.plugins import register_metrics
@@ -24,11 +26,14 @@ class UnderstackConfig(AppConfig):
         from understack_nautobot_settings.django_app import health
         from understack_nautobot_settings.django_app import metrics
         from understack_nautobot_settings.django_app import stuck_jobs
-        from understack_nautobot_settings.django_app import worker
 
         register(checks.check_environment)
         register(stuck_jobs.check_stuck_jobs, Tags.database)
         plugin_dir.register(health.CertificateBackend)
         register_metrics([metrics.families, stuck_jobs.stuck_job_families])
-        metrics.import_cache_backend()
-        celery_app.steps["consumer"].add(worker.CertificateMetrics)
+        celery_app.steps["consumer"].add(metrics.CertificateMetrics)
+        # With metrics on, django-prometheus has the cache back end, which registers
+        # gauges of its own when it is imported. Where processes share no directory for
+        # metrics, Nautobot's /metrics asks the cache while it holds the lock of that
+        # registry: as the first request of a process it would wait for itself for ever.
+        import_string(settings.CACHES["default"]["BACKEND"])

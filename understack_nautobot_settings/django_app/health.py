@@ -11,11 +11,10 @@ from nautobot.extras.health_checks import NautobotHealthCheckBackend
 from prometheus_client import Gauge
 
 from understack_nautobot_settings.checks.in_force import SettingsInForce
-from understack_nautobot_settings.django_app.expiry import file_expiries
-from understack_nautobot_settings.django_app.expiry import outlook
-from understack_nautobot_settings.django_app.expiry import unhealthy
-from understack_nautobot_settings.django_app.expiry import unhealthy_days
-from understack_nautobot_settings.django_app.metrics import RECENT_FILES
+from understack_nautobot_settings.django_app.measurements import file_expiries
+from understack_nautobot_settings.django_app.measurements import outlook
+from understack_nautobot_settings.django_app.measurements import unhealthy
+from understack_nautobot_settings.django_app.measurements import unhealthy_days
 
 
 class CertificateBackend(NautobotHealthCheckBackend):
@@ -30,22 +29,17 @@ class CertificateBackend(NautobotHealthCheckBackend):
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         """Know nothing yet; the settings in force are meant where none are given."""
         super().__init__()
-        in_force = SettingsInForce(django_settings)
-        self._settings = in_force if settings is None else settings
+        self._settings = settings or SettingsInForce(django_settings)
         self._outlook = ""
 
     def check_status(self) -> None:
         """Look at every file in use."""
-        expiries = file_expiries(self._settings, read=RECENT_FILES)
+        expiries = file_expiries(self._settings)
         self._outlook = outlook(expiries)
         days = unhealthy_days(self._settings)
-        for expiry in expiries:
-            reason = unhealthy(expiry, days)
-            if reason:
-                self.add_error(ServiceUnavailable(reason))
+        for reason in filter(None, (unhealthy(one, days) for one in expiries)):
+            self.add_error(ServiceUnavailable(reason))
 
     def pretty_status(self) -> str:
         """Return the errors, or which certificate comes first."""
-        if self.errors:
-            return "\n".join(str(error) for error in self.errors)
-        return self._outlook
+        return "\n".join(map(str, self.errors)) or self._outlook

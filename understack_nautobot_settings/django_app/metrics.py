@@ -10,69 +10,57 @@ and the most recent value wins over what earlier processes have left behind.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+from celery import bootsteps
 from django.conf import settings
-from django.utils.module_loading import import_string
 from prometheus_client import REGISTRY
 from prometheus_client import Gauge
 from prometheus_client.core import GaugeMetricFamily
 
 from understack_nautobot_settings.checks.in_force import SettingsInForce
-from understack_nautobot_settings.django_app.expiry import RecentFiles
 from understack_nautobot_settings.django_app.measurements import METRICS
 from understack_nautobot_settings.django_app.measurements import Metric
 from understack_nautobot_settings.django_app.measurements import samples
 
-RECENT_FILES = RecentFiles()
-"""What the requests of this process share."""
-
-WEB = "web"
-WORKER = "worker"
-
-
-def import_cache_backend() -> None:
-    """Import the cache back end before anybody asks for metrics.
-
-    With metrics on it is django-prometheus', which registers gauges of its own when
-    it is imported. Where processes share no directory for metrics, Nautobot's
-    ``/metrics`` asks the cache while it holds the lock of that very registry: a web
-    process that nobody has asked for anything else yet would wait for itself for ever.
-    """
-    import_string(settings.CACHES["default"]["BACKEND"])
+REFRESH_SECONDS = 60.0
 
 
 def families() -> Iterator[Any]:
     """Yield the metric families of the web server, for Nautobot's registry."""
     found: dict[Metric, Any] = {
-        metric: GaugeMetricFamily(
-            metric.name, metric.help, labels=[*metric.labels, "process"]
-        )
+        metric: GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
         for metric in METRICS
     }
-    for metric, labels, value in samples(SettingsInForce(settings), read=RECENT_FILES):
-        found[metric].add_metric([*labels, WEB], value)
+    for metric, labels, value in samples(SettingsInForce(settings), "web"):
+        found[metric].add_metric(labels, value)
     yield from found.values()
 
 
-class WorkerGauges:
-    """The same values as gauges that a worker's processes share through files."""
+@cache
+def _gauges(registry: Any) -> dict[Metric, Any]:
+    """Declare the same metrics as gauges that a worker's processes share by files."""
+    return {
+        metric: Gauge(*metric, multiprocess_mode="mostrecent", registry=registry)
+        for metric in METRICS
+    }
 
-    def __init__(self, registry: Any = REGISTRY) -> None:
-        """Declare the gauges in a registry, prometheus-client's own by default."""
-        self._gauges = {
-            metric: Gauge(
-                metric.name,
-                metric.help,
-                [*metric.labels, "process"],
-                multiprocess_mode="mostrecent",
-                registry=registry,
-            )
-            for metric in METRICS
-        }
 
-    def refresh(self) -> None:
-        """Write the values of this moment."""
-        in_force = SettingsInForce(settings)
-        for metric, labels, value in samples(in_force, read=RECENT_FILES):
-            self._gauges[metric].labels(*labels, WORKER).set(value)
+def refresh_gauges(registry: Any = REGISTRY) -> None:
+    """Write the values of this moment, to prometheus-client's registry by default."""
+    for metric, labels, value in samples(SettingsInForce(settings), "worker"):
+        _gauges(registry)[metric].labels(*labels).set(value)
+
+
+class CertificateMetrics(bootsteps.StartStopStep):
+    """Writes a worker's gauges at start, after each reconnect, and once a minute."""
+
+    # A lost connection to the broker clears the timer and starts these steps again.
+    requires = {"celery.worker.consumer.connection:Connection"}
+
+    def start(self, parent: Any) -> None:
+        """Go on writing the gauges; a worker without a metrics port needs none."""
+        if settings.CELERY_WORKER_PROMETHEUS_PORTS:
+            refresh_gauges()
+            parent.timer.call_repeatedly(REFRESH_SECONDS, refresh_gauges)

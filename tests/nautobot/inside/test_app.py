@@ -23,10 +23,10 @@ from tests.nautobot.inside.conftest import MOUNT
 from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.checks import check_environment
 from understack_nautobot_settings.django_app.health import CertificateBackend
-from understack_nautobot_settings.django_app.metrics import WorkerGauges
+from understack_nautobot_settings.django_app.metrics import REFRESH_SECONDS
+from understack_nautobot_settings.django_app.metrics import CertificateMetrics
 from understack_nautobot_settings.django_app.metrics import families
-from understack_nautobot_settings.django_app.worker import REFRESH_SECONDS
-from understack_nautobot_settings.django_app.worker import CertificateMetrics
+from understack_nautobot_settings.django_app.metrics import refresh_gauges
 
 FILES = [
     (path, use)
@@ -180,7 +180,7 @@ def test_web_metrics_show_files_and_connections_in_use():
 
 def test_worker_metrics_have_the_same_values_as_web():
     shared = CollectorRegistry()
-    WorkerGauges(shared).refresh()
+    refresh_gauges(shared)
     page = generate_latest(shared).decode()
     for path, use in FILES:
         assert (

@@ -12,17 +12,17 @@ from lab.certificates import now
 from lab.certificates import write_mount
 from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import connection_modes
-from understack_nautobot_settings.django_app.expiry import FileExpiry
-from understack_nautobot_settings.django_app.expiry import RecentFiles
-from understack_nautobot_settings.django_app.expiry import file_ends
-from understack_nautobot_settings.django_app.expiry import file_expiries
-from understack_nautobot_settings.django_app.expiry import outlook
-from understack_nautobot_settings.django_app.expiry import unhealthy
-from understack_nautobot_settings.django_app.expiry import unhealthy_days
 from understack_nautobot_settings.django_app.measurements import READABLE
 from understack_nautobot_settings.django_app.measurements import SECONDS_LEFT
 from understack_nautobot_settings.django_app.measurements import TLS
+from understack_nautobot_settings.django_app.measurements import FileExpiry
+from understack_nautobot_settings.django_app.measurements import RecentFiles
+from understack_nautobot_settings.django_app.measurements import file_ends
+from understack_nautobot_settings.django_app.measurements import file_expiries
+from understack_nautobot_settings.django_app.measurements import outlook
 from understack_nautobot_settings.django_app.measurements import samples
+from understack_nautobot_settings.django_app.measurements import unhealthy
+from understack_nautobot_settings.django_app.measurements import unhealthy_days
 
 DAY = 86400.0
 END = datetime.datetime(2027, 1, 1, tzinfo=datetime.timezone.utc)
@@ -246,16 +246,16 @@ def test_metrics_of_one_request_use_one_moment(mount):
     settings = settings_of(mount, redis=False)
     with open(mount.ca, "w") as file:
         file.write("gone")
-    found = list(samples(settings, clock=lambda: AT_END + 5))
-    assert found[0] == (SECONDS_LEFT, (mount.certificate, "PostgreSQL"), -5.0)
-    assert found[1] == (READABLE, (mount.certificate, "PostgreSQL"), 1.0)
-    assert found[2][:2] == (SECONDS_LEFT, (mount.ca, "PostgreSQL"))
+    found = list(samples(settings, "web", clock=lambda: AT_END + 5))
+    assert found[0] == (SECONDS_LEFT, (mount.certificate, "PostgreSQL", "web"), -5.0)
+    assert found[1] == (READABLE, (mount.certificate, "PostgreSQL", "web"), 1.0)
+    assert found[2][:2] == (SECONDS_LEFT, (mount.ca, "PostgreSQL", "web"))
     assert math.isnan(found[2][2])
     assert found[3:] == [
-        (READABLE, (mount.ca, "PostgreSQL"), 0.0),
-        (TLS, ("database", "mutual", "verify-full"), 1.0),
-        (TLS, ("cache", "server", "default"), 1.0),
-        (TLS, ("broker", "server", "default"), 1.0),
+        (READABLE, (mount.ca, "PostgreSQL", "web"), 0.0),
+        (TLS, ("database", "mutual", "verify-full", "web"), 1.0),
+        (TLS, ("cache", "server", "default", "web"), 1.0),
+        (TLS, ("broker", "server", "default", "web"), 1.0),
     ]
 
 
@@ -265,9 +265,9 @@ def test_expiry_after_renewal_is_that_of_the_new_certificate(tmp_path, authority
     later = now() + datetime.timedelta(days=1094)
     mount = write_mount(tmp_path, authority.client(not_after=soon), authority.ca_pem)
     settings = settings_of(mount)
-    before = file_expiries(settings)[0]
+    before = file_expiries(settings, read=RecentFiles())[0]
     write_mount(tmp_path, authority.client(not_after=later), authority.ca_pem)
-    after = file_expiries(settings)[0]
+    after = file_expiries(settings, read=RecentFiles())[0]
     assert (int(before.seconds_left // DAY), int(after.seconds_left // DAY)) in (
         (28, 1093),
         (29, 1094),
@@ -276,34 +276,30 @@ def test_expiry_after_renewal_is_that_of_the_new_certificate(tmp_path, authority
 
 def test_expiry_asked_again_within_seconds_is_not_read_again(mount, authority):
     """Seconds left are those of the moment all the same."""
-    reads = []
+    reads, left, read_by_then = [], [], []
 
-    def read(files, now):
-        reads.append((files.use, now))
-        return file_ends(files, now)
+    def read(files):
+        reads.append(files.use)
+        return file_ends(files)
 
     recent, settings = RecentFiles(read), settings_of(mount, redis=False)
     at = [AT_END - DAY + seconds for seconds in (0.0, 4.9, 5.0, 5.1, -60.0)]
-    left = [
-        file_expiries(settings, clock=lambda now=now: now, read=recent)[0].seconds_left
-        for now in at
-    ]
+    for moment in at:
+        (first, *_) = file_expiries(settings, clock=lambda: moment, read=recent)
+        left.append(first.seconds_left)
+        read_by_then.append(len(reads))
 
     assert left == [AT_END - now for now in at]
     # A clock that was set back is no reason to answer for ever from memory.
-    assert reads == [
-        ("PostgreSQL", at[0]),
-        ("PostgreSQL", at[2]),
-        ("PostgreSQL", at[4]),
-    ]
+    assert read_by_then == [1, 1, 2, 2, 3]
 
 
 def test_concurrent_expiry_requests_share_one_read(mount):
     started, reads = threading.Barrier(8), []
 
-    def read(files, now):
+    def read(files):
         reads.append(files)
-        return file_ends(files, now)
+        return file_ends(files)
 
     recent, settings = RecentFiles(read), settings_of(mount, redis=False)
 
