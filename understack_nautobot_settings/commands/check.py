@@ -24,9 +24,7 @@ from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
-from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
@@ -117,7 +115,7 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
     heading = terminal.heading("Problems", _summary(problems))
-    blocks = ["\n".join(problem_block(one, terminal)) for one in _together(problems)]
+    blocks = ["\n".join(terminal.block(one)) for one in _together(problems)]
     return "\n".join([*heading, "\n\n".join(blocks), ""])
 
 
@@ -165,8 +163,8 @@ def _certificate_table(certificates: Sequence[Certificate], terminal: Terminal) 
     for one, uses in grouped.values():
         left = terminal.painted(_left(one), "green" if one.days_left > 0 else "red")
         where = f"{one.path} ({', '.join(dict.fromkeys(uses))})"
-        names = wrapped(where, terminal.width - columns(left) - 2)
-        first, *rest = (terminal.painted(name, "bold") for name in names)
+        beside = terminal._replace(width=terminal.width - columns(left) - 2)
+        first, *rest = (terminal.painted(n, "bold") for n in beside.wrapped(where))
         lines += [terminal.apart(first, left), *rest]
         for name, value in (
             ("subject", one.subject),
@@ -174,5 +172,5 @@ def _certificate_table(certificates: Sequence[Certificate], terminal: Terminal) 
             ("serial", one.serial),
             ("valid", f"{utc(one.not_before)} to {utc(one.not_after)}"),
         ):
-            lines += wrapped(value, terminal.width, f"  {name:<8}  ")
+            lines += terminal.wrapped(value, f"  {name:<8}  ")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.reference import codes
-from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
@@ -117,7 +117,7 @@ def commands_for(code: Code) -> list[str]:
 
 def _paragraph(title: str, markdown: str) -> list[str]:
     text = f"{title}: {markdown.replace('`', '')}"
-    return ["", *wrapped(text, 78)]
+    return ["", *Terminal(width=78).wrapped(text)]
 
 
 def versions() -> str:

@@ -16,9 +16,7 @@ from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
-from understack_nautobot_settings.commands.terminal import problem_block
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
 from understack_nautobot_settings.probes.targets import TARGETS
@@ -169,9 +167,9 @@ def _block(probe: Probe, terminal: Terminal) -> list[str]:
     for stage in probe.stages:
         mark = terminal.painted(terminal.mark(stage.ok), "green" if stage.ok else "red")
         start = f"{mark} {stage.stage:<{_STAGE_COLUMNS}}  "
-        lines += wrapped(_beside(stage.detail, probe), terminal.width, start)
+        lines += terminal.wrapped(_beside(stage.detail, probe), start)
     if probe.problem is not None:
-        lines += ["", *problem_block(probe.problem, terminal)]
+        lines += ["", *terminal.block(probe.problem)]
     if probe.server_said:
-        lines += wrapped(f"The server said: {probe.server_said}", terminal.width)
+        lines += terminal.wrapped(f"The server said: {probe.server_said}")
     return lines

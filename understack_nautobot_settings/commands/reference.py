@@ -18,7 +18,7 @@ from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
-from understack_nautobot_settings.commands.terminal import wrapped
+from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import Choice
@@ -214,7 +214,7 @@ def variables_env_file() -> str:
             remark = f"Takes: {takes or _takes(variable)}."
             lines.append("")
             for text in (variable.help.replace("`", ""), remark):
-                lines += [f"# {line}" for line in wrapped(text, 78)]
+                lines += [f"# {line}" for line in Terminal(width=78).wrapped(text)]
             lines.append(f"#{variable.name}={default_text(variable)}")
             if variable.by_file:
                 lines.append(f"#{variable.file_name}=")

@@ -27,7 +27,6 @@ from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import problem_line
-from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import status_with
@@ -134,7 +133,7 @@ def shown_text(show: Shown, terminal: Terminal) -> str:
         return "\n".join([*lines, f"fingerprint\t{show.fingerprint}\t"]) + "\n"
     lines = terminal.heading("Settings", f"fingerprint {show.fingerprint}")
     for name, value, source in rows:
-        texts = wrapped(f"{name} = {value}", terminal.width)
+        texts = terminal.wrapped(f"{name} = {value}")
         lines += terminal.noted(texts, source, "    ")
     return "\n".join(lines) + "\n"
 

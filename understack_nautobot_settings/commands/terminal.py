@@ -38,6 +38,27 @@ class Terminal(NamedTuple):
             return "✓" if good else "✗"
         return "+" if good else "E"
 
+    def wrapped(self, text: str, start: str = "") -> list[str]:
+        """Break a text into lines at blanks, and words that are too long anywhere.
+
+        `start` stands before the first line, and blanks before the others.
+        """
+        indent = columns(start)
+        width = self.width - indent
+        lines = [""]
+        for word in printable(text).split(" "):
+            joined = f"{lines[-1]} {word}" if lines[-1] else word
+            if columns(joined) <= width:
+                lines[-1] = joined
+                continue
+            if lines[-1]:
+                lines.append("")
+            for character in word:
+                if columns(lines[-1]) + columns(character) > width:
+                    lines.append("")
+                lines[-1] += character
+        return [start + lines[0], *(" " * indent + line for line in lines[1:])]
+
     def apart(self, left: str, right: str) -> str:
         """Return two texts at the two margins of one line."""
         return left + " " * (self.width - columns(left) - columns(right)) + right
@@ -53,8 +74,22 @@ class Terminal(NamedTuple):
         if columns(lines[-1]) + 2 + columns(note) <= self.width:
             note = self.painted(note, "faint")
             return [*lines[:-1], self.apart(lines[-1], note)]
-        below = wrapped(note, self.width, indent)
+        below = self.wrapped(note, indent)
         return [*lines, *(self.painted(line, "faint") for line in below)]
+
+    def block(self, problem: Problem) -> list[str]:
+        """Return a problem as a few lines of a table."""
+        error = problem.severity == ERROR
+        mark = self.mark(False) if error else "!" if self.symbols else "W"
+        arrow = "→" if self.symbols else ">"
+        styles = ("bold", "red" if error else "yellow")
+        names = self.wrapped(problem.variable, f"{mark} ")
+        painted = [self.painted(name, *styles) for name in names]
+        lines = self.noted(painted, problem.code, "  ")
+        lines += self.wrapped(problem.message, "  ")
+        if problem.hint:
+            lines += self.wrapped(problem.hint, f"  {arrow} ")
+        return lines
 
 
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -97,28 +132,6 @@ def columns(text: str) -> int:
     )
 
 
-def wrapped(text: str, width: int, start: str = "") -> list[str]:
-    """Break a text into lines at blanks, and words that are too long anywhere.
-
-    `start` stands before the first line, and blanks before the others.
-    """
-    indent = columns(start)
-    width -= indent
-    lines = [""]
-    for word in printable(text).split(" "):
-        joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if columns(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        for character in word:
-            if columns(lines[-1]) + columns(character) > width:
-                lines.append("")
-            lines[-1] += character
-    return [start + lines[0], *(" " * indent + line for line in lines[1:])]
-
-
 def counted(number: int, noun: str) -> str:
     """Return ``1 error``, ``2 errors``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -130,18 +143,3 @@ def problem_line(problem: Problem) -> str:
     fact = problem.message.removesuffix(".") + "." * bool(problem.message)
     text = " ".join(word for word in (fact, problem.hint) if word)
     return printable(f"{problem.severity} {problem.code} {problem.variable}: {text}")
-
-
-def problem_block(problem: Problem, terminal: Terminal) -> list[str]:
-    """Return a problem as a few lines of a table."""
-    error = problem.severity == ERROR
-    mark = terminal.mark(False) if error else "!" if terminal.symbols else "W"
-    arrow = "→" if terminal.symbols else ">"
-    styles = ("bold", "red" if error else "yellow")
-    names = wrapped(problem.variable, terminal.width, f"{mark} ")
-    painted = [terminal.painted(name, *styles) for name in names]
-    lines = terminal.noted(painted, problem.code, "  ")
-    lines += wrapped(problem.message, terminal.width, "  ")
-    if problem.hint:
-        lines += wrapped(problem.hint, terminal.width, f"  {arrow} ")
-    return lines

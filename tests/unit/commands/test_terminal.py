@@ -5,7 +5,6 @@ import pytest
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import terminal_of
-from understack_nautobot_settings.commands.terminal import wrapped
 from understack_nautobot_settings.problems import printable
 
 
@@ -53,7 +52,7 @@ def test_text_without_colour_is_unchanged():
     ],
 )
 def test_long_line_is_broken_at_blanks_and_long_word_anywhere(text, lines):
-    assert wrapped(text, 8) == lines
+    assert Terminal(width=8).wrapped(text) == lines
 
 
 def test_control_character_is_escaped():
