@@ -32,8 +32,8 @@ from lab.wire.sections.beside import wait_for
 COMMAND = (
     sys.executable,
     "-c",
-    "import sys; from understack_nautobot_settings.commands.main import run; "
-    "sys.exit(run())",
+    "import sys; from understack_nautobot_settings.commands.main import main; "
+    "sys.exit(main())",
 )
 ROUNDS = 5
 STARTS = 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from understack_nautobot_settings.commands.main import run
+import sys
+
+from understack_nautobot_settings.commands.main import main
 
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +19,6 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
@@ -31,8 +31,6 @@ from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import shown_argument
 from understack_nautobot_settings.problems import status_with
-
-_MOST_DIGITS = 5
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +53,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+    if not re.fullmatch("[0-9]{1,5}", text):
         raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of days.")
     return int(text)
 
@@ -70,12 +68,11 @@ def _run(arguments: Any, console: Console) -> Outcome:
         expiry_warning_days=arguments.expiry_warning,
         clock=console.clock,
     )
-    if arguments.json:
-        problems = [one._asdict() for one in inspection.problems]
-        certificates = [one.as_json() for one in inspection.certificates]
-        text = as_json({"problems": problems, "certificates": certificates})
-    else:
-        text = inspection_text(inspection, console.terminal)
+    found = {
+        "problems": [one._asdict() for one in inspection.problems],
+        "certificates": [one.as_json() for one in inspection.certificates],
+    }
+    text = console.report(arguments, found, partial(inspection_text, inspection))
     return Outcome(status_with(inspection.problems), text)
 
 

@@ -49,10 +49,13 @@ class Console(NamedTuple):
     stderr: TextIO
     clock: Callable[[], float]
 
-    @property
-    def terminal(self) -> Terminal:
-        """What standard output is written on."""
-        return terminal_of(self.stdout, self.env)
+    def report(
+        self, arguments: Any, found: Any, text: Callable[[Terminal], str]
+    ) -> str:
+        """Return what was found as JSON with ``--json``, else as text."""
+        if arguments.json:
+            return as_json(found)
+        return text(terminal_of(self.stdout, self.env))
 
 
 class Outcome(NamedTuple):
@@ -194,11 +197,9 @@ def environment_of(
         return env, None
     from understack_nautobot_settings.checks import settings_file
 
-    with_files = not arguments.without_files
+    load = partial(settings_file.load_settings_file, arguments.config, env)
     try:
-        return env, settings_file.load_settings_file(
-            arguments.config, env, with_files=with_files
-        )
+        return env, load(with_files=not arguments.without_files)
     except settings_file.SettingsFileError as error:
         raise CouldNotCheck(f"--config: {printable(str(error))}") from None
 
@@ -223,28 +224,26 @@ def read_environment(path: str) -> dict[str, str]:
             f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'."
         ) from None
     env: dict[str, str] = {}
-    separator = "\0" if "\0" in text else "\n"
+    # Only a line can be the rest of a value; Bash names functions with %%.
+    separator, blank, form = "\n", r"\s*(#.*)?", rf"({_VARIABLE_NAME})=(.*?)\r?"
+    if "\0" in text:
+        separator, blank, form = "\0", "", "([^=]+)=(.*)"
     for number, line in enumerate(text.split(separator), 1):
-        if separator == "\n":
-            line = line.removesuffix("\r")  # noqa: PLW2901 - as Windows writes it
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-        elif not line:
+        if re.fullmatch(blank, line, re.DOTALL):
             continue
-        name, equals, value = line.partition("=")
-        # Only a line can be the rest of a value; Bash names functions with %%.
-        named = separator == "\0" or re.fullmatch(_VARIABLE_NAME, name)
-        if not (equals and name and named):
+        found = re.fullmatch(form, line, re.DOTALL)
+        if found is None:
             raise CouldNotCheck(
                 f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
                 "'env -0' where a value has line breaks."
             )
+        name = found[1]
         if name in env:
             raise CouldNotCheck(
                 f"{where} sets {name} again in line {number}. Remove one of the two "
                 "lines."
             )
-        env[name] = value
+        env[name] = found[2]
     return env
 
 

@@ -86,11 +86,6 @@ def main(
     return outcome.status
 
 
-def run() -> None:
-    """End the process with the exit status of its command."""
-    sys.exit(main())
-
-
 def _outcome(words: list[str], console: Console) -> Outcome:
     name = PROGRAM
     try:
@@ -131,11 +126,11 @@ def _overview() -> str:
 
 def _place_of(error: Exception) -> str:
     """Return where an unexpected error was raised; its text may hold a secret."""
-    from traceback import walk_tb
+    from traceback import extract_tb
 
-    *_, (frame, line) = walk_tb(error.__traceback__)
-    file = os.path.basename(frame.f_code.co_filename)
-    return f"{type(error).__name__} in {file}, line {line}. Please report this."
+    last = extract_tb(error.__traceback__)[-1]
+    file = os.path.basename(last.filename)
+    return f"{type(error).__name__} in {file}, line {last.lineno}. Please report this."
 
 
 def write(stream: TextIO, text: str) -> None:

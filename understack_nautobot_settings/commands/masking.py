@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.checks.provenance import DECIDED_BY
 from understack_nautobot_settings.checks.provenance import DEEPEST
@@ -34,27 +35,25 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Settings of Django, Celery and Nautobot whose texts are no secrets.
+# Settings of Django, Celery and Nautobot whose texts are no secrets, and which no
+# declared variable decides.
 _HARMLESS_SETTINGS = _words("""
-    ALLOWED_HOSTS ALLOWED_URL_SCHEMES APPEND_SLASH AUTHENTICATION_BACKENDS
-    AUTH_USER_MODEL BASE_DIR BRANDING_TITLE CELERY_ACCEPT_CONTENT
-    CELERY_BEAT_HEARTBEAT_FILE CELERY_BEAT_SCHEDULER CELERY_BROKER_TRANSPORT
-    CELERY_RESULT_ACCEPT_CONTENT CELERY_RESULT_SERIALIZER CELERY_TASK_DEFAULT_QUEUE
-    CELERY_TASK_SERIALIZER CELERY_WORKER_HEARTBEAT_FILE CELERY_WORKER_READINESS_FILE
-    CELERY_WORKER_REDIRECT_STDOUTS_LEVEL CONSTANCE_BACKEND
+    ALLOWED_URL_SCHEMES APPEND_SLASH AUTHENTICATION_BACKENDS AUTH_USER_MODEL BASE_DIR
+    BRANDING_TITLE CELERY_ACCEPT_CONTENT CELERY_BEAT_HEARTBEAT_FILE
+    CELERY_BEAT_SCHEDULER CELERY_BROKER_TRANSPORT CELERY_RESULT_ACCEPT_CONTENT
+    CELERY_RESULT_SERIALIZER CELERY_TASK_DEFAULT_QUEUE CELERY_TASK_SERIALIZER
+    CELERY_WORKER_READINESS_FILE CELERY_WORKER_REDIRECT_STDOUTS_LEVEL CONSTANCE_BACKEND
     CONSTANCE_DATABASE_CACHE_BACKEND CONSTANCE_DATABASE_PREFIX CORS_ALLOWED_ORIGINS
-    CSRF_COOKIE_SAMESITE CSRF_FAILURE_VIEW CSRF_TRUSTED_ORIGINS DATABASE_ROUTERS
-    DATETIME_FORMAT DATE_FORMAT DEFAULT_AUTO_FIELD DEFAULT_FROM_EMAIL
-    DJANGO_REDIS_CONNECTION_FACTORY EMAIL_BACKEND EMAIL_HOST EXEMPT_EXCLUDE_MODELS
-    EXEMPT_VIEW_PERMISSIONS EXTRA_INSTALLED_APPS EXTRA_MIDDLEWARE FORMAT_MODULE_PATH
-    GIT_ROOT HOSTNAME INSTALLED_APPS INTERNAL_IPS JOBS_ROOT JOB_FILE_IO_STORAGE
-    LANGUAGE_CODE LOGGING_CONFIG LOGIN_REDIRECT_URL LOGIN_URL LOG_LEVEL MEDIA_ROOT
-    MEDIA_URL MESSAGE_STORAGE MIDDLEWARE NAUTOBOT_ROOT PLUGINS REMOTE_AUTH_BACKEND
+    CSRF_FAILURE_VIEW CSRF_TRUSTED_ORIGINS DATABASE_ROUTERS DATETIME_FORMAT DATE_FORMAT
+    DEFAULT_AUTO_FIELD DEFAULT_FROM_EMAIL DJANGO_REDIS_CONNECTION_FACTORY EMAIL_BACKEND
+    EMAIL_HOST EXEMPT_EXCLUDE_MODELS EXEMPT_VIEW_PERMISSIONS EXTRA_INSTALLED_APPS
+    EXTRA_MIDDLEWARE FORMAT_MODULE_PATH GIT_ROOT HOSTNAME INTERNAL_IPS JOBS_ROOT
+    JOB_FILE_IO_STORAGE LANGUAGE_CODE LOGGING_CONFIG LOGIN_REDIRECT_URL LOGIN_URL
+    LOG_LEVEL MEDIA_ROOT MEDIA_URL MESSAGE_STORAGE NAUTOBOT_ROOT REMOTE_AUTH_BACKEND
     REMOTE_AUTH_DEFAULT_GROUPS REMOTE_AUTH_HEADER REST_FRAMEWORK_VERSION ROOT_URLCONF
-    SECURE_PROXY_SSL_HEADER SECURE_REFERRER_POLICY SESSION_CACHE_ALIAS
-    SESSION_COOKIE_SAMESITE SESSION_ENGINE SETTINGS_PATH SHORT_DATETIME_FORMAT
-    SHORT_DATE_FORMAT SOCIAL_AUTH_BACKEND_PREFIX SOCIAL_AUTH_OIDC_SCOPE STATICFILES_DIRS
-    STATIC_ROOT STATIC_URL TEST_RUNNER TIME_FORMAT TIME_ZONE VERSION
+    SECURE_PROXY_SSL_HEADER SECURE_REFERRER_POLICY SESSION_CACHE_ALIAS SESSION_ENGINE
+    SETTINGS_PATH SHORT_DATETIME_FORMAT SHORT_DATE_FORMAT SOCIAL_AUTH_BACKEND_PREFIX
+    STATICFILES_DIRS STATIC_ROOT STATIC_URL TEST_RUNNER TIME_FORMAT TIME_ZONE VERSION
     WSGI_APPLICATION X_FRAME_OPTIONS
 """)
 _REDIS_TLS = {*variables.REDIS_FILES, "ssl_cert_reqs", "ssl_min_version"}
@@ -105,7 +104,7 @@ _SECRETS = {
 }
 
 
-class Masking:
+class Masking(NamedTuple):
     """Decides what of the settings may be shown.
 
     A text is shown where a declared variable that is no secret decides it, or where
@@ -113,14 +112,14 @@ class Masking:
     everything else is masked. Nothing is shown that holds the value of a secret
     variable, comes out of a reference in the plugin configuration, or looks like a
     token or a PEM block.
+
+    Attributes:
+        given: See `Provenance`.
+        known: Secrets as `known_secrets` returns them.
     """
 
-    def __init__(
-        self, given: Mapping[Trail, Any], known: frozenset[str] = frozenset()
-    ) -> None:
-        """Take `Provenance.given`, and secrets as `known_secrets` returns them."""
-        self._given = given
-        self._known = known
+    given: Mapping[Trail, Any]
+    known: frozenset[str] = frozenset()
 
     def masked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings in plain JSON types, secrets replaced by ``***``."""
@@ -129,16 +128,12 @@ class Masking:
     def masked_text(self, text: str) -> str:
         """Return the text of a harmless setting or variable."""
         opaque = "-----BEGIN" in text or re.fullmatch(_OPAQUE, text)
-        if opaque or any(one in text for one in self._known):
+        if opaque or any(one in text for one in self.known):
             return MASK
         return self._masked_url(text) if "://" in text else text
 
-    def masked_trail(self, trail: Trail) -> Trail:
-        """Return where a masked value stands: some put a secret into a key."""
-        return trail[0], *map(self.masked_text, trail[1:])
-
     def _shown(self, trail: Trail, value: Any) -> Any:
-        if _has_reference(self._given.get(trail)) or len(trail) > DEEPEST:
+        if _has_reference(self.given.get(trail)) or len(trail) > DEEPEST:
             return MASK
         empty = isinstance(value, str) and not value
         if value is None or isinstance(value, bool) or empty:
@@ -174,7 +169,7 @@ class Masking:
 
     def _number(self, trail: Trail, value: float) -> Any:
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
-        if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self._known:
+        if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self.known:
             return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.
         return value if abs(value) < float("inf") else str(value)
@@ -194,7 +189,7 @@ class Masking:
         arguments = "&".join(map(_argument, query.split("&"))) if question else ""
         who = f"{MASK}@" if credentials and at else ""
         shown = f"{scheme[0]}{who}{address}{question}{arguments}"
-        return MASK if any(one in shown for one in self._known) else shown
+        return MASK if any(one in shown for one in self.known) else shown
 
 
 def fingerprint(

@@ -12,7 +12,6 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_json
-from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
@@ -113,9 +112,8 @@ def attempt(
 
 def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
     """Return what came of an attempt, in the form that was asked for."""
-    if arguments.json:
-        return as_json(probes_as_json(probes))
-    return probes_text(probes, console.terminal)
+    text = partial(probes_text, probes)
+    return console.report(arguments, probes_as_json(probes), text)
 
 
 def _run(arguments: Any, console: Console) -> Outcome:

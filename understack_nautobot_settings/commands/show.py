@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import environment_of
 from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
@@ -81,18 +81,15 @@ def _run(arguments: Any, console: Console) -> Outcome:
     here = shown(provenance, env)
     remarks = "".join(f"{problem_line(one)}\n" for one in provenance.problems)
     status = status_with(provenance.problems)
+    report = partial(console.report, arguments)
     if there is None:
-        terminal = console.terminal
-        text = as_json(here._asdict()) if arguments.json else shown_text(here, terminal)
+        text = report(here._asdict(), partial(shown_text, here))
         return Outcome(status, text, remarks)
     found = differences(here, there)
-    if arguments.json:
-        changed = [one._asdict() for one in found]
-        marks = {"here": here.fingerprint, "there": there.fingerprint}
-        text = as_json({"differences": changed, "fingerprints": marks})
-    else:
-        alike = here.fingerprint == there.fingerprint
-        text = differences_text(found, console.terminal, alike=alike)
+    marks = {"here": here.fingerprint, "there": there.fingerprint}
+    changed = {"differences": [one._asdict() for one in found], "fingerprints": marks}
+    alike = here.fingerprint == there.fingerprint
+    text = report(changed, partial(differences_text, found, alike=alike))
     return Outcome(WRONG if found else status, text, remarks)
 
 
@@ -110,9 +107,10 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     """Return what ``show`` tells, without any secret."""
     settings, given = provenance.settings, provenance.given
     masking = Masking(given, known_secrets(env, settings))
+    # Some put a secret into a key.
     sources = {
-        dotted(masking.masked_trail(trail)): source
-        for trail, source in provenance.sources.items()
+        dotted((top, *map(masking.masked_text, below))): source
+        for (top, *below), source in provenance.sources.items()
     }
     return Shown(
         masking.masked(settings),

@@ -40,13 +40,13 @@ class FileExpiry(NamedTuple):
         use: The client: ``"PostgreSQL"`` or ``"Redis"``.
         not_after: End of validity, UTC, ``2026-11-22T04:21:00Z``; empty where the
             file holds no certificate that can be read.
-        seconds_left: Seconds until then, negative once it is past; None where empty.
+        seconds_left: Seconds until then, negative once it is past; NaN where empty.
     """
 
     path: str
     use: str
     not_after: str
-    seconds_left: float | None
+    seconds_left: float
 
 
 FileEnds = list[tuple[str, datetime.datetime | None]]
@@ -111,7 +111,7 @@ def file_expiries(
             path,
             files.use,
             utc(end) if end else "",
-            end.timestamp() - now if end else None,
+            end.timestamp() - now if end else math.nan,
         )
         for files in client_files(settings)
         for path, end in read(files, now)
@@ -121,7 +121,7 @@ def file_expiries(
 def unhealthy(expiry: FileExpiry, days: float) -> str:
     """Return why a file makes its process unhealthy so many days before its end."""
     file, left = f"{expiry.path} ({expiry.use})", expiry.seconds_left
-    if left is None:
+    if not expiry.not_after:
         return f"{file} holds no certificate that can be read"
     if left <= 0:
         return f"{file} expired on {expiry.not_after}"
@@ -132,15 +132,13 @@ def unhealthy(expiry: FileExpiry, days: float) -> str:
 
 def outlook(expiries: list[FileExpiry]) -> str:
     """Return what comes first, as the health page shows it."""
-    known = [
-        (one.seconds_left, one) for one in expiries if one.seconds_left is not None
-    ]
-    if not known:
+    readable = [one for one in expiries if one.not_after]
+    if not readable:
         return "no certificates in use"
-    left, first = min(known, key=lambda one: one[0])
+    first = min(readable, key=lambda one: one.seconds_left)
     return (
         f"working; {first.path} ({first.use}) is the first to expire, on "
-        f"{first.not_after}, {_remaining(left)}"
+        f"{first.not_after}, {_remaining(first.seconds_left)}"
     )
 
 
@@ -192,9 +190,8 @@ def samples(
 
     `process` is ``"web"`` or ``"worker"``; `clock` is as for `file_expiries`.
     """
-    for path, use, _, left in file_expiries(settings, clock=clock):
-        labels = (path, use, process)
-        yield SECONDS_LEFT, labels, math.nan if left is None else left
-        yield READABLE, labels, float(left is not None)
+    for path, use, not_after, left in file_expiries(settings, clock=clock):
+        yield SECONDS_LEFT, (path, use, process), left
+        yield READABLE, (path, use, process), float(bool(not_after))
     for mode in connection_modes(settings):
         yield TLS, (*mode, process), 1.0

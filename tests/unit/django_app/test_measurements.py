@@ -123,7 +123,7 @@ def test_file_without_certificate_is_reported_unreadable(mount):
     with open(mount.certificate, "w") as file:
         file.write("gone")
     first = file_expiries(settings_of(mount))[0]
-    assert first == FileExpiry(mount.certificate, "PostgreSQL", "", None)
+    assert first == FileExpiry(mount.certificate, "PostgreSQL", "", math.nan)
     assert unhealthy(first, 1.0) == (
         f"{mount.certificate} (PostgreSQL) holds no certificate that can be read"
     )
@@ -172,7 +172,7 @@ def test_health_page_names_the_file_that_expires_first():
     expiries = [
         expiry(90 * DAY),
         FileExpiry("/m/ca.crt", "Redis", "2026-12-24T00:00:00Z", 29 * DAY),
-        FileExpiry("/m/none", "Redis", "", None),
+        FileExpiry("/m/none", "Redis", "", math.nan),
     ]
     assert outlook(expiries) == (
         "working; /m/ca.crt (Redis) is the first to expire, on 2026-12-24T00:00:00Z, "
@@ -285,7 +285,7 @@ def test_expiry_asked_again_within_seconds_is_not_read_again(mount, authority):
     recent, settings = RecentFiles(read), settings_of(mount, redis=False)
     at = [AT_END - DAY + seconds for seconds in (0.0, 4.9, 5.0, 5.1, -60.0)]
     for moment in at:
-        (first, *_) = file_expiries(settings, clock=lambda: moment, read=recent)
+        (first, *_) = file_expiries(settings, clock=[moment].pop, read=recent)
         left.append(first.seconds_left)
         read_by_then.append(len(reads))
 
@@ -321,4 +321,4 @@ def test_metrics_with_pipes_as_certificates_do_not_hang(mount):
 
     found = file_expiries(settings_of(mount, redis=False), read=RecentFiles())
 
-    assert [one.seconds_left for one in found] == [None, None]
+    assert [one.seconds_left for one in found] == [math.nan, math.nan]
