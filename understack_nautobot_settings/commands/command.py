@@ -224,26 +224,28 @@ def read_environment(path: str) -> dict[str, str]:
             f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'."
         ) from None
     env: dict[str, str] = {}
-    # Only a line can be the rest of a value; Bash names functions with %%.
-    separator, blank, form = "\n", r"\s*(#.*)?", rf"({_VARIABLE_NAME})=(.*?)\r?"
-    if "\0" in text:
-        separator, blank, form = "\0", "", "([^=]+)=(.*)"
+    separator = "\0" if "\0" in text else "\n"
     for number, line in enumerate(text.split(separator), 1):
-        if re.fullmatch(blank, line, re.DOTALL):
+        if separator == "\n":
+            line = line.removesuffix("\r")  # noqa: PLW2901 - as Windows writes it
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+        elif not line:
             continue
-        found = re.fullmatch(form, line, re.DOTALL)
-        if found is None:
+        name, equals, value = line.partition("=")
+        # Only a line can be the rest of a value; Bash names functions with %%.
+        named = separator == "\0" or re.fullmatch(_VARIABLE_NAME, name)
+        if not (equals and name and named):
             raise CouldNotCheck(
                 f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
                 "'env -0' where a value has line breaks."
             )
-        name = found[1]
         if name in env:
             raise CouldNotCheck(
                 f"{where} sets {name} again in line {number}. Remove one of the two "
                 "lines."
             )
-        env[name] = found[2]
+        env[name] = value
     return env
 
 

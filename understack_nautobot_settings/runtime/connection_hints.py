@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 LOGGER = "understack_nautobot_settings"
@@ -73,11 +74,9 @@ def hint_at_failed_connections() -> None:
 
 
 def _failed_connections(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
-    errors = [record.exc_info[1]] if isinstance(record.exc_info, tuple) else []
-    if isinstance(record.args, tuple):
-        errors += [one for one in record.args if isinstance(one, BaseException)]
-    for error in errors:
-        kind = type(error)
+    given = (record.exc_info, record.args)
+    for one in chain(*(part for part in given if isinstance(part, tuple))):
+        kind = type(one)
         for module, connection in _OF.items():
             if kind.__name__ in _FAILED and kind.__module__.startswith(module):
                 yield connection

@@ -32,8 +32,8 @@ _CLIENT_INFO = (
 )
 
 # Where a blocking command has its time-out, in seconds.
-_LAST = frozenset(("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"))
-_FIRST = frozenset(("BLMPOP", "BZMPOP"))
+_LAST = ("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX")
+_TIMEOUT_AT = {**dict.fromkeys(_LAST, -1), "BLMPOP": 1, "BZMPOP": 1}
 # Where it is in milliseconds, after the word BLOCK.
 _STREAMS = frozenset(("XREAD", "XREADGROUP"))
 
@@ -152,21 +152,15 @@ class TlsConnection(TcpConnection, redis.SSLConnection):  # type: ignore[misc]
 def blocking_seconds(words: tuple[Any, ...]) -> float | None:
     """Return how long Redis may block on a command, None for as long as it likes."""
     command = _text(words[0]).upper() if words else ""
-    unit = 1.0
-    if command in _LAST:
-        timeout = words[-1]
-    elif command in _FIRST:
-        timeout = words[1]
-    elif command in _STREAMS:
+    at, unit = _TIMEOUT_AT.get(command), 1.0
+    if command in _STREAMS:
         options = [_text(word).upper() for word in words]
-        if "BLOCK" not in options:
-            return 0.0
-        timeout = words[options.index("BLOCK") + 1]
+        at = options.index("BLOCK") + 1 if "BLOCK" in options else None
         unit = 0.001
-    else:
+    if at is None:
         return 0.0
     try:
-        return float(_text(timeout)) * unit or None
+        return float(_text(words[at])) * unit or None
     except ValueError:
         return 0.0
 
