@@ -28,7 +28,7 @@ _WORTH_A_RETRY = (redis.ConnectionError, builtins.ConnectionError, ssl.SSLEOFErr
 # The arguments with which this redis-py is told its own name.
 _KNOWN = inspect.signature(redis.connection.AbstractConnection.__init__).parameters
 _CLIENT_INFO = (
-    ("driver_info",) if "driver_info" in _KNOWN else ("lib_name", "lib_version")
+    ["driver_info"] if "driver_info" in _KNOWN else ["lib_name", "lib_version"]
 )
 
 # Where a blocking command has its time-out, in seconds.
@@ -68,7 +68,7 @@ class TcpConnection(redis.Connection):  # type: ignore[misc]
             backoff = FullJitterBackoff(LONGEST_BACKOFF, FIRST_BACKOFF)
             options["retry"] = Retry(backoff, retries, _WORTH_A_RETRY)
         if not client_info:
-            options |= {name: None for name in _CLIENT_INFO if name in _KNOWN}
+            options |= dict.fromkeys(_CLIENT_INFO)
         self._blocks: float | None = 0.0
         self._sent: float | None = None
         super().__init__(**options)
