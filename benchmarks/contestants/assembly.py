@@ -15,6 +15,7 @@ from typing import Any
 from typing import NamedTuple
 from urllib.parse import quote
 
+from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.fragments.plugins import DEFAULTS
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
@@ -32,7 +33,7 @@ class Read(NamedTuple):
     default: Any
 
 
-READ = (
+ASSEMBLED = (
     Read("sslmode", "NAUTOBOT_DB_SSLMODE", str, ""),
     Read("sslcert", "NAUTOBOT_DB_SSLCERT", str, f"{MTLS}/tls.crt"),
     Read("sslkey", "NAUTOBOT_DB_SSLKEY", str, f"{MTLS}/tls.key"),
@@ -50,6 +51,15 @@ READ = (
     Read("site", "UNDERSTACK_SITE", str, ""),
     Read("hardening", "UNDERSTACK_HARDENING", bool, False),
     Read("hsts_seconds", "UNDERSTACK_HSTS_SECONDS", int, 31536000),
+)
+NAMES = {one.variable for one in ASSEMBLED}
+# The other variables of this package are read as well; nothing is made of them.
+READ = ASSEMBLED + tuple(
+    Read(one.name.lower(), one.name, type(one.default), one.default)
+    if isinstance(one.default, int)
+    else Read(one.name.lower(), one.name, str, "")
+    for one in VARIABLES
+    if one.name not in NAMES
 )
 
 
