@@ -10,6 +10,9 @@ from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="connections")
+# What Linux takes (net/tcp.h); a greater one fails every connection.
+_KEEPALIVE_SECONDS = Number(int, unit="seconds", least=1, most=32767)
+_KEEPALIVE_COUNT = Number(int, least=1, most=127)
 
 CONNECTION_PROFILE: Variable[str] = _variable(
     "UNDERSTACK_CONNECTION_PROFILE",
@@ -53,7 +56,7 @@ DB_TCP_USER_TIMEOUT: Variable[int] = _variable(
 )
 DB_KEEPALIVES_IDLE: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_IDLE",
-    Number(int, unit="seconds", least=1),
+    _KEEPALIVE_SECONDS,
     10,
     "Idle time before the first TCP keepalive, shorter than the idle timeout of "
     "gateways and NAT tables (`keepalives_idle`); profile `wan`.",
@@ -61,7 +64,7 @@ DB_KEEPALIVES_IDLE: Variable[int] = _variable(
 )
 DB_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_INTERVAL",
-    Number(int, unit="seconds", least=1),
+    _KEEPALIVE_SECONDS,
     3,
     "Time between keepalives that go unanswered (`keepalives_interval`); profile "
     "`wan`.",
@@ -69,7 +72,7 @@ DB_KEEPALIVES_INTERVAL: Variable[int] = _variable(
 )
 DB_KEEPALIVES_COUNT: Variable[int] = _variable(
     "UNDERSTACK_DB_KEEPALIVES_COUNT",
-    Number(int, least=1),
+    _KEEPALIVE_COUNT,
     4,
     "Unanswered keepalives after which the connection is given up "
     "(`keepalives_count`); profile `wan`.",
@@ -120,7 +123,7 @@ REDIS_TCP_USER_TIMEOUT: Variable[int] = _variable(
 )
 REDIS_KEEPALIVES_IDLE: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_IDLE",
-    Number(int, unit="seconds", least=1),
+    _KEEPALIVE_SECONDS,
     10,
     "Idle time before the first TCP keepalive on a connection to Redis, shorter than "
     "the idle timeout of gateways and NAT tables (`TCP_KEEPIDLE`); profile `wan`.",
@@ -128,7 +131,7 @@ REDIS_KEEPALIVES_IDLE: Variable[int] = _variable(
 )
 REDIS_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_INTERVAL",
-    Number(int, unit="seconds", least=1),
+    _KEEPALIVE_SECONDS,
     3,
     "Time between keepalives to Redis that go unanswered (`TCP_KEEPINTVL`); profile "
     "`wan`.",
@@ -136,7 +139,7 @@ REDIS_KEEPALIVES_INTERVAL: Variable[int] = _variable(
 )
 REDIS_KEEPALIVES_COUNT: Variable[int] = _variable(
     "UNDERSTACK_REDIS_KEEPALIVES_COUNT",
-    Number(int, least=1),
+    _KEEPALIVE_COUNT,
     4,
     "Unanswered keepalives after which a connection to Redis is given up "
     "(`TCP_KEEPCNT`); profile `wan`.",

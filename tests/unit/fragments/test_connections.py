@@ -608,6 +608,32 @@ def test_invalid_connection_timeout_is_refused():
     )
 
 
+@pytest.mark.parametrize("server", ["DB", "REDIS"])
+@pytest.mark.parametrize(
+    ("name", "option", "most", "unit"),
+    [
+        ("KEEPALIVES_IDLE", socket.TCP_KEEPIDLE, 32767, " (seconds)"),
+        ("KEEPALIVES_INTERVAL", socket.TCP_KEEPINTVL, 32767, " (seconds)"),
+        ("KEEPALIVES_COUNT", socket.TCP_KEEPCNT, 127, ""),
+    ],
+)
+def test_keepalive_beyond_what_linux_takes_is_refused(server, name, option, most, unit):
+    variable = f"UNDERSTACK_{server}_{name}"
+
+    settings({**WAN, variable: str(most)})
+    with pytest.raises(SettingsError) as refused:
+        settings({**WAN, variable: str(most + 1)})
+
+    assert sentences(refused.value) == (
+        f"{variable}: '{most + 1}' is out of range. Use a whole number from 1 to "
+        f"{most}{unit}."
+    )
+    with socket.socket() as tcp:
+        tcp.setsockopt(socket.IPPROTO_TCP, option, most)
+        with pytest.raises(OSError, match="Invalid argument"):
+            tcp.setsockopt(socket.IPPROTO_TCP, option, most + 1)
+
+
 @given(
     profile=st.sampled_from(["", "lan", "wan"]),
     broker=st.none() | st.text(),
