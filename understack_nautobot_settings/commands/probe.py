@@ -146,8 +146,8 @@ def probes_text(probes: Sequence[Probe], terminal: Terminal) -> str:
             lines.append(printable(f"{text}: {seen}" if seen else text))
         if probe.problem is not None:
             lines.append(problem_line(probe.problem))
-        if probe.server_said:
-            lines.append(f"The server said: {probe.server_said}")
+        if probe.quotation:
+            lines.append(probe.quotation)
     well = sum(probe.ok for probe in probes)
     lines.append(f"{well} of {counted(len(probes), 'target')} ok")
     return "\n".join(lines) + "\n"
@@ -168,6 +168,6 @@ def _block(probe: Probe, terminal: Terminal) -> list[str]:
         lines += terminal.wrapped(_beside(stage.detail, probe), start)
     if probe.problem is not None:
         lines += ["", *terminal.block(probe.problem)]
-    if probe.server_said:
-        lines += terminal.wrapped(f"The server said: {probe.server_said}")
+    if probe.quotation:
+        lines += terminal.wrapped(probe.quotation)
     return lines

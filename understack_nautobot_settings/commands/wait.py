@@ -118,5 +118,5 @@ def _state(probe: Probe) -> str:
     if probe.problem is None:
         return "up"
     failed = probe.stages[-1].stage if probe.stages else "settings"
-    said = f" (The server said: {probe.server_said})" if probe.server_said else ""
+    said = f" ({probe.quotation})" if probe.quotation else ""
     return f"failed at {failed}: {probe.problem}{said}"

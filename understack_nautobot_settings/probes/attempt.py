@@ -57,6 +57,7 @@ class Probe(NamedTuple):
         server_said: What the server said about it in its own words, printable.
         symptom: What the first connection ended with; while it stays the same, the
             next attempt does not look for the cause again.
+        said_by: Who said it where it was not the server, such as ``libpq``.
     """
 
     target: str
@@ -65,6 +66,15 @@ class Probe(NamedTuple):
     problem: Problem | None
     server_said: str = ""
     symptom: str = ""
+    said_by: str = ""
+
+    @property
+    def quotation(self) -> str:
+        """What was said and by whom, empty where the problem says it already."""
+        said, problem = self.server_said, self.problem
+        if not said or (problem is not None and said in problem.message):
+            return ""
+        return f"{self.said_by or 'The server'} said: {said}"
 
     @property
     def is_transient(self) -> bool:
@@ -88,6 +98,7 @@ class Attempt:
         stages: Those that are over.
         problem: Why the last of them was not passed, None where all were.
         server_said: What the server said about it in its own words, printable.
+        said_by: Who said it where it was not the server, such as ``libpq``.
         symptom: What the first connection ended with, empty where nobody asked.
         connections: How many were opened.
         current: The stage that is under way, empty between two.
@@ -108,6 +119,7 @@ class Attempt:
         self.stages: list[Stage] = []
         self.problem: Problem | None = None
         self.server_said = ""
+        self.said_by = ""
         self.symptom = ""
         self.connections = 0
         self.current = ""
@@ -169,9 +181,10 @@ class Attempt:
         """Note a stage that is passed already, or that there is nothing to do for."""
         self.stages.append(Stage(name, True, seconds, printable(detail)))
 
-    def quote(self, said: str) -> None:
-        """Keep what the server said: at most 300 characters, printable."""
+    def quote(self, said: str, by: str = "") -> None:
+        """Keep what the server said, or who else: at most 300 characters, printable."""
         self.server_said = printable(said.strip()[:_LONGEST_QUOTE])
+        self.said_by = by
 
     def repeated(self, symptom: str) -> Probe | None:
         """Note what the first connection ended with.
@@ -184,6 +197,7 @@ class Attempt:
         if self._before is None or self._before.symptom != symptom:
             return None
         self.server_said = self._before.server_said
+        self.said_by = self._before.said_by
         return self._before
 
     def explained(self, symptom: str, look: Callable[[], Problem]) -> Problem:

@@ -63,8 +63,8 @@ WHO = (
 """Answers who came in, as the server sees it."""
 
 _SNI_VARIABLE = "PGSSLSNI"
-# Where libpq goes, unless it is told.
-_PLACE = ("PGHOST", "PGHOSTADDR", "PGPORT")
+# Where libpq goes and as whom, unless it is told.
+_PLACE = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER")
 # What libpq verifies with each sslmode that demands TLS.
 _VERIFIED = {
     "require": "certificate not verified",
@@ -77,6 +77,7 @@ _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE
 _SHORTEST_CONNECT = 2
 # What the drivers say of a session that ends.
 _LOST = ("closed", "EOF detected", "could not receive data")
+_LIBPQ = "libpq"
 
 # Django takes these out of OPTIONS itself; they are no parameters of libpq.
 _DJANGOS_OWN = (
@@ -329,13 +330,13 @@ def _driver_problem(
     said = server_words(text)
     problem = None if said else own_problem(text, database)
     if problem is not None:
-        attempt.quote(text)
+        attempt.quote(text, by=_LIBPQ)
         return problem
     # Where neither it nor libpq said anything, this is what the server says now.
     if answer is not None and answer.sqlstate and (answer.message in said or not said):
         attempt.quote(answer.message)
         return refusal_problem(answer, database)
-    attempt.quote(said or text)
+    attempt.quote(said or text, by="" if said else _LIBPQ)
     sqlstate = sqlstate_of(said)
     # The start by hand has no password, and less of the session than libpq's.
     unlike = answer is None or answer.wants_password or sqlstate in OPTIONS_REFUSED

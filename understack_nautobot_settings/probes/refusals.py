@@ -9,6 +9,8 @@ here is not interpreted.
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import socket
 import struct
@@ -87,6 +89,10 @@ _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
 )
 
+_NO_USER = (
+    "Set it to the CN of the client certificate; libpq sends the name of the operating "
+    "system's user otherwise."
+)
 _SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
 _ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert [a-z ]+")
 _WHERE = r"connection to server .*? failed: "
@@ -142,13 +148,21 @@ _OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] =
         None,
     ),
     (
+        # A parameter, or the value of one, that libpq or the system does not take.
+        ("invalid ", "setsockopt("),
+        codes.PROBE_LIBPQ,
+        variables.DB_EXTRA_OPTIONS,
+        "libpq does not connect to {place} with these options: {said}.",
+        "Correct the option there, in DATABASES of the settings file, or in the PG* "
+        "variable that gives it.",
+    ),
+    (
         # About this machine, or about what both sides demand: none passes by itself.
         (
             "private key file",
             "certificate file",
             "could not load",
             "could not read",
-            "invalid ",
             "authentication method requirement",
             "channel binding",
             "could not find digest",
@@ -237,9 +251,10 @@ def start_up(
     the connection is lost or time is up.
     """
     parameters = database.parameters
+    user = parameters.get("user") or _system_user()
     sent = {
-        "user": parameters.get("user"),
-        "database": parameters.get("dbname", parameters.get("user")),
+        "user": user,
+        "database": parameters.get("dbname", user),
         "options": parameters.get("options"),
         "replication": parameters.get("replication"),
     }
@@ -265,6 +280,14 @@ def start_up(
             return StartUpAnswer()
         # Who is let in may still be refused, for the database or its connections.
     raise NotPostgresql
+
+
+def _system_user() -> str:
+    """Return the user that libpq takes where it is told none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def server_words(text: str) -> str:
@@ -417,6 +440,7 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
         variables.DB_USER.name,
         f"{place} does not accept the client certificate (CN={name}) for the user "
         f"{user}.",
+        None if database.parameters.get("user") else _NO_USER,
     )
 
 

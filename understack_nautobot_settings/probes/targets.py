@@ -280,8 +280,8 @@ def _walk(way: Callable[[Attempt], None], attempt: Attempt) -> None:
 def _result(attempt: Attempt, unfinished: bool) -> Probe:
     target, stages, problem = attempt.target, tuple(attempt.stages), attempt.problem
     if not unfinished:
-        said, symptom = attempt.server_said, attempt.symptom
-        return Probe(target, problem is None, stages, problem, said, symptom)
+        said, symptom, by = attempt.server_said, attempt.symptom, attempt.said_by
+        return Probe(target, problem is None, stages, problem, said, symptom, by)
     stage = attempt.current or "settings"
     problem = codes.PROBE_TIMEOUT.problem(
         target, f"the stage {stage} did not end in time."

@@ -45,6 +45,24 @@ def test_failed_stage_does_not_repeat_the_problem(terminal, text):
     assert [line.rstrip() for line in found.splitlines()] == text.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("said", "by", "line"),
+    [
+        ("busy", "", "The server said: busy\n"),
+        ("busy", "libpq", "libpq said: busy\n"),
+        ("nobody answers", "libpq", ""),
+    ],
+    ids=["server", "driver", "in the problem"],
+)
+def test_what_was_said_is_shown_once_with_who_said_it(said, by, line):
+    problem = Problem("c", "error", "V", "nobody answers.", "Start it.")
+    probe = Probe("cache", False, (), problem, said, said_by=by)
+
+    assert probes_text([probe], Terminal()) == (
+        f"error c V: nobody answers. Start it.\n{line}0 of 1 target ok\n"
+    )
+
+
 class Output:
     encoding = "utf-8"
 

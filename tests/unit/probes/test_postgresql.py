@@ -1,3 +1,5 @@
+import os
+import pwd
 import socket
 
 import pytest
@@ -425,6 +427,67 @@ def test_password_is_reported_wrong_only_if_the_server_says_so(mount, text, code
     expected = text.replace(PASSWORD, "***") if said is None else said
     assert attempt.server_said == expected
     assert PASSWORD not in str(attempt.problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            'invalid dsn: invalid connection option "sslcrlfile"',
+            'invalid dsn: invalid connection option "sslcrlfile"',
+        ),
+        (
+            f"{LIBPQ}setsockopt(TCP_KEEPIDLE) failed: Invalid argument",
+            "setsockopt(TCP_KEEPIDLE) failed: Invalid argument",
+        ),
+        (
+            f'{LIBPQ}invalid "ssl_min_protocol_version" value: "TLSv9"',
+            'invalid "ssl_min_protocol_version" value: "TLSv9"',
+        ),
+    ],
+    ids=["unknown", "the system", "libpq"],
+)
+def test_option_that_is_refused_by_libpq_does_not_pass(mount, text, cause):
+    with ScriptedServer(postgres_saying(authentication(0))) as server:
+        settings = database(server.port, mount, mode="disable")
+        attempt = walk(
+            probe_database, settings, Names(), driver=failing(DriverError(text))
+        )
+
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_DB_EXTRA_OPTIONS: libpq does not connect to localhost:{server.port} "
+        f"with these options: {cause}. Correct the option there, in DATABASES of the "
+        "settings file, or in the PG* variable that gives it."
+    )
+    assert attempt.said_by == "libpq"
+    assert not Probe("x", False, (), attempt.problem).is_transient
+
+
+def test_database_user_that_is_unset_is_the_system_user_as_for_libpq(mount):
+    """Otherwise the second attempt is refused for another reason than libpq's."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    said = error_response(
+        "28000", f'certificate authentication failed for user "{user}"'
+    )
+    seen = []
+
+    def server_of_one_user(connection):
+        seen.append(connection.recv(65536))
+        connection.sendall(said)
+
+    script = after_ssl_request(secured(server_of_one_user))
+    with ScriptedServer(script) as server:
+        settings = database(server.port, mount)
+        settings["DATABASES"]["default"]["USER"] = ""
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert f"user\0{user}\0".encode() in seen[0]
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_DB_USER: localhost:{server.port} does not accept the client "
+        "certificate (CN=app) for the user that is unset. Set it to the CN of the "
+        "client certificate; libpq sends the name of the operating system's user "
+        "otherwise."
+    )
 
 
 def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
