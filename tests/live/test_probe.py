@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import kombu
 import pytest
 
 from lab.certificates import CLIENT
@@ -366,6 +367,29 @@ def test_plain_redis_with_tls_configured_is_reported(mount):
         found = probe("cache", redis_environment(server.port, mount, ""), timeout=4)
 
     assert code(found) == "probe-not-tls"
+
+
+@pytest.mark.parametrize(
+    "scheme", ["http", "sqla+http", "my.module:Class", "memory", "sqla+mysql"]
+)
+def test_broker_url_is_refused_where_kombu_has_no_transport(mount, scheme):
+    url = f"{scheme}://broker.example/"
+    try:
+        kombu.Connection(url).get_transport_cls()
+        known = True
+    except KeyError:
+        known = False
+    except ImportError:
+        known = True
+    env = {"NAUTOBOT_CELERY_BROKER_URL": url}
+    found = probe("broker", redis_environment(1, mount, "", **env), timeout=4)
+
+    assert code(found) == (None if known else "probe-broker-scheme")
+    assert known or str(found.problem) == (
+        "NAUTOBOT_CELERY_BROKER_URL: Celery has no transport for the scheme of the "
+        "broker URL. Begin NAUTOBOT_CELERY_BROKER_URL with redis:// or rediss://; for a "
+        "socket write redis+socket:///path?virtual_host=0."
+    )
 
 
 def test_plain_text_to_redis_with_tls_is_reported(redis_server):

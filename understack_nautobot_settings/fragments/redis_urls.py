@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import QUOTES
+from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.kinds import truth
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import mapping
@@ -29,6 +32,9 @@ SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
 BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel"}
 """Schemes of the URLs by which Celery reaches Redis."""
+
+_ALIKE = 0.8
+_ENCODE = "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?."
 
 
 class RedisAddress(NamedTuple):
@@ -249,6 +255,23 @@ def ssl_options(url: str) -> list[str]:
     return [name for name in names if name == "ssl" or name.startswith("ssl_")]
 
 
+def check_schemes(place: str, urls: Iterable[str]) -> Iterator[Problem]:
+    """Yield what is a misspelling of Redis' scheme, for which Celery has no transport.
+
+    Of any other word only Celery knows whether it has one.
+    """
+    for url in urls:
+        scheme = scheme_of(url)
+        meant = nearest(scheme, sorted(BROKER_SCHEMES), _ALIKE)
+        quoted = scheme.startswith(QUOTES)
+        if meant and scheme not in BROKER_SCHEMES and not quoted:
+            yield codes.REDIS_URL_MALFORMED.problem(
+                place,
+                f"Celery has no transport for the scheme {echo(scheme)} of the URL.",
+                f"Did you mean {meant}://?",
+            )
+
+
 def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
     """Yield what beats the configured TLS in a URL, and what a client would stop at.
 
@@ -265,7 +288,7 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
             yield codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",
-                "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?.",
+                _ENCODE if "@" in url else "Write it as redis://HOST:PORT/0.",
             )
 
 

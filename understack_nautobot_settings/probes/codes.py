@@ -288,8 +288,8 @@ PROBE_REDIS_CLUSTER = Code(
 PROBE_BROKER_SCHEME = Code(
     "probe-broker-scheme",
     "Celery has no transport for this scheme of the broker URL.",
-    "Set `NAUTOBOT_CELERY_BROKER_URL` to `redis+socket:///path?virtual_host=0` for a "
-    "socket.",
+    "Begin `NAUTOBOT_CELERY_BROKER_URL` with `redis://` or `rediss://`; for a socket "
+    "write `redis+socket:///path?virtual_host=0`.",
 )
 PROBE_REDIS_BUSY = _passing(
     "probe-redis-busy",

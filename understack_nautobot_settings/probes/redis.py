@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
+from typing import NoReturn
 from urllib.parse import parse_qs
 from urllib.parse import unquote
 from urllib.parse import urlsplit
@@ -137,17 +138,14 @@ def probe_broker(
     urls = urls_of(settings.get("CELERY_BROKER_URL"), ";") or [""]
     scheme = scheme_of(urls[0])
     if scheme not in REDIS_SCHEMES and scheme not in OTHER_PORTS:
+        if not settings.get("CELERY_BROKER_TRANSPORT") and _is_unknown(scheme):
+            # Not shown: nobody knows what it is.
+            _refuse_scheme(attempt, "the scheme", variables.CELERY_BROKER_URL.name)
         # Its URL need not hold a place, and may hold a key where others have a port.
         attempt.skip("dns", f"skipped for {scheme}://")
         return
     if scheme == "unix":
-        with attempt.stage("settings"):
-            raise Failed(
-                codes.PROBE_BROKER_SCHEME.problem(
-                    variables.REDIS_SCHEME.name,
-                    "Celery has no transport for unix:// as broker URL.",
-                )
-            )
+        _refuse_scheme(attempt, "unix://", variables.REDIS_SCHEME.name)
     ssl_options = settings.get("CELERY_BROKER_USE_SSL")
     options = ssl_options if isinstance(ssl_options, Mapping) else {}
     variable = variables.CELERY_BROKER_URL if own_url else variables.REDIS_HOST
@@ -158,6 +156,26 @@ def probe_broker(
     write = ("LPUSH", f"{prefix}{_own_name()}", "1")
     channel = f"{prefix}/{{}}.celery.pidbox"
     _probe(attempt, logins, options, network, write=write, channel=channel)
+
+
+def _is_unknown(scheme: str) -> bool:
+    """Tell whether kombu is here and has no transport of this name."""
+    try:
+        from kombu.transport import TRANSPORT_ALIASES
+    except ImportError:
+        return False
+    # As kombu reads sqla+mysql:// and module.name:Class://.
+    name = scheme.partition("+")[0]
+    return "." not in name and name not in TRANSPORT_ALIASES
+
+
+def _refuse_scheme(attempt: Attempt, scheme: str, variable: str) -> NoReturn:
+    with attempt.stage("settings"):
+        raise Failed(
+            codes.PROBE_BROKER_SCHEME.problem(
+                variable, f"Celery has no transport for {scheme} of the broker URL."
+            )
+        )
 
 
 def _own_name() -> str:

@@ -340,6 +340,28 @@ def test_cache_urls_that_mix_tls_and_plain_are_refused():
     )
 
 
+@pytest.mark.parametrize(
+    ("scheme", "meant"),
+    [("redi", "redis"), ("redsi", "redis"), ("redis s", "rediss"), ("redid", "redis")],
+)
+def test_broker_url_with_misspelt_scheme_is_refused(scheme, meant):
+    url = f"{scheme}://redis-master:6379/0"
+
+    assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
+        "NAUTOBOT_CELERY_BROKER_URL: Celery has no transport for the scheme "
+        f"'{scheme}' of the URL. Did you mean {meant}://?"
+    )
+
+
+def test_broker_url_without_password_that_is_malformed_is_told_its_form():
+    url = "rediss://redis-master:six/0"
+
+    assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL cannot be taken apart into host, port and "
+        "password. Write it as redis://HOST:PORT/0."
+    )
+
+
 def test_broker_url_without_scheme_is_refused():
     url = "redis-master:6379/0"
 
@@ -931,8 +953,7 @@ def test_redis_socket_url_is_written_in_the_form_of_celery(mode):
             f"redis://localhost:{'9' * 5000}/1",
             None,
             "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
-            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
-            "%3F for ?.",
+            "and password. Write it as redis://HOST:PORT/0.",
         ),
     ],
     ids=["socket", "mixed brokers", "raw slash", "endless port"],
