@@ -387,8 +387,8 @@ def test_broker_url_is_refused_where_kombu_has_no_transport(mount, scheme):
     assert code(found) == (None if known else "probe-broker-scheme")
     assert known or str(found.problem) == (
         "NAUTOBOT_CELERY_BROKER_URL: Celery has no transport for the scheme of the "
-        "broker URL. Begin NAUTOBOT_CELERY_BROKER_URL with redis:// or rediss://; for a "
-        "socket write redis+socket:///path?virtual_host=0."
+        "broker URL. Begin NAUTOBOT_CELERY_BROKER_URL with redis:// or rediss://; for "
+        "a socket write redis+socket:///path?virtual_host=0."
     )
 
 

@@ -191,10 +191,12 @@ def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
     path, variable = file
     named = shown_path(path)
     if refusal.reason is Reason.MISSING:
-        where = os.path.dirname(named) or "."
         remedy = (
-            f"Mount the secret nautobot-mtls-client at {where}, or correct the path."
+            f"Mount the secret nautobot-mtls-client at {os.path.dirname(named)}, or "
+            "correct the path."
         )
+        if not os.path.isabs(named):
+            remedy = "Set the variable to the whole path of the file, from / on."
         return codes.FILE_MISSING.missing_file(
             variable,
             f"SSL certificate file required by {variable} not found: {named}",

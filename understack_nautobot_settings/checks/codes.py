@@ -68,7 +68,7 @@ DB_VERIFY_CA = Code(
 VARIABLE_UNUSED = Code(
     "variable-unused",
     "A variable has no effect because of the value of another one.",
-    "Set the other one as well, or unset this one.",
+    "Set the other one as the message says, or unset this one.",
     severity=WARNING,
 )
 VARIABLE_UNREAD = Code(

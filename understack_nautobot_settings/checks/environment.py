@@ -285,7 +285,7 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
                 env,
                 codes.VARIABLE_UNUSED,
                 f"it has no effect unless {switch.name} is {word}.",
-                f"Set {switch.name} as well, or unset this.",
+                f"Set {switch.name} to {word}, or unset this.",
             )
     return problems
 

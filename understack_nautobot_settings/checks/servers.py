@@ -175,7 +175,8 @@ def _unroutable(name: str, hosts: list[str], *, gateway: bool = True) -> list[Pr
     return problems + [
         codes.GATEWAY_TRAILING_DOT.problem(
             name,
-            f"{echo(host)} ends with a dot, and is compared with the dot.",
+            f"{echo(host)} ends with a dot, which neither a route of a gateway nor a "
+            "certificate has.",
             f"Use {echo(host.rstrip('.'))}.",
         )
         for host in hosts

@@ -269,10 +269,12 @@ class Number(Kind[T]):
     def parse(self, text: str) -> T:
         """Return the number."""
         # int() and float() take underscores, blanks, signs, exponents and nan.
-        digits = text.replace(".", "", 0 if self.number is int else 1)
+        unsigned = text.removeprefix("-")
+        digits = unsigned.replace(".", "", 0 if self.number is int else 1)
         if not (digits.isascii() and digits.isdecimal()):
             raise Invalid(f"{shown(text)} is not {self._noun}.", self._hint)
-        if len(digits) > _MOST_DIGITS or not self.least <= float(text) <= self.most:
+        bounded = len(digits) <= _MOST_DIGITS and self.least <= float(text) <= self.most
+        if unsigned != text or not bounded:
             raise Invalid(f"{shown(text)} is out of range.", self._hint)
         return self.number(text)
 

@@ -174,7 +174,10 @@ class Reader:
         try:
             return None if path is None else read_text(path)
         except FileRefused as refused:
-            hint = "Mount the secret there, or set the variable without _FILE instead."
+            hint = (
+                "Mount the secret there, correct the path, or set "
+                f"{variable.name} instead."
+            )
             if refused.reason is Reason.UNREADABLE:
                 hint = "Check its mode, and securityContext.fsGroup of the pod."
             fact = f"{shown_path(text)} {refused.words}."

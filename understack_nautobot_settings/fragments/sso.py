@@ -124,7 +124,7 @@ def _files_in(directory: str, read: Reader) -> list[str]:
     except FileRefused as refused:
         is_default = read.given(variables.SSO_DIR) is None
         if refused.reason is not Reason.MISSING or not is_default:
-            _refuse_unreadable(read, f"{shown_path(directory)} {refused.words}.")
+            _refuse_unreadable(read, shown_path(directory), refused)
         return []
 
 
@@ -141,7 +141,7 @@ def _file_parts(files: Iterable[str], directory: str, read: Reader) -> dict[str,
             )
         except FileRefused as refused:
             if refused.reason is not Reason.EMPTY:
-                _refuse_unreadable(read, f"{path} {refused.words}.")
+                _refuse_unreadable(read, path, refused)
             continue
         if content:
             parts[part] = content
@@ -158,8 +158,11 @@ def _check_names(files: Iterable[str], directory: str, read: Reader) -> None:
         read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
 
 
-def _refuse_unreadable(read: Reader, fact: str) -> None:
-    read.report(codes.SSO_UNREADABLE, variables.SSO_DIR.name, fact)
+def _refuse_unreadable(read: Reader, path: str, refused: FileRefused) -> None:
+    name, hint = variables.SSO_DIR.name, None
+    if refused.reason is Reason.MISSING:
+        hint = f"Mount the secret there, or unset {name} for no single sign-on."
+    read.report(codes.SSO_UNREADABLE, name, f"{path} {refused.words}.", hint)
 
 
 def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> None:

@@ -27,6 +27,7 @@ from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
@@ -38,6 +39,7 @@ from understack_nautobot_settings.problems import Problem
 ALPN = "postgresql"
 """The protocol that PostgreSQL 17 and later choose, and nobody else."""
 
+_REDIS_MTLS = variables.REDIS_MTLS.name
 _SHOWN_NAMES = 6
 # Where the servers of the examples are told whom they trust.
 CLIENT_CA = {
@@ -159,6 +161,8 @@ def server_problem(
         issuer = f" It was issued by {seen.issuer}." if seen else ""
         path, variable = tls.ca_path, tls.ca.variable
         there = f"into {path}" if path else f"into a file, and set {variable}"
+        if not path and endpoint.server == REDIS:
+            there = f"into a file, set {variable} to it and unset {_REDIS_MTLS}"
         if code == NO_ROOT_ABOVE:
             return codes.PROBE_SERVER_CA.problem(
                 variable,

@@ -89,6 +89,16 @@ def test_missing_file_raises_file_not_found_error_with_documented_text(
     )
 
 
+def test_relative_path_of_missing_file_is_to_be_written_whole() -> None:
+    files = client_files(POSTGRESQL, Path("mtls"))
+    error = settings_error(check_certificates(files))
+
+    assert sentences(error).endswith(
+        "not found: mtls/ca.crt\nSet the variable to the whole path of the file, from "
+        "/ on."
+    )
+
+
 def test_path_below_a_file_is_reported_missing(tmp_path: Path) -> None:
     (tmp_path / "mtls").write_text("a file")
 

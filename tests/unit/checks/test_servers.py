@@ -88,8 +88,8 @@ PLAIN_FIRST = (
             {},
             DIRECT,
             [
-                "NAUTOBOT_DB_HOST: 'db.example.org.' ends with a dot, and is compared "
-                "with the dot. Use 'db.example.org'."
+                "NAUTOBOT_DB_HOST: 'db.example.org.' ends with a dot, which neither "
+                "a route of a gateway nor a certificate has. Use 'db.example.org'."
             ],
             id="a trailing dot",
         ),
@@ -136,8 +136,8 @@ def test_host_with_trailing_dot_and_verify_full_is_warned_about():
     settings = database("db.example.org.", sslmode="verify-full")
 
     assert lines(check_gateway(settings, {})) == [
-        "DATABASES.default.HOST: 'db.example.org.' ends with a dot, and is compared "
-        "with the dot. Use 'db.example.org'."
+        "DATABASES.default.HOST: 'db.example.org.' ends with a dot, which neither "
+        "a route of a gateway nor a certificate has. Use 'db.example.org'."
     ]
 
 

@@ -67,7 +67,7 @@ def test_installed_apps_of_base_are_not_changed():
         ),
         (
             {"UNDERSTACK_APP": "on", "UNDERSTACK_EXPIRY_UNHEALTHY": "-1"},
-            "UNDERSTACK_EXPIRY_UNHEALTHY: '-1' is not a number. "
+            "UNDERSTACK_EXPIRY_UNHEALTHY: '-1' is out of range. "
             "Use a number from 0 to 3650 (days).",
         ),
     ],

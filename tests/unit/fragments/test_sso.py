@@ -192,8 +192,8 @@ def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
     directory = tmp_path / "missing"
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
-        f"UNDERSTACK_SSO_DIR: {directory} does not exist. "
-        "Check the mount, and securityContext.fsGroup of the pod."
+        f"UNDERSTACK_SSO_DIR: {directory} does not exist. Mount the secret there, or "
+        "unset UNDERSTACK_SSO_DIR for no single sign-on."
     )
 
 

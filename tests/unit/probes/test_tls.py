@@ -29,6 +29,20 @@ from understack_nautobot_settings.probes.redis import probe_cache
 from understack_nautobot_settings.probes.tls import seen_certificate
 
 
+def test_redis_without_ca_file_names_every_variable_to_change():
+    """The files may be mounted, and UNDERSTACK_REDIS_MTLS off."""
+    with ScriptedServer(over_tls(tls_context(CA.server()), silence)) as server:
+        settings = cache(server.port, None, scheme="redis")
+        settings["CACHES"]["default"]["LOCATION"] = f"rediss://localhost:{server.port}"
+        attempt = walk(probe_cache, settings, Names())
+
+    assert attempt.problem.hint == (
+        "Put the CA that signed the certificate of Redis into a file, set "
+        "NAUTOBOT_REDIS_SSL_CA_CERTS to it and unset UNDERSTACK_REDIS_MTLS, or find "
+        "out who answers there."
+    )
+
+
 @pytest.mark.parametrize(
     ("leaf", "code", "message"),
     [
