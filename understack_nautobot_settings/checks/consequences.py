@@ -30,6 +30,11 @@ _UNREADABLE = {
         fragments_codes.SITE_NAME_INVALID,
     )
 }
+# The variable says something, and not what somebody wanted.
+_DOUBTFUL = {
+    fragments_codes.PLUGIN_NAME_INVALID.id,
+    fragments_codes.DB_SSLNEGOTIATION_MODE.id,
+}
 _HOSTS = (
     variables.DB_HOST,
     variables.REDIS_HOST,
@@ -45,7 +50,8 @@ _JUDGED_BY: dict[str, tuple[Variable[Any], ...]] = {
         variables.DB_USER,
         variables.DB_IDENTITY_MAP,
     ),
-    codes.DB_SSLMODE_UNSET.id: _HOSTS,
+    codes.DB_PATH_UNUSED.id: (variables.DB_SSLNEGOTIATION,),
+    codes.DB_SSLMODE_UNSET.id: (*_HOSTS, variables.DB_SSLNEGOTIATION),
     codes.GATEWAY_ADDRESS.id: _GATEWAY,
     codes.GATEWAY_NEGOTIATION.id: _GATEWAY,
     codes.GATEWAY_SNI_OFF.id: _GATEWAY,
@@ -69,14 +75,17 @@ def without_consequences(problems: Iterable[Problem]) -> list[Problem]:
     stopped = {one.variable for one in unique if one.code in _NAUTOBOT_STOPS}
     unreadable = stopped | {one.variable for one in unique if one.code in _UNREADABLE}
     # Of a list with one wrong name the other names are read.
-    name_invalid = fragments_codes.PLUGIN_NAME_INVALID.id
-    doubtful = unreadable | {one.variable for one in unique if one.code == name_invalid}
+    doubtful = unreadable | {one.variable for one in unique if one.code in _DOUBTFUL}
+    without_sni = codes.GATEWAY_SNI_OFF.id
+    told = {one.variable for one in unique if one.code == without_sni}
 
     def follows(problem: Problem) -> bool:
         if problem.code in _NAUTOBOT_STOPS:
             return False
         if problem.code in _UNREADABLE:
             return problem.variable in stopped
+        if problem.code == codes.LIBPQ_VARIABLE.id and problem.variable in told:
+            return True
         judged_by = _JUDGED_BY.get(problem.code, ())
         return problem.variable in unreadable or any(
             name in doubtful for variable in judged_by for name in variable.names

@@ -21,20 +21,17 @@ from understack_nautobot_settings.checks.servers import check_database_identity
 from understack_nautobot_settings.checks.servers import check_gateway
 from understack_nautobot_settings.checks.servers import check_local_hosts
 from understack_nautobot_settings.checks.servers import default_database
+from understack_nautobot_settings.checks.values import check_nautobot_values
+from understack_nautobot_settings.checks.values import check_values
+from understack_nautobot_settings.checks.values import is_service_link
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.client_files import redis_options
-from understack_nautobot_settings.environment.kinds import FALSE_WORDS
-from understack_nautobot_settings.environment.kinds import TRUE_WORDS
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
-from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
-from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
-from understack_nautobot_settings.environment.nautobot_variables import READINGS
-from understack_nautobot_settings.environment.nautobot_variables import Reading
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
@@ -79,12 +76,6 @@ _DJANGO_KEYS = {
     "user": "USER",
 }
 
-# As text: compiled on first use, and many environments use none of them.
-_SERVICE_LINK = (
-    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]{1,63})?$"
-    r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
-)
-_SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
 _PREFIXES = ("NAUTOBOT_", "UNDERSTACK_", "SOCIAL_AUTH_")
 _ALIKE = 0.8
 
@@ -98,6 +89,7 @@ def check_environment(
     """
     return [
         *check_nautobot_values(env),
+        *check_values(env),
         *check_spelling(env),
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
@@ -110,56 +102,13 @@ def check_environment(
     ]
 
 
-def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which values Nautobot stops at while its own settings load.
-
-    It converts without naming the variable, and before this library has run.
-    """
-    problems = []
-    for reading in READINGS:
-        for name in sorted(reading.names & env.keys()):
-            text = env[name]
-            if not text and name in EMPTY_IS_UNSET:
-                continue
-            try:
-                reading.parse(text)
-            except ValueError:
-                problems.append(_refused(name, text, reading))
-    port = variables.DB_PORT.name
-    if _is_service_link(port, env.get(port, "")):
-        problems.append(_service_link(port, env[port]))
-    return problems
-
-
-def _refused(name: str, text: str, reading: Reading) -> Problem:
-    if _is_service_link(name, text):
-        return _service_link(name, text)
-    known = (*TRUE_WORDS, *FALSE_WORDS) if reading.noun == "a boolean" else ()
-    value = shown(text, known) if text.strip() else "an empty value"
-    if reading.noun == "JSON":
-        value = "the value"
-    return codes.NAUTOBOT_VALUE_INVALID.problem(
-        name,
-        f"{value} is not {reading.noun}, and Nautobot stops at it.",
-        f"{reading.remedy}, or remove the variable.",
-    )
-
-
-def _service_link(name: str, text: str) -> Problem:
-    service = name.removesuffix("_PORT").lower().replace("_", "-")
-    return codes.SERVICE_LINK.problem(
-        name,
-        f"{echo(text)} is what Kubernetes writes for a Service called {service}.",
-    )
-
-
 def check_spelling(env: Mapping[str, str]) -> list[Problem]:
     """Tell which names are nearly those of a variable that would be read."""
     known = NAUTOBOT_NAMES.union(*(one.names for one in variables.VARIABLES))
     referenced = _references(env)
     problems = []
     for name, value in env.items():
-        others = name in known or name in referenced or _is_service_link(name, value)
+        others = name in known or name in referenced or is_service_link(name, value)
         meant = None if others or not value.strip() else _meant(name, known)
         if meant:
             problems.append(
@@ -171,12 +120,6 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
                 )
             )
     return problems
-
-
-def _is_service_link(name: str, text: str) -> bool:
-    if name.endswith("_PORT"):
-        return text.lower().startswith(_SERVICE_SCHEMES)
-    return re.search(_SERVICE_LINK, name) is not None
 
 
 def _meant(name: str, known: frozenset[str]) -> str | None:

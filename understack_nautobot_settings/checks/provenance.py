@@ -10,13 +10,13 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.checks.consequences import without_consequences
-from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.in_force import is_decided
 from understack_nautobot_settings.checks.inspection import ABOUT_FILES
 from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.checks.start_up import CONFIGURE_LOGGING
+from understack_nautobot_settings.checks.values import check_nautobot_values
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.reader import Reader

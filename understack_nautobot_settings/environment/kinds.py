@@ -297,17 +297,34 @@ class Several(Kind[str]):
 
 
 class Names(Kind["tuple[str, ...]"]):
-    """Names separated by a comma (or another separator); empty ones are dropped."""
+    """Names separated by a comma; empty ones are dropped."""
 
-    def __init__(self, separator: str = ",") -> None:
-        """Declare the separator."""
-        self.separator = separator
-        self.label = "comma-separated names" if separator == "," else "names"
+    label = "comma-separated names"
+    separator = ","
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the names in order."""
         names = (name.strip() for name in text.split(self.separator))
         return tuple(name for name in names if name)
+
+
+class HostNames(Names):
+    """Host names separated by blanks, as Nautobot splits its ``ALLOWED_HOSTS``."""
+
+    label = "host names separated by blanks"
+    separator = " "
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the names; refuse what Django would compare with no request."""
+        names = super().parse(text)
+        # Only the address of IPv6, in brackets, has colons.
+        if any(re.search("[,/]|^[^[]*:", name) for name in names):
+            raise Invalid(
+                "a name in the value has a comma, a slash or a port, so it is the name "
+                "of no host.",
+                "Separate the names by blanks, and write no scheme and no port.",
+            )
+        return names
 
 
 class JsonObject(Kind[str]):

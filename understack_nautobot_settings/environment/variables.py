@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.connection_variables import *  # n
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
+from understack_nautobot_settings.environment.kinds import HostNames
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Names
 from understack_nautobot_settings.environment.kinds import Number
@@ -230,7 +231,7 @@ METRICS_AUTHENTICATED: Variable[bool] = _hardening_variable(
 )
 ALLOWED_HOSTS: Variable[tuple[str, ...]] = _hardening_variable(
     "NAUTOBOT_ALLOWED_HOSTS",
-    Names(" "),
+    HostNames(),
     (),
     "Host names of this deployment, separated by blanks; `*` is refused where "
     "hardening is on.",

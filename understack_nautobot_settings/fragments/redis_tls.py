@@ -100,14 +100,15 @@ def redis_tls_settings(
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
         if isinstance(broker, str):
             decided["CELERY_BROKER_URL"] = broker = broker.strip()
+        place = redis_urls.broker_place(broker, read.env)
         if any("://" not in url for url in urls):
             read.report(
                 codes.REDIS_URL_MALFORMED,
-                redis_urls.broker_place(broker, read.env),
+                place,
                 "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
                 "Begin it with redis:// or rediss://.",
             )
-        read.extend(redis_urls.check_schemes(_broker_place(read), urls))
+        read.extend(redis_urls.check_schemes(place, urls))
         if not (caches or redis):
             return decided
         location = caches.get("default", {}).get("LOCATION")

@@ -19,6 +19,7 @@ from understack_nautobot_settings.environment.codes import VALUE_INVALID
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
+from understack_nautobot_settings.environment.kinds import HostNames
 from understack_nautobot_settings.environment.kinds import JsonObject
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
@@ -93,7 +94,7 @@ SITUATIONS = {
 if not FULL:
     # Each reads certificates a thousand times; "sound user" does so on every Python.
     del SITUATIONS["another user"], SITUATIONS["no user"]
-# A free text may be anything. Of the others two are not looked at, and one is by
+# A free text may be anything. Of the others one is not looked at, and one is by
 # `probe worker` alone.
 DECLARED = [
     variable
@@ -101,7 +102,6 @@ DECLARED = [
     if not isinstance(variable.kind, FreeText)
     and variable
     not in {
-        variables.ALLOWED_HOSTS,
         variables.TASK_ACKS_LATE,
         variables.CELERY_WORKER_HEARTBEAT_FILE,
     }
@@ -119,6 +119,8 @@ def values(variable, sound):
         return "wrogn", [f"{kind.least:g}", f"{kind.most:.10g}"]
     if variable is variables.DB_PORT:
         return "wrogn", ["5432"]
+    if isinstance(kind, HostNames):
+        return "a,b", ["a b"]
     if isinstance(kind, JsonObject):
         return "{", ["{}"]
     sound = sound or ("/quoted" if isinstance(kind, Path) else "quoted")
@@ -206,6 +208,31 @@ def test_unreadable_secret_file_gives_exactly_one_problem(variable):
 
     assert {one.variable for one in checked(env)} == {variable.file_name}
     assert {one.variable for one in configured(env)} == {variable.file_name}
+
+
+def test_negotiation_without_tls_is_the_only_problem(mounted):
+    env = {**SOUND, **mounted, "NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
+    del env["NAUTOBOT_DB_SSLMODE"]
+
+    assert [one.code for one in checked(env) if one.variable[:11] == "NAUTOBOT_DB"] == [
+        "db-sslnegotiation-mode"
+    ]
+
+
+def test_server_name_switched_off_by_libpq_variable_is_told_once():
+    env = {
+        **SOUND,
+        "NAUTOBOT_DB_SSLMODE": "require",
+        "UNDERSTACK_CONNECTION_PROFILE": "wan",
+        "NAUTOBOT_DB_SSLNEGOTIATION": "direct",
+        "PGSSLSNI": "0",
+    }
+
+    assert [str(one) for one in checked(env) if one.variable == "PGSSLSNI"] == [
+        "PGSSLSNI: sslsni=0 keeps the host name out of the TLS hello. Remove it: the "
+        "gateway routes by that name."
+    ]
+    assert {one.code for one in checked({**env, "PGSSLSNI": "1"})} >= {"libpq-variable"}
 
 
 def test_value_that_stops_nautobot_is_reported_once():

@@ -7,11 +7,12 @@ from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import check_libpq_variables
 from understack_nautobot_settings.checks.environment import check_metrics
-from understack_nautobot_settings.checks.environment import check_nautobot_values
 from understack_nautobot_settings.checks.environment import check_role
 from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_tls_variables
 from understack_nautobot_settings.checks.environment import check_unused
+from understack_nautobot_settings.checks.values import check_nautobot_values
+from understack_nautobot_settings.checks.values import check_values
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
@@ -325,6 +326,34 @@ def test_redis_path_with_mutual_tls_off_is_warned_about():
         "not looked at; over TLS, the system's CAs verify the server. Unset "
         "UNDERSTACK_REDIS_MTLS, or unset this."
     ]
+
+
+@pytest.mark.parametrize(
+    "hosts", ["a.example,b.example", "https://a.example", "a.example:8080", "[::1],b"]
+)
+def test_allowed_host_that_no_request_can_name_is_refused(hosts):
+    """Nautobot takes it as it stands, and answers every request with status 400."""
+    assert lines(check_values({"NAUTOBOT_ALLOWED_HOSTS": f"ok.example {hosts}"})) == [
+        "NAUTOBOT_ALLOWED_HOSTS: a name in the value has a comma, a slash or a port, "
+        "so it is the name of no host. Separate the names by blanks, and write no "
+        "scheme and no port."
+    ]
+    assert check_values({"NAUTOBOT_ALLOWED_HOSTS": " a.b  .c.d 10.0.0.1 [::1] *"}) == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["echo", "CRLF"])
+@pytest.mark.parametrize(
+    "name", ["NAUTOBOT_REDIS_PASSWORD", "NAUTOBOT_DB_PASSWORD", "NAUTOBOT_SECRET_KEY"]
+)
+def test_password_that_ends_with_line_break_is_warned_about(name, end):
+    (problem,) = check_values({name: f"pass{end}"})
+
+    assert (problem.severity, str(problem)) == (
+        "warning",
+        f"{name}: the value ends with a line break, which is a part of it. Store the "
+        "value without it: printf %s in place of echo.",
+    )
+    assert check_values({name: f"pa{end}ss", "UNDERSTACK_SITE": f"a{end}"}) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""What Nautobot, Django or a server makes of a value that looks right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from understack_nautobot_settings.checks import codes
+from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.kinds import FALSE_WORDS
+from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import shown
+from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
+from understack_nautobot_settings.environment.nautobot_variables import READINGS
+from understack_nautobot_settings.environment.nautobot_variables import Reading
+from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.problems import Problem
+
+# As text: compiled on first use, and many environments use none of them.
+_SERVICE_LINK = (
+    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]{1,63})?$"
+    r"|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+_SERVICE_SCHEMES = ("tcp://", "udp://", "sctp://")
+
+
+def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which values Nautobot stops at while its own settings load.
+
+    It converts without naming the variable, and before this library has run.
+    """
+    problems = []
+    for reading in READINGS:
+        for name in sorted(reading.names & env.keys()):
+            text = env[name]
+            if not text and name in EMPTY_IS_UNSET:
+                continue
+            try:
+                reading.parse(text)
+            except ValueError:
+                problems.append(_refused(name, text, reading))
+    port = variables.DB_PORT.name
+    if is_service_link(port, env.get(port, "")):
+        problems.append(_service_link(port, env[port]))
+    return problems
+
+
+def _refused(name: str, text: str, reading: Reading) -> Problem:
+    if is_service_link(name, text):
+        return _service_link(name, text)
+    known = (*TRUE_WORDS, *FALSE_WORDS) if reading.noun == "a boolean" else ()
+    value = shown(text, known) if text.strip() else "an empty value"
+    if reading.noun == "JSON":
+        value = "the value"
+    return codes.NAUTOBOT_VALUE_INVALID.problem(
+        name,
+        f"{value} is not {reading.noun}, and Nautobot stops at it.",
+        f"{reading.remedy}, or remove the variable.",
+    )
+
+
+def _service_link(name: str, text: str) -> Problem:
+    service = name.removesuffix("_PORT").lower().replace("_", "-")
+    return codes.SERVICE_LINK.problem(
+        name,
+        f"{echo(text)} is what Kubernetes writes for a Service called {service}.",
+    )
+
+
+def check_values(env: Mapping[str, str]) -> list[Problem]:
+    """Tell which values are accepted and mean something else than they look like."""
+    problems: list[Problem] = []
+    Reader(env, problems)(variables.ALLOWED_HOSTS)
+    for variable in variables.VARIABLES:
+        text = env.get(variable.name, "")
+        if variable.kind.free_text and text.strip() and text.endswith(("\n", "\r")):
+            problems.append(
+                codes.VALUE_LINE_BREAK.problem(
+                    variable.name,
+                    "the value ends with a line break, which is a part of it.",
+                )
+            )
+    return problems
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Tell whether a variable is what Kubernetes writes for a Service."""
+    if name.endswith("_PORT"):
+        return text.lower().startswith(_SERVICE_SCHEMES)
+    return re.search(_SERVICE_LINK, name) is not None
