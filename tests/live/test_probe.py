@@ -396,6 +396,10 @@ def test_plain_text_to_redis_with_tls_is_reported(redis_server):
     found = probe("cache", redis_environment(redis_server.port, None, "p"), timeout=4)
 
     assert code(found) == "probe-tls-required"
+    assert found.problem.hint == (
+        "Mount the client certificate and unset UNDERSTACK_REDIS_MTLS, or set "
+        "NAUTOBOT_REDIS_SSL=true where Redis wants none."
+    )
 
 
 # --- the gateway ---------------------------------------------------------------

@@ -114,7 +114,6 @@ def redis_tls_settings(
         location = caches.get("default", {}).get("LOCATION")
         server = _Server(read, address, location, exists, check_files)
         if server.mutual:
-            place = redis_urls.broker_place(broker, read.env)
             _refuse_sentinel(read, settings, caches, dict.fromkeys(urls, place))
             _name_others(read, settings, decided, server.host)
         rebuilt = {

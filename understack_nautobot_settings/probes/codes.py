@@ -48,8 +48,9 @@ PROBE_NOT_TLS = Code(
 PROBE_TLS_REQUIRED = Code(
     "probe-tls-required",
     "Plain text is configured, and the port speaks TLS.",
-    "Mount the client certificate and unset `UNDERSTACK_REDIS_MTLS`, or set "
-    "`NAUTOBOT_REDIS_SSL=true` where Redis wants none.",
+    "For Redis, mount the client certificate and unset `UNDERSTACK_REDIS_MTLS`, or set "
+    "`NAUTOBOT_REDIS_SSL=true` where it wants none. For PostgreSQL, set "
+    "`NAUTOBOT_DB_SSLMODE=verify-full`.",
     "Redis connection refused with TLS error",
 )
 PROBE_TLS_REFUSED = Code(

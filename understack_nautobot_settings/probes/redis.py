@@ -377,7 +377,10 @@ class RedisServer(Server):
         if self.chosen(None, self.endpoint.host) is None:
             return self.closed()
         return self.endpoint.problem(
-            codes.PROBE_TLS_REQUIRED, "speaks TLS, and plain text is configured."
+            codes.PROBE_TLS_REQUIRED,
+            "speaks TLS, and plain text is configured.",
+            f"Mount the client certificate and unset {variables.REDIS_MTLS.name}, or "
+            f"set {variables.REDIS_SSL.name}=true where Redis wants none.",
         )
 
     def not_tls(self) -> Problem:
