@@ -20,6 +20,7 @@ from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.commands.terminal import Terminal
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
@@ -32,17 +33,23 @@ _CHECK = f"{_POD} {PROGRAM} check"
 _SECRET = "kubectl describe externalsecret,certificate,secret -n nautobot"  # noqa: S105
 _LEAF = f"openssl x509 -in {_MOUNT}/tls.crt -noout -subject -issuer -dates -purpose"
 _CA = f"openssl crl2pkcs7 -nocrl -certfile {_MOUNT}/ca.crt | openssl pkcs7 -print_certs"
-_TLS = 'openssl s_client -connect "$NAUTOBOT_{0}_HOST:$NAUTOBOT_{0}_PORT"'
-_DATABASE_TLS = f"{_TLS.format('DB')} -alpn postgresql {_FILES}"
-_REDIS_TLS = f"{_TLS.format('REDIS')} {_FILES}"
+_DB_PORT, _REDIS_PORT = "${NAUTOBOT_DB_PORT:-5432}", "${NAUTOBOT_REDIS_PORT:-6379}"
+_TLS = 'openssl s_client -connect "$NAUTOBOT_{}_HOST:{}"'
+_DATABASE_TLS = f"{_TLS.format('DB', _DB_PORT)} -alpn postgresql {_FILES}"
+_REDIS_TLS = f"{_TLS.format('REDIS', _REDIS_PORT)} {_FILES}"
+_NEGOTIATION = variables.DB_SSLNEGOTIATION.name
 _PSQL = (
-    'psql "host=$NAUTOBOT_DB_HOST dbname=$NAUTOBOT_DB_NAME user=$NAUTOBOT_DB_USER '
+    f'PGPASSWORD="$NAUTOBOT_DB_PASSWORD" psql "host=$NAUTOBOT_DB_HOST port={_DB_PORT} '
+    "dbname=$NAUTOBOT_DB_NAME user=$NAUTOBOT_DB_USER "
+    f"${{{_NEGOTIATION}:+sslnegotiation=${_NEGOTIATION}}} "
     f"sslmode=verify-full sslcert={_MOUNT}/tls.crt sslkey={_MOUNT}/tls.key "
     f"sslrootcert={_MOUNT}/ca.crt\" -c 'select 1'"
 )
+# A gateway routes by the name, which redis-cli does not send by itself.
 _REDIS = (
-    f'redis-cli -h "$NAUTOBOT_REDIS_HOST" --tls --cert {_MOUNT}/tls.crt --key '
-    f"{_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
+    'REDISCLI_AUTH="$NAUTOBOT_REDIS_PASSWORD" redis-cli -h "$NAUTOBOT_REDIS_HOST" -p '
+    f'"{_REDIS_PORT}" --tls --sni "$NAUTOBOT_REDIS_HOST" --cert {_MOUNT}/tls.crt '
+    f"--key {_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
 )
 _SHOW = f"{_POD} {PROGRAM} show"
 _RULES = "psql -c 'select * from pg_hba_file_rules'"
