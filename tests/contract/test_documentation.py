@@ -81,7 +81,7 @@ def test_command_lines_on_pages_are_accepted(path):
             if PROGRAM not in words:
                 continue
             words = words[words.index(PROGRAM) + 1 :]
-            ends = [words.index(end) for end in ("|", "&&", ">") if end in words]
+            ends = [words.index(end) for end in ("|", "&&", ">", "<") if end in words]
             name, *arguments = words[: min(ends, default=len(words))]
             assert_taken(name, arguments)
 

@@ -1,4 +1,4 @@
-"""Reported by `check` only."""
+"""What can be wrong with an environment as a whole, and with settings in force."""
 
 from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
@@ -160,7 +160,8 @@ SITE_HOST_MISSING = Code(
     "site-host-missing",
     "A site worker would connect to its own pod, where neither PostgreSQL nor Redis "
     "is.",
-    "Set it to the name by which the gateway of the global cluster is reached.",
+    "Set the variable to the name by which the gateway of the global cluster is "
+    "reached.",
 )
 SITE_PARTITION_MISSING = Code(
     "site-partition-missing",

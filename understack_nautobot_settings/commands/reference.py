@@ -35,7 +35,7 @@ ROOMS = {
     "The value of a variable": environment_codes,
     "Certificates, keys and CA files": certificates_codes,
     "Settings": fragments_codes,
-    "Reported by `check` only": checks_codes,
+    "The environment, and the settings in force": checks_codes,
     "Connections and probes": probes_codes,
     "A remote Nautobot": reconciliation_codes,
     "API accounts": accounts_codes,

@@ -311,7 +311,7 @@ class Names(Kind["tuple[str, ...]"]):
 class HostNames(Names):
     """Host names separated by blanks, as Nautobot splits its ``ALLOWED_HOSTS``."""
 
-    label = "host names separated by blanks"
+    label = "host names"
     separator = " "
 
     def parse(self, text: str) -> tuple[str, ...]:

@@ -212,8 +212,10 @@ PROBE_DB_PASSWORD = Code(
     "probe-db-password",
     "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
     "one and none is configured.",
-    "Set it to the password in the secret `nautobot-db`. PostgreSQL answers the same "
-    "where the user does not exist or its password has expired: its log tells.",
+    "Set `NAUTOBOT_DB_PASSWORD` to the password of this user: in the examples, of the "
+    "secret `nautobot-db` at a site and `nautobot-cluster-app` on the global cluster. "
+    "PostgreSQL answers the same where the user does not exist or its password has "
+    "expired: its log tells.",
 )
 PROBE_DB_ROLE = Code(
     "probe-db-role",
@@ -265,7 +267,8 @@ PROBE_DB_ERROR = Code(
 PROBE_REDIS_AUTH = Code(
     "probe-redis-auth",
     "User or password of Redis is missing or wrong, or Redis has no password.",
-    "Set it to the password in the secret `nautobot-redis`.",
+    "Set `NAUTOBOT_REDIS_PASSWORD` to the password in the secret `nautobot-redis`. If "
+    "it is percent-encoded there, set `NAUTOBOT_REDIS_PASSWORD_ENCODED=true`.",
 )
 PROBE_REDIS_PERMISSION = Code(
     "probe-redis-permission",

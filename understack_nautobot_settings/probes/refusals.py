@@ -468,6 +468,6 @@ def _password_problem(database: Database) -> Problem:
         )
         hint = (
             "With clientcert=verify-full in pg_hba.conf the CN must be the user. "
-            "Otherwise set the password to the one in the secret nautobot-db."
+            "Otherwise set the variable to the password of this user."
         )
     return codes.PROBE_DB_PASSWORD.problem(variables.DB_PASSWORD.name, fact, hint)
