@@ -38,6 +38,7 @@ _HARMLESS = re.compile(
     r"|tcp://[0-9.]{7,15}:[0-9]{1,5}",
     re.IGNORECASE,
 )
+_NEARLY_THE_SAME = 0.95
 QUOTES = ("'", '"')
 LETTERS_AND_DIGITS = frozenset(string.ascii_letters + string.digits)
 
@@ -86,6 +87,26 @@ class Text(Kind[str]):
                 "the value holds bytes that are not UTF-8.",
                 "Store it as UTF-8 text.",
                 codes.VALUE_NOT_UTF8,
+            )
+        return text
+
+
+class Module(Text):
+    """The dotted name of a class or module, most often one of a few."""
+
+    def __init__(self, noun: str, *known: str) -> None:
+        """Declare what it names, and names of which a near one is a misspelling."""
+        self.noun = noun
+        self.known = known
+
+    def parse(self, text: str) -> str:
+        """Return the name; refuse one that is nearly a known one."""
+        text = super().parse(text)
+        near = nearest(text, self.known, _NEARLY_THE_SAME)
+        if near and text not in self.known:
+            raise Invalid(
+                f"{echo(text)} is unknown, and nearly the name of {self.noun}.",
+                f"Did you mean {near}?",
             )
         return text
 

@@ -9,6 +9,7 @@ from understack_nautobot_settings.environment import codes
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Host
 from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Module
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Several
@@ -27,7 +28,13 @@ TLS_MODES = ("verify-full", "verify-ca", "require")
 
 DB_ENGINE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_ENGINE",
-    Text(),
+    Module(
+        "a database backend",
+        "django.db.backends.postgresql",
+        "django_prometheus.db.backends.postgresql",
+        "django.db.backends.mysql",
+        "django_prometheus.db.backends.mysql",
+    ),
     None,
     "Django database backend. TLS is configured for PostgreSQL backends only.",
     settings=("DATABASES.default.ENGINE",),

@@ -9,6 +9,7 @@ from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
 from understack_nautobot_settings.environment.kinds import Host
+from understack_nautobot_settings.environment.kinds import Module
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
 from understack_nautobot_settings.environment.kinds import Text
@@ -169,7 +170,12 @@ CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
 )
 CACHES_BACKEND: Variable[str] = _variable(
     "NAUTOBOT_CACHES_BACKEND",
-    Text(),
+    Module(
+        "a cache backend",
+        "django_redis.cache.RedisCache",
+        "django_prometheus.cache.backends.redis.RedisCache",
+        "django.core.cache.backends.redis.RedisCache",
+    ),
     "django_redis.cache.RedisCache",
     "Django cache backend.",
     settings=("CACHES.default.BACKEND",),

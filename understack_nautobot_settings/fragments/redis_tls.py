@@ -108,7 +108,8 @@ def redis_tls_settings(
                 "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
                 "Begin it with redis:// or rediss://.",
             )
-        read.extend(redis_urls.check_schemes(place, urls))
+        if not built:
+            read.extend(redis_urls.check_schemes(place, urls))
         if not (caches or redis):
             return decided
         location = caches.get("default", {}).get("LOCATION")

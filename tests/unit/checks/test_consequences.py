@@ -210,6 +210,52 @@ def test_unreadable_secret_file_gives_exactly_one_problem(variable):
     assert {one.variable for one in configured(env)} == {variable.file_name}
 
 
+@pytest.mark.parametrize("judge", [checked, configured], ids=["check", "configure"])
+@pytest.mark.parametrize(
+    ("name", "text", "meant"),
+    [
+        (
+            "NAUTOBOT_DB_ENGINE",
+            "django.db.backends.postgres",
+            "a database backend. Did you mean django.db.backends.postgresql?",
+        ),
+        (
+            "NAUTOBOT_CACHES_BACKEND",
+            "django_redis.cache.RediCache",
+            "a cache backend. Did you mean django_redis.cache.RedisCache?",
+        ),
+    ],
+    ids=["engine", "cache"],
+)
+def test_misspelt_backend_is_the_only_problem(judge, name, text, meant, mounted):
+    """Nothing that makes TLS is to be unset because of it."""
+    errors = {
+        str(one)
+        for one in judge({**SOUND, **mounted, name: text})
+        if one.severity == "error"
+    }
+
+    assert errors == {f"{name}: '{text}' is unknown, and nearly the name of {meant}"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "django_prometheus.db.backends.postgresql",
+        "django.db.backends.mysql",
+        "django.contrib.gis.db.backends.postgis",
+        "django.db.backends.sqlite3",
+        "django.db.backends.oracle",
+        "django_prometheus.cache.backends.redis.NativeRedisCache",
+        "django.core.cache.backends.locmem.LocMemCache",
+        "django_valkey.cache.ValkeyCache",
+    ],
+)
+def test_backend_of_somebody_else_is_taken(name):
+    for variable in (variables.DB_ENGINE, variables.CACHES_BACKEND):
+        assert variable.kind.parse(name) == name
+
+
 def test_negotiation_without_tls_is_the_only_problem(mounted):
     env = {**SOUND, **mounted, "NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
     del env["NAUTOBOT_DB_SSLMODE"]

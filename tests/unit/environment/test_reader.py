@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from understack_nautobot_settings.environment.kinds import Choice
 from understack_nautobot_settings.environment.kinds import Flag
 from understack_nautobot_settings.environment.kinds import FreeText
+from understack_nautobot_settings.environment.kinds import HostNames
 from understack_nautobot_settings.environment.kinds import JsonObject
+from understack_nautobot_settings.environment.kinds import Module
 from understack_nautobot_settings.environment.kinds import Names
 from understack_nautobot_settings.environment.kinds import Number
 from understack_nautobot_settings.environment.kinds import Path
@@ -43,7 +45,7 @@ def read(kind, text, default=None, **options):
         (Number(int), "15", 15),
         (Number(float), "1.5", 1.5),
         (Names(), "a, b,,c ,", ("a", "b", "c")),
-        (Names(" "), "a b", ("a", "b")),
+        (HostNames(), "a b", ("a", "b")),
         (JsonObject(), ' {"a": 1} ', '{"a": 1}'),
         (Choice("word", ["one", "two"]), " two\t", "two"),
     ],
@@ -97,6 +99,22 @@ def test_free_text_of_blanks_is_kept():
             Number(float, unit="seconds", least=0.1, most=60),
             "1.2.3",
             "'1.2.3' is not a number. Use a number from 0.1 to 60 (seconds).",
+        ),
+        (
+            Number(int),
+            "-1",
+            "'-1' is out of range. Use a whole number from 0 to 2147483647.",
+        ),
+        (
+            Number(int),
+            "--1",
+            "the value is not a whole number. Use a whole number from 0 to 2147483647.",
+        ),
+        (
+            Module("a backend", "django_redis.cache.RedisCache"),
+            "django_redis.cache.redisCache",
+            "'django_redis.cache.redisCache' is unknown, and nearly the name of a "
+            "backend. Did you mean django_redis.cache.RedisCache?",
         ),
         (
             Number(int),
@@ -267,10 +285,7 @@ def test_secret_file_without_secret_is_an_error(tmp_path, content, fact):
 
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
-        [
-            f"NAME_FILE: {file} {fact} Mount the secret there, correct the path, or "
-            "set NAME instead."
-        ],
+        [f"NAME_FILE: {file} {fact} Mount the secret, or correct the path."],
     )
 
 
@@ -292,7 +307,7 @@ def test_file_variable_that_names_a_pipe_is_refused_at_once(tmp_path):
         None,
         [
             f"NAME_FILE: {pipe} is a named pipe, not a file. "
-            "Mount the secret there, correct the path, or set NAME instead."
+            "Mount the secret, or correct the path."
         ],
     )
 
@@ -302,7 +317,7 @@ def test_file_variable_that_names_an_endless_device_is_refused():
         None,
         [
             "NAME_FILE: /dev/zero is a device, not a file. "
-            "Mount the secret there, correct the path, or set NAME instead."
+            "Mount the secret, or correct the path."
         ],
     )
 
