@@ -174,7 +174,7 @@ class Reader:
         try:
             return None if path is None else read_text(path)
         except FileRefused as refused:
-            hint = None
+            hint = "Mount the secret there, or correct the path."
             if refused.reason is Reason.UNREADABLE:
                 hint = "Check its mode, and securityContext.fsGroup of the pod."
             fact = f"{shown_path(text)} {refused.words}."

@@ -285,7 +285,7 @@ def test_secret_file_without_secret_is_an_error(tmp_path, content, fact):
 
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
-        [f"NAME_FILE: {file} {fact} Mount the secret, or correct the path."],
+        [f"NAME_FILE: {file} {fact} Mount the secret there, or correct the path."],
     )
 
 
@@ -307,7 +307,7 @@ def test_file_variable_that_names_a_pipe_is_refused_at_once(tmp_path):
         None,
         [
             f"NAME_FILE: {pipe} is a named pipe, not a file. "
-            "Mount the secret, or correct the path."
+            "Mount the secret there, or correct the path."
         ],
     )
 
@@ -317,7 +317,7 @@ def test_file_variable_that_names_an_endless_device_is_refused():
         None,
         [
             "NAME_FILE: /dev/zero is a device, not a file. "
-            "Mount the secret, or correct the path."
+            "Mount the secret there, or correct the path."
         ],
     )
 

@@ -80,7 +80,7 @@ def test_missing_secret_key_file_is_the_only_problem(tmp_path):
 
     assert sentences(caught.value) == (
         f"NAUTOBOT_SECRET_KEY_FILE: {file} does not exist. "
-        "Mount the secret, or correct the path."
+        "Mount the secret there, or correct the path."
     )
 
 
