@@ -160,8 +160,7 @@ SITE_HOST_MISSING = Code(
     "site-host-missing",
     "A site worker would connect to its own pod, where neither PostgreSQL nor Redis "
     "is.",
-    "Set the variable to the name by which the gateway of the global cluster is "
-    "reached.",
+    "Set it to the name by which the gateway of the global cluster is reached.",
 )
 SITE_PARTITION_MISSING = Code(
     "site-partition-missing",

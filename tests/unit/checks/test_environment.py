@@ -522,10 +522,7 @@ def test_site_worker_without_hosts_is_an_error(host, place):
         "DATABASES": {"default": {"HOST": host}},
         "CACHES": {"default": {"LOCATION": "redis://localhost:6379/1"}},
     }
-    remedy = (
-        "Set the variable to the name by which the gateway of the global cluster is "
-        "reached."
-    )
+    remedy = "Set it to the name by which the gateway of the global cluster is reached."
 
     assert lines(check_role(settings, env, role="site-worker")) == [
         f"{place} a site worker would connect to {host or 'a socket'} in its own pod. "

@@ -220,7 +220,8 @@ FULL = b"-ERR max number of clients reached\r\n"
             {},
             "probe-redis-auth",
             "does not accept this password for the default user.",
-            "Set it to the password in the secret nautobot-redis.",
+            "Set NAUTOBOT_REDIS_PASSWORD to the password in the secret nautobot-redis. "
+            "If it is percent-encoded there, set NAUTOBOT_REDIS_PASSWORD_ENCODED=true.",
         ),
         (
             {"auth": WRONG_PAIR},
