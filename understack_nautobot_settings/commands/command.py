@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
+from contextlib import suppress
 from functools import partial
 from signal import SIGTERM
 from signal import default_int_handler
@@ -252,3 +254,24 @@ def read_environment(path: str) -> dict[str, str]:
 def as_json(value: Any) -> str:
     """Return a report for programs."""
     return json.dumps(value, indent=2) + "\n"
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write to a stream whatever its encoding, and whether or not anybody reads.
+
+    Raises:
+        OSError: The stream takes nothing, though its reader is still there.
+    """
+    if not text:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    encodable = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(encodable)
+        stream.flush()
+    except OSError as error:
+        # Python would write what is left, and complain, when it closes the stream.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise

@@ -25,6 +25,7 @@ from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import Parser
 from understack_nautobot_settings.commands.command import Stop
 from understack_nautobot_settings.commands.command import known_word
+from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import INTERRUPTED
@@ -131,24 +132,3 @@ def _place_of(error: Exception) -> str:
     last = extract_tb(error.__traceback__)[-1]
     file = os.path.basename(last.filename)
     return f"{type(error).__name__} in {file}, line {last.lineno}. Please report this."
-
-
-def write(stream: TextIO, text: str) -> None:
-    """Write to a stream whatever its encoding, and whether or not anybody reads.
-
-    Raises:
-        OSError: The stream takes nothing, though its reader is still there.
-    """
-    if not text:
-        return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    encodable = text.encode(encoding, "backslashreplace").decode(encoding)
-    try:
-        stream.write(encodable)
-        stream.flush()
-    except OSError as error:
-        # Python would write what is left, and complain, when it closes the stream.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise

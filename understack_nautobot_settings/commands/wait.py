@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import closing
+from contextlib import suppress
 from itertools import cycle
 from typing import Any
 from typing import TextIO
@@ -13,6 +14,7 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import interruptible
+from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
@@ -110,8 +112,9 @@ class Progress:
             self._write(f"\r{'':<{_WIDTH}}\r")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        # Nobody may read how it goes: whether all is up does not depend on that.
+        with suppress(OSError):
+            write(self._stream, text)
 
 
 def _state(probe: Probe) -> str:

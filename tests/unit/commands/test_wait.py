@@ -1,5 +1,6 @@
 import io
 import re
+import threading
 
 import pytest
 
@@ -79,3 +80,24 @@ def test_wait_up_for_less_than_stable_exits_with_two(tmp_path, capsys, monkeypat
         r"wait: gave up after 0\.\d s: everything is up, but not for 60 s yet\n",
         capsys.readouterr().err,
     )
+
+
+class UnreadStream(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_wait_whose_progress_is_not_read_waits_all_the_same(tmp_path):
+    heartbeat = tmp_path / "heartbeat"
+    env = {
+        "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
+        "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(heartbeat),
+    }
+    stdout = io.StringIO()
+    comes = threading.Timer(0.2, heartbeat.touch)
+    comes.start()
+
+    status = main(["wait", "worker"], env, stdout=stdout, stderr=UnreadStream())
+
+    comes.join()
+    assert (status, stdout.getvalue().splitlines()[-1]) == (0, "1 of 1 target ok")
