@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import understack_nautobot_settings
 from understack_nautobot_settings.checks.inspection import inspect_environment
@@ -207,7 +209,8 @@ def test_schema_describes_every_variable():
 
     names = {name for one in variables.VARIABLES for name in one.names}
     assert set(schema["properties"]) == names
-    assert schema["properties"]["NAUTOBOT_DB_SSLMODE"]["enum"] == [
+    words, _ = schema["properties"]["NAUTOBOT_DB_SSLMODE"]["anyOf"]
+    assert words["enum"] == [
         "verify-full",
         "verify-ca",
         "require",
@@ -225,6 +228,8 @@ def test_schema_describes_every_variable():
         ("UNDERSTACK_EXPIRY_WARNING", "", True),
         ("UNDERSTACK_EXPIRY_WARNING", "soon", False),
         ("UNDERSTACK_REDIS_CONNECT_TIMEOUT", "0.5", True),
+        ("NAUTOBOT_DB_PORT", "5432, 5433", True),
+        ("NAUTOBOT_DB_PORT", "tcp://10.0.0.1:5432", False),
     ],
 )
 def test_schema_pattern_accepts_exactly_the_valid_values(name, value, taken):
@@ -242,6 +247,36 @@ def test_schema_accepts_defaults_and_refuses_typos():
     assert [one.message for one in validator.iter_errors(defaults)] == []
     assert list(validator.iter_errors({"NAUTOBOT_REDIS_SSL": "ture"}))
     assert list(validator.iter_errors({"NAUTOBOT_DB_SSLMODE": "verify_full"}))
+
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads(reference.variables_schema()))
+TEXTS = st.sampled_from(
+    [
+        *("true", "YES", "oN", "0", "ture", '"true"', "verify-full", "Verify-Full"),
+        *("auto", "wan", "web", "none", "json", "5", "5.", ".5", ".", "1.5.2", "-1"),
+        *("1e3", "1_0", "\u0663", "5432,", "5432, 5433", "tcp://10.0.0.1:6379", "a,b"),
+    ]
+)
+BLANKS = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
+
+
+@given(
+    st.sampled_from(variables.VARIABLES),
+    st.builds("".join, st.tuples(BLANKS, TEXTS | st.text(), BLANKS)),
+)
+def test_schema_refuses_nothing_that_is_taken(variable, text):
+    problems = []
+    Reader({variable.name: text}, problems)(variable)
+    is_valid = SCHEMA.is_valid({variable.name: text})
+
+    assert is_valid or problems
+    if isinstance(variable.kind, Choice | Flag):
+        assert is_valid is not bool(problems)
+
+
+def test_schema_patterns_compile_without_flags_inside():
+    """Programs in JavaScript refuse the whole schema for one ``(?i:``."""
+    assert "(?" not in reference.variables_schema()
 
 
 def test_env_file_names_every_variable_and_sets_none():

@@ -196,11 +196,15 @@ def _property(variable: Variable[Any]) -> dict[str, Any]:
         schema["default"] = default
     if variable.secret:
         schema["writeOnly"] = True
-    kind = variable.kind.schema
-    if "enum" in kind:
-        kind = {**kind, "enum": [*kind["enum"], ""]}
-    elif "pattern" in kind:
-        kind = {**kind, "pattern": f"^$|{kind['pattern']}"}
+    kind = dict(variable.kind.schema)
+    words = kind.pop("enum", None)
+    pattern = "|".join(words) if words else kind.pop("pattern", None)
+    if pattern:
+        kind["pattern"] = rf"^\s*({pattern})?\s*$"
+    if words:
+        # Editors offer the words; the pattern takes them with blanks around them.
+        exact = {"enum": [*words, ""]}
+        kind["anyOf"] = [exact, {"pattern": kind.pop("pattern")}]
     return schema | kind
 
 

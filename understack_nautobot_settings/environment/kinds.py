@@ -64,7 +64,8 @@ class Kind(Generic[T]):
 
     Attributes:
         label: The kind in one or two words, for the reference.
-        schema: JSON Schema of the value as text in the environment.
+        schema: JSON Schema of the value as text in the environment; a pattern is of
+            the whole value without blanks around it, as ECMA 262 has them.
         free_text: True where surrounding blanks and quotes belong to the value.
     """
 
@@ -236,13 +237,19 @@ class Choice(Kind[str]):
         raise Invalid(f"{value} is not a valid {self.noun}.", remedy)
 
 
+def _in_any_case(words: Iterable[str]) -> str:
+    """Return a pattern of words in either case; ECMA 262 had no flag until 2025."""
+    letters = {one: f"[{one}{one.upper()}]" for one in string.ascii_lowercase}
+    return "|".join(word.translate(str.maketrans(letters)) for word in words)
+
+
 class Flag(Kind[bool]):
     """A boolean in the words that Nautobot takes."""
 
     label = "boolean"
     schema: dict[str, Any] = {
         "type": "string",
-        "pattern": f"^(?i:{'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$",
+        "pattern": _in_any_case(TRUE_WORDS + FALSE_WORDS),
     }
 
     def parse(self, text: str) -> bool:
@@ -282,7 +289,7 @@ class Number(Kind[T]):
         self.label = f"{'integer' if whole else 'number'}{of_unit}"
         self.schema = {
             "type": "string",
-            "pattern": r"^\d+$" if whole else r"^\d+(\.\d+)?$",
+            "pattern": "[0-9]+" if whole else r"[0-9]+\.?[0-9]*|\.[0-9]+",
         }
         self._noun = "a whole number" if whole else "a number"
         self._hint = f"Use {self._noun} from {least:g} to {most:.10g}{of_unit}."
@@ -307,6 +314,10 @@ class Several(Kind[str]):
         """Declare the kind of each, and its name."""
         self.one = one
         self.label = f"{noun}, or {noun}s separated by commas"
+        pattern = one.schema.get("pattern")
+        if pattern:
+            each = f"({pattern})?"
+            self.schema = {**one.schema, "pattern": rf"{each}(\s*,\s*{each})*"}
 
     def parse(self, text: str) -> str:
         """Return the text, without blanks around each value."""
