@@ -20,7 +20,6 @@ from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.command import known_word
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.commands.terminal import Terminal
-from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.libpq import libpq_release
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.problems import FINE
@@ -37,19 +36,21 @@ _DB_PORT, _REDIS_PORT = "${NAUTOBOT_DB_PORT:-5432}", "${NAUTOBOT_REDIS_PORT:-637
 _TLS = 'openssl s_client -connect "$NAUTOBOT_{}_HOST:{}"'
 _DATABASE_TLS = f"{_TLS.format('DB', _DB_PORT)} -alpn postgresql {_FILES}"
 _REDIS_TLS = f"{_TLS.format('REDIS', _REDIS_PORT)} {_FILES}"
-_NEGOTIATION = variables.DB_SSLNEGOTIATION.name
+# A variable that is unset leaves an empty word, and not the next one in its place.
 _PSQL = (
-    f'PGPASSWORD="$NAUTOBOT_DB_PASSWORD" psql "host=$NAUTOBOT_DB_HOST port={_DB_PORT} '
-    "dbname=$NAUTOBOT_DB_NAME user=$NAUTOBOT_DB_USER "
-    f"${{{_NEGOTIATION}:+sslnegotiation=${_NEGOTIATION}}} "
-    f"sslmode=verify-full sslcert={_MOUNT}/tls.crt sslkey={_MOUNT}/tls.key "
-    f"sslrootcert={_MOUNT}/ca.crt\" -c 'select 1'"
+    'PGPASSWORD="$NAUTOBOT_DB_PASSWORD" '
+    'PGSSLNEGOTIATION="${NAUTOBOT_DB_SSLNEGOTIATION:-postgres}" psql '
+    f"\"host='$NAUTOBOT_DB_HOST' port='{_DB_PORT}' dbname='$NAUTOBOT_DB_NAME' "
+    f"user='$NAUTOBOT_DB_USER' sslmode=verify-full sslcert={_MOUNT}/tls.crt "
+    f"sslkey={_MOUNT}/tls.key sslrootcert={_MOUNT}/ca.crt\" -c 'select 1'"
 )
 # A gateway routes by the name, which redis-cli does not send by itself.
 _REDIS = (
-    'REDISCLI_AUTH="$NAUTOBOT_REDIS_PASSWORD" redis-cli -h "$NAUTOBOT_REDIS_HOST" -p '
-    f'"{_REDIS_PORT}" --tls --sni "$NAUTOBOT_REDIS_HOST" --cert {_MOUNT}/tls.crt '
-    f"--key {_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
+    'REDISCLI_AUTH="$NAUTOBOT_REDIS_PASSWORD" redis-cli -h "$NAUTOBOT_REDIS_HOST" '
+    f'-p "{_REDIS_PORT}" '
+    '${NAUTOBOT_REDIS_USERNAME:+--user "$NAUTOBOT_REDIS_USERNAME"} '
+    '--tls --sni "$NAUTOBOT_REDIS_HOST" '
+    f"--cert {_MOUNT}/tls.crt --key {_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
 )
 _SHOW = f"{_POD} {PROGRAM} show"
 _RULES = "psql -c 'select * from pg_hba_file_rules'"

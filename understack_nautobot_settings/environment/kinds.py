@@ -239,8 +239,11 @@ class Choice(Kind[str]):
 
 def _in_any_case(words: Iterable[str]) -> str:
     """Return a pattern of words in either case; ECMA 262 had no flag until 2025."""
-    letters = {one: f"[{one}{one.upper()}]" for one in string.ascii_lowercase}
-    return "|".join(word.translate(str.maketrans(letters)) for word in words)
+    either = (
+        re.sub("[a-z]", lambda one: f"[{one[0]}{one[0].upper()}]", word)
+        for word in words
+    )
+    return "|".join(either)
 
 
 class Flag(Kind[bool]):
