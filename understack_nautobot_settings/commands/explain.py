@@ -26,7 +26,11 @@ from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Code
 
 _MOUNT = "/etc/nautobot/mtls"
-_FILES = f"-cert {_MOUNT}/tls.crt -key {_MOUNT}/tls.key -CAfile {_MOUNT}/ca.crt"
+# Of -cert, openssl sends the first certificate alone; drivers send the whole file.
+_FILES = (
+    f"-cert {_MOUNT}/tls.crt -cert_chain {_MOUNT}/tls.crt -key {_MOUNT}/tls.key "
+    f"-CAfile {_MOUNT}/ca.crt"
+)
 _POD = "kubectl exec -n nautobot POD -c CONTAINER --"
 _CHECK = f"{_POD} {PROGRAM} check"
 _SECRET = "kubectl describe externalsecret,certificate,secret -n nautobot"  # noqa: S105
