@@ -15,6 +15,7 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
+from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import status_of
 
 HEARTBEAT_SECONDS = 30.0
@@ -39,10 +40,14 @@ def probe_heartbeat(
     ``NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES``; the clock tells seconds since the epoch.
     Raises `Failed` where there is no heartbeat, or an old one.
     """
-    read = Reader(env, [])
+    problems: list[Problem] = []
+    read = Reader(env, problems)
     path = read(variables.CELERY_WORKER_HEARTBEAT_FILE)
     switch = variables.CELERY_HEALTH_PROBES_AS_FILES
     with attempt.stage("heartbeat"):
+        if problems:
+            # The worker touches what the variable says, not the default.
+            raise Failed(problems[0])
         status = status_of(path)
         if status is None and not read(switch):
             fact = "the worker writes no heartbeat."
@@ -50,10 +55,12 @@ def probe_heartbeat(
         fact = f"there is no heartbeat in {path}."
         if status is not None:
             age = clock() - status.st_mtime
-            attempt.detail = f"{path}, {max(age, 0):.0f} s old"
+            when = f"{max(age, 0):.0f} s old"
+            if age < -oldest:
+                when = f"{-age:.0f} s in the future"
+            attempt.detail = f"{path}, {when}"
             if abs(age) <= oldest:
                 return
-            when = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s in the future"
             fact = f"the last heartbeat in {path} is {when}."
         variable = variables.CELERY_WORKER_HEARTBEAT_FILE.name
         raise Failed(codes.PROBE_HEARTBEAT.problem(variable, fact))

@@ -50,6 +50,29 @@ def test_heartbeat_of_the_future_fails(tmp_path):
     assert ahead.problem.message == (
         f"the last heartbeat in {file} is 31 s in the future."
     )
+    assert ahead.stages[0].detail == f"{file}, 31 s in the future"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "'/tmp/beat'",
+            "the value is wrapped in quotes. Remove the quotes; they are part of the "
+            "value.",
+        ),
+        (
+            "/tmp/be\0at",
+            "the value is no path that a file can have. Set it to the path of the "
+            "file.",
+        ),
+    ],
+)
+def test_heartbeat_of_a_refused_path_is_not_looked_for_elsewhere(path, said):
+    attempt = walk(probe_heartbeat, heartbeat_env(path))
+
+    name = "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE"
+    assert str(attempt.problem) == f"{name}: {said}"
 
 
 def test_missing_heartbeat_is_reported_with_its_switch(tmp_path):
