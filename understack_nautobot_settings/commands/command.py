@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "understack-nautobot-settings"
 
-_VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+# What a key of a ConfigMap may be: Kubernetes makes a variable of each.
+_VARIABLE_NAME = r"[A-Za-z0-9_.-]+"
 
 
 class Console(NamedTuple):

@@ -20,6 +20,7 @@ from understack_nautobot_settings.commands.command import read_environment
         ("A= x \n", {"A": " x "}),
         ("A=one\ntwo\0B=\0", {"A": "one\ntwo", "B": ""}),
         ("my.key-name=1\n", {"my.key-name": "1"}),
+        ("2fa=1\n.netrc=x\n", {"2fa": "1", ".netrc": "x"}),
         ("BASH_FUNC_x%%=() { :\n}\0A=1\0", {"BASH_FUNC_x%%": "() { :\n}", "A": "1"}),
     ],
 )
