@@ -86,6 +86,6 @@ def check_values(env: Mapping[str, str]) -> list[Problem]:
 
 def is_service_link(name: str, text: str) -> bool:
     """Tell whether a variable is what Kubernetes writes for a Service."""
-    if name.endswith("_PORT"):
-        return text.lower().startswith(_SERVICE_SCHEMES)
-    return re.search(_SERVICE_LINK, name) is not None
+    if re.search(_SERVICE_LINK, name):
+        return True
+    return name.endswith("_PORT") and text.lower().startswith(_SERVICE_SCHEMES)

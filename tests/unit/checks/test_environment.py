@@ -213,6 +213,14 @@ def test_misspelt_variable_name_is_warned_about_with_the_nearest(name, nearest):
         ),
         pytest.param(
             {
+                "NAUTOBOT_CELERY_WORKER_PROMETHEUS_SERVICE_PORT": "80",
+                "NAUTOBOT_CELERY_WORKER_PROMETHEUS_PORT": "tcp://10.0.0.1:80",
+                "NAUTOBOT_CELERY_WORKER_PROMETHEUS_PORT_80_TCP_PORT": "80",
+            },
+            id="service links like a known name",
+        ),
+        pytest.param(
+            {
                 "NAUTOBOT_DB_PASSWORDS": "x",
                 "NAUTOBOT_EXTRA_PLUGINS_CONFIG": (
                     '{"a": {"b": "${NAUTOBOT_DB_PASSWORDS}"}}'
