@@ -81,6 +81,22 @@ def test_new_site_options_replace_every_other_placeholder(tmp_path):
     assert gateway == {"ipBlock": {"cidr": "10.1.2.3/32"}}
 
 
+def test_new_site_names_that_hold_another_placeholder_stay_whole(tmp_path):
+    done = new_site(
+        *("my-example-org", "example.com", "site", "--queue=example-org"),
+        *("--domain=example-org.net", "--organization=rack"),
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    chart = yaml.safe_load(written(tmp_path / "site")["nautobot-worker/values.yaml"])
+    env = {entry["name"]: entry["value"] for entry in chart["nautobot"]["extraVars"]}
+    assert env["UNDERSTACK_SITE"] == "my-example-org"
+    assert env["UNDERSTACK_PARTITION"] == "example.com"
+    assert chart["workers"]["default"]["taskQueues"] == "example-org"
+    assert chart["nautobot"]["db"]["host"] == "nautobot-db.example-org.net"
+    assert chart["nautobot"]["image"]["repository"] == "rack/nautobot"
+
+
 def test_new_site_with_placeholders_left_names_their_options(tmp_path):
     done = new_site("dfw3", "dfw3", "--domain=example.net", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == (
