@@ -141,6 +141,8 @@ def _references(env: Mapping[str, str]) -> set[str]:
     path = raw(variables.EXTRA_PLUGINS_CONFIG_FILE, env)
     if path:
         text += _content(path).decode("utf-8", "replace")
+    # Helm's toJson writes < so.
+    text = text.replace(r"\u003c", "<")
     return set(re.findall(r"\$[{<]([A-Za-z_][A-Za-z0-9_]*)", text))
 
 

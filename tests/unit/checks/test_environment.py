@@ -228,6 +228,15 @@ def test_misspelt_variable_name_is_warned_about_with_the_nearest(name, nearest):
             },
             id="referred to by the plugin configuration",
         ),
+        pytest.param(
+            {
+                "NAUTOBOT_DB_PASSWORDS": "x",
+                "NAUTOBOT_EXTRA_PLUGINS_CONFIG": (
+                    r'{"a": {"b": "$\u003cNAUTOBOT_DB_PASSWORDS\u003e"}}'
+                ),
+            },
+            id="referred to by the plugin configuration that Helm wrote",
+        ),
     ],
 )
 def test_variable_name_unlike_any_known_is_not_reported(env):
