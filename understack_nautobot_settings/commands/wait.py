@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from contextlib import closing
 from contextlib import suppress
 from itertools import cycle
@@ -19,14 +20,13 @@ from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
 from understack_nautobot_settings.commands.probe import seconds
+from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.wait import wait_until_up
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import printable
-
-_WIDTH = 79
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
-    progress = Progress(console.stderr)
+    progress = Progress(console.stderr, console.env)
     with closing(progress), interruptible():
         waited = wait_until_up(
             lambda left, probes: attempt(
@@ -84,10 +84,13 @@ class Progress:
     A log gets a line whenever a target changes its state, and none in between.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        """Write to a stream; standard error."""
+    def __init__(self, stream: TextIO, env: Mapping[str, str]) -> None:
+        """Write to a stream; standard error. The environment is the terminal's."""
         self._stream = stream
-        self._terminal = stream.isatty()
+        terminal = terminal_of(stream, env)
+        self._terminal = terminal.table
+        # A line that fills the last column as well would move on to the next.
+        self._width = terminal.width - 1
         self._said: dict[str, str] = {}
         self._spinner = cycle("/-\\|")
 
@@ -102,14 +105,15 @@ class Progress:
                 self._write(f"{line}\n")
         waiting = [probe.target for probe in probes if not probe.ok]
         if self._terminal and waiting:
+            width = self._width
             said = f"{seconds:.0f} s, waiting for {', '.join(waiting)}"
             line = f"{next(self._spinner)} {said}"
-            self._write(f"\r{line[:_WIDTH]:<{_WIDTH}}")
+            self._write(f"\r{line[:width]:<{width}}")
 
     def close(self) -> None:
         """Clear the line that moves."""
         if self._terminal:
-            self._write(f"\r{'':<{_WIDTH}}\r")
+            self._write(f"\r{'':<{self._width}}\r")
 
     def _write(self, text: str) -> None:
         # Nobody may read how it goes: whether all is up does not depend on that.

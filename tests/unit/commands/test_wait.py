@@ -23,7 +23,7 @@ class TerminalStream(io.StringIO):
 @pytest.mark.parametrize("terminal", [False, True], ids=["log", "terminal"])
 def test_progress_prints_one_line_for_each_change(terminal):
     stream = TerminalStream() if terminal else io.StringIO()
-    progress = Progress(stream)
+    progress = Progress(stream, {})
 
     for seconds, probe in enumerate([DOWN, DOWN, DOWN, UP, UP]):
         progress([probe], seconds)
@@ -39,7 +39,7 @@ def test_progress_prints_one_line_for_each_change(terminal):
 
 def test_progress_on_terminal_updates_the_last_line():
     stream = TerminalStream()
-    progress = Progress(stream)
+    progress = Progress(stream, {})
 
     progress([DOWN], 1)
     progress([DOWN], 2)
@@ -47,16 +47,27 @@ def test_progress_on_terminal_updates_the_last_line():
     assert stream.getvalue().endswith(f"\r{'- 2 s, waiting for database':<79}")
 
 
+def test_progress_on_narrow_terminal_stays_on_one_line():
+    stream = TerminalStream()
+    progress = Progress(stream, {"COLUMNS": "50"})
+
+    progress([DOWN], 1)
+    progress.close()
+
+    moving = stream.getvalue().split("\n")[-1]
+    assert [len(line) for line in moving.split("\r")] == [0, 49, 49, 0]
+
+
 def test_progress_on_other_stream_has_no_moving_line():
     stream = io.StringIO()
-    Progress(stream)([DOWN], 1)
+    Progress(stream, {})([DOWN], 1)
 
     assert "\r" not in stream.getvalue()
 
 
 def test_failure_without_stages_is_reported_for_the_settings():
     stream = io.StringIO()
-    Progress(stream)([DOWN._replace(stages=())], 0)
+    Progress(stream, {})([DOWN._replace(stages=())], 0)
 
     assert stream.getvalue() == (
         "    0.0 s  database: failed at settings: HOST: nothing listens. Start it.\n"
