@@ -168,14 +168,14 @@ CERTIFICATE_CA_FIRST = Code(
 KEY_ENCRYPTED = Code(
     "key-encrypted",
     "The private key is encrypted, and a pod cannot ask for its password.",
-    "Store the key without a password: `openssl pkey -in FILE -out FILE`.",
+    "Store the key without a password: `openssl pkey -in OLD -out NEW`.",
 )
 KEY_CIPHER = Code(
     "key-old-cipher",
     "The private key is encrypted with a cipher that OpenSSL 3 does not load by "
     "itself, such as DES, RC2 or RC4. The OpenSSL of the driver may still accept it.",
     "Store the key without a password, or encrypt it again: `openssl pkey -provider "
-    "legacy -provider default -aes256 -in FILE -out FILE`.",
+    "legacy -provider default -aes256 -in OLD -out NEW`.",
     severity=WARNING,
 )
 KEY_MODE = Code(

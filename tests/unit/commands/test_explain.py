@@ -33,6 +33,13 @@ def test_every_code_is_explained_with_cause_remedy_and_commands(code):
         }
 
 
+@pytest.mark.parametrize("code", codes(), ids=lambda code: code.id)
+def test_remedy_never_writes_over_what_it_reads(code):
+    """openssl empties the file of -out before it reads the key of -in."""
+    for read, written in re.findall(r"-in (\S+) -out (\S+)", code.fix):
+        assert read != written.rstrip("`.")
+
+
 def test_code_is_explained_in_full():
     assert run("explain", "ca-expired")[1].startswith("ca-expired (error)\n\nCause: ")
 
