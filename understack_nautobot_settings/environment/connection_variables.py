@@ -13,6 +13,9 @@ _variable = partial(Variable, concern="connections")
 # What Linux takes (net/tcp.h); a greater one fails every connection.
 _KEEPALIVE_SECONDS = Number(int, unit="seconds", least=1, most=32767)
 _KEEPALIVE_COUNT = Number(int, least=1, most=127)
+# libpq and Python wait for milliseconds in a C int, and of more they keep what fits:
+# 4294968 seconds become 0.7.
+_MOST_SECONDS = 2_147_483
 
 CONNECTION_PROFILE: Variable[str] = _variable(
     "UNDERSTACK_CONNECTION_PROFILE",
@@ -40,7 +43,7 @@ DB_POOLER: Variable[str | None] = _variable(
 )
 DB_CONNECT_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_DB_CONNECT_TIMEOUT",
-    Number(int, unit="seconds", least=1),
+    Number(int, unit="seconds", least=1, most=_MOST_SECONDS),
     10,
     "How long libpq waits for a connection, each address (`connect_timeout`). "
     "Without it a silent server hangs the process for ever.",
@@ -87,7 +90,7 @@ _KEEPALIVE_SETTINGS = (
 )
 REDIS_CONNECT_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
-    Number(float, unit="seconds", least=0.1),
+    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     5.0,
     "How long a TCP connection to Redis may take, and the TLS handshake after it "
     "(`socket_connect_timeout`).",
@@ -98,7 +101,7 @@ REDIS_CONNECT_TIMEOUT: Variable[float] = _variable(
 )
 REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_SOCKET_TIMEOUT",
-    Number(float, unit="seconds", least=0.1),
+    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     5.0,
     "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
     "Where it is set, it is the broker's as well.",
@@ -106,7 +109,7 @@ REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
 )
 BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_BROKER_SOCKET_TIMEOUT",
-    Number(float, unit="seconds", least=0.1),
+    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     30.0,
     "How long Redis may take to answer Celery (`socket_timeout`). After that a worker "
     "connects anew, and a submitted job is reported as unconfirmed rather than sent a "

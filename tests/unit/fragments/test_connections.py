@@ -1,4 +1,5 @@
 import copy
+import re
 import socket
 
 import pytest
@@ -604,7 +605,7 @@ def test_invalid_connection_timeout_is_refused():
 
     assert sentences(refused.value) == (
         "UNDERSTACK_DB_CONNECT_TIMEOUT: the value is not a whole number. Use a whole "
-        "number from 1 to 2147483647 (seconds)."
+        "number from 1 to 2147483 (seconds)."
     )
 
 
@@ -632,6 +633,22 @@ def test_keepalive_beyond_what_linux_takes_is_refused(server, name, option, most
         tcp.setsockopt(socket.IPPROTO_TCP, option, most)
         with pytest.raises(OSError, match="Invalid argument"):
             tcp.setsockopt(socket.IPPROTO_TCP, option, most + 1)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "UNDERSTACK_DB_CONNECT_TIMEOUT",
+        "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
+        "UNDERSTACK_REDIS_SOCKET_TIMEOUT",
+        "UNDERSTACK_BROKER_SOCKET_TIMEOUT",
+    ],
+)
+def test_timeout_of_more_milliseconds_than_a_c_int_holds_is_refused(variable):
+    with pytest.raises(SettingsError) as refused:
+        settings({variable: "2147484"})
+
+    assert "to 2147483 (seconds)." in sentences(refused.value)
 
 
 @given(
