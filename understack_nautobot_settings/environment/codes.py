@@ -15,9 +15,18 @@ VALUE_INVALID = Code(
     "The variable does not accept the value.",
     "Use one of the values that the message lists.",
 )
+VALUE_LINE_BREAK = Code(
+    "value-line-break",
+    "A password or a key ends with a line break, which `echo` and editors add to a "
+    "Secret. It counts as a character of the value, so a server that was given the "
+    "password without it refuses the login. One line break at the end of a mounted "
+    "file does not count.",
+    "Store the value without it: `printf %s` in place of `echo`.",
+    severity=WARNING,
+)
 VALUE_NOT_UTF8 = Code(
     "value-not-utf8",
-    "The value holds bytes that are not UTF-8.",
+    "The value holds bytes that are not UTF-8, or a NUL byte.",
     "Store the value as UTF-8 text.",
 )
 PATH_IS_PEM = Code(

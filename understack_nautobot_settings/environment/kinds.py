@@ -89,6 +89,13 @@ class Text(Kind[str]):
                 "Store it as UTF-8 text.",
                 codes.VALUE_NOT_UTF8,
             )
+        if "\0" in text:
+            # Out of a file: psycopg 3 would cut a password off there.
+            raise Invalid(
+                "the value holds a NUL byte, which is no text.",
+                "Store it as UTF-8 text; UTF-16 has such bytes.",
+                codes.VALUE_NOT_UTF8,
+            )
         return text
 
 

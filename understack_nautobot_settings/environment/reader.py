@@ -99,11 +99,12 @@ class Reader:
         """Return the value, None where it is unset, empty or wrong; said once."""
         name = variable.name
         if name not in self._values:
-            text = self.env.get(name)
-            if variable.by_file:
-                text = self._file_text(variable) or text
+            text, place = self.env.get(name), name
+            content = self._file_text(variable) if variable.by_file else None
+            if content:
+                text, place = content, variable.file_name
             self._values[name] = self.parsed(
-                variable.kind, text, name, secret=variable.secret
+                variable.kind, text, place, secret=variable.secret
             )
         value: T | None = self._values[name]
         return value
@@ -126,13 +127,17 @@ class Reader:
                         "Remove the quotes; they are part of the value.",
                         codes.VALUE_QUOTED,
                     )
-            return kind.parse(text) if text else None
+            value = kind.parse(text) if text else None
         except Invalid as invalid:
             message = invalid.message
             if secret and invalid.code is codes.VALUE_INVALID:
                 message = "the value is not valid."
             self.report(invalid.code, place, message, invalid.hint)
             return None
+        if secret and text.endswith(("\n", "\r")):
+            fact = "the value ends with a line break, which belongs to it."
+            self.report(codes.VALUE_LINE_BREAK, place, fact)
+        return value
 
     def chosen(
         self, variable: Variable[Any], said: Mapping[str, Any], name: str

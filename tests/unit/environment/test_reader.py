@@ -256,7 +256,7 @@ def read_secret(env):
         (b"pass/word", "pass/word"),
         (b"pass word \n", "pass word "),
         (b"pass\r\n", "pass"),
-        (b"two lines\n\n", "two lines\n"),
+        (b"two\nlines", "two\nlines"),
         (b"\xef\xbb\xbfpass\r\n", "pass"),
         (" schlüssel".encode(), " schlüssel"),
     ],
@@ -266,6 +266,43 @@ def test_secret_file_loses_only_one_line_end(tmp_path, content, secret):
     file.write_bytes(content)
 
     assert read_secret({"NAME_FILE": f" {file}\n"}) == (secret, [])
+
+
+@pytest.mark.parametrize(
+    ("env", "name", "secret"),
+    [
+        ({"NAME": "pass\n"}, "NAME", "pass\n"),
+        ({"NAME": "pass\r"}, "NAME", "pass\r"),
+        ({"NAME_FILE": "pass\n\n"}, "NAME_FILE", "pass\n"),
+        ({"NAME_FILE": "pass\r\n\r\n"}, "NAME_FILE", "pass\r\n"),
+    ],
+)
+def test_secret_that_ends_with_line_break_is_warned_about(tmp_path, env, name, secret):
+    if "NAME_FILE" in env:
+        (tmp_path / "secret").write_text(env["NAME_FILE"], newline="")
+        env = {"NAME_FILE": str(tmp_path / "secret")}
+
+    assert read_secret(env) == (
+        secret,
+        [
+            f"{name}: the value ends with a line break, which belongs to it. Store the "
+            "value without it: printf %s in place of echo."
+        ],
+    )
+
+
+@pytest.mark.parametrize("content", [b"pass\0", "pässword".encode("utf-16-le")[:2]])
+def test_secret_file_with_nul_byte_is_refused(tmp_path, content):
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+
+    assert read_secret({"NAME_FILE": str(file)}) == (
+        None,
+        [
+            "NAME_FILE: the value holds a NUL byte, which is no text. Store it as UTF-8 "
+            "text; UTF-16 has such bytes."
+        ],
+    )
 
 
 @pytest.mark.parametrize(

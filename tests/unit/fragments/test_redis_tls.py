@@ -197,8 +197,8 @@ def test_redis_mtls_on_with_missing_ca_is_an_error(tmp_path):
         )
 
 
-PASSWORD = "p/a#s?s[1]%41\n"
-QUOTED = "p%2Fa%23s%3Fs%5B1%5D%2541%0A"
+PASSWORD = "p/a#s?s[1]\n%41"
+QUOTED = "p%2Fa%23s%3Fs%5B1%5D%0A%2541"
 
 
 @pytest.mark.parametrize(
@@ -1054,7 +1054,11 @@ def test_second_run_keeps_cache_and_broker_in_the_same_mode(
         if scheme == "amqps"
         else f"redis://{who}localhost:6379/0"
     )
-    options = {"check_files": lambda files: [], "exists": lambda path: mounted}
+    options = {
+        "check_files": lambda files: [],
+        "exists": lambda path: mounted,
+        "problems": [],
+    }
 
     first = redis_tls_settings(
         {
