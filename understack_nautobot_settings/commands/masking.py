@@ -76,7 +76,7 @@ _HARMLESS_KEYS = {
 _URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 _DEFAULTS = {"PLUGINS_CONFIG": DEFAULTS}
 # Numbers are shown, but not under these names.
-_SECRETIVE = r"pass|pwd|pin\b|secret|token|key|auth|cred|commun|psk|salt|code|seed"
+_SECRETIVE = r"pass|pwd|pin\b|secret|token|key|auth|cred|commun|psk|salt|code|seed|otp\b"
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"
@@ -168,7 +168,7 @@ class Masking(NamedTuple):
         return name if isinstance(value, type) else f"<{name}>"
 
     def _number(self, trail: Trail, value: float) -> Any:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail[1:]))
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail))
         if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self.known:
             return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.commands.command import as_json
+from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.show import shown
 from understack_nautobot_settings.commands.show import shown_text
 from understack_nautobot_settings.commands.terminal import Terminal
@@ -159,6 +161,17 @@ def test_plugin_configuration_never_shows_text(config):
 @pytest.mark.parametrize("name", ["db_pass", "apiKey", "pin", "snmp_community"])
 def test_number_with_a_secretive_name_is_masked(name):
     assert plugin({name: 1234}) == {name: "***"}
+
+
+@pytest.mark.parametrize(
+    "value", [12345678, [12345678], {12345678}, {"a": 12345678}, 0.5]
+)
+@pytest.mark.parametrize("name", ["EMAIL_HOST_PASSWORD", "SNMP_COMMUNITY", "TOTP"])
+def test_number_of_a_setting_with_a_secretive_name_is_masked(name, value):
+    shown = Masking({}).masked({name: value})
+
+    assert "***" in str(shown)
+    assert not re.search("[0-9]", str(shown))
 
 
 @pytest.mark.parametrize(
