@@ -76,7 +76,9 @@ _HARMLESS_KEYS = {
 _URLS = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 _DEFAULTS = {"PLUGINS_CONFIG": DEFAULTS}
 # Numbers are shown, but not under these names.
-_SECRETIVE = r"pass|pwd|pin\b|secret|token|key|auth|cred|commun|psk|salt|code|seed|otp\b"
+_SECRETIVE = (
+    r"pass|pwd|pin\b|otp\b|secret|token|key|auth|cred|commun|psk|salt|code|seed"
+)
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 _HOST = r"(\[[A-Fa-f0-9:.]+\]|[A-Za-z0-9_.-]*)(:[0-9]*)?"

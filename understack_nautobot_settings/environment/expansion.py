@@ -27,6 +27,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from typing import NamedTuple
 
@@ -149,8 +150,6 @@ class _Text:
         match = _DOLLAR.fullmatch(written)
         if match and match["name"]:
             value = self._alone(match)
-            if isinstance(value, str):
-                self.growth = len(value) - len(written)
         else:
             value = _DOLLAR.sub(self._counted, written)
         if self.growth > self._most:
@@ -202,21 +201,21 @@ class _Text:
         found = self._found(match, default, is_cast=bool(cast))
         if found is None:
             return None
+        self.growth = len(found) - len(match.group())
         shown = shortened(match["name"])
         by_default = not self._env.get(match["name"])
         if cast:
-            try:
-                return _typed(cast, found.strip())
-            except ValueError:
+            value, fault = _typed(cast, found)
+            if fault:
                 which, wrong = "value", shown
                 if by_default:
                     which, wrong = "default", "the default"
                 self._remark(
                     codes.REFERENCE_TYPE,
-                    f"refers to {shown}, whose {which} is not {_NOUNS[cast]}.",
+                    f"refers to {shown}, whose {which} is {fault}",
                     f"Correct {wrong}, or remove |{cast}.",
                 )
-                return None
+            return value
         cast = "bool" if found.strip().lower() in ("true", "false") else "int"
         if cast == "bool" or _INTEGER.fullmatch(found.strip()):
             ending = f"|{cast}{':-...' if default else ''}"
@@ -258,7 +257,6 @@ _NOUNS = {
     "bool": "a boolean",
     "int": "a whole number",
     "float": "a number",
-    "json": "JSON",
 }
 
 
@@ -276,19 +274,20 @@ def _cast_and_default(match: re.Match[str]) -> tuple[str | None, str | None]:
     return cast, default
 
 
-def _typed(cast: str, text: str) -> Any:
-    """Return a text as the type of a cast; raise ``ValueError`` where it is none."""
-    if cast == "bool":
-        return truth(text)
-    if cast == "int" and _INTEGER.fullmatch(text):
-        return int(text)
-    if cast == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
-        return float(text)
+def _typed(cast: str, text: str) -> tuple[Any, str]:
+    """Return a text as the type of a cast and nothing, or None and what it is."""
     if cast == "json":
         value, fault = json_value(text)
-        if fault is None:
-            return value
-    raise ValueError
+        return value, f"refused: {fault.sentence(text)}" if fault else ""
+    text = text.strip()
+    with suppress(ValueError):
+        if cast == "bool":
+            return truth(text), ""
+        if cast == "int" and _INTEGER.fullmatch(text):
+            return int(text), ""
+        if cast == "float" and _FLOAT.fullmatch(text) and math.isfinite(float(text)):
+            return float(text), ""
+    return None, f"not {_NOUNS[cast]}."
 
 
 def _path(step: _Step | None, key: Any) -> str:

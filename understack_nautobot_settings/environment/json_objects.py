@@ -60,6 +60,12 @@ class Fault(NamedTuple):
     fact: str
     hint: str | None = None
 
+    def sentence(self, text: str) -> str:
+        """Return the fact with line and column, both counted from 1."""
+        line = text.count("\n", 0, self.offset) + 1
+        column = self.offset - text.rfind("\n", 0, self.offset)
+        return self.fact.replace("{}", f" at line {line}, column {column}")
+
 
 def read_json_object(
     variable: str, text: str, problems: list[Problem]
@@ -84,10 +90,7 @@ def read_json_object(
         start = len(text) - len(text.lstrip())
         fact = f"the JSON{{}} is {_KINDS[type(value)]}, not an object."
         fault = Fault(codes.JSON_NOT_OBJECT, start, fact)
-    line = text.count("\n", 0, fault.offset) + 1
-    column = fault.offset - text.rfind("\n", 0, fault.offset)
-    fact = fault.fact.replace("{}", f" at line {line}, column {column}")
-    problems.append(fault.code.problem(variable, fact, fault.hint))
+    problems.append(fault.code.problem(variable, fault.sentence(text), fault.hint))
     return None
 
 

@@ -237,9 +237,30 @@ def test_whole_string_reference_with_a_type_becomes_that_type(text, value, expec
         ("${V|int}", "٣", "refers to V, whose value is not a whole number."),
         ("${V|float}", "nan", "refers to V, whose value is not a number."),
         ("${V|float}", "1e999", "refers to V, whose value is not a number."),
-        ("${V|json}", '{"a": NaN}', "refers to V, whose value is not JSON."),
-        ("${V|json}", '{"a": 1, "a": 2}', "refers to V, whose value is not JSON."),
-        ("${V|json}", "[" * 100_000, "refers to V, whose value is not JSON."),
+        (
+            "${V|json}",
+            ' {"a": NaN}',
+            "refers to V, whose value is refused: the JSON at line 1, column 8 has "
+            "NaN, Infinity or a number too large to be kept.",
+        ),
+        (
+            "${V|json}",
+            '{"a": 1,\n "a": 2}',
+            "refers to V, whose value is refused: the JSON at line 2, column 2 gives a "
+            "name a second time in the same object.",
+        ),
+        (
+            "${V|json}",
+            "{'a': 1}",
+            "refers to V, whose value is refused: the text is not JSON at line 1, "
+            "column 2: a name in double quotes is expected.",
+        ),
+        (
+            "${V|json}",
+            "[" * 100_000,
+            "refers to V, whose value is refused: the JSON is 100000 levels deep at "
+            "line 1, column 100000, more than the parser accepts.",
+        ),
         ("${V|int:-x}", "", "refers to V, whose default is not a whole number."),
         ("a ${V|int}", "1", "has |int inside a longer text."),
         ("${V|int}${V|int}", "1", "has |int inside a longer text."),
@@ -453,6 +474,18 @@ def test_expansion_limit_counts_the_added_text():
     assert expanded(["${S}"] * 2, env, most=20) == ["s" * 14] * 2
     with pytest.raises(SettingsError) as caught:
         expanded(["${S}"] * 3, env, most=20)
+    assert sentences(caught.value) == (
+        "value: [2] takes the expanded text beyond the limit. "
+        "Refer to shorter values, or less often."
+    )
+
+
+def test_expansion_limit_counts_the_text_of_json():
+    env = {"S": "[[], [], [], []]"}
+
+    with pytest.raises(SettingsError) as caught:
+        expanded(["${S|json}"] * 3, env, most=15)
+
     assert sentences(caught.value) == (
         "value: [2] takes the expanded text beyond the limit. "
         "Refer to shorter values, or less often."

@@ -299,8 +299,8 @@ def test_secret_file_with_nul_byte_is_refused(tmp_path, content):
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
         [
-            "NAME_FILE: the value holds a NUL byte, which is no text. Store it as UTF-8 "
-            "text; UTF-16 has such bytes."
+            "NAME_FILE: the value holds a NUL byte, which is no text. Store it as "
+            "UTF-8 text; UTF-16 has such bytes."
         ],
     )
 
