@@ -99,7 +99,8 @@ def is_installed(name: str) -> bool:
 def modules_of_distribution(name: str) -> tuple[str, ...]:
     """Return the packages of a distribution: of ``nautobot-welcome-wizard``.
 
-    There are none where it is not installed.
+    The one whose name is nearest comes first. There are none where it is not
+    installed.
     """
     from importlib import metadata
 
@@ -108,8 +109,10 @@ def modules_of_distribution(name: str) -> tuple[str, ...]:
         files = metadata.distribution(name).files if name else None
     except (metadata.PackageNotFoundError, ValueError):
         return ()
-    packages = (file.parts[0] for file in files or () if file.match("?*/__init__.py"))
-    return tuple(dict.fromkeys(one for one in packages if _is_module_name(one)))
+    packages = {file.parts[0] for file in files or () if file.match("?*/__init__.py")}
+    found = sorted(filter(_is_module_name, packages))
+    best = nearest(name, found, cutoff=0)
+    return tuple(sorted(found, key=lambda one: one != best))
 
 
 def plugin_settings(

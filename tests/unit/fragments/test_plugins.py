@@ -270,6 +270,7 @@ def test_distribution_name_as_plugin_is_reported_with_its_module(name, line):
     [
         ("iniconfig", ("iniconfig",)),
         ("IniConfig", ("iniconfig",)),
+        ("PyTest", ("pytest", "_pytest")),
         ("no-such-distribution", ()),
         ("", ()),
         ("a b/../c", ()),
