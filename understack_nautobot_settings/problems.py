@@ -130,7 +130,12 @@ class Code(NamedTuple):
 
 def status_with(problems: Iterable[Problem]) -> int:
     """Return how a command ends that found these: a warning is nothing wrong."""
-    return WRONG if any(one.severity == ERROR for one in problems) else FINE
+    return WRONG if has_error(problems) else FINE
+
+
+def has_error(problems: Iterable[Problem]) -> bool:
+    """Tell whether there is more than warnings."""
+    return any(one.severity == ERROR for one in problems)
 
 
 class SettingsError(ValueError):

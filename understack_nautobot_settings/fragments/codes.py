@@ -229,7 +229,8 @@ SSO_TWICE = Code(
 )
 SSO_ISSUER = Code(
     "sso-issuer",
-    "The issuer is not an https URL; tokens would cross the network in clear text.",
+    "The issuer is not an https URL, so that tokens would cross the network in clear "
+    "text; or it is one that the path of the discovery document cannot be appended to.",
     "Use the provider's `https://` issuer URL.",
 )
 

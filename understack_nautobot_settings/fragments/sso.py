@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import collecting
+from understack_nautobot_settings.problems import has_error
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import names_in
@@ -27,6 +28,8 @@ NAUTOBOTS_BACKEND = "nautobot.core.authentication.ObjectPermissionBackend"
 AUTHENTICATION_BACKENDS = [OIDC_BACKEND, NAUTOBOTS_BACKEND]
 DEFAULT_CLIENT_ID = "nautobot"
 _OIDC_CLASS = "OpenIdConnect"
+# OpenID Connect Discovery 1.0, section 4: the client appends it to the issuer.
+_DISCOVERY = "/.well-known/openid-configuration"
 
 PARTS: dict[str, Variable[str | None]] = {
     "issuer": variables.OIDC_ENDPOINT,
@@ -44,7 +47,8 @@ def sso_settings(
     """Return the settings of single sign-on, all of them or none.
 
     The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*`` variables.
-    Issuer and client secret are needed, the client id defaults to ``nautobot``. What
+    Issuer and client secret are needed, the client id defaults to ``nautobot``; a
+    slash at the end of the issuer goes, since the client adds one of its own. What
     the settings file says, of a part as well, is kept where none of both gives it. An
     empty directory, which worker pods have, means off.
 
@@ -55,7 +59,7 @@ def sso_settings(
 
     Raises:
         SettingsError: A part is missing, unreadable or given twice, or the
-            issuer is not an https URL.
+            issuer is not an https URL that a client can append to.
     """
     with collecting(problems) as found:
         read = Reader(env, found)
@@ -81,21 +85,21 @@ def sso_settings(
         backends = base.get("AUTHENTICATION_BACKENDS")
         off = {} if backends is None else {"AUTHENTICATION_BACKENDS": list(backends)}
         said = {part: base[name] for part, name in names.items() if base.get(name)}
-        if not (parts or said) and len(found) == before:
+        if not (parts or said or has_error(found[before:])):
             _check_names(files, directory, read)
-        if not parts or len(found) > before:
+        scopes = read.given(variables.OIDC_SCOPE)
+        if not (parts or (scopes and said)) or has_error(found[before:]):
             return off
-        _check_issuer(parts.get("issuer"), directory, read)
+        place = _place_of_issuer(parts, directory, read)
         parts = {**said, **parts}
+        _check_issuer(parts.get("issuer"), place, read)
         _check_complete(parts, directory, read)
-        if len(found) > before:
+        if has_error(found[before:]):
             return off
-        scopes = read.given(variables.OIDC_SCOPE) or base.get(
-            scope, variables.OIDC_SCOPE.default
-        )
+        scopes = scopes or base.get(scope, variables.OIDC_SCOPE.default)
         return {
             "AUTHENTICATION_BACKENDS": _backends(backends, directory, read),
-            names["issuer"]: parts["issuer"],
+            names["issuer"]: parts["issuer"].rstrip("/"),
             names["client-id"]: parts.get("client-id", DEFAULT_CLIENT_ID),
             names["client-secret"]: parts["client-secret"],
             scope: list(scopes),
@@ -178,20 +182,44 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
             )
 
 
-def _check_issuer(issuer: str | None, directory: str, read: Reader) -> None:
-    if issuer is not None and not _is_https(issuer):
-        name, what = PARTS["issuer"].name, "the issuer"
-        if read.given(PARTS["issuer"]) is None:
-            name = variables.SSO_DIR.name
-            what = f"the issuer in {os.path.join(directory, 'issuer')}"
+def _place_of_issuer(
+    parts: Mapping[str, str], directory: str, read: Reader
+) -> tuple[str, str]:
+    """Return the variable or setting that a problem of the issuer is filed under.
+
+    With it comes what the issuer is called there.
+    """
+    name = PARTS["issuer"].name
+    if "issuer" not in parts:
+        return name, "the issuer of the settings file"
+    if read.given(PARTS["issuer"]) is not None:
+        return name, "the issuer"
+    return (
+        variables.SSO_DIR.name,
+        f"the issuer in {os.path.join(directory, 'issuer')}",
+    )
+
+
+def _check_issuer(issuer: str | None, place: tuple[str, str], read: Reader) -> None:
+    name, what = place
+    if issuer is None:
+        return
+    if issuer.rstrip("/").endswith(_DISCOVERY):
+        fact = f"{what} is the URL of the discovery document."
+        hint = f"Remove {_DISCOVERY}, which the client appends."
+        read.report(codes.SSO_ISSUER, name, fact, hint)
+    elif not _is_https(issuer):
         read.report(codes.SSO_ISSUER, name, f"{what} is not an https URL.")
+    elif "?" in issuer or "#" in issuer:
+        fact = f"{what} has a query or a fragment, which no issuer has."
+        read.report(codes.SSO_ISSUER, name, fact)
 
 
 def _is_https(url: str) -> bool:
     try:
         split = urlsplit(url)
-        # urlsplit drops line breaks.
-        one_word = url.isprintable() and " " not in url
+        # urlsplit drops line breaks, and looks at the port when it is asked for.
+        one_word = url.isprintable() and " " not in url and split.port != 0
         return split.scheme == "https" and bool(split.hostname) and one_word
     except ValueError:
         return False

@@ -155,6 +155,8 @@ def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
         "https://[x",
         "https://id.example.org\nhttps://id.example.net",
         "https://id.example.org/a b",
+        "https://id.example.org:x",
+        "https://id.example.org:65536",
     ],
 )
 def test_sso_issuer_without_https_is_refused(mounted, issuer):
@@ -176,6 +178,84 @@ def test_sso_issuer_without_https_in_variable_is_refused(mounted):
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: the issuer is not an https URL. "
         "Use the provider's https:// issuer URL."
     )
+
+
+@pytest.mark.parametrize(
+    ("issuer", "line"),
+    [
+        (
+            f"{ISSUER}/.well-known/openid-configuration",
+            "is the URL of the discovery document. Remove "
+            "/.well-known/openid-configuration, which the client appends.",
+        ),
+        (
+            f"{ISSUER}/.well-known/openid-configuration/",
+            "is the URL of the discovery document. Remove "
+            "/.well-known/openid-configuration, which the client appends.",
+        ),
+        (
+            f"{ISSUER}?realm=a",
+            "has a query or a fragment, which no issuer has. Use the provider's "
+            "https:// issuer URL.",
+        ),
+        (
+            f"{ISSUER}#a",
+            "has a query or a fragment, which no issuer has. Use the provider's "
+            "https:// issuer URL.",
+        ),
+    ],
+)
+def test_sso_issuer_that_cannot_be_appended_to_is_refused(issuer, line):
+    env = {
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": issuer,
+        "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+    }
+
+    assert refusal(env) == f"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: the issuer {line}"
+
+
+def test_sso_issuer_loses_slash_at_its_end(mounted):
+    """The client appends ``/.well-known``, and many providers know no ``//``."""
+    assert (
+        sso_settings({}, mounted(issuer=f"{ISSUER}/", client_secret="s3cret")) == on()
+    )
+
+
+def test_sso_issuer_of_the_file_is_judged_where_a_variable_completes_it():
+    said = {"SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "http://id.example.org"}
+
+    with pytest.raises(SettingsError) as refused:
+        sso_settings(said, {"SOCIAL_AUTH_OIDC_SECRET": "s3cret"})
+
+    assert sentences(refused.value) == (
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: the issuer of the settings file is not an "
+        "https URL. Use the provider's https:// issuer URL."
+    )
+
+
+def test_sso_scopes_of_the_variable_win_over_a_file_that_configures_the_rest():
+    said = {
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+        "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+        "SOCIAL_AUTH_OIDC_SCOPE": ["email"],
+    }
+
+    assert sso_settings(said, {"SOCIAL_AUTH_OIDC_SCOPE": "groups"}) == on()
+
+
+def test_sso_scopes_alone_leave_single_sign_on_off():
+    assert sso_settings({}, {"SOCIAL_AUTH_OIDC_SCOPE": "groups"}) == {}
+
+
+def test_sso_secret_with_line_break_leaves_single_sign_on_on():
+    problems = []
+    env = {
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+        "SOCIAL_AUTH_OIDC_SECRET": "s3cret\n",
+    }
+
+    assert sso_settings({}, env, problems=problems) == on(secret="s3cret\n")
+    assert [one.code for one in problems] == ["value-line-break"]
 
 
 def test_sso_part_given_as_variable_and_file_is_refused(mounted):
