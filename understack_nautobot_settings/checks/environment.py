@@ -222,6 +222,7 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
     switches: dict[Variable[Any], tuple[Any, str, tuple[Variable[Any], ...]]] = {
         variables.CONNECTION_PROFILE: ("wan", "wan", _READ_WITH_WAN),
         variables.HARDENING: (True, "on", (variables.HSTS_SECONDS,)),
+        variables.APP: (True, "true", (variables.EXPIRY_UNHEALTHY,)),
     }
     for switch, (needed, word, dependent) in switches.items():
         if read(switch) != needed and not read.refused(switch):

@@ -384,6 +384,7 @@ def test_password_that_ends_with_line_break_is_warned_about(name, end):
         ),
         ("UNDERSTACK_JOB_RESULT_RETRIES", "UNDERSTACK_CONNECTION_PROFILE", "wan", ""),
         ("UNDERSTACK_HSTS_SECONDS", "UNDERSTACK_HARDENING", "on", "off"),
+        ("UNDERSTACK_EXPIRY_UNHEALTHY", "UNDERSTACK_APP", "true", ""),
     ],
 )
 def test_variable_without_its_switch_is_warned_about(name, switch, value, other):
