@@ -204,7 +204,13 @@ def place_of(
     Nautobot reads it as it stands.
     """
     said = (env.get(variable.name), Reader(env, [])(variable))
-    return variable.name if value in said else setting
+    return name_given(variable, env) if value in said else setting
+
+
+def name_given(variable: Variable[Any], env: Mapping[str, str]) -> str:
+    """Return the name that a variable is set by, ``NAME_FILE`` for a file."""
+    by_file = source(variable, env) == "file"
+    return variable.file_name if by_file else variable.name
 
 
 def source(variable: Variable[Any], env: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.reader import name_given
 from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import source
 from understack_nautobot_settings.environment.settings_module import well_formed
@@ -57,7 +58,7 @@ def secret_settings(
             if given and said not in agreeing:
                 read.report(
                     codes.FILE_OVERRULED,
-                    variables.SECRET_KEY.name,
+                    name_given(variables.SECRET_KEY, env),
                     "the settings file assigns another secret key, and the "
                     "variable wins.",
                     "Unset the variable to use the key of the file.",

@@ -135,3 +135,18 @@ def test_secret_key_given_as_value_and_file_is_an_error(tmp_path):
         "NAUTOBOT_SECRET_KEY_FILE: NAUTOBOT_SECRET_KEY is set as well. "
         "Unset one of the two."
     )
+
+
+def test_problems_of_secret_key_in_a_file_name_the_variable_that_is_set(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("short")
+    problems = []
+
+    secret_settings(
+        {"SECRET_KEY": KEY}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}, problems=problems
+    )
+
+    assert [(one.code, one.variable) for one in problems] == [
+        ("secret-key-short", "NAUTOBOT_SECRET_KEY_FILE"),
+        ("file-overruled", "NAUTOBOT_SECRET_KEY_FILE"),
+    ]
