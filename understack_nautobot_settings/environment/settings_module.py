@@ -147,7 +147,12 @@ _TYPES = {
     "AUTHENTICATION_BACKENDS": _TEXTS,
     "INSTALLED_APPS": _TEXTS,
     "MIDDLEWARE": _TEXTS,
-    "LOGGING": _DICT,
+    "LOGGING": _DICT._replace(
+        parts={
+            "loggers": _DICT._replace(every=_DICT),
+            **dict.fromkeys(("root", "formatters", "filters", "handlers"), _DICT),
+        }
+    ),
     # Named as their variables.
     variables.PARTITION.name: _TEXT,
     variables.SITE.name: _TEXT,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
@@ -18,6 +18,8 @@ from understack_nautobot_settings.problems import collecting
 # Celery would replace the handlers of the root logger, and give one of its own to
 # the logger of tasks where that has none: both in a format of its own.
 _HIJACK = "CELERY_WORKER_HIJACK_ROOT_LOGGER"
+# Those of Nautobot's own LOGGING; what else a file lists has a level of its own choice.
+_NAUTOBOTS_LOGGERS = {"django", "nautobot"}
 
 
 def _nautobot_structlog() -> Callable[..., None] | None:
@@ -54,7 +56,8 @@ def log_settings(
         given = well_formed(settings, found, "LOGGING", "INSTALLED_APPS", "MIDDLEWARE")
         if log_format is None:
             return given
-        level = read(variables.LOG_LEVEL)
+        asked = read.given(variables.LOG_LEVEL)
+        level = asked or variables.LOG_LEVEL.default
         # Without settings to change, which the command line has none of, there is
         # no reason to import Nautobot.
         if not given:
@@ -69,7 +72,6 @@ def log_settings(
             )
             return given
         before = given.get("LOGGING") or {}
-        loggers = dict(deepcopy(before))
         keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
@@ -77,26 +79,30 @@ def log_settings(
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
             return {**given, **keep_root_logger}
-        loggers.setdefault("loggers", {}).setdefault("celery.task", {})
+        by_name = {"celery.task": {}, **mapping(before.get("loggers"))}
+        # Nautobot's function keeps the level of a logger that has one.
+        own = dict.fromkeys(_NAUTOBOTS_LOGGERS, {"level": asked} if asked else {})
+        named = {name: {**one, **own.get(name, {})} for name, one in by_name.items()}
+        logging = {**before, "loggers": named}
         set_up(
-            loggers,
+            logging,
             apps,
             layers,
             log_level=level,
-            root_level=level,
+            root_level=asked or mapping(before.get("root")).get("level", level),
             plain_format=log_format == "plain",
         )
         # What it replaced may be named by lines below the call, as in the settings
         # file that Nautobot's developers use.
         for part in ("formatters", "filters", "handlers"):
             if before.get(part):
-                loggers[part] = {**before[part], **loggers.get(part, {})}
+                logging[part] = {**before[part], **logging.get(part, {})}
         # It also silences every logger that exists by then, Celery's among them: a
         # worker would neither say that it is ready nor that a task has failed.
         silence = "disable_existing_loggers"
-        loggers[silence] = before.get(silence, False)
+        logging[silence] = before.get(silence, False)
         return {
-            "LOGGING": loggers,
+            "LOGGING": logging,
             "INSTALLED_APPS": apps,
             "MIDDLEWARE": layers,
             **keep_root_logger,

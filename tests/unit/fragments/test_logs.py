@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from tests.refusals import sentences
@@ -58,7 +60,7 @@ def test_log_format_is_set_up_by_nautobot_on_copies(word, plain):
         "LOGGING": {
             "version": 1,
             "disable_existing_loggers": False,
-            "loggers": {"nautobot": {}, "celery.task": {}},
+            "loggers": {"nautobot": {"level": "DEBUG"}, "celery.task": {}},
             "root": {"level": "DEBUG"},
         },
         "INSTALLED_APPS": ["a", "django_structlog"],
@@ -85,6 +87,66 @@ def test_disable_existing_loggers_of_base_is_kept():
     settings = log_settings(base, env, structlog=structlog_set_up([]))
 
     assert settings["LOGGING"]["disable_existing_loggers"] is True
+
+
+@pytest.mark.parametrize(
+    ("env", "levels"),
+    [
+        ({"NAUTOBOT_LOG_LEVEL": "DEBUG"}, ("DEBUG", "DEBUG", "ERROR", "DEBUG")),
+        ({}, ("INFO", "WARNING", "ERROR", "CRITICAL")),
+    ],
+    ids=["variable", "the file"],
+)
+def test_log_level_of_variable_is_that_of_nautobots_own_lines(env, levels):
+    """Nautobot's set-up leaves a logger its level, and Nautobot gives them one."""
+    base = base_of(
+        {
+            "version": 1,
+            "root": {"level": "CRITICAL"},
+            "loggers": {
+                "django": {"level": "INFO"},
+                "nautobot": {"level": "WARNING"},
+                "of.the.file": {"level": "ERROR"},
+            },
+        }
+    )
+
+    settings = log_settings(
+        base, {"UNDERSTACK_LOG_FORMAT": "json", **env}, structlog=structlog_set_up([])
+    )["LOGGING"]
+
+    found = [settings["loggers"][one]["level"] for one in base["LOGGING"]["loggers"]]
+    assert (*found, settings["root"]["level"]) == levels
+
+
+@pytest.mark.parametrize(
+    ("logging", "place"),
+    [
+        ({"loggers": []}, ".loggers"),
+        ({"loggers": {"a": None}}, ".loggers.a"),
+        ({"formatters": "x"}, ".formatters"),
+        ({"root": "INFO"}, ".root"),
+    ],
+)
+def test_logging_of_the_wrong_form_is_refused(logging, place):
+    with pytest.raises(SettingsError) as caught:
+        log_settings(base_of(logging), {"UNDERSTACK_LOG_FORMAT": "json"})
+
+    assert sentences(caught.value) == (
+        f"LOGGING{place}: the settings file assigns a value that is not a dict with "
+        "names of type str. Assign a dict with names of type str."
+    )
+
+
+def test_logging_with_a_stream_and_without_loggers_is_set_up():
+    """A stream cannot be copied."""
+    base = base_of({"handlers": {"a": {"stream": sys.stdout}}, "loggers": None})
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+
+    settings = log_settings(base, env, structlog=structlog_set_up([]))
+
+    assert settings["LOGGING"]["handlers"] == {"a": {"stream": sys.stdout}}
+    assert settings["LOGGING"]["loggers"] == {"celery.task": {}}
 
 
 def test_log_level_without_format_is_not_judged():
