@@ -38,7 +38,7 @@ def check_nautobot_values(env: Mapping[str, str]) -> list[Problem]:
                 continue
             try:
                 reading.parse(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 problems.append(_refused(name, text, reading))
     port = variables.DB_PORT.name
     if is_service_link(port, env.get(port, "")):

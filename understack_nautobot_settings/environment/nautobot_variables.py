@@ -24,7 +24,8 @@ class Reading(NamedTuple):
     Attributes:
         noun: What the text has to be.
         remedy: What to write instead.
-        parse: The conversion; raises ``ValueError`` where Nautobot does.
+        parse: The conversion; raises where Nautobot does: ``ValueError``, or
+            ``RecursionError`` for JSON.
         names: The variables read so.
     """
 

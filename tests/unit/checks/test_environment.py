@@ -134,6 +134,13 @@ def test_environment_check_finds_every_kind_of_problem():
             "the variable.",
             id="JSON, whose content is not shown",
         ),
+        pytest.param(
+            "NAUTOBOT_KUBERNETES_JOB_MANIFEST",
+            "[" * 100_000,
+            "the value is not JSON, and Nautobot stops at it. Use JSON, or remove "
+            "the variable.",
+            id="JSON too deep for the parser",
+        ),
     ],
 )
 def test_value_that_stops_nautobot_is_reported(name, value, sentence):
