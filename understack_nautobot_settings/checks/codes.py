@@ -39,13 +39,6 @@ NAUTOBOT_VALUE_INVALID = Code(
     "that does not name the variable.",
     "Correct the value, or remove the variable.",
 )
-VALUE_LINE_BREAK = Code(
-    "value-line-break",
-    "A password or a key ends with a line break, which `echo` and editors add to a "
-    "Secret. A server would refuse the password.",
-    "Store the value without it: `printf %s` in place of `echo`.",
-    severity=WARNING,
-)
 VARIABLE_MISSPELT = Code(
     "variable-misspelt",
     "The name is unknown, and nearly that of a variable that is read.",

@@ -69,18 +69,9 @@ def _service_link(name: str, text: str) -> Problem:
 
 
 def check_values(env: Mapping[str, str]) -> list[Problem]:
-    """Tell which values are accepted and mean something else than they look like."""
+    """Tell of values that Nautobot accepts and that are of no use."""
     problems: list[Problem] = []
     Reader(env, problems)(variables.ALLOWED_HOSTS)
-    for variable in variables.VARIABLES:
-        text = env.get(variable.name, "")
-        if variable.kind.free_text and text.strip() and text.endswith(("\n", "\r")):
-            problems.append(
-                codes.VALUE_LINE_BREAK.problem(
-                    variable.name,
-                    "the value ends with a line break, which is a part of it.",
-                )
-            )
     return problems
 
 

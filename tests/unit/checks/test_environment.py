@@ -365,21 +365,6 @@ def test_allowed_host_that_no_request_can_name_is_refused(hosts):
     assert check_values({"NAUTOBOT_ALLOWED_HOSTS": " a.b  .c.d 10.0.0.1 [::1] *"}) == []
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["echo", "CRLF"])
-@pytest.mark.parametrize(
-    "name", ["NAUTOBOT_REDIS_PASSWORD", "NAUTOBOT_DB_PASSWORD", "NAUTOBOT_SECRET_KEY"]
-)
-def test_password_that_ends_with_line_break_is_warned_about(name, end):
-    (problem,) = check_values({name: f"pass{end}"})
-
-    assert (problem.severity, str(problem)) == (
-        "warning",
-        f"{name}: the value ends with a line break, which is a part of it. Store the "
-        "value without it: printf %s in place of echo.",
-    )
-    assert check_values({name: f"pa{end}ss", "UNDERSTACK_SITE": f"a{end}"}) == []
-
-
 @pytest.mark.parametrize(
     ("name", "switch", "value", "other"),
     [
