@@ -15,6 +15,7 @@ from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
@@ -216,7 +217,8 @@ def _application_name(partition: object, read: Reader) -> str:
     name = "-".join(part for part in ("nautobot", role) if part)
     if partition:
         name = f"{name}@{partition}"
-    if len(name.encode()) > _LONGEST_APPLICATION_NAME:
+    # Of a settings file; the partition itself is refused elsewhere.
+    if len(name.encode(errors="replace")) > _LONGEST_APPLICATION_NAME:
         read.report(
             codes.APPLICATION_NAME_LONG,
             variables.PARTITION.name,
@@ -354,7 +356,7 @@ def _results(
 
 
 def _keepalive(options: Mapping[str, Any], read: Reader) -> dict[str, Any]:
-    kept = options.get("socket_keepalive_options") or {}
+    kept = mapping(options.get("socket_keepalive_options"))
     return {
         "socket_keepalive": options.get("socket_keepalive", True),
         "socket_keepalive_options": _chosen(kept, _KEEPALIVE, read),

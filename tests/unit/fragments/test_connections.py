@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
+from understack_nautobot_settings import configure
 from understack_nautobot_settings import connection_settings
 
 WAN = {"UNDERSTACK_CONNECTION_PROFILE": "wan"}
@@ -648,6 +649,21 @@ def test_timeout_of_more_milliseconds_than_a_c_int_holds_is_refused(variable):
         settings({variable: "2147484"})
 
     assert "to 2147483 (seconds)." in sentences(refused.value)
+
+
+@pytest.mark.parametrize("kept", [True, "x", [1], iter([1])])
+def test_keepalive_options_of_the_file_that_are_no_dict_are_replaced(kept):
+    result = settings(WAN, transport_options={"socket_keepalive_options": kept})
+
+    assert (
+        result["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_keepalive_options"]
+        == (KEEPALIVE["socket_keepalive_options"])
+    )
+
+
+def test_partition_of_the_file_that_cannot_be_encoded_raises_nothing_else():
+    with pytest.raises(SettingsError):
+        configure({"UNDERSTACK_PARTITION": "\udc80", "DATABASES": DATABASES}, WAN)
 
 
 @given(
