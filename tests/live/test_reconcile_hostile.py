@@ -390,7 +390,16 @@ def empty_nautobot(changed):
     return converse
 
 
+@pytest.fixture
+def python_takes_sigint():
+    """A shell that starts tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("python_takes_sigint")
 def test_interrupted_run_says_what_was_perhaps_done(served, reconcile, number):
     """As the first process of a container, which nothing ends by itself."""
     printed = []

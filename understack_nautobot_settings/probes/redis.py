@@ -161,12 +161,14 @@ def probe_broker(
 def _is_unknown(scheme: str) -> bool:
     """Tell whether kombu is here and has no transport of this name."""
     try:
+        from kombu import VERSION
         from kombu.transport import TRANSPORT_ALIASES
     except ImportError:
         return False
-    # As kombu reads sqla+mysql:// and module.name:Class://.
+    # As kombu reads sqla+mysql://, and before 5.7 module.name:Class://.
     name = scheme.partition("+")[0]
-    return "." not in name and name not in TRANSPORT_ALIASES
+    is_module = "." in name and VERSION[:2] < (5, 7)
+    return not is_module and name not in TRANSPORT_ALIASES
 
 
 def _refuse_scheme(attempt: Attempt, scheme: str, variable: str) -> NoReturn:
