@@ -1,7 +1,6 @@
 """Probes against real PostgreSQL, Redis, Envoy and Celery."""
 
 import os
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -24,8 +23,6 @@ from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
 from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
-from understack_nautobot_settings.commands.explain import commands_for
-from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 
@@ -520,23 +517,6 @@ def test_redis_failure_at_gateway_gets_its_own_code(
     found = probe(target, env, timeout=20)
 
     assert code(found) == expected
-
-
-@pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is missing")
-def test_explained_redis_command_passes_the_gateway(gateway, mount, redis_server):
-    """As printed, but for the directory of the files."""
-    (command, _) = commands_for(codes.PROBE_REDIS_AUTH)
-    env = redis_environment(gateway.port("redis"), mount, redis_server.password)
-    done = subprocess.run(
-        ["/bin/sh", "-c", command.replace("/etc/nautobot/mtls", str(mount.directory))],
-        env={"PATH": os.environ["PATH"], **env},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-
-    assert (done.stdout, done.stderr) == ("PONG\n", "")
 
 
 def test_redis_name_unknown_to_gateway_is_reported(mount, redis_server):
