@@ -3,6 +3,8 @@ import os
 import pytest
 
 from lab.certificates import Authority
+from tests.unit.checks.databases import database
+from tests.unit.checks.databases import lines
 from understack_nautobot_settings.checks.environment import check_ca_bundles
 from understack_nautobot_settings.checks.environment import check_environment
 from understack_nautobot_settings.checks.environment import check_libpq_variables
@@ -16,23 +18,6 @@ from understack_nautobot_settings.checks.values import check_values
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
-
-
-def lines(problems):
-    return [str(problem) for problem in problems]
-
-
-def database(host="db.example.org", *, engine="postgresql", **options):
-    return {
-        "DATABASES": {
-            "default": {
-                "ENGINE": f"django.db.backends.{engine}",
-                "HOST": host,
-                "NAME": "app",
-                "OPTIONS": options,
-            }
-        }
-    }
 
 
 def test_clean_environment_has_no_problem():

@@ -2,25 +2,10 @@
 
 import pytest
 
+from tests.unit.checks.databases import database
+from tests.unit.checks.databases import lines
 from understack_nautobot_settings.checks.servers import check_database_identity
 from understack_nautobot_settings.checks.servers import check_gateway
-
-
-def lines(problems):
-    return [str(problem) for problem in problems]
-
-
-def database(host="db.example.org", *, engine="postgresql", **options):
-    return {
-        "DATABASES": {
-            "default": {
-                "ENGINE": f"django.db.backends.{engine}",
-                "HOST": host,
-                "NAME": "app",
-                "OPTIONS": options,
-            }
-        }
-    }
 
 
 @pytest.mark.parametrize(

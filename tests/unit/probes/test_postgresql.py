@@ -429,6 +429,14 @@ def test_password_is_reported_wrong_only_if_the_server_says_so(mount, text, code
     assert PASSWORD not in str(attempt.problem)
 
 
+def let_in_by_hand(mount, text):
+    """Return an attempt for which libpq fails so, and nothing else, and the port."""
+    with ScriptedServer(postgres_saying(authentication(0))) as server:
+        settings = database(server.port, mount, mode="disable")
+        driver = failing(DriverError(text))
+        return walk(probe_database, settings, Names(), driver=driver), server.port
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
@@ -448,14 +456,10 @@ def test_password_is_reported_wrong_only_if_the_server_says_so(mount, text, code
     ids=["unknown", "the system", "libpq"],
 )
 def test_option_that_is_refused_by_libpq_does_not_pass(mount, text, cause):
-    with ScriptedServer(postgres_saying(authentication(0))) as server:
-        settings = database(server.port, mount, mode="disable")
-        attempt = walk(
-            probe_database, settings, Names(), driver=failing(DriverError(text))
-        )
+    attempt, port = let_in_by_hand(mount, text)
 
     assert str(attempt.problem) == (
-        f"NAUTOBOT_DB_EXTRA_OPTIONS: libpq does not connect to localhost:{server.port} "
+        f"NAUTOBOT_DB_EXTRA_OPTIONS: libpq does not connect to localhost:{port} "
         f"with these options: {cause}. Correct the option there, in DATABASES of the "
         "settings file, or in the PG* variable that gives it."
     )
@@ -493,14 +497,10 @@ def test_database_user_that_is_unset_is_the_system_user_as_for_libpq(mount):
 def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
     """A connection slot became free between the driver and the look."""
     text = f"{LIBPQ}FATAL:  sorry, too many clients already"
-    with ScriptedServer(postgres_saying(authentication(0))) as server:
-        settings = database(server.port, mount, mode="disable")
-        attempt = walk(
-            probe_database, settings, Names(), driver=failing(DriverError(text))
-        )
+    attempt, port = let_in_by_hand(mount, text)
 
     assert str(attempt.problem) == (
-        f"NAUTOBOT_DB_HOST: the connection to localhost:{server.port} failed, and a "
+        f"NAUTOBOT_DB_HOST: the connection to localhost:{port} failed, and a "
         "second attempt did not fail in this way: sorry, too many clients already. Try "
         "again, and read what the server said."
     )
@@ -517,10 +517,7 @@ def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
 )
 def test_parameter_of_a_libpq_variable_is_no_passing_failure(mount, text, variable):
     """The start of a session by hand has none of them, so it is let in."""
-    error = DriverError(f"{LIBPQ}FATAL:  {text}")
-    with ScriptedServer(postgres_saying(authentication(0))) as server:
-        settings = database(server.port, mount, mode="disable")
-        attempt = walk(probe_database, settings, Names(), driver=failing(error))
+    attempt, _ = let_in_by_hand(mount, f"{LIBPQ}FATAL:  {text}")
 
     assert (attempt.problem.code, attempt.problem.variable) == (
         "probe-db-options",
