@@ -95,7 +95,6 @@ _NO_USER = (
 )
 _SERVER = re.compile(r"(?:FATAL|ERROR|PANIC):\s+(.*)")
 _ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls) alert [a-z ]+")
-_WHERE = r"connection to server .*? failed: "
 _REVOCATION_LIST = (
     "OpenSSL accepts it without the revocation list that libpq is given (sslcrl, "
     "sslcrldir): see whether the certificate is in the list, or the list is out of "
@@ -311,7 +310,8 @@ def own_problem(text: str, database: Database) -> Problem | None:
     lists = {"sslcrl", "sslcrldir"}.intersection(database.parameters)
     for words, code, variable, fact, hint in _OWN:
         if any(one in text for one in words):
-            said = re.split(_WHERE, text)[-1].partition("\n")[0]
+            last = text.rpartition("connection to server ")[2]
+            said = (last.partition(" failed: ")[2] or last).partition("\n")[0]
             by_list = lists and code is codes.PROBE_SERVER_UNVERIFIED
             return code.problem(
                 variable.name,
