@@ -27,6 +27,7 @@ from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import access
 from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import Certificate
+from understack_nautobot_settings.certificates.reading import has_explicit_curve
 from understack_nautobot_settings.problems import Problem
 
 # A renewal writes certificate and key one after the other, or swaps both at once
@@ -106,7 +107,7 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
 def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
     """Judge the files as they were read."""
     problems = [*mount.problems]
-    leaf: Certificate | None = None
+    leaf: bytes | None = None
     if mount.cert and mount.key:
         if mount.use == POSTGRESQL and _holding(mount, mount.key) in ("", _KEY):
             problems += _key_mode_problems(mount.key)
@@ -163,8 +164,8 @@ def _key_mode_problems(key: MountedFile) -> Iterator[Problem]:
 
 def _pair_problems(
     mount: Mount, cert: MountedFile, key: MountedFile, key_password: str | None
-) -> tuple[Certificate | None, list[Problem]]:
-    """Return the client certificate and what is refused about it and its key."""
+) -> tuple[bytes | None, list[Problem]]:
+    """Return the client certificate, DER, and what is refused about it and its key."""
     by_libpq = mount.use == POSTGRESQL
     presented, weak = _presented(cert.content, key.content, key_password)
     if presented.leaf is None and by_libpq and pem.is_der_key(key.content):
@@ -178,16 +179,23 @@ def _pair_problems(
         if presented.reason in _NO_SIGNATURE:
             return None, [_key_kind_problem(cert, mount.chain)]
         return None, _loading_problems(mount, cert, key, key_password, presented)
-    leaf = mount.certificate(presented.leaf, cert)
     problems = []
     if not by_libpq and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
         problems.append(key.problem(codes.KEY_ENCRYPTED, _LOCKED))
-    problems += _verdict_problems(cert, key, leaf, presented)
+    if not _is_accepted(presented, mount.now):
+        leaf = mount.certificate(presented.leaf, cert)
+        problems += _verdict_problems(cert, key, leaf, presented)
     if weak and not problems:
         words = f"may be refused: {weak}."
         problems.append(cert.problem(codes.CERTIFICATE_WEAK, words))
-    return leaf, problems
+    return presented.leaf, problems
+
+
+def _is_accepted(presented: openssl.Presented, now: float) -> bool:
+    """Tell whether there is nothing to put into words, for which it would be read."""
+    explicit = has_explicit_curve(presented.leaf or b"")
+    return not explicit and openssl.is_valid(presented.told, now)
 
 
 def _presented(
@@ -218,7 +226,7 @@ def _verdict_problems(
         yield cert.problem(codes.CERTIFICATE_NOT_FOR_CLIENTS, words)
     elif presented.error and reason not in (openssl.EXPIRED, openssl.NOT_YET_VALID):
         yield _refused(cert, key, presented)
-    elif leaf is not None and leaf.has_explicit_curve:
+    elif has_explicit_curve(presented.leaf or b""):
         yield codes.CERTIFICATE_EXPLICIT_CURVE.problem(
             cert.variable,
             f"the key of {cert.path} has explicit curve parameters, which servers "
@@ -365,9 +373,7 @@ def _certificate_form_problems(file: MountedFile) -> list[Problem]:
 # --- what is trusted -----------------------------------------------------------
 
 
-def _trust_problems(
-    mount: Mount, ca: MountedFile, leaf: Certificate | None
-) -> list[Problem]:
+def _trust_problems(mount: Mount, ca: MountedFile, leaf: bytes | None) -> list[Problem]:
     """Return why no server can be verified with a CA file."""
     context = openssl.trusting(ca.content)
     if context is None:
@@ -378,6 +384,12 @@ def _trust_problems(
     # Python's default contexts trust any certificate of the file from 3.13 on; libpq
     # wants a self-signed one.
     pins = mount.use == REDIS and sys.version_info >= (3, 13)
+    if any(
+        (pins or told["subject"] == told["issuer"])
+        and openssl.is_valid(told, mount.now)
+        for told in openssl.authorities(context)
+    ):
+        return []
     ders = set(context.get_ca_certs(binary_form=True))
     authorities = [one for one in mount.trusted if one.der in ders]
     anchors = [one for one in authorities if one.is_self_issued or pins]
@@ -399,7 +411,7 @@ def _no_anchor(
     ca: MountedFile,
     authorities: Sequence[Certificate],
     others: Sequence[Certificate],
-    leaf: Certificate | None,
+    leaf: bytes | None,
 ) -> Problem:
     if authorities:
         named = ", ".join(one.subject for one in authorities)
@@ -409,12 +421,13 @@ def _no_anchor(
             f"holds only intermediates: {named}.",
             f"Add the root certificate: {roots}.",
         )
-    if leaf is not None and any(one.der == leaf.der for one in others):
-        return ca.problem(
-            codes.CA_IS_CERTIFICATE,
-            f"holds the client certificate {leaf.subject}, not a CA.",
-            f"Store the certificate of {leaf.issuer} there.",
-        )
+    for one in others:
+        if one.der == leaf:
+            return ca.problem(
+                codes.CA_IS_CERTIFICATE,
+                f"holds the client certificate {one.subject}, not a CA.",
+                f"Store the certificate of {one.issuer} there.",
+            )
     named = ", ".join(one.subject for one in others)
     words = f"holds no CA, only {named or 'certificates that have no name'}."
     return ca.problem(codes.CA_NONE, words)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import suppress
 from typing import IO
 from typing import TYPE_CHECKING
+from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import pem
@@ -37,11 +39,14 @@ class Presented(NamedTuple):
         leaf: The certificate that a server sees, DER; None when not even loaded.
         error: Why it was refused, None when it was not.
         asked: True where a password was asked for.
+        told: What OpenSSL says of a certificate that it accepted, as
+            `ssl.SSLSocket.getpeercert` has it; empty where it was refused.
     """
 
     leaf: bytes | None
     error: Exception | None
     asked: bool
+    told: Mapping[str, Any]
 
     @property
     def reason(self) -> str | None:
@@ -105,6 +110,7 @@ def present(
     sent = cert if trust is not None else pem.first_block(cert, pem.CERTIFICATE) or cert
     leaf: bytes | None = None
     error: Exception | None = None
+    told: Mapping[str, Any] = {}
     try:
         with _path(cert) as cert_path, _path(key) as key_path, _path(sent) as sent_path:
             # The server shows the same certificate; the client does not mind.
@@ -124,10 +130,32 @@ def present(
             with _path(trust) as trust_path:
                 server.load_verify_locations(cafile=trust_path)
         theirs.do_handshake()
+        with suppress(OSError, ValueError):
+            # What cannot be told in this form is accepted as well.
+            told = theirs.getpeercert() or {}
     except (OSError, ValueError) as refusal:
         # The frames of a traceback would hold the key.
         error = refusal.with_traceback(None)
-    return Presented(leaf, error, bool(asked))
+    return Presented(leaf, error, bool(asked), told)
+
+
+def end_of(told: Mapping[str, Any], which: str = "notAfter") -> float | None:
+    """Return when a certificate ends, or begins, in seconds since the epoch.
+
+    None where that is unknown: Python reads no fractions of a second.
+    """
+    import ssl
+
+    try:
+        return ssl.cert_time_to_seconds(told[which])
+    except (KeyError, ValueError):
+        return None
+
+
+def is_valid(told: Mapping[str, Any], now: float) -> bool:
+    """Tell whether a certificate is known to be valid; its last second is outside."""
+    begin, end = end_of(told, "notBefore"), end_of(told)
+    return begin is not None and end is not None and begin <= now < end
 
 
 def trusting(content: bytes) -> ssl.SSLContext | None:
@@ -141,6 +169,14 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
     except OSError:
         return None
     return context if context.cert_store_stats()["x509"] else None
+
+
+def authorities(context: ssl.SSLContext) -> list[dict[str, Any]]:
+    """Return what OpenSSL says of the CAs that a context trusts, as of ``told``."""
+    with suppress(OSError, ValueError):
+        return context.get_ca_certs()
+    # One of them has a form that cannot be told.
+    return []
 
 
 def reason_words(error: Exception | None) -> str:

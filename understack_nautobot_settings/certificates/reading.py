@@ -74,8 +74,7 @@ class Certificate(NamedTuple):
         key_usages: As cert-manager spells them; None without the extension.
         extended_usages: Likewise, and object identifiers where it has no word.
         key_kind: ``RSA 2048``, ``DSA``, ``secp384r1``, ``Ed25519``, or empty.
-        has_explicit_curve: Whether the key writes its curve out.
-        public_key: Its public key, DER; empty where it cannot be read.
+        public_key: The hash of its public key; empty where that cannot be read.
     """
 
     path: str
@@ -95,7 +94,6 @@ class Certificate(NamedTuple):
     key_usages: tuple[str, ...] | None = None
     extended_usages: tuple[str, ...] | None = None
     key_kind: str = ""
-    has_explicit_curve: bool = False
     public_key: bytes = b""
     der: bytes = b""
 
@@ -199,8 +197,6 @@ def _certificate(
     common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
     # The octets, whatever their encoding.
     _, _, after_oid = read.subject.public_bytes().partition(_COMMON_NAME)
-    # An identifier names a curve, a sequence writes it out.
-    _, _, parameters = read.tbs_certificate_bytes.partition(_CURVE_KEY)
     return Certificate(
         path=path,
         use=use,
@@ -225,10 +221,15 @@ def _certificate(
         key_usages=key_usages,
         extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
         key_kind=_key_kind(read),
-        has_explicit_curve=parameters.startswith(b"\x30"),
         public_key=_public_key(read),
         der=der,
     )
+
+
+def has_explicit_curve(der: bytes) -> bool:
+    """Tell whether the key of a certificate writes its curve out."""
+    # An identifier names a curve, a sequence writes it out.
+    return _CURVE_KEY + b"\x30" in der
 
 
 def is_signed_by(one: Certificate, issuer: Certificate) -> bool | None:
@@ -324,13 +325,11 @@ def _extended_usages(extension: Any) -> tuple[str, ...] | None:
 
 
 def _public_key(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.hazmat.primitives.serialization import PublicFormat
+    from cryptography import x509
 
     try:
-        return certificate.public_key().public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        )
+        key: Any = certificate.public_key()
+        return x509.SubjectKeyIdentifier.from_public_key(key).digest
     except Exception:  # noqa: BLE001 - as in read_certificate
         return b""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from understack_nautobot_settings.certificates.files import describe_certificates
+from understack_nautobot_settings.certificates import openssl
+from understack_nautobot_settings.certificates.files import ClientFiles
+from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
@@ -23,6 +27,8 @@ HEARTBEAT_SECONDS = 30.0
 
 # Of the time left: connecting comes on top of waiting for the answer.
 _SHARE = 0.8
+
+_DAY = 86400
 
 CONTENT_TYPE = "application/x-nautobot-json"
 
@@ -72,29 +78,48 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     Raises `Failed` where a client certificate is expired; of what stands behind it in
     its file, a server may have another copy.
     """
+    now = time.time()
+    used: dict[str, list[ClientFiles]] = {}
+    for files in client_files(settings):
+        if files.cert is not None:
+            used.setdefault(files.cert.path, []).append(files)
     with attempt.stage("certificate"):
-        found = [
-            (one, files.use, "" if position else files.cert.variable)
-            for files in client_files(settings)
-            if files.cert is not None
-            for position, one in enumerate(
-                describe_certificates(files._replace(key=None, ca=None))
+        ends = {path: _end_of_validity(found[0]) for path, found in used.items()}
+        attempt.detail = (
+            ", ".join(
+                f"{path} for {' and '.join(sorted({one.use for one in used[path]}))} "
+                f"{_left(end, now)}"
+                for path, end in ends.items()
             )
-        ]
-        shown = (
-            f"{one.subject} for {use} "
-            + ("expired" if one.is_expired else f"{one.days_left} days")
-            for one, use, _ in found
+            or "none in use"
         )
-        attempt.detail = ", ".join(shown) or "none in use"
-        for one, _, variable in found:
-            if one.is_expired and variable:
+        for path, end in ends.items():
+            if end is not None and end <= now:
+                expired_on = datetime.datetime.fromtimestamp(end, datetime.timezone.utc)
                 fact = (
-                    f"the client certificate in {one.path} expired on "
-                    f"{utc(one.not_after)}, so servers refuse new connections."
+                    f"the client certificate in {path} expired on {utc(expired_on)}, "
+                    "so servers refuse new connections."
                 )
                 code = codes.PROBE_WORKER_CERTIFICATE
-                raise Failed(code.problem(variable, fact))
+                raise Failed(code.problem(used[path][0].present()[0].variable, fact))
+
+
+def _end_of_validity(files: ClientFiles) -> float | None:
+    """Return when a client certificate ends, None where it cannot be read."""
+    mount = Mount(files._replace(ca=None), time.time, read_file)
+    if mount.cert and mount.key:
+        # OpenSSL tells it of what it accepts, for half of what a reader costs.
+        accepted = openssl.present(mount.cert.content, mount.key.content, None)
+        end = openssl.end_of(accepted.told)
+        if end is not None:
+            return end
+    return mount.chain[0].not_after.timestamp() if mount.chain else None
+
+
+def _left(end: float | None, now: float) -> str:
+    if end is None:
+        return "cannot be read"
+    return "expired" if end <= now else f"{(end - now) // _DAY:.0f} days"
 
 
 def probe_ping(

@@ -542,6 +542,22 @@ def test_certificate_that_cannot_be_parsed_is_judged_by_openssl(
 
 
 @USES
+def test_certificate_with_a_host_name_in_latin_1_is_accepted(
+    use: str, tmp_path: Path
+) -> None:
+    leaf = ROOT.issue(san=["caf#.example"])
+    authority = ROOT.issue("root", san=["caf#.example"], is_ca=True, usages=())
+    write_mount(tmp_path, leaf, ROOT.ca_pem + authority.cert_pem)
+    for name in ("tls.crt", "ca.crt"):
+        blocks = pem.certificates((tmp_path / name).read_bytes())
+        odd = [one.replace(b"caf#", b"caf\xe9") for one in blocks]
+        armoured = [pem.armoured(one, "CERTIFICATE") for one in odd]
+        (tmp_path / name).write_bytes(b"".join(armoured))
+
+    assert check_certificates(client_files(use, tmp_path)) == []
+
+
+@USES
 def test_key_with_mismatched_halves_is_reported_damaged(
     use: str, tmp_path: Path
 ) -> None:

@@ -78,10 +78,9 @@ def test_certificate_fields_are_all_read() -> None:
         key_usages=("digital signature", "key encipherment"),
         extended_usages=("server auth", "client auth"),
         key_kind="secp256r1",
-        has_explicit_curve=False,
-        public_key=leaf.key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        ),
+        public_key=x509.SubjectKeyIdentifier.from_public_key(
+            leaf.key.public_key()
+        ).digest,
         der=der(leaf.certificate),
     )
     assert found.as_json() == {

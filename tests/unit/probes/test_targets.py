@@ -128,29 +128,26 @@ def test_worker_probe_with_ping_asks_the_worker(mount, tmp_path, destination):
 
     assert [one.stage for one in probe.stages] == ["heartbeat", "certificate", "ping"]
     assert re.fullmatch(rf"{file}, \d s old", probe.stages[0].detail)
-    assert probe.stages[1].detail == "CN=app for Redis 1094 days"
+    assert probe.stages[1].detail == f"{mount.certificate} for Redis 1094 days"
     assert not probe.ok
 
 
 @pytest.mark.parametrize(
     ("more", "seen"),
     [
-        ({}, "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days"),
-        ({"NAUTOBOT_DB_SSLMODE": "require"}, "CN=app for Redis 1094 days"),
-        ({"NAUTOBOT_DB_SSLMODE": ""}, "CN=app for Redis 1094 days"),
-        ({"NAUTOBOT_DB_SSLMODE": "verify_full"}, "CN=app for Redis 1094 days"),
-        ({"UNDERSTACK_REDIS_MTLS": "off"}, "CN=app for PostgreSQL 1094 days"),
+        ({}, "PostgreSQL and Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "require"}, "Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": ""}, "Redis 1094 days"),
+        ({"NAUTOBOT_DB_SSLMODE": "verify_full"}, "Redis 1094 days"),
+        ({"UNDERSTACK_REDIS_MTLS": "off"}, "PostgreSQL 1094 days"),
         (
             {
                 "UNDERSTACK_CONNECTION_PROFILE": "wan",
                 "NAUTOBOT_CELERY_BROKER_URL": "amqps://mq/",
             },
-            "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days",
+            "PostgreSQL and Redis 1094 days",
         ),
-        (
-            {"NAUTOBOT_DB_SSLMODE": "", "UNDERSTACK_REDIS_MTLS": "off"},
-            "none in use",
-        ),
+        ({"NAUTOBOT_DB_SSLMODE": "", "UNDERSTACK_REDIS_MTLS": "off"}, ""),
     ],
 )
 def test_worker_probe_without_ping_checks_all_certificates(mount, tmp_path, more, seen):
@@ -164,7 +161,9 @@ def test_worker_probe_without_ping_checks_all_certificates(mount, tmp_path, more
     }
     (found,) = probe_targets(["worker"], env)
 
-    assert found.stages[1].detail == seen
+    assert found.stages[1].detail == (
+        f"{mount.certificate} for {seen}" if seen else "none in use"
+    )
 
 
 def test_worker_on_another_host_is_probed_without_heartbeat(mount, tmp_path):

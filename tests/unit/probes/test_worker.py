@@ -95,9 +95,7 @@ def test_worker_with_expired_intermediate_passes(tmp_path):
     attempt = walk(probe_certificates, database(1, mount))
 
     assert outcome(attempt) == (["certificate"], None)
-    assert attempt.stages[0].detail == (
-        "CN=app for PostgreSQL 1094 days, CN=gone for PostgreSQL expired"
-    )
+    assert attempt.stages[0].detail == f"{mount.certificate} for PostgreSQL 1094 days"
 
 
 def test_worker_with_expired_certificate_fails(mount, tmp_path):
@@ -109,11 +107,31 @@ def test_worker_with_expired_certificate_fails(mount, tmp_path):
 
     assert outcome(fine) == (["certificate"], None)
     assert fine.stages[0].detail == (
-        "CN=app for PostgreSQL 1094 days, CN=app for Redis 1094 days"
+        f"{mount.certificate} for PostgreSQL and Redis 1094 days"
     )
     assert outcome(expired) == (["certificate"], "probe-worker-certificate")
     assert outcome(none) == (["certificate"], None)
     assert none.stages[0].detail == "none in use"
+
+
+def test_worker_with_certificate_that_cannot_be_read_passes(tmp_path):
+    mount = write_mount(tmp_path, CA.client(), CA.ca_pem)
+    with open(mount.certificate, "w") as file:
+        file.write("nothing")
+    attempt = walk(probe_certificates, database(1, mount))
+
+    assert outcome(attempt) == (["certificate"], None)
+    assert attempt.stages[0].detail == (
+        f"{mount.certificate} for PostgreSQL cannot be read"
+    )
+
+
+def test_worker_without_its_key_still_tells_the_days_of_its_certificate(tmp_path):
+    mount = write_mount(tmp_path, CA.client(), CA.ca_pem)
+    os.remove(mount.key)
+    attempt = walk(probe_certificates, database(1, mount))
+
+    assert attempt.stages[0].detail == f"{mount.certificate} for PostgreSQL 1094 days"
 
 
 @pytest.mark.parametrize(
