@@ -78,11 +78,12 @@ def rows() -> Iterator[Row]:
         nautobot.prepare_database()
         plain = nautobot.without_migrations()
         environment = nautobot.environment
-        starts, firsts = [], []
+        starts, firsts, looks = [], [], []
         for _ in range(STARTS):
             with nautobot.worker(SITE) as worker:
                 starts.append(worker.cpu_seconds)
-            firsts.append(first_call(environment))
+            firsts.append(first_call(environment, "configure"))
+            looks.append(first_call(environment, "configure_and_look"))
         stack.enter_context(nautobot.worker(SITE))
         wait_for(heartbeat.exists, 30)
         assert heartbeat.exists(), "the worker writes no heartbeat"
@@ -125,6 +126,12 @@ def rows() -> Iterator[Row]:
         "start of a Nautobot worker",
         Figure(median(starts), "s"),
         at_most=FIRST,
+    )
+    yield compared(
+        "the same, and the look at the settings in force",
+        Figure(median(looks), "s"),
+        "start of a Nautobot worker",
+        Figure(median(starts), "s"),
     )
     for work, name, against, at_most in (
         ("probe worker", "worker", INSPECT, WORKER),

@@ -121,7 +121,7 @@ def _warm(stands: Mapping[str, Stand]) -> Iterator[Row]:
         )
 
 
-def first_call(environment: Mapping[str, str]) -> float:
+def first_call(environment: Mapping[str, str], function: str) -> float:
     """Return the CPU seconds of import and first call, in a process of their own."""
     with Stand("ours", environment) as fresh:
-        return float(fresh.ask("once", "configure"))
+        return float(fresh.ask("once", function))

@@ -10,7 +10,6 @@ from typing import Any
 
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
-from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
@@ -58,18 +57,7 @@ def configure(
         raise refusal
     decided = decided_settings(namespace, evaluation.settings, env)
     namespace.update(evaluation.settings)
-    warnings = evaluation.problems
-    if check_files is None:
-        warnings += _name_warnings(namespace, env, read)
-    look_again_later(namespace, decided, warnings, read)
-
-
-def _name_warnings(
-    settings: Mapping[str, Any], env: Mapping[str, str], read: ReadOnce
-) -> list[Problem]:
-    """Warn of a certificate of another user; `check` makes an error of it."""
     # A value that is no flag is left to `check`, as nothing else depends on it.
-    if Reader(env, [])(variables.DB_IDENTITY_MAP):
-        return []
-    found = (check_name(files, read=read) for files in client_files(settings, env))
-    return [problem for problems in found for problem in problems]
+    is_mapped = Reader(env, [])(variables.DB_IDENTITY_MAP)
+    named = [] if is_mapped else client_files(namespace, env)
+    look_again_later(namespace, decided, evaluation.problems, read, named)

@@ -124,8 +124,7 @@ def inspect_environment(
             judged = judge(files, key_password=passwords.get(files.use))
             found = [*found, *(one for one in judged if _nameless(one) not in said)]
     problems += check_environment(settings, env, role=role)
-    # Told below, as an error: `configure` has warned of it where a file ran.
-    problems += (one for one in found if one.code != _NAME_MISMATCH)
+    problems += found
     if not with_files:
         problems = [one for one in problems if one.code not in ABOUT_FILES]
         return Inspection(_ordered(problems), [])

@@ -12,16 +12,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import MutableMapping
 from importlib import import_module
 from typing import Any
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.files import read_file
+from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import Decided
 from understack_nautobot_settings.checks.in_force import SettingsInForce
@@ -51,11 +54,19 @@ _PLAIN_AMQP = ("amqp", "pyamqp")
 
 
 class _Start(NamedTuple):
-    """What one call of `configure` left for later; `read` has read its certificates."""
+    """What one call of `configure` left for later.
+
+    Attributes:
+        decided: What it decided.
+        warnings: What it did not refuse.
+        read: Has read its certificates.
+        named: The files whose certificate has to have the name of their user.
+    """
 
     decided: Decided
     warnings: tuple[Problem, ...]
     read: ReadOnce
+    named: tuple[ClientFiles, ...]
 
 
 # At most one: a second call of `configure` takes the place of the first.
@@ -67,15 +78,17 @@ _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 def look_again_later(
     namespace: MutableMapping[str, Any],
     decided: Decided,
-    warnings: list[Problem],
+    warnings: Iterable[Problem],
     read: ReadOnce,
+    named: Iterable[ClientFiles],
 ) -> None:
     """Have the settings looked at, and the lines logged, when the file has run.
 
     The namespace is given ``LOGGING_CONFIG``, a ``LOGGING`` where it has none and,
     where it is a module, ``__dir__``. The rest is what the call of `configure` made.
     """
-    _waiting[:] = _last[:] = [_Start(decided, tuple(warnings), read)]
+    start = _Start(decided, tuple(warnings), read, tuple(named))
+    _waiting[:] = _last[:] = [start]
     _take_over_logging(namespace)
     if "__name__" in namespace:
         namespace["__dir__"] = lambda: _names(namespace)
@@ -135,8 +148,10 @@ def look_again(settings: Mapping[str, Any]) -> None:
         logger.addHandler(handler)
     hint_at_failed_connections()
     logger.info("%s", startup_line(settings, read=start.read))
+    # `check` makes errors of them.
+    names = [one for files in start.named for one in check_name(files, read=start.read)]
     start.read.forget()
-    for problem in (*start.warnings, *undone):
+    for problem in (*start.warnings, *names, *undone):
         logger.warning("%s", problem)
 
 
