@@ -26,6 +26,7 @@ from understack_nautobot_settings.commands.main import main
 from understack_nautobot_settings.configuration import configure
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.variables import VARIABLES
+from understack_nautobot_settings.probes import refusals
 from understack_nautobot_settings.problems import SettingsError
 
 HERE = "tests/contract/test_attacks.py"
@@ -438,6 +439,7 @@ LOCAL = {
     "pattern": [pattern for pattern, _ in pem._KINDS],
     "kind": [kind for kind, _ in explain._COMMANDS],
     "_FORMS[key]": list(masking._FORMS.values()),
+    "words": [words for words, *_ in (*refusals._OWN, *refusals._WORDS)],
 }
 CHARACTERS = 'aA0 \t\n\r_-./:@,$|"\\[]{}<>=%'
 

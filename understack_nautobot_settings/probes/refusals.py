@@ -53,36 +53,29 @@ _SESSION_VARIABLES = {
 # What English words of a server stand for, where its SQLSTATE is not seen, or says
 # nothing: PgBouncer has one for all its refusals.
 _BEHIND_POOLER = (
-    "server login has been failing",
-    "query_wait_timeout",
-    "client_login_timeout",
-    "server shutting down",
+    "server login has been failing|query_wait_timeout|client_login_timeout|"
+    "server shutting down"
 )
 _WORDS = (
-    *((words, NOT_YET[0]) for words in _BEHIND_POOLER),
-    ("password authentication failed", WRONG_PASSWORD),
-    ("SASL authentication failed", WRONG_PASSWORD),
-    ("no password supplied", WRONG_PASSWORD),
-    ("pg_hba.conf", NOT_AUTHORIZED),
+    (_BEHIND_POOLER, NOT_YET[0]),
+    ("(password|SASL) authentication failed|no password supplied", WRONG_PASSWORD),
     # By certificate, LDAP, PAM, RADIUS …
-    ("authentication failed", NOT_AUTHORIZED),
+    (r"pg_hba\.conf|authentication failed", NOT_AUTHORIZED),
     ("requires a valid client certificate", NOT_AUTHORIZED),
-    ("is not permitted to log in", NOT_AUTHORIZED),
-    ("no such user", NOT_AUTHORIZED),
+    ("is not permitted to log in|no such user", NOT_AUTHORIZED),
     ("permission denied for database", NO_PRIVILEGE),
     ("permission denied to set parameter", NO_PARAMETER),
     ("no such database", NO_DATABASE),
-    ("too many connections", TOO_MANY),
-    ("too many clients", TOO_MANY),
-    ("connection slots are reserved", TOO_MANY),
+    ("too many (connections|clients)|connection slots are reserved", TOO_MANY),
     ("no more connections allowed", TOO_MANY),
     ("the database system is", NOT_YET[0]),
     ("unrecognized configuration parameter", NO_PARAMETER),
     ("unsupported startup parameter", NO_PARAMETER),
     ("invalid value for parameter", "22023"),
     ("cannot be changed", "55P02"),
+    ("(?s)database .{0,200} does not exist", NO_DATABASE),
+    ("(?s)role .{0,200} does not exist", NOT_AUTHORIZED),
 )
-_NOT_EXISTING = (("database ", NO_DATABASE), ("role ", NOT_AUTHORIZED))
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
 _LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
 _NO_ROLE = re.compile(
@@ -104,9 +97,9 @@ _STRONGER = f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
 _OR_CERTIFICATE = "Set it, or let pg_hba.conf ask for the certificate alone."
 
 # What libpq's own words mean, and a remedy where the code's is not enough.
-_OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] = (
+_OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
     (
-        ("no password supplied",),
+        "no password supplied",
         codes.PROBE_DB_PASSWORD,
         variables.DB_PASSWORD,
         "{place} requires a password, and none is configured.",
@@ -114,33 +107,28 @@ _OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] =
     ),
     (
         # The states of a server that target_session_attrs does not take.
-        (
-            "session is read-only",
-            "session is not read-only",
-            "server is in hot standby mode",
-            "server is not in hot standby mode",
-        ),
+        "session is (not )?read-only|server is (not )?in hot standby mode",
         codes.PROBE_DB_SESSION,
         variables.DB_EXTRA_OPTIONS,
         "no server at {place} is in the state that target_session_attrs demands.",
         None,
     ),
     (
-        ("certificate verify failed",),
+        "certificate verify failed",
         codes.PROBE_SERVER_UNVERIFIED,
         variables.DB_HOST,
         "libpq does not accept the certificate of {place}.",
         None,
     ),
     (
-        ("does not support any SSL protocol version", "alert handshake failure"),
+        "does not support any SSL protocol version|alert handshake failure",
         codes.PROBE_TLS_HANDSHAKE,
         variables.DB_EXTRA_OPTIONS,
         "the TLS handshake of libpq with {place} fails: {said}.",
         None,
     ),
     (
-        ("more than the driver could hold", "out of memory"),
+        "more than the driver could hold|out of memory",
         codes.PROBE_NOT_POSTGRESQL,
         variables.DB_HOST,
         "{place} sends more than PostgreSQL would, and was cut off.",
@@ -148,7 +136,7 @@ _OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] =
     ),
     (
         # A parameter, or the value of one, that libpq or the system does not take.
-        ("invalid ", "setsockopt("),
+        r"invalid |setsockopt\(",
         codes.PROBE_LIBPQ,
         variables.DB_EXTRA_OPTIONS,
         "libpq does not connect to {place} with these options: {said}.",
@@ -157,22 +145,9 @@ _OWN: tuple[tuple[tuple[str, ...], Code, Variable[Any], str, str | None], ...] =
     ),
     (
         # About this machine, or about what both sides demand: none passes by itself.
-        (
-            "private key file",
-            "certificate file",
-            "could not load",
-            "could not read",
-            "authentication method requirement",
-            "channel binding",
-            "could not find digest",
-            "authentication method",
-            "not supported",
-            "requires",
-            "weak sslmode",
-            "unrecognized",
-            "could not match",
-            "GSSAPI encryption",
-        ),
+        "private key file|certificate file|could not (load|read|find digest|match)|"
+        "authentication method|channel binding|not supported|requires|weak sslmode|"
+        "unrecognized|GSSAPI encryption",
         codes.PROBE_LIBPQ,
         variables.DB_HOST,
         "libpq does not connect to {place}: {said}.",
@@ -309,7 +284,7 @@ def own_problem(text: str, database: Database) -> Problem | None:
     """
     lists = {"sslcrl", "sslcrldir"}.intersection(database.parameters)
     for words, code, variable, fact, hint in _OWN:
-        if any(one in text for one in words):
+        if re.search(words, text):
             last = text.rpartition("connection to server ")[2]
             said = (last.partition(" failed: ")[2] or last).partition("\n")[0]
             by_list = lists and code is codes.PROBE_SERVER_UNVERIFIED
@@ -323,20 +298,15 @@ def own_problem(text: str, database: Database) -> Problem | None:
 
 def sqlstate_of(said: str) -> str:
     """Return the SQLSTATE of the server's English words, empty where unknown."""
-    for words, sqlstate in _WORDS:
-        if words in said:
-            return sqlstate
-    for kind, sqlstate in _NOT_EXISTING:
-        if " does not exist" in said.partition(kind)[2]:
-            return sqlstate
-    return ""
+    known = (sqlstate for words, sqlstate in _WORDS if re.search(words, said))
+    return next(known, "")
 
 
 def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     """Return what a refusal of PostgreSQL, or of a pooler before it, means."""
     place, user, sqlstate = database.place, database.user, refusal.sqlstate
     message = refusal.message
-    if any(words in message for words in _BEHIND_POOLER):
+    if re.search(_BEHIND_POOLER, message):
         # Why, it may quote: words about its own login, and not about this one.
         return codes.PROBE_DB_STARTING.problem(
             variables.DB_HOST.name,
