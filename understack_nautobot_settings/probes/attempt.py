@@ -200,15 +200,16 @@ class Attempt:
         self.said_by = self._before.said_by
         return self._before
 
-    def explained(self, symptom: str, look: Callable[[], Problem]) -> Problem:
-        """Return the cause of a symptom, which `look` finds with further connections.
+    def explained(self, symptom: str, look: Callable[[], Problem]) -> Failed:
+        """Return the failure of the stage under way, by the cause of a symptom.
 
-        It is not called where the attempt before this one had the same symptom.
+        `look` finds the cause with further connections. It is not called where the
+        attempt before this one had the same symptom.
         """
-        before = self.repeated(symptom)
+        before = self.repeated(f"{self.current} {symptom}")
         if before is not None and before.problem is not None:
-            return before.problem
+            return Failed(before.problem)
         try:
-            return look()
+            return Failed(look())
         except Failed as failed:
-            return failed.problem
+            return failed

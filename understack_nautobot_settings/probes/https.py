@@ -9,12 +9,10 @@ from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import secure
-from understack_nautobot_settings.probes.handshake import talk
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.server import Server
 from understack_nautobot_settings.probes.tls import Tls
 
 PORT = 443
@@ -62,8 +60,8 @@ def probe_https(
     )
     with (
         server.reach() as connection,
-        secure(server, connection) as secured,
-        talk(server, "query"),
+        server.secure(connection) as secured,
+        server.talk("query"),
     ):
         incoming = Incoming(secured, attempt)
         incoming.send(request.encode())

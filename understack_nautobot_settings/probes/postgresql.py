@@ -30,12 +30,6 @@ from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.driver_session import NoDriver
 from understack_nautobot_settings.probes.driver_session import Session
 from understack_nautobot_settings.probes.driver_session import database_session
-from understack_nautobot_settings.probes.gateway import SSL_REQUEST
-from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import client_problem
-from understack_nautobot_settings.probes.handshake import lost_problem
-from understack_nautobot_settings.probes.handshake import secure
-from understack_nautobot_settings.probes.handshake import shown_certificate
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import shown_address
@@ -49,6 +43,8 @@ from understack_nautobot_settings.probes.refusals import refusal_problem
 from understack_nautobot_settings.probes.refusals import server_words
 from understack_nautobot_settings.probes.refusals import sqlstate_of
 from understack_nautobot_settings.probes.refusals import start_up
+from understack_nautobot_settings.probes.server import SSL_REQUEST
+from understack_nautobot_settings.probes.server import Server
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import described_server
@@ -104,9 +100,7 @@ def probe_database(
     parameters, as `database_session` does. Raises `Failed` where a stage is not passed.
     """
     entry = (settings.get("DATABASES") or {}).get("default") or {}
-    options = postgresql_options(settings)
-    sni = options.get("sslsni", (env or {}).get(_SNI_VARIABLE) or "1")
-    database = _database(entry, options, env or {}, names_host=str(sni) != "0")
+    database = _database(entry, postgresql_options(settings), env or {})
     server = PostgresqlServer(attempt, network, database)
     if not is_postgresql(entry):
         if database.endpoints:
@@ -116,60 +110,46 @@ def probe_database(
         attempt.skip("tls", "skipped: the database is not PostgreSQL")
         return
     started = attempt.clock()
-    text, on_query = None, False
     try:
         session = driver(
             _with_timeout(database.parameters, attempt.patience),
             WHO,
             attempt.patience,
-            libpq_since=max(
-                (_KNOWN_SINCE.get(name, 0) for name in database.parameters), default=0
-            ),
+            libpq_since=max(_KNOWN_SINCE.get(one, 0) for one in database.parameters),
         )
     except NoDriver:
-        pass
-    except DriverError as error:
-        text, on_query = str(error), error.on_query
-    except TimeoutError:
-        text = ""
-    else:
-        _note_success(server, session, attempt.clock() - started)
-        return
-    if text is not None:
+        _look(server, None)
+    except (DriverError, TimeoutError) as error:
+        # Where the time is up, libpq has said nothing.
+        text = str(error)
         attempt.connections += max(1, text.count("connection to server at"))
         before = attempt.repeated(f"libpq: {text or 'no answer in time'}")
         if before is not None and before.problem is not None:
             with attempt.stage(before.stages[-1].stage):
-                raise Failed(before.problem)
-        if on_query:
+                raise Failed(before.problem) from None
+        if isinstance(error, DriverError) and error.on_query:
             _fail_on_query(server, text)
-    _look(server, text)
+        _look(server, text)
+    else:
+        _note_success(server, session, attempt.clock() - started)
 
 
 def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, Any]:
-    given = str(parameters.get("connect_timeout") or "")
-    if given and not given.isdecimal():
+    given = str(parameters.get("connect_timeout") or int(patience))
+    if not given.isdecimal():
         # libpq takes a negative number for none, and refuses what is none.
         return dict(parameters)
-    seconds = int(patience)
-    if given.isdecimal() and int(given):
-        seconds = min(seconds, int(given))
-    return {**parameters, "connect_timeout": max(_SHORTEST_CONNECT, seconds)}
+    seconds = max(_SHORTEST_CONNECT, min(int(patience), int(given)))
+    return {**parameters, "connect_timeout": seconds}
 
 
 def _database(
-    entry: Mapping[str, Any],
-    options: Mapping[str, Any],
-    env: Mapping[str, str],
-    *,
-    names_host: bool,
+    entry: Mapping[str, Any], options: Mapping[str, Any], env: Mapping[str, str]
 ) -> Database:
-    parameters: dict[str, Any] = {}
-    if not env.get(variables.SERVICE.name):
-        # A service comes before them, and only libpq knows it.
-        parameters = {
-            LIBPQ_VARIABLES[name]: env[name] for name in _PLACE if env.get(name)
-        }
+    names_host = str(options.get("sslsni", env.get(_SNI_VARIABLE))) != "0"
+    # A service comes before them, and only libpq knows it.
+    asked = () if env.get(variables.SERVICE.name) else filter(env.get, _PLACE)
+    parameters: dict[str, Any] = {LIBPQ_VARIABLES[one]: env[one] for one in asked}
     # Django sets the encoding, so that a variable of libpq does not.
     parameters["client_encoding"] = "UTF8"
     parameters |= {
@@ -212,11 +192,10 @@ def _endpoints(parameters: Mapping[str, Any]) -> tuple[Endpoint, ...]:
         port = ports.pop(0) if len(ports) > 1 else ports[0]
         number = int(port) if port.isdecimal() else PORT
         place = f"{host}/.s.PGSQL.{number}" if host.startswith("/") else host or address
-        if place:
-            endpoints.append(
-                Endpoint(POSTGRESQL, place, number, variables.DB_HOST.name, address)
-            )
-    return tuple(endpoints)
+        endpoints.append(
+            Endpoint(POSTGRESQL, place, number, variables.DB_HOST.name, address)
+        )
+    return tuple(one for one in endpoints if one.host)
 
 
 def _note_success(server: PostgresqlServer, session: Session, seconds: float) -> None:
@@ -241,7 +220,7 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
         if tls.verify and not tls.check_hostname and database.endpoints:
             # Whatever has a certificate of the CA can be that server: show its names.
             server.endpoint, server.address = database.endpoints[0], session.address
-            found = shown_certificate(server)
+            found = server.shown_certificate()
             if found is not None:
                 shown = described_server(found, tls, hosts)
         attempt.skip("identity", shown)
@@ -258,14 +237,13 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
 
 def _fail_on_query(server: PostgresqlServer, text: str) -> None:
     server.attempt.quote(server.database.without_password(text))
-    place, variable = server.database.place, variables.DB_HOST.name
-    fact = f"PostgreSQL at {place} does not answer a query."
-    problem = codes.PROBE_DB_ERROR.problem(variable, fact)
+    place = server.database.place
+    code, fact = codes.PROBE_DB_ERROR, f"PostgreSQL at {place} does not answer a query."
     if any(words in text for words in _LOST):
+        code = codes.PROBE_CLOSED
         fact = f"{place} accepts the session and closes it on the first query."
-        problem = codes.PROBE_CLOSED.problem(variable, fact)
     with server.attempt.stage("query"):
-        raise Failed(problem)
+        raise Failed(code.problem(variables.DB_HOST.name, fact))
 
 
 # --- why the driver failed -----------------------------------------------------
@@ -287,7 +265,7 @@ def _look(server: PostgresqlServer, text: str | None) -> None:
         # Where the server has answered libpq, libpq has accepted its certificate.
         server.tls = server.tls._replace(verify=False)
     server.name_refused = "does not match host name" in (text or "")
-    with connection, secure(server, connection) as secured, attempt.stage("login"):
+    with connection, server.secure(connection) as secured, attempt.stage("login"):
         raise Failed(_login_problem(server, secured, text))
 
 
@@ -304,7 +282,7 @@ def _login_problem(
         # libpq goes no further either: with direct negotiation it is a must.
         if server.is_direct and connection.selected_alpn_protocol() != ALPN:
             return server.not_tls()
-        refused = client_problem(alert_in(text), server)
+        refused = server.refusal(alert_in(text))
         if refused is not None:
             return refused
     if connection is not None:
@@ -314,7 +292,7 @@ def _login_problem(
             return server.not_tls()
         except OSError as error:
             if not server_words(text):
-                return lost_problem(error, server)
+                return server.lost(error)
     return _driver_problem(server, text, answer)
 
 

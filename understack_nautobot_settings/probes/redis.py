@@ -26,12 +26,10 @@ from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
-from understack_nautobot_settings.probes.gateway import Server
-from understack_nautobot_settings.probes.handshake import secure
-from understack_nautobot_settings.probes.handshake import talk
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Incoming
 from understack_nautobot_settings.probes.network import Network
+from understack_nautobot_settings.probes.server import Server
 from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.problems import Problem
 
@@ -213,7 +211,7 @@ def _probe(
         if scheme not in REDIS_SCHEMES:
             attempt.skip("tls", f"skipped for {scheme}://")
             return
-        with secure(server, connection) as secured:
+        with server.secure(connection) as secured:
             redis = Conversation(secured, attempt, login)
             try:
                 _converse(redis, server, write, channel)
@@ -226,7 +224,7 @@ def _converse(
     redis: Conversation, server: RedisServer, write: tuple[str, ...], channel: str
 ) -> None:
     attempt, login = server.attempt, redis.login
-    with talk(server, "login"):
+    with server.talk("login"):
         if login.credentials:
             redis.ask("AUTH", *login.credentials)
         if login.database:
@@ -235,7 +233,7 @@ def _converse(
         attempt.detail = f"database {login.database}"
         if who:
             attempt.detail = f"as {who}, {attempt.detail}"
-    with talk(server, "query"):
+    with server.talk("query"):
         attempt.detail = f"PING: {redis.ask('PING')}"
         if "cluster_state" in redis.ask_if_allowed("CLUSTER", "INFO"):
             raise Refused(_CLUSTER, login)

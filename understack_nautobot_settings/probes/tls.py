@@ -1,16 +1,19 @@
-"""How a client of ours speaks TLS, and what is wrong with the server it meets.
+"""How a client of ours speaks TLS, and what the two sides have against each other.
 
-The result of the verification is a code of OpenSSL; no text is interpreted.
+The result of the verification is a code of OpenSSL, and what a server refuses is the
+name of an alert; no text is interpreted.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.codes import CA_NOT_FOR_SERVERS
+from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import REDIS
 from understack_nautobot_settings.certificates.files import CertificateFile
@@ -46,9 +49,15 @@ CLIENT_CA = {
     POSTGRESQL: " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
     REDIS: " (ca.crt of the secret in redis.tls.existingSecret)",
 }
-
-
 _UNSET = CertificateFile("", "")
+
+_EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
+_REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
+_NEW_ONE = "It is in the server's revocation list (CRL). Issue a new certificate."
+_CLIENT_REFUSED = (
+    f"{_EXPIRED}|{_REVOKED}|SSLV3_ALERT_CERTIFICATE_UNKNOWN|"
+    "SSLV3_ALERT_(BAD|UNSUPPORTED)_CERTIFICATE|TLSV1_ALERT_(DECRYPT_ERROR|ACCESS_DENIED)"
+)
 
 
 class Tls(NamedTuple):
@@ -158,27 +167,7 @@ def server_problem(
     if code in NAME_MISMATCH:
         return name_problem(seen, endpoint)
     if code in NO_ISSUER:
-        issuer = f" It was issued by {seen.issuer}." if seen else ""
-        path, variable = tls.ca_path, tls.ca.variable
-        there = f"into {path}" if path else f"into a file, and set {variable}"
-        if not path and endpoint.server == REDIS:
-            there = f"into a file, set {variable} to it and unset {_REDIS_MTLS}"
-        if code == NO_ROOT_ABOVE:
-            return codes.PROBE_SERVER_CA.problem(
-                variable,
-                f"the certificate of {endpoint.place}{subject} leads to a CA in "
-                f"{path or 'the system store'} that is no root, and the CA above it is "
-                "missing.",
-                f"Put the CA above it {there}, or its own self-signed certificate in "
-                "its place.",
-            )
-        return codes.PROBE_SERVER_CA.problem(
-            variable,
-            f"no CA in {path or 'the system store'} issued the certificate of "
-            f"{endpoint.place}{subject}.{issuer}",
-            f"Put the CA that signed the certificate of {endpoint.server} {there}, or "
-            "find out who answers there.",
-        )
+        return _issuer_problem(code, seen, tls, endpoint)
     if code == EXPIRED and seen is not None and not seen.is_expired:
         return codes.PROBE_SERVER_EXPIRED.problem(
             tls.ca.variable,
@@ -209,12 +198,136 @@ def server_problem(
     return _of_certificate(kind, endpoint, fact)
 
 
+def _issuer_problem(
+    code: int, seen: Certificate | None, tls: Tls, endpoint: Endpoint
+) -> Problem:
+    """Return which CA is missing on this side."""
+    subject = f" ({seen.subject})" if seen else ""
+    issuer = f" It was issued by {seen.issuer}." if seen else ""
+    path, variable = tls.ca_path, tls.ca.variable
+    there = f"into {path}" if path else f"into a file, and set {variable}"
+    if not path and endpoint.server == REDIS:
+        there = f"into a file, set {variable} to it and unset {_REDIS_MTLS}"
+    if code == NO_ROOT_ABOVE:
+        return codes.PROBE_SERVER_CA.problem(
+            variable,
+            f"the certificate of {endpoint.place}{subject} leads to a CA in "
+            f"{path or 'the system store'} that is no root, and the CA above it is "
+            "missing.",
+            f"Put the CA above it {there}, or its own self-signed certificate in "
+            "its place.",
+        )
+    return codes.PROBE_SERVER_CA.problem(
+        variable,
+        f"no CA in {path or 'the system store'} issued the certificate of "
+        f"{endpoint.place}{subject}.{issuer}",
+        f"Put the CA that signed the certificate of {endpoint.server} {there}, or "
+        "find out who answers there.",
+    )
+
+
 def name_problem(seen: Certificate | None, endpoint: Endpoint) -> Problem:
     """Return the problem of a server certificate for other names."""
     fact = f" is for {_names(seen)}, not for {endpoint.name}"
     if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
         fact = f" has {endpoint.name} as a DNS name and not as an IP address"
     return _of_certificate(codes.PROBE_SERVER_NAME, endpoint, fact)
+
+
+def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
+    """Return what an alert says against our certificate, None for nothing."""
+    place, variable, own = endpoint.place, tls.cert.variable, tls.own_certificate
+    if reason == "TLSV1_ALERT_UNKNOWN_CA":
+        where = CLIENT_CA.get(endpoint.server, "")
+        return codes.PROBE_CLIENT_CA.problem(
+            variable,
+            f"{place} does not trust the CA of the client certificate ({_shown(own)}).",
+            f"Let {endpoint.server} trust that CA for clients{where}, or present a "
+            "certificate of the CA that it trusts. If it does trust it, its log gives "
+            "the reason.",
+        )
+    if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
+        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
+    ):
+        return codes.PROBE_CLIENT_REQUIRED.problem(
+            variable,
+            f"{place} requires a client certificate, and none is configured.",
+            "Mount the secret nautobot-mtls-client and turn mutual TLS on."
+            if endpoint.server in CLIENT_CA
+            else f"Set {variable}, and the variable of its key.",
+        )
+    fact = f"{place} refuses the client certificate ({_shown(own)})"
+    if reason == _EXPIRED and not (own is not None and own.is_expired):
+        return _expired_above(fact, tls, endpoint)
+    if re.fullmatch(_CLIENT_REFUSED, reason):
+        remedy = _NEW_ONE if reason == _REVOKED else None
+        return _dated_problem(tls, fact, f": {alert_words(reason)}", remedy)
+    return None
+
+
+def closed_on_certificate(tls: Tls, endpoint: Endpoint) -> Problem:
+    """Name the likeliest cause where a server closes and no alert arrives."""
+    own, server = tls.own_certificate, endpoint.server
+    fact = (
+        f"{endpoint.place} closed the connection after it received the client "
+        f"certificate ({_shown(own)})"
+    )
+    if own is not None and not own.is_for("client auth"):
+        return _dated_problem(tls, fact, ", which is not for clients")
+    return _dated_problem(
+        tls,
+        fact,
+        "; it probably does not trust that CA",
+        f"Compare that issuer with the CA that {server} trusts for "
+        f"clients{CLIENT_CA.get(server, '')}. Its log names the reason.",
+    )
+
+
+def _expired_above(fact: str, tls: Tls, endpoint: Endpoint) -> Problem:
+    """Say what a server may find expired where our certificate is not.
+
+    It gives the same alert for a CA and for a revocation list.
+    """
+    chain, variable = tls.own_chain, tls.cert.variable
+    for one in chain[1:]:
+        if one.is_expired:
+            return codes.PROBE_CLIENT_EXPIRED.problem(
+                variable,
+                f"{fact}: the intermediate {one.subject} behind it {one.dates}.",
+                "Renew the intermediate, and put it after the client certificate.",
+            )
+    ours = f", and by the clock here it is {chain[0].dates}" if chain else ""
+    return codes.PROBE_CLIENT_EXPIRED.problem(
+        variable,
+        f"{fact} with the alert 'certificate expired'{ours}.",
+        f"Read in the log of {endpoint.server} what is expired: the certificate by the "
+        "clock there, the CA that it trusts for clients, or its revocation list (CRL).",
+    )
+
+
+def _dated_problem(
+    tls: Tls, fact: str, otherwise: str, remedy: str | None = None
+) -> Problem:
+    """Blame the dates of our certificate, or say `otherwise` where they are right."""
+    own, code = tls.own_certificate, codes.PROBE_CLIENT_REFUSED
+    if own is not None and not own.is_valid:
+        code, verb = codes.PROBE_CLIENT_EXPIRED, ""
+        if not own.is_expired:
+            code, verb = CERTIFICATE_NOT_YET_VALID, "is "
+        otherwise, remedy = f", which {verb}{own.dates}", None
+    return code.problem(tls.cert.variable, f"{fact}{otherwise}.", remedy)
+
+
+def _shown(own: Certificate | None) -> str:
+    return f"{own.subject}, issued by {own.issuer}" if own else "unreadable"
+
+
+def handshake_problem(error: OSError, endpoint: Endpoint) -> Problem:
+    """Return the problem of a handshake that fails because of no certificate."""
+    place, words = endpoint.place, alert_words(symptom_of(error))
+    return codes.PROBE_TLS_HANDSHAKE.problem(
+        endpoint.variable, f"the TLS handshake with {place} fails: {words}."
+    )
 
 
 def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
