@@ -152,7 +152,7 @@ def probe_broker(
     prefix = str(transport.get("global_keyprefix") or "")
     # What kombu does for a job, and the channel on which workers are spoken to.
     write = ("LPUSH", f"{prefix}{_own_name()}", "1")
-    channel = f"{prefix}/{{}}.celery.pidbox"
+    channel = prefix, ".celery.pidbox"
     _probe(attempt, logins, options, network, write=write, channel=channel)
 
 
@@ -189,32 +189,26 @@ def _probe(
     network: Network,
     *,
     write: tuple[str, ...],
-    channel: str = "",
+    channel: tuple[str, ...] = (),
 ) -> None:
     """Pass all stages at the first server that accepts a connection.
 
-    `write` begins with a command and a key that nobody else has; the number of the
-    database is put into the channel.
+    `write` begins with a command and a key that nobody else has. The number of the
+    database stands between the two parts of the channel.
     """
-    scheme = logins[0].scheme
+    scheme, endpoints = logins[0].scheme, [one.endpoint for one in logins]
     tls = _tls(options) if scheme == "rediss" else None
-    server = RedisServer(
-        attempt,
-        network,
-        [one.endpoint for one in logins],
-        tls,
-        "plain text, as configured",
-    )
+    plain = "plain text, as configured"
+    server = RedisServer(attempt, network, endpoints, tls, plain)
     with server.reach() as connection:
-        login = next(one for one in logins if one.endpoint == server.endpoint)
-        channel = channel.format(login.database)
         if scheme not in REDIS_SCHEMES:
             attempt.skip("tls", f"skipped for {scheme}://")
             return
+        login = logins[endpoints.index(server.endpoint)]
         with server.secure(connection) as secured:
             redis = Conversation(secured, attempt, login)
             try:
-                _converse(redis, server, write, channel)
+                _converse(redis, server, write, f"/{login.database}".join(channel))
             except Refused as refused:
                 attempt.quote(refused.said)
                 raise
@@ -230,9 +224,7 @@ def _converse(
         if login.database:
             redis.ask("SELECT", str(login.database))
         who = redis.ask_if_allowed("ACL", "WHOAMI")
-        attempt.detail = f"database {login.database}"
-        if who:
-            attempt.detail = f"as {who}, {attempt.detail}"
+        attempt.detail = f"{f'as {who}, ' if who else ''}database {login.database}"
     with server.talk("query"):
         attempt.detail = f"PING: {redis.ask('PING')}"
         if "cluster_state" in redis.ask_if_allowed("CLUSTER", "INFO"):
@@ -335,14 +327,16 @@ def _login(
     password: str = "",
 ) -> Login:
     parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    query = parse_qs(parts.query)
-    path = unquote(parts.path)
-    if scheme in SOCKET_SCHEMES:
-        host, port, number = path, 0, query.get("db", ["0"])[0]
-    else:
+    scheme, path, query = (
+        parts.scheme.lower(),
+        unquote(parts.path),
+        parse_qs(parts.query),
+    )
+    # In the query where redis-py or, of a socket, kombu looks first.
+    numbers = query.get("db") or query.get("virtual_host") or [path.strip("/")]
+    host, port = path, 0
+    if scheme not in SOCKET_SCHEMES:
         host = unquote(parts.hostname or "localhost")
-        number = path.strip("/")
         port = parts.port or OTHER_PORTS.get(scheme, PORT)
     server = "Redis" if scheme in REDIS_SCHEMES else "the broker"
     return Login(
@@ -350,7 +344,7 @@ def _login(
         scheme=scheme,
         username=unquote(parts.username or "") or username,
         password=unquote(parts.password or "") or password,
-        database=int(number) if number.isdecimal() else 0,
+        database=int(numbers[0]) if numbers[0].isdecimal() else 0,
     )
 
 

@@ -91,12 +91,44 @@ def test_redis_socket_probe_has_no_name_and_no_tls(mount, tmp_path):
     listener.close()
 
     assert outcome(attempt) == (ALL_STAGES, None)
-    assert [stage.detail for stage in attempt.stages[:4]] == [
+    assert [stage.detail for stage in attempt.stages] == [
         "a socket of this machine",
         path,
         "plain text, as configured",
         "no TLS: the server's identity is not verified",
+        "as default, database 3",
+        "PING: PONG, writes accepted",
     ]
+
+
+def test_cache_probe_selects_the_database_in_the_query():
+    """As redis-py does, whatever the path says."""
+    with ScriptedServer(good_redis()) as server:
+        url = f"redis://localhost:{server.port}/1?db=5"
+        settings = {"CACHES": {"default": {"LOCATION": url}}}
+        attempt = walk(probe_cache, settings, Names())
+
+    assert attempt.stages[-2].detail == "as default, database 5"
+
+
+def test_broker_probe_subscribes_below_a_prefix_with_braces():
+    """A hash tag of Redis, as in {site}:"""
+    said = []
+
+    def script(connection):
+        while words := connection.recv(65536):
+            said.append(words)
+            connection.sendall(b"+OK\r\n" * words.count(b"*"))
+
+    with ScriptedServer(script) as server:
+        settings = {
+            "CELERY_BROKER_URL": f"redis://localhost:{server.port}/2",
+            "CELERY_BROKER_TRANSPORT_OPTIONS": {"global_keyprefix": "{site}:"},
+        }
+        attempt = walk(probe_broker, settings, Names())
+
+    assert outcome(attempt) == (ALL_STAGES, None)
+    assert said[-1].endswith(b"\r\n{site}:/2.celery.pidbox\r\n")
 
 
 @pytest.mark.parametrize(
