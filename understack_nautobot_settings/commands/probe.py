@@ -79,9 +79,17 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
 
 
 def _target(text: str) -> str:
-    if text.startswith(_HTTPS):
-        return text
-    return known_word("target", (*TARGETS, f"{_HTTPS}HOST"), text)
+    if not text.startswith(_HTTPS):
+        return known_word("target", (*TARGETS, f"{_HTTPS}HOST"), text)
+    from understack_nautobot_settings.probes.https import leads_somewhere
+
+    if not leads_somewhere(text):
+        # Not shown: it may hold a password.
+        raise CouldNotCheck(
+            "A URL is https://HOST:PORT/PATH, port and path optional, without a user "
+            "and without blanks."
+        )
+    return text
 
 
 def seconds(text: str) -> float:
@@ -95,19 +103,16 @@ def seconds(text: str) -> float:
 def attempt(
     arguments: Any, console: Console, timeout: float, before: Sequence[Probe] = ()
 ) -> list[Probe]:
-    """Probe every target once; raises `CouldNotCheck` where a URL leads nowhere."""
-    try:
-        return probe_targets(
-            arguments.targets or DEFAULT_TARGETS,
-            console.env,
-            timeout=timeout,
-            ping=arguments.destination if arguments.ping else None,
-            tls_prefix=arguments.tls_prefix,
-            heartbeat_seconds=arguments.heartbeat,
-            before=before,
-        )
-    except ValueError as error:
-        raise CouldNotCheck(printable(str(error))) from None
+    """Probe every target once."""
+    return probe_targets(
+        arguments.targets or DEFAULT_TARGETS,
+        console.env,
+        timeout=timeout,
+        ping=arguments.destination if arguments.ping else None,
+        tls_prefix=arguments.tls_prefix,
+        heartbeat_seconds=arguments.heartbeat,
+        before=before,
+    )
 
 
 def report(arguments: Any, console: Console, probes: list[Probe]) -> str:

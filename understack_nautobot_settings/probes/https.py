@@ -24,6 +24,17 @@ _CLIENT_ERROR = 400
 _REDIRECT = 300
 
 
+def leads_somewhere(url: str) -> bool:
+    """Tell whether a URL names a host, and no user: no probe would send a password."""
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        return False
+    # A blank or a control character would end the line of the request.
+    return usable and url.isascii() and url.isprintable() and " " not in url
+
+
 def probe_https(
     attempt: Attempt,
     url: str,

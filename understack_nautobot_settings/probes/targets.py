@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from functools import cache as cached
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
@@ -33,12 +32,10 @@ from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.problems import shown_argument
 
 TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
 
-_HTTPS = "https://"
 _GRACE = 0.5
 
 # What could not be found out, rather than what was found to be wrong.
@@ -75,13 +72,13 @@ def probe_targets(
     heartbeat_seconds: float | None = None,
     before: Iterable[Probe] = (),
     network: Network | None = None,
-    ways: Mapping[str, Callable[[Attempt], None]] | None = None,
+    way: Callable[[str, Attempt], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Probe]:
     """Reach every target at the same time, as Nautobot would.
 
     Args:
-        targets: Any of `TARGETS`, and ``https://`` URLs.
+        targets: Any of `TARGETS`, and ``https://`` URLs that lead somewhere.
         env: The environment.
         timeout: Seconds that each target gets, all of them at the same time.
         ping: Name of the worker that ``worker`` asks through the broker, in addition
@@ -92,38 +89,23 @@ def probe_targets(
         before: The attempt before this one: where a target fails with the same
             symptom, the cause is not looked for again.
         network: The network.
-        ways: Ways to reach further targets, or other ways to reach these.
+        way: Another way to reach targets.
         clock: Seconds, of any beginning.
 
     Returns:
         One result for each target, in the order they were named.
-
-    Raises:
-        ValueError: A target is none of those, or a URL without a host.
     """
     network = network or Network()
-    known = {**_ways(env, ping, heartbeat_seconds, network), **(ways or {})}
+    way = way or _way(env, network, ping, tls_prefix, heartbeat_seconds)
     earlier = {probe.target: probe for probe in before}
     started = []
     for target in dict.fromkeys(targets):
-        way = known.get(target)
-        if way is None and target.startswith(_HTTPS):
-            _refuse_unusable(target)
-            from understack_nautobot_settings.probes.https import probe_https
-
-            way = partial(
-                probe_https, url=target, env=env, network=network, prefix=tls_prefix
-            )
-        if way is None:
-            raise ValueError(
-                f"unknown target '{shown_argument(target)}'. Use one of: "
-                f"{', '.join(TARGETS)}, or an https:// URL."
-            )
         # What follows the path may hold a token.
         shown = re.split("[?#;]", target)[0]
         attempt = Attempt(shown, timeout, before=earlier.get(shown), clock=clock)
         # A daemon: what hangs in a system call may not keep the process alive.
-        thread = threading.Thread(target=_walk, args=(way, attempt), daemon=True)
+        walk = partial(_walk, way, target, attempt)
+        thread = threading.Thread(target=walk, daemon=True)
         thread.start()
         started.append((attempt, thread))
     for attempt, thread in started:
@@ -158,13 +140,14 @@ def probes_as_json(probes: Iterable[Probe]) -> dict[str, Any]:
     }
 
 
-def _ways(
+def _way(
     env: Mapping[str, str],
-    ping: str | None,
-    heartbeat_seconds: float | None,
     network: Network,
-) -> dict[str, Callable[[Attempt], None]]:
-    """Return how each target is reached; what a way needs is imported by it."""
+    ping: str | None,
+    tls_prefix: str,
+    heartbeat_seconds: float | None,
+) -> Callable[[str, Attempt], None]:
+    """Return how a target is reached; what that needs is imported by then."""
     lock = threading.Lock()
 
     @cached
@@ -183,41 +166,52 @@ def _ways(
                     raise Failed(problem)
         return settings
 
-    def database(attempt: Attempt) -> None:
-        from understack_nautobot_settings.probes.postgresql import probe_database
+    def reach(target: str, attempt: Attempt) -> None:
+        if target == "worker":
+            _probe_worker(attempt, env, ping, heartbeat_seconds)
+        elif target == "database":
+            from understack_nautobot_settings.probes.postgresql import probe_database
 
-        probe_database(attempt, settings_for(attempt), network, env=env)
+            probe_database(attempt, settings_for(attempt), network, env=env)
+        elif target == "cache":
+            from understack_nautobot_settings.probes.redis import probe_cache
 
-    def cache(attempt: Attempt) -> None:
-        from understack_nautobot_settings.probes.redis import probe_cache
+            probe_cache(attempt, settings_for(attempt), network)
+        elif target == "broker":
+            from understack_nautobot_settings.probes.redis import probe_broker
 
-        probe_cache(attempt, settings_for(attempt), network)
-
-    def broker(attempt: Attempt) -> None:
-        from understack_nautobot_settings.probes.redis import probe_broker
-
-        own_url = Reader(env, []).is_set(variables.CELERY_BROKER_URL)
-        probe_broker(attempt, settings_for(attempt), network, own_url=own_url)
-
-    def worker(attempt: Attempt) -> None:
-        from understack_nautobot_settings.probes import worker as worker_probe
-
-        if ping is None:
-            settings = _file_settings(env)
+            own_url = Reader(env, []).is_set(variables.CELERY_BROKER_URL)
+            probe_broker(attempt, settings_for(attempt), network, own_url=own_url)
         else:
-            settings, _ = _evaluated(env, check_files=no_files, libpq=lambda: None)
-        here = socket.gethostname()
-        name = ping or f"celery@{here}"
-        if name.endswith(f"@{here}"):
-            oldest = heartbeat_seconds or worker_probe.HEARTBEAT_SECONDS
-            worker_probe.probe_heartbeat(attempt, env, oldest=oldest)
-        else:
-            attempt.skip("heartbeat", f"skipped: {name} is on another host")
-        worker_probe.probe_certificates(attempt, settings)
-        if ping is not None:
-            worker_probe.probe_ping(attempt, settings, name)
+            from understack_nautobot_settings.probes.https import probe_https
 
-    return {"database": database, "cache": cache, "broker": broker, "worker": worker}
+            probe_https(attempt, target, env, network, prefix=tls_prefix)
+
+    return reach
+
+
+def _probe_worker(
+    attempt: Attempt,
+    env: Mapping[str, str],
+    ping: str | None,
+    heartbeat_seconds: float | None,
+) -> None:
+    from understack_nautobot_settings.probes import worker
+
+    if ping is None:
+        settings = _file_settings(env)
+    else:
+        settings, _ = _evaluated(env, check_files=no_files, libpq=lambda: None)
+    here = socket.gethostname()
+    name = ping or f"celery@{here}"
+    if name.endswith(f"@{here}"):
+        oldest = heartbeat_seconds or worker.HEARTBEAT_SECONDS
+        worker.probe_heartbeat(attempt, env, oldest=oldest)
+    else:
+        attempt.skip("heartbeat", f"skipped: {name} is on another host")
+    worker.probe_certificates(attempt, settings)
+    if ping is not None:
+        worker.probe_ping(attempt, settings, name)
 
 
 def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
@@ -249,25 +243,9 @@ def _evaluated(
     return {**base, **settings}, problems
 
 
-def _refuse_unusable(url: str) -> None:
-    """Refuse a URL that leads nowhere; it is not shown, for it may hold a password."""
+def _walk(way: Callable[[str, Attempt], None], target: str, attempt: Attempt) -> None:
     try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
-        # A blank or a control character would end the line of the request.
-        usable = usable and url.isascii() and url.isprintable() and " " not in url
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(
-            "A URL is https://HOST:PORT/PATH, port and path optional, without a user "
-            "and without blanks."
-        )
-
-
-def _walk(way: Callable[[Attempt], None], attempt: Attempt) -> None:
-    try:
-        way(attempt)
+        way(target, attempt)
     except Failed as failed:
         attempt.problem = failed.problem
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
