@@ -108,7 +108,7 @@ def attempt(
         arguments.targets or DEFAULT_TARGETS,
         console.env,
         timeout=timeout,
-        ping=arguments.destination if arguments.ping else None,
+        ping=arguments.destination or ("" if arguments.ping else None),
         tls_prefix=arguments.tls_prefix,
         heartbeat_seconds=arguments.heartbeat,
         before=before,

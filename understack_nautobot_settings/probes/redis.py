@@ -116,6 +116,7 @@ def probe_cache(
         url.split(",")[0],
         username=pool.get("username") or options.get("USERNAME") or "",
         password=pool.get("password") or options.get("PASSWORD") or "",
+        database=pool.get("db"),
     )
     # As Django makes the keys of a cache.
     prefix, version = cache.get("KEY_PREFIX") or "", cache.get("VERSION") or 1
@@ -325,19 +326,16 @@ def _login(
     *,
     username: str = "",
     password: str = "",
+    database: object = None,
 ) -> Login:
-    parts = urlsplit(url)
-    scheme, path, query = (
-        parts.scheme.lower(),
-        unquote(parts.path),
-        parse_qs(parts.query),
-    )
-    # In the query where redis-py or, of a socket, kombu looks first.
-    numbers = query.get("db") or query.get("virtual_host") or [path.strip("/")]
-    host, port = path, 0
+    parts, scheme = urlsplit(url), scheme_of(url)
+    path, query = unquote(parts.path), parse_qs(parts.query)
+    host, port, number = path, 0, ""
     if scheme not in SOCKET_SCHEMES:
-        host = unquote(parts.hostname or "localhost")
+        host, number = unquote(parts.hostname or "localhost"), path.strip("/")
         port = parts.port or OTHER_PORTS.get(scheme, PORT)
+    # redis-py, and of a socket kombu, look into the query first.
+    numbers = query.get("db") or query.get("virtual_host") or [number or str(database)]
     server = "Redis" if scheme in REDIS_SCHEMES else "the broker"
     return Login(
         endpoint=Endpoint(server, host, port, variable),

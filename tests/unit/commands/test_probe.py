@@ -108,6 +108,15 @@ def test_probe_command_prints_json(mount):
     assert json.loads(out)["targets"][0]["problem"]["code"] == "probe-refused"
 
 
+def test_probe_with_destination_alone_asks_that_worker(mount):
+    words = ("worker", "--destination=celery@there", "--timeout=2")
+    status, out, _ = command("probe", *words, env=environment(mount))
+
+    assert status != 0
+    assert "worker heartbeat ok 0.000 s: skipped: celery@there is on another" in out
+    assert "worker ping failed" in out
+
+
 def test_probe_with_unknown_target_ends_with_status_2():
     status, out, err = command("probe", "everything")
 

@@ -101,14 +101,19 @@ def test_redis_socket_probe_has_no_name_and_no_tls(mount, tmp_path):
     ]
 
 
-def test_cache_probe_selects_the_database_in_the_query():
-    """As redis-py does, whatever the path says."""
+@pytest.mark.parametrize(
+    ("path", "pool", "database"),
+    [("1?db=5", {"db": 7}, 5), ("1", {"db": 7}, 1), ("", {"db": 7}, 7), ("", {}, 0)],
+    ids=["query", "path", "pool", "none"],
+)
+def test_cache_probe_selects_the_database_that_redis_py_does(path, pool, database):
     with ScriptedServer(good_redis()) as server:
-        url = f"redis://localhost:{server.port}/1?db=5"
-        settings = {"CACHES": {"default": {"LOCATION": url}}}
+        location = f"redis://localhost:{server.port}/{path}"
+        options = {"CONNECTION_POOL_KWARGS": pool}
+        settings = {"CACHES": {"default": {"LOCATION": location, "OPTIONS": options}}}
         attempt = walk(probe_cache, settings, Names())
 
-    assert attempt.stages[-2].detail == "as default, database 5"
+    assert attempt.stages[-2].detail == f"as default, database {database}"
 
 
 def test_broker_probe_subscribes_below_a_prefix_with_braces():
