@@ -227,17 +227,13 @@ def read_environment(path: str) -> dict[str, str]:
             f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'."
         ) from None
     env: dict[str, str] = {}
-    separator = "\0" if "\0" in text else "\n"
-    for number, line in enumerate(text.split(separator), 1):
-        if separator == "\n":
-            line = line.removesuffix("\r")  # noqa: PLW2901 - as Windows writes it
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-        elif not line:
+    nul = "\0" in text
+    for number, line in enumerate(text.split("\0" if nul else "\n"), 1):
+        if not line or (not nul and re.fullmatch(r"\s*(#.*)?", line)):
             continue
         name, equals, value = line.partition("=")
         # Only a line can be the rest of a value; Bash names functions with %%.
-        named = separator == "\0" or re.fullmatch(_VARIABLE_NAME, name)
+        named = nul or re.fullmatch(_VARIABLE_NAME, name)
         if not (equals and name and named):
             raise CouldNotCheck(
                 f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
@@ -248,7 +244,8 @@ def read_environment(path: str) -> dict[str, str]:
                 f"{where} sets {name} again in line {number}. Remove one of the two "
                 "lines."
             )
-        env[name] = value
+        # As Windows writes it.
+        env[name] = value if nul else value.removesuffix("\r")
     return env
 
 

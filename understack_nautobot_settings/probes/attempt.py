@@ -106,6 +106,10 @@ class Attempt:
         detail: What was seen in it so far, for people.
     """
 
+    problem: Problem | None = None
+    server_said = said_by = symptom = current = detail = ""
+    connections = 0
+
     def __init__(
         self,
         target: str,
@@ -117,17 +121,10 @@ class Attempt:
         """Start the clock; `before` is what came of the attempt before this one."""
         self.target = target
         self.stages: list[Stage] = []
-        self.problem: Problem | None = None
-        self.server_said = ""
-        self.said_by = ""
-        self.symptom = ""
-        self.connections = 0
-        self.current = ""
-        self.since = clock()
-        self.detail = ""
         self.clock = clock
         self._before = before
-        self.end = clock() + seconds
+        self.since = clock()
+        self.end = self.since + seconds
 
     @property
     def left(self) -> float:

@@ -391,33 +391,32 @@ class RedisServer(Server):
 
 
 def _refusal(word: str, said: str, login: Login) -> Problem:
-    place = login.endpoint.place
+    """Return what an error of Redis means."""
+    endpoint = login.endpoint
     if word == "NOPERM":
         who = f"user {login.username}" if login.username else "the default user"
         lacks = re.search(r"permissions to (.{1,80})", said)
         what = lacks[1] if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
-            f"the ACL of {place} does not let {who} {what}.",
+            f"the ACL of {endpoint.place} does not let {who} {what}.",
         )
-    if word in _WRITES_REFUSED:
-        reason, how = _WRITES_REFUSED[word]
-        fact = f"does not accept writes: {reason}."
-        return login.endpoint.problem(codes.PROBE_REDIS_READ_ONLY, fact, how)
     about_password = _login_refusal(word, said, login)
     if about_password is not None:
         return about_password
-    kind, fact = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word})."
-    remedy: str | None = None
+    code, fact, remedy = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word}).", None
     unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", said)
-    if word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
-        kind, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
+    if word in _WRITES_REFUSED:
+        reason, remedy = _WRITES_REFUSED[word]
+        code, fact = codes.PROBE_REDIS_READ_ONLY, f"does not accept writes: {reason}."
+    elif word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
+        code, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
     elif "DB index" in said:
         fact, remedy = f"has no database {login.database}.", _DATABASES
     elif word in _BUSY_WORDS:
-        kind, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
+        code, fact = codes.PROBE_REDIS_BUSY, f"is not ready yet ({word})."
     elif "max number of clients" in said:
-        kind, fact = codes.PROBE_REDIS_BUSY, "has no connection left."
+        code, fact = codes.PROBE_REDIS_BUSY, "has no connection left."
         remedy = "Wait until clients disconnect, or raise maxclients."
     elif unknown:
         fact = f"does not know the command {unknown[1]}."
@@ -425,7 +424,7 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
             "Enable it there (rename-command). If a Sentinel answers there, use host "
             "and port of Redis itself."
         )
-    return login.endpoint.problem(kind, fact, remedy)
+    return endpoint.problem(code, fact, remedy)
 
 
 def _login_refusal(word: str, said: str, login: Login) -> Problem | None:
