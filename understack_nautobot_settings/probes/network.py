@@ -154,37 +154,13 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
-def reach(
-    attempt: Attempt, network: Network, endpoints: Sequence[Endpoint]
-) -> tuple[Endpoint, Address, socket.socket]:
-    """Pass the stages ``dns`` and ``tcp``; the first endpoint that accepts is taken.
-
-    Returns it, its address and the connection. Raises `Failed` where no name resolves,
-    or nobody accepts.
-    """
-    ways = _resolve(attempt, network, endpoints)
-    with attempt.stage("tcp"):
-        failed: OSError | None = None
-        for count, (endpoint, address) in enumerate(ways):
-            # A dead address may not use up the time of those after it.
-            share = attempt.left / (len(ways) - count)
-            try:
-                connection = network.connect(address, share)
-            except OSError as error:
-                failed = error
-                continue
-            attempt.connections += 1
-            connection.settimeout(attempt.left)
-            attempt.detail = shown_address(address)
-            return endpoint, address, connection
-        tried = list(dict.fromkeys(endpoint for endpoint, _ in ways))
-        unresolved = [one.name for one in endpoints if tried and one not in tried]
-        raise Failed(_unreachable(tried or endpoints, unresolved, failed))
-
-
-def _resolve(
+def resolve(
     attempt: Attempt, network: Network, endpoints: Sequence[Endpoint]
 ) -> list[tuple[Endpoint, Address]]:
+    """Pass the stage ``dns``, and return every way to one of the endpoints.
+
+    Raises `Failed` where no name resolves.
+    """
     if all(endpoint.is_socket for endpoint in endpoints):
         attempt.skip("dns", "a socket of this machine")
         return [(one, (socket.AF_UNIX, one.host)) for one in endpoints]
@@ -219,22 +195,27 @@ def shown_address(address: Address) -> str:
     return f"{host}:{where[1]}"
 
 
-def _unreachable(
-    endpoints: Sequence[Endpoint], unresolved: Sequence[str], error: OSError | None
+def unreachable(
+    endpoints: Sequence[Endpoint],
+    ways: Sequence[tuple[Endpoint, Address]],
+    error: OSError | None,
 ) -> Problem:
+    """Return the problem of endpoints at which nobody accepts a connection."""
+    tried = list(dict.fromkeys(endpoint for endpoint, _ in ways)) or endpoints
+    unresolved = [one.name for one in endpoints if one not in tried]
+    s = "s" if len(tried) == 1 else ""
     code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
-    one = len(endpoints) == 1
     if isinstance(error, TimeoutError):
-        code, verb = codes.PROBE_TIMEOUT, "does" if one else "do"
-        fact = f"{verb} not answer a TCP connection in time."
+        does = "does" if s else "do"
+        code, fact = codes.PROBE_TIMEOUT, f"{does} not answer a TCP connection in time."
     elif isinstance(error, ConnectionRefusedError):
-        code, verb = codes.PROBE_REFUSED, "refuses" if one else "refuse"
-        fact = f"{verb} the TCP connection: nothing listens there."
-    place = " and ".join(endpoint.place for endpoint in endpoints)
+        code = codes.PROBE_REFUSED
+        fact = f"refuse{s} the TCP connection: nothing listens there."
+    place = " and ".join(endpoint.place for endpoint in tried)
     if unresolved:
-        verb = "does" if len(unresolved) == 1 else "do"
-        fact += f" {' and '.join(unresolved)} {verb} not resolve."
-    return code.problem(endpoints[0].variable, f"{place} {fact}")
+        does = "does" if len(unresolved) == 1 else "do"
+        fact += f" {' and '.join(unresolved)} {does} not resolve."
+    return code.problem(tried[0].variable, f"{place} {fact}")
 
 
 def _reason(error: OSError | UnicodeError | None) -> str:

@@ -24,7 +24,9 @@ from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Address
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
-from understack_nautobot_settings.probes.network import reach
+from understack_nautobot_settings.probes.network import resolve
+from understack_nautobot_settings.probes.network import shown_address
+from understack_nautobot_settings.probes.network import unreachable
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import CLIENT_CA
 from understack_nautobot_settings.probes.tls import NO_TLS
@@ -106,12 +108,24 @@ class Server:
     def reach(self) -> socket.socket:
         """Pass the stages ``dns`` and ``tcp``, and return the connection.
 
-        Raises `Failed` where no endpoint can be reached.
+        The first endpoint that accepts is taken. Raises `Failed` where none does.
         """
-        self.endpoint, self.address, connection = reach(
-            self.attempt, self.network, self.endpoints
-        )
-        return connection
+        attempt, failed = self.attempt, None
+        ways = resolve(attempt, self.network, self.endpoints)
+        with attempt.stage("tcp"):
+            for count, (self.endpoint, self.address) in enumerate(ways):
+                # A dead address may not use up the time of those after it.
+                share = attempt.left / (len(ways) - count)
+                try:
+                    connection = self.network.connect(self.address, share)
+                except OSError as error:
+                    failed = error
+                    continue
+                attempt.connections += 1
+                connection.settimeout(attempt.left)
+                attempt.detail = shown_address(self.address)
+                return connection
+            raise Failed(unreachable(self.endpoints, ways, failed))
 
     def secure(self, connection: socket.socket) -> socket.socket:
         """Pass the stages ``tls`` and ``identity`` on a new connection, and return it.
