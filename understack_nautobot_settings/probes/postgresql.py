@@ -33,15 +33,11 @@ from understack_nautobot_settings.probes.driver_session import database_session
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import shown_address
-from understack_nautobot_settings.probes.refusals import OPTIONS_REFUSED
 from understack_nautobot_settings.probes.refusals import Database
 from understack_nautobot_settings.probes.refusals import NotPostgresql
-from understack_nautobot_settings.probes.refusals import StartUpAnswer
 from understack_nautobot_settings.probes.refusals import alert_in
-from understack_nautobot_settings.probes.refusals import own_problem
-from understack_nautobot_settings.probes.refusals import refusal_problem
 from understack_nautobot_settings.probes.refusals import server_words
-from understack_nautobot_settings.probes.refusals import sqlstate_of
+from understack_nautobot_settings.probes.refusals import session_problem
 from understack_nautobot_settings.probes.refusals import start_up
 from understack_nautobot_settings.probes.server import SSL_REQUEST
 from understack_nautobot_settings.probes.server import Server
@@ -73,7 +69,6 @@ _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE
 _SHORTEST_CONNECT = 2
 # What the drivers say of a session that ends.
 _LOST = ("closed", "EOF detected", "could not receive data")
-_LIBPQ = "libpq"
 
 # Django takes these out of OPTIONS itself; they are no parameters of libpq.
 _DJANGOS_OWN = (
@@ -277,7 +272,7 @@ def _login_problem(
         return codes.PROBE_DRIVER.problem(
             variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
         )
-    answer = None
+    answer, attempt = None, server.attempt
     if isinstance(connection, ssl.SSLSocket):
         # libpq goes no further either: with direct negotiation it is a must.
         if server.is_direct and connection.selected_alpn_protocol() != ALPN:
@@ -287,45 +282,13 @@ def _login_problem(
             return refused
     if connection is not None:
         try:
-            answer = start_up(connection, server.database, server.attempt)
+            answer = start_up(connection, server.database, attempt)
         except NotPostgresql:
             return server.not_tls()
         except OSError as error:
             if not server_words(text):
                 return server.lost(error)
-    return _driver_problem(server, text, answer)
-
-
-def _driver_problem(
-    server: PostgresqlServer, text: str, answer: StartUpAnswer | None
-) -> Problem:
-    """Return what libpq's text means, with what the server answers a moment later.
-
-    The answer is None where the server was not asked.
-    """
-    attempt, database = server.attempt, server.database
-    text = database.without_password(text)
-    said = server_words(text)
-    problem = None if said else own_problem(text, database)
-    if problem is not None:
-        attempt.quote(text, by=_LIBPQ)
-        return problem
-    # Where neither it nor libpq said anything, this is what the server says now.
-    if answer is not None and answer.sqlstate and (answer.message in said or not said):
-        attempt.quote(answer.message)
-        return refusal_problem(answer, database)
-    attempt.quote(said or text, by="" if said else _LIBPQ)
-    sqlstate = sqlstate_of(said)
-    # The start by hand has no password, and less of the session than libpq's.
-    unlike = answer is None or answer.wants_password or sqlstate in OPTIONS_REFUSED
-    if sqlstate and unlike:
-        return refusal_problem(StartUpAnswer(sqlstate, said), database)
-    words = attempt.server_said or "no answer in time"
-    return codes.PROBE_DB_PASSING.problem(
-        variables.DB_HOST.name,
-        f"the connection to {database.place} failed, and a second attempt did not fail "
-        f"in this way: {words}.",
-    )
+    return session_problem(text, answer, server.database, attempt)
 
 
 class PostgresqlServer(Server):

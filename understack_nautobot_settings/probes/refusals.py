@@ -31,6 +31,7 @@ _PROTOCOL_3 = 196608
 _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _MOST_MESSAGES = 64
+_LIBPQ = "libpq"
 _AUTHENTICATED = b"\0\0\0\0"
 
 # SQLSTATE, appendix A of the PostgreSQL manual.
@@ -42,7 +43,7 @@ NO_PARAMETER = "42704"
 PROTOCOL_VIOLATION = "08P01"
 TOO_MANY = "53300"
 NOT_YET = ("57P03", "57P01", "57P02")
-OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
+_OPTIONS_REFUSED = (NO_PARAMETER, "22023", "55P02")
 # What libpq puts into the start of a session beside what it is given.
 _SESSION_VARIABLES = {
     "TimeZone": "PGTZ",
@@ -277,11 +278,39 @@ def alert_in(text: str) -> str:
     return words.replace(" ", "_").upper()
 
 
-def own_problem(text: str, database: Database) -> Problem | None:
-    """Return the problem that libpq's own words name, None where they name none.
+def session_problem(
+    text: str, answer: StartUpAnswer | None, database: Database, attempt: Attempt
+) -> Problem:
+    """Return what libpq's text means, with what the server answers a moment later.
 
-    To be asked where the server itself said nothing.
+    The answer is None where the server was not asked. What was said is quoted.
     """
+    text = database.without_password(text)
+    said = server_words(text)
+    problem = None if said else _own_problem(text, database)
+    if problem is not None:
+        attempt.quote(text, by=_LIBPQ)
+        return problem
+    # Where neither it nor libpq said anything, this is what the server says now.
+    if answer is not None and answer.sqlstate and (answer.message in said or not said):
+        attempt.quote(answer.message)
+        return _refusal_problem(answer, database)
+    attempt.quote(said or text, by="" if said else _LIBPQ)
+    sqlstate = _sqlstate_of(said)
+    # The start by hand has no password, and less of the session than libpq's.
+    unlike = answer is None or answer.wants_password or sqlstate in _OPTIONS_REFUSED
+    if sqlstate and unlike:
+        return _refusal_problem(StartUpAnswer(sqlstate, said), database)
+    words = attempt.server_said or "no answer in time"
+    return codes.PROBE_DB_PASSING.problem(
+        variables.DB_HOST.name,
+        f"the connection to {database.place} failed, and a second attempt did not fail "
+        f"in this way: {words}.",
+    )
+
+
+def _own_problem(text: str, database: Database) -> Problem | None:
+    """Return the problem that libpq's own words name, None where they name none."""
     lists = {"sslcrl", "sslcrldir"}.intersection(database.parameters)
     for words, code, variable, fact, hint in _OWN:
         if re.search(words, text):
@@ -296,16 +325,16 @@ def own_problem(text: str, database: Database) -> Problem | None:
     return None
 
 
-def sqlstate_of(said: str) -> str:
+def _sqlstate_of(said: str) -> str:
     """Return the SQLSTATE of the server's English words, empty where unknown."""
     known = (sqlstate for words, sqlstate in _WORDS if re.search(words, said))
     return next(known, "")
 
 
-def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
+def _refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
     """Return what a refusal of PostgreSQL, or of a pooler before it, means."""
-    place, user, sqlstate = database.place, database.user, refusal.sqlstate
-    message = refusal.message
+    place, user, name = database.place, database.user, database.name
+    message, sqlstate = refusal.message, refusal.sqlstate
     if re.search(_BEHIND_POOLER, message):
         # Why, it may quote: words about its own login, and not about this one.
         return codes.PROBE_DB_STARTING.problem(
@@ -313,40 +342,39 @@ def refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
             f"PgBouncer at {place} has no connection to PostgreSQL behind it.",
             "Wait, or read in the log of PgBouncer why it has none.",
         )
+    said = _sqlstate_of(message)
+    of_parameter = said == NO_PARAMETER or refusal.routine.startswith("set_config")
     if sqlstate == PROTOCOL_VIOLATION:
-        sqlstate = sqlstate_of(message) or sqlstate
-    if sqlstate == NO_PRIVILEGE and (
-        refusal.routine.startswith("set_config") or sqlstate_of(message) == NO_PARAMETER
-    ):
-        sqlstate = NO_PARAMETER
+        sqlstate = said or sqlstate
     if sqlstate == WRONG_PASSWORD:
         return _password_problem(database)
     if sqlstate == NOT_AUTHORIZED:
         return _not_authorized(refusal, database)
-    if sqlstate in OPTIONS_REFUSED or _UNSUPPORTED.search(message):
+    if (
+        sqlstate in _OPTIONS_REFUSED
+        or _UNSUPPORTED.search(message)
+        or (sqlstate == NO_PRIVILEGE and of_parameter)
+    ):
         return _options_problem(message, database)
-    code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST.name, None
+    code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST, None
     fact = f"PostgreSQL at {place} refuses the session with SQLSTATE {sqlstate}."
     if "SSL required" in message:
-        code, variable = codes.PROBE_TLS_REQUIRED, variables.DB_SSLMODE.name
+        code, variable = codes.PROBE_TLS_REQUIRED, variables.DB_SSLMODE
         fact, hint = f"{place} accepts no connection without TLS.", _STRONGER
     elif sqlstate == NO_DATABASE:
-        code, variable = codes.PROBE_DB_NAME, variables.DB_NAME.name
-        fact = f"there is no database {database.name} at {place}."
+        code, variable = codes.PROBE_DB_NAME, variables.DB_NAME
+        fact = f"there is no database {name} at {place}."
     elif sqlstate == NO_PRIVILEGE:
-        code, variable = codes.PROBE_DB_ROLE, variables.DB_USER.name
-        fact = (
-            f"the user {user} may not connect to the database {database.name} at "
-            f"{place}."
-        )
-        hint = f"Grant CONNECT on database {database.name} to {user}."
+        code, variable = codes.PROBE_DB_ROLE, variables.DB_USER
+        fact = f"the user {user} may not connect to the database {name} at {place}."
+        hint = f"Grant CONNECT on database {name} to {user}."
     elif sqlstate in NOT_YET:
         code = codes.PROBE_DB_STARTING
         fact = f"PostgreSQL at {place} is starting, stopping or recovering."
     elif sqlstate == TOO_MANY:
-        code, no_more = codes.PROBE_DB_FULL, "has no connection left for"
-        fact = f"PostgreSQL at {place} {no_more} {user} or {database.name}."
-    return code.problem(variable, fact, hint)
+        code = codes.PROBE_DB_FULL
+        fact = f"PostgreSQL at {place} has no connection left for {user} or {name}."
+    return code.problem(variable.name, fact, hint)
 
 
 def _options_problem(message: str, database: Database) -> Problem:
@@ -377,6 +405,7 @@ def _options_problem(message: str, database: Database) -> Problem:
 def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
     """Tell the refusals apart that share a SQLSTATE."""
     place, user, message = database.place, database.user, refusal.message
+    presents = database.tls is not None and bool(database.tls.cert.path)
     if "pg_hba.conf" in message:
         over = "over TLS" if database.tls else "without TLS"
         address = re.search(r'host "([^"]+)"', message)
@@ -394,18 +423,20 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
             variables.DB_USER.name,
             f"the user {user} does not exist at {place}, or may not log in.",
         )
-    by_other_means = "authentication failed" in message and "certificate" not in message
-    if by_other_means:
-        return _not_admitted(database)
-    if database.tls is None or not database.tls.cert.path:
+    name = database.common_name
+    if "certificate" not in message and (
+        "authentication failed" in message or (name == user and presents)
+    ):
+        return codes.PROBE_DB_ERROR.problem(
+            variables.DB_HOST.name,
+            f"PostgreSQL at {place} does not admit the user {user}.",
+        )
+    if not presents:
         return codes.PROBE_CLIENT_REQUIRED.problem(
             variables.DB_SSLMODE.name,
             f"{place} requires a client certificate, and none is configured.",
             _STRONGER,
         )
-    name = database.common_name
-    if name == user and "certificate" not in message:
-        return _not_admitted(database)
     return codes.PROBE_DB_CERTIFICATE_USER.problem(
         variables.DB_USER.name,
         f"{place} does not accept the client certificate (CN={name}) for the user "
@@ -414,30 +445,17 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
     )
 
 
-def _not_admitted(database: Database) -> Problem:
-    return codes.PROBE_DB_ERROR.problem(
-        variables.DB_HOST.name,
-        f"PostgreSQL at {database.place} does not admit the user {database.user}.",
-    )
-
-
 def _password_problem(database: Database) -> Problem:
     place, user, name = database.place, database.user, database.common_name
-    fact = f"{place} does not accept this password for the user {user}."
-    hint = None
+    fact, hint = f"{place} does not accept this password for the user {user}", None
     if not database.parameters.get("password"):
-        fact = (
-            f"{place} requires a password for the user {user}, and none is configured."
-        )
-        hint = _OR_CERTIFICATE
+        fact = f"{place} requires a password for the user {user}"
+        fact, hint = f"{fact}, and none is configured", _OR_CERTIFICATE
     elif name is not None and name != user:
         # PostgreSQL answers the same where clientcert=verify-full refuses the CN.
-        fact = (
-            f"{place} does not accept this password for the user {user}, or not with "
-            f"a client certificate of another user (CN={name})."
-        )
+        fact += f", or not with a client certificate of another user (CN={name})"
         hint = (
             "With clientcert=verify-full in pg_hba.conf the CN must be the user. "
             "Otherwise set the variable to the password of this user."
         )
-    return codes.PROBE_DB_PASSWORD.problem(variables.DB_PASSWORD.name, fact, hint)
+    return codes.PROBE_DB_PASSWORD.problem(variables.DB_PASSWORD.name, f"{fact}.", hint)

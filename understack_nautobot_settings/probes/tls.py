@@ -12,6 +12,7 @@ import ssl
 import time
 from typing import NamedTuple
 
+from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates.codes import CA_NOT_FOR_SERVERS
 from understack_nautobot_settings.certificates.codes import CERTIFICATE_NOT_YET_VALID
 from understack_nautobot_settings.certificates.files import POSTGRESQL
@@ -21,12 +22,6 @@ from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.certificates.lint import inspect_certificates
-from understack_nautobot_settings.certificates.openssl import EXPIRED
-from understack_nautobot_settings.certificates.openssl import NAME_MISMATCH
-from understack_nautobot_settings.certificates.openssl import NO_ISSUER
-from understack_nautobot_settings.certificates.openssl import NO_ROOT_ABOVE
-from understack_nautobot_settings.certificates.openssl import NOT_YET_VALID
-from understack_nautobot_settings.certificates.openssl import PURPOSE
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import read_certificate
 from understack_nautobot_settings.certificates.reading import utc
@@ -164,17 +159,17 @@ def server_problem(
     """Return why OpenSSL does not accept the certificate of a server."""
     code = refusal.verify_code
     subject = f" ({seen.subject})" if seen else ""
-    if code in NAME_MISMATCH:
+    if code in openssl.NAME_MISMATCH:
         return name_problem(seen, endpoint)
-    if code in NO_ISSUER:
+    if code in openssl.NO_ISSUER:
         return _issuer_problem(code, seen, tls, endpoint)
-    if code == EXPIRED and seen is not None and not seen.is_expired:
+    if code == openssl.EXPIRED and seen is not None and not seen.is_expired:
         return codes.PROBE_SERVER_EXPIRED.problem(
             tls.ca.variable,
             f"a CA of the certificate of {endpoint.place} is expired.",
             f"Put the current CA into {tls.ca.path}, or renew it at {endpoint.server}.",
         )
-    if code == PURPOSE and (seen is None or seen.is_for("server auth")):
+    if code == openssl.PURPOSE and (seen is None or seen.is_for("server auth")):
         # A CA of ours may exclude servers.
         files = tls.files(endpoint.server)._replace(cert=None, key=None)
         for one in inspect_certificates(files):
@@ -187,13 +182,13 @@ def server_problem(
                 )
     words = f"{refusal.verify_message.lower()} (OpenSSL {code})"
     kind, fact = codes.PROBE_SERVER_UNVERIFIED, f"{subject} is not accepted: {words}"
-    if code == EXPIRED:
+    if code == openssl.EXPIRED:
         since = f" on {utc(seen.not_after)}" if seen else ""
         kind, fact = codes.PROBE_SERVER_EXPIRED, f" expired{since}"
-    elif code == NOT_YET_VALID:
+    elif code == openssl.NOT_YET_VALID:
         until = f" before {utc(seen.not_before)}" if seen else " yet"
         kind, fact = codes.PROBE_SERVER_NOT_YET_VALID, f" is not valid{until}"
-    elif code == PURPOSE:
+    elif code == openssl.PURPOSE:
         kind, fact = codes.PROBE_SERVER_PURPOSE, f"{subject} is not for servers"
     return _of_certificate(kind, endpoint, fact)
 
@@ -208,7 +203,7 @@ def _issuer_problem(
     there = f"into {path}" if path else f"into a file, and set {variable}"
     if not path and endpoint.server == REDIS:
         there = f"into a file, set {variable} to it and unset {_REDIS_MTLS}"
-    if code == NO_ROOT_ABOVE:
+    if code == openssl.NO_ROOT_ABOVE:
         return codes.PROBE_SERVER_CA.problem(
             variable,
             f"the certificate of {endpoint.place}{subject} leads to a CA in "
