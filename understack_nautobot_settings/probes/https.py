@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ LONGEST_STATUS_LINE = 1024
 _SERVER_ERROR = 500
 _CLIENT_ERROR = 400
 _REDIRECT = 300
+_NO_HTTP = "over TLS, but not in HTTP"
 
 
 def leads_somewhere(url: str) -> bool:
@@ -50,18 +52,9 @@ def probe_https(
     CA the system's are trusted. Raises `Failed` where a stage is not passed.
     """
     parts = urlsplit(url)
-    cert, key, ca = (
-        CertificateFile(
-            env.get(f"{prefix}{part}", "").strip() if prefix else "",
-            f"{prefix or '<--tls-prefix>'}{part}",
-        )
-        for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")
-    )
-    tls = Tls(cert, key, ca, verify=True, check_hostname=True, protocol="http/1.1")
-    endpoint = Endpoint(
-        "the server", parts.hostname or "", parts.port or PORT, URL_NAME
-    )
-    server = Server(attempt, network, (endpoint,), tls)
+    host, port = parts.hostname or "", parts.port or PORT
+    endpoint = Endpoint("the server", host, port, URL_NAME)
+    server = Server(attempt, network, (endpoint,), _tls(env, prefix))
     path = parts.path or "/"
     # A query may hold a token: it is sent, and never shown.
     query = f"?{parts.query}" if parts.query else ""
@@ -77,21 +70,25 @@ def probe_https(
         incoming = Incoming(secured, attempt)
         incoming.send(request.encode())
         line = incoming.line(LONGEST_STATUS_LINE).decode("ascii", "replace")
-        status = _status(line)
+        said = re.match(r"HTTP/\S* (\d{3})", line)
+        status = int(said[1]) if said else 0
         attempt.detail = f"GET {path}: {status or 'no HTTP'}"
         if _REDIRECT <= status < _CLIENT_ERROR:
             attempt.detail += ", a redirect that is not followed"
-        if status == 0 or status >= _CLIENT_ERROR:
+        elif not 0 < status < _REDIRECT:
             attempt.quote(line)
-            code, fact = codes.PROBE_HTTP_STATUS, "over TLS, but not in HTTP"
-            if status:
-                fact = f"{path} with status {status}"
-            if status >= _SERVER_ERROR:
-                code = codes.PROBE_HTTP_UNAVAILABLE
+            failed = status >= _SERVER_ERROR
+            code = codes.PROBE_HTTP_UNAVAILABLE if failed else codes.PROBE_HTTP_STATUS
+            fact = f"{path} with status {status}" if status else _NO_HTTP
             raise Failed(endpoint.problem(code, f"answers {fact}."))
 
 
-def _status(line: str) -> int:
-    version, _, rest = line.partition(" ")
-    number = rest[:3]
-    return int(number) if version.startswith("HTTP/") and number.isdecimal() else 0
+def _tls(env: Mapping[str, str], prefix: str) -> Tls:
+    cert, key, ca = (
+        CertificateFile(
+            env.get(f"{prefix}{part}", "").strip() if prefix else "",
+            f"{prefix or '<--tls-prefix>'}{part}",
+        )
+        for part in ("CLIENT_CERT", "CLIENT_KEY", "CA")
+    )
+    return Tls(cert, key, ca, verify=True, check_hostname=True, protocol="http/1.1")
