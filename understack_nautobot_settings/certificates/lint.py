@@ -1,7 +1,5 @@
 """What will go wrong with certificate files, or may be meant otherwise."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import re

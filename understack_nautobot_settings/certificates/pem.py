@@ -5,8 +5,6 @@ whether a file is good; it is asked once OpenSSL has said no. No message holds a
 part of the content.
 """
 
-from __future__ import annotations
-
 import binascii
 import re
 from collections.abc import Iterator

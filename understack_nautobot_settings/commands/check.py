@@ -1,7 +1,5 @@
 """The command ``check``: all problems, offline."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Sequence

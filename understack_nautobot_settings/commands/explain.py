@@ -1,7 +1,5 @@
 """The command ``explain``: what is known of a problem code. And the versions."""
 
-from __future__ import annotations
-
 import argparse
 import platform
 import re

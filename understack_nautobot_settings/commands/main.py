@@ -4,8 +4,6 @@ Results go to standard output, everything else to standard error. Exit status: 0
 fine, 1 something is wrong, 2 could not check (usage, unreadable, unreachable).
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -4,8 +4,6 @@ A secret is never shown, never shortened and never hashed: what stands in its pl
 is the same for every secret. Nothing else masks.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

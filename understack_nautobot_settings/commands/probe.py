@@ -1,7 +1,5 @@
 """The command ``probe``: connects as Nautobot would."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """The command ``reference``: variables and problem codes as they are declared."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Each is a command of `nautobot-server`, which has the database, and one of the c
 line, which reaches a remote Nautobot over REST.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The command ``show``: the settings in force, and where each comes from."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How a report is laid out: its width, colours and lines."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The command ``wait``: probes until everything is up."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from contextlib import closing

@@ -1,7 +1,5 @@
 """System checks: what `check` says, in ``nautobot-server check`` and at start."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.conf import settings

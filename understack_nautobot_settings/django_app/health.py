@@ -1,7 +1,5 @@
 """The health check of the certificates, on ``/health/`` and in ``health_check``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

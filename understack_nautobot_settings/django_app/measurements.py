@@ -4,8 +4,6 @@ Settings in, facts out. A renewal replaces the files under a running process, so
 are read again and again, but not for every request.
 """
 
-from __future__ import annotations
-
 import datetime
 import math
 import threading

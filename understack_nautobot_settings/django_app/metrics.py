@@ -7,8 +7,6 @@ that prometheus-client shares; its main process writes them there once a minute,
 and the most recent value wins over what earlier processes have left behind.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """What the management commands that reconcile have in common."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace

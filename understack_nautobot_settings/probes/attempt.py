@@ -1,7 +1,5 @@
 """The stages of one attempt to reach one target, as they pass."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

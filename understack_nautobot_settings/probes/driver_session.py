@@ -5,8 +5,6 @@ In a process of its own it has a bound on memory, and an end. What that process 
 `main`, which imports nothing of this package: that would cost more than the session.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

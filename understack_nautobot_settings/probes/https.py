@@ -1,7 +1,5 @@
 """Any HTTPS server that demands a client certificate."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit

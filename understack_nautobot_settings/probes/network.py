@@ -1,7 +1,5 @@
 """Names to addresses, addresses to connections; each failure has a code."""
 
-from __future__ import annotations
-
 import errno
 import ipaddress
 import re

@@ -7,8 +7,6 @@ translation is installed, and the wheels of both drivers bring none. What is not
 here is not interpreted.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -5,8 +5,6 @@ a dozen reasons. Those that one more connection tells are looked for. Whether it
 route for the name or no server behind the route cannot be seen from outside.
 """
 
-from __future__ import annotations
-
 import math
 import socket
 import ssl

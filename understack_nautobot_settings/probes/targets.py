@@ -3,8 +3,6 @@
 Needs neither Django nor Nautobot: the settings come from the environment alone.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import socket

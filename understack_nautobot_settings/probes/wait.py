@@ -1,7 +1,5 @@
 """Waits until all is up, for init containers; stops where waiting does not help."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ What is delivered, when, and to whom is kombu's. This transport names its connec
 classes, bounds how long an answer is waited for, and closes what it opened.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 from typing import ClassVar

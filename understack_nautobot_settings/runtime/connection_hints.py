@@ -5,8 +5,6 @@ in another place and format. What they have in common is the exception, which ev
 log record carries, as ``exc_info`` or among its arguments.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

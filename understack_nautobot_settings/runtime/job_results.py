@@ -8,8 +8,6 @@ heartbeats to send and other jobs to hand out.
 Imported by Celery, under Nautobot only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading

@@ -4,8 +4,6 @@ Subclasses of redis-py's own, made by the connection pools of the cache, of Naut
 health check and of kombu. Works with redis-py 5 to 8.
 """
 
-from __future__ import annotations
-
 import builtins
 import inspect
 import socket

@@ -1,7 +1,5 @@
 """``nautobot-server stuck_jobs``: jobs whose message is gone."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 
