@@ -70,31 +70,22 @@ def database_session(
     Raises `NoDriver`, `DriverError` where it cannot connect or the statement fails, and
     ``TimeoutError``.
     """
-    request = {
-        "parameters": parameters,
-        "statement": statement,
-        "seconds": seconds,
-        "libpq_since": libpq_since,
-    }
-    command = [sys.executable, "-I", "-c", _PROGRAM, __file__, *sys.path]
-    with subprocess.Popen(  # noqa: S603 - our own program
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            said, _ = process.communicate(
-                json.dumps(request, default=str).encode(), timeout=seconds
-            )
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
-        finally:
-            process.kill()
-    if process.returncode == -signal.SIGALRM:
+    request = json.dumps([parameters, statement, seconds, libpq_since], default=str)
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-I", "-c", _PROGRAM, __file__, *sys.path],
+            input=request.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    if ended.returncode == -signal.SIGALRM:
         raise TimeoutError
     try:
-        answer = json.loads(said)
+        answer = json.loads(ended.stdout)
     except ValueError:
         # It was ended by the bound on its memory.
         raise DriverError("the server sent more than the driver could hold") from None
@@ -113,9 +104,13 @@ def database_session(
 
 def main() -> None:  # pragma: no cover - in a process that cannot be traced
     """Read a request from standard input, and write what came of it."""
-    request = json.load(sys.stdin)
-    driver = _driver(request["libpq_since"])
-    answer = None if driver is None else _answer(*driver, request)
+    parameters, statement, seconds, libpq_since = json.load(sys.stdin)
+    answer, driver = None, _driver(libpq_since)
+    if driver is not None:
+        _limit_memory()
+        # Ends the process also where libpq does not return.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        answer = _answer(*driver, parameters, statement)
     sys.stdout.write(json.dumps(answer))
 
 
@@ -139,17 +134,14 @@ def _driver(libpq_since: int) -> tuple[Any, str] | None:  # pragma: no cover - s
 
 
 def _answer(  # pragma: no cover - see main
-    driver: Any, name: str, request: Mapping[str, Any]
+    driver: Any, name: str, parameters: dict[str, Any], statement: str
 ) -> dict[str, Any]:
-    _limit_memory()
-    # Ends the process also where libpq does not return.
-    signal.setitimer(signal.ITIMER_REAL, request["seconds"])
     on_query = False
     try:
-        connection = driver.connect(**request["parameters"])
+        connection = driver.connect(**parameters)
         on_query = True
         cursor = connection.cursor()
-        cursor.execute(request["statement"])
+        cursor.execute(statement)
         row = [None if one is None else str(one) for one in cursor.fetchone() or ()]
         with socket.socket(fileno=os.dup(connection.fileno())) as peer:
             address = [peer.family, peer.getpeername()]
