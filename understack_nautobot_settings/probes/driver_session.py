@@ -23,6 +23,7 @@ _PROGRAM = (
 )
 _MEMORY = 128 * 1024 * 1024
 _LONGEST_TEXT = 4096
+_TOO_MUCH = "the server sent more than the driver could hold"
 
 
 class Session(NamedTuple):
@@ -87,8 +88,9 @@ def database_session(
     try:
         answer = json.loads(ended.stdout)
     except ValueError:
-        # It was ended by the bound on its memory.
-        raise DriverError("the server sent more than the driver could hold") from None
+        # Ended by the kernel, where the container has no memory left.
+        status = f"ended with status {ended.returncode} and without an answer"
+        raise DriverError(f"the process of the driver {status}") from None
     if answer is None:
         raise NoDriver
     if "error" in answer:
@@ -146,6 +148,8 @@ def _answer(  # pragma: no cover - see main
         with socket.socket(fileno=os.dup(connection.fileno())) as peer:
             address = [peer.family, peer.getpeername()]
         return {"driver": name, "address": address, "row": row}
+    except MemoryError:
+        return {"error": _TOO_MUCH, "on_query": on_query}
     except (driver.Error, TypeError, ValueError) as error:
         return {"error": str(error).strip()[:_LONGEST_TEXT], "on_query": on_query}
 
