@@ -75,7 +75,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "check",
     "list all problems, without connecting to anything",
     "List everything that is wrong with the environment and the certificate files, "
     "without connecting to anything. Only --config needs Nautobot. Exit status 1 where "

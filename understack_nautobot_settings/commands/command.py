@@ -80,7 +80,6 @@ class CouldNotCheck(Exception):
 class Command(NamedTuple):
     """One command; `help` is for the overview, `description` for its own help."""
 
-    name: str
     help: str
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]

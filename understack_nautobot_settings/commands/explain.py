@@ -111,7 +111,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "explain",
     "explain the code of a problem",
     "Print the cause of a problem, what to do, and the commands that tell more. "
     "Needs neither an environment nor Nautobot.",

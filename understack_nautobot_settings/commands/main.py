@@ -97,7 +97,7 @@ def _outcome(words: list[str], console: Console) -> Outcome:
 
             return Outcome(FINE, versions())
         asked = command(known_word("command", COMMANDS, words[0]))
-        name = f"{PROGRAM} {asked.name}"
+        name = f"{PROGRAM} {words[0]}"
         parser = Parser(name, description=asked.description)
         asked.add_arguments(parser)
         return asked.run(parser.parsed(words[1:]), console)

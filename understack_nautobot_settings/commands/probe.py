@@ -125,7 +125,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "probe",
     "connect as Nautobot would, and say where it fails",
     "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
     "TCP, TLS, identity, login, query. Exit status 1 where something is wrong, 2 "

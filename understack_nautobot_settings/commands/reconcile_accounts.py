@@ -127,7 +127,6 @@ run_account_command = partial(run_command, _reconcile)
 """Reconciles as the arguments say, and returns the exit status; see `run_command`."""
 
 COMMAND = Command(
-    "reconcile-accounts",
     "make API users of a remote Nautobot match secrets",
     "Make API users and their tokens equal to mounted secrets, over the REST API "
     "with a bootstrap token. Inside Nautobot, use 'nautobot-server "

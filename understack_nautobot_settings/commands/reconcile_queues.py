@@ -98,7 +98,6 @@ run_queue_command = partial(run_command, _reconcile)
 """
 
 COMMAND = Command(
-    "reconcile-queues",
     "make job queues of a remote Nautobot match a file",
     "Make job queues, and the jobs allowed on them, equal to a file, over the REST "
     "API with a token. Inside Nautobot, use 'nautobot-server reconcile_job_queues'. "

@@ -92,7 +92,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "reference",
     "print the reference of variables or problems",
     "Print every variable, or every problem code with its cause and fix.",
     _add_arguments,

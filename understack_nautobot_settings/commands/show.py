@@ -92,7 +92,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "show",
     "show the settings in force and where each comes from",
     "Show the settings in force, where each comes from, and a fingerprint to compare "
     "two pods by. Secrets are masked, and no part of the fingerprint.",

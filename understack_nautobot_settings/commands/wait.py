@@ -67,7 +67,6 @@ def _run(arguments: Any, console: Console) -> Outcome:
 
 
 COMMAND = Command(
-    "wait",
     "probe until everything is up, for init containers",
     "Probe until everything is up. What can pass by itself is tried again with "
     "backoff; an error that does not go away by itself ends the waiting at once.",
