@@ -94,7 +94,7 @@ class Refused(Failed):
         """Keep what was said, without the password."""
         self.word = said.split(" ", 1)[0]
         self.said = said.replace(login.password, "***") if login.password else said
-        super().__init__(_refusal(self.word, self.said, login))
+        super().__init__(_refusal(self.word, said, self.said, login))
 
 
 def probe_cache(
@@ -390,12 +390,12 @@ class RedisServer(Server):
         return super().silent()
 
 
-def _refusal(word: str, said: str, login: Login) -> Problem:
-    """Return what an error of Redis means."""
+def _refusal(word: str, said: str, shown: str, login: Login) -> Problem:
+    """Return what an error of Redis means, of which no more than `shown` is told."""
     endpoint = login.endpoint
     if word == "NOPERM":
         who = f"user {login.username}" if login.username else "the default user"
-        lacks = re.search(r"permissions to (.{1,80})", said)
+        lacks = re.search(r"permissions to (.{1,80})", shown)
         what = lacks[1] if lacks else "do what is needed"
         return codes.PROBE_REDIS_PERMISSION.problem(
             variables.REDIS_USERNAME.name,
@@ -404,8 +404,9 @@ def _refusal(word: str, said: str, login: Login) -> Problem:
     about_password = _login_refusal(word, said, login)
     if about_password is not None:
         return about_password
-    code, fact, remedy = codes.PROBE_REDIS_ERROR, f"refuses to serve ({word}).", None
-    unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", said)
+    code, remedy = codes.PROBE_REDIS_ERROR, None
+    fact = f"refuses to serve ({shown.partition(' ')[0]})."
+    unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", shown)
     if word in _WRITES_REFUSED:
         reason, remedy = _WRITES_REFUSED[word]
         code, fact = codes.PROBE_REDIS_READ_ONLY, f"does not accept writes: {reason}."

@@ -283,17 +283,16 @@ def session_problem(
 
     The answer is None where the server was not asked. What was said is quoted.
     """
-    text = database.without_password(text)
-    said = server_words(text)
+    said, hidden = server_words(text), database.without_password
     problem = None if said else _own_problem(text, database)
     if problem is not None:
-        attempt.quote(text, by=_LIBPQ)
+        attempt.quote(hidden(text), by=_LIBPQ)
         return problem
     # Where neither it nor libpq said anything, this is what the server says now.
     if answer is not None and answer.sqlstate and (answer.message in said or not said):
-        attempt.quote(answer.message)
+        attempt.quote(hidden(answer.message))
         return _refusal_problem(answer, database)
-    attempt.quote(said or text, by="" if said else _LIBPQ)
+    attempt.quote(hidden(said or text), by="" if said else _LIBPQ)
     sqlstate = _sqlstate_of(said)
     # The start by hand has no password, and less of the session than libpq's.
     unlike = answer is None or answer.wants_password or sqlstate in _OPTIONS_REFUSED
@@ -317,7 +316,7 @@ def _own_problem(text: str, database: Database) -> Problem | None:
             by_list = lists and code is codes.PROBE_SERVER_UNVERIFIED
             return code.problem(
                 variable.name,
-                fact.format(place=database.place, said=said),
+                fact.format(place=database.place, said=database.without_password(said)),
                 _REVOCATION_LIST if by_list else hint,
             )
     return None

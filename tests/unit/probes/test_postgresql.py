@@ -349,6 +349,37 @@ def test_missing_tls_or_certificate_is_reported_by_sslmode(mount, mode, said, co
 
 
 @pytest.mark.parametrize(
+    ("password", "text", "answer", "code"),
+    [
+        (
+            "password",
+            'FATAL:  password authentication failed for user "app"',
+            authentication(10),
+            "probe-db-password",
+        ),
+        (
+            "app",
+            'FATAL:  database "app" does not exist',
+            error_response("3D000", 'database "app" does not exist'),
+            "probe-db-name",
+        ),
+    ],
+    ids=["a word of the text", "the name of the database"],
+)
+def test_password_that_libpq_says_is_hidden_and_understood(
+    mount, password, text, answer, code
+):
+    with ScriptedServer(postgres_saying(answer)) as server:
+        settings = database(server.port, mount, mode="disable")
+        settings["DATABASES"]["default"]["PASSWORD"] = password
+        driver = failing(DriverError(f"{LIBPQ}{text}"))
+        attempt = walk(probe_database, settings, Names(), driver=driver)
+
+    assert attempt.problem.code == code
+    assert password not in attempt.server_said
+
+
+@pytest.mark.parametrize(
     ("text", "code", "said"),
     [
         (

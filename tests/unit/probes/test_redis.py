@@ -72,6 +72,29 @@ def test_database_that_redis_lacks_is_reported(mount):
     assert attempt.problem.hint.startswith("End the URL with a lower number")
 
 
+@pytest.mark.parametrize(
+    ("password", "said", "fact"),
+    [
+        (
+            "password",
+            b"-ERR AUTH <password> called without any password configured\r\n",
+            "has no password for the default user, and one is configured.",
+        ),
+        ("AUTH", b"-ERR AUTH failed\r\n", "does not accept this password for the"),
+        ("s3cret", b"-s3cret no\r\n", "refuses to serve (***)."),
+        ("s3cret", b"-ERR unknown command 's3cret'\r\n", "refuses to serve (ERR)."),
+    ],
+    ids=["a word of the text", "the command", "first word", "a command"],
+)
+def test_password_that_redis_says_is_hidden_and_understood(password, said, fact):
+    with ScriptedServer(redis_saying(auth=said)) as server:
+        url = f"redis://:{password}@localhost:{server.port}/0"
+        attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, Names())
+
+    assert f"localhost:{server.port} {fact}" in attempt.problem.message
+    assert password not in attempt.server_said
+
+
 def test_redis_socket_probe_has_no_name_and_no_tls(mount, tmp_path):
     path = str(tmp_path / "redis.sock")
     listener = socket.socket(socket.AF_UNIX)
