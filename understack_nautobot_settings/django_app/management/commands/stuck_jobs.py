@@ -81,23 +81,27 @@ class Command(BaseCommand):
         unknown = names - {text for job in chosen for text in (job.id, job.name)}
         for name in sorted(unknown):
             self._complain(f"{name} is not stuck.")
-        failed = bool(unknown)
-        for job in chosen:
-            inputs = stuck_jobs.inputs_of(job) if action == "resubmit" else None
-            if action == "resubmit" and inputs is None:
-                self._complain(
-                    f"{job} cannot be resubmitted: its inputs were in the lost message "
-                    "alone. End it, and run the job again."
-                )
-                failed = True
-            elif options["dry_run"]:
-                self._say(f"would {action} {job}")
-            elif (
-                stuck_jobs.end(job)
-                if inputs is None
-                else stuck_jobs.resubmit(job, inputs)
-            ):
-                self._say(f"{action} {job}")
-        suffix = " (dry run)" if options["dry_run"] else ""
+        dry = options["dry_run"]
+        dealt_with = [self._deal_with(job, action, dry_run=dry) for job in chosen]
+        suffix = " (dry run)" if dry else ""
         self._say(f"stuck jobs: {len(found)}, named: {len(chosen)}{suffix}")
-        return WRONG if failed else FINE
+        return FINE if all(dealt_with) and not unknown else WRONG
+
+    def _deal_with(
+        self, job: stuck_jobs.StuckJob, action: str, *, dry_run: bool
+    ) -> bool:
+        """End or resubmit a job, and tell whether that can be done."""
+        inputs = stuck_jobs.inputs_of(job) if action == "resubmit" else None
+        if action == "resubmit" and inputs is None:
+            self._complain(
+                f"{job} cannot be resubmitted: its inputs were in the lost message "
+                "alone. End it, and run the job again."
+            )
+            return False
+        if dry_run:
+            self._say(f"would {action} {job}")
+        elif (
+            stuck_jobs.end(job) if inputs is None else stuck_jobs.resubmit(job, inputs)
+        ):
+            self._say(f"{action} {job}")
+        return True
