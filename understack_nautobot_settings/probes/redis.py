@@ -64,6 +64,10 @@ _WRITES_REFUSED = {
     ),
 }
 _CLUSTER = "CLUSTER"
+_IN_THE_URL = (
+    "Correct the user and the password in the URL, each percent-encoded: compare them "
+    "with those of Redis (ACL LIST)."
+)
 _DATABASES = (
     "End the URL with a lower number: Redis has as many databases as its "
     "configuration says, 16 by default."
@@ -78,6 +82,11 @@ class Login(NamedTuple):
     username: str
     password: str
     database: int
+
+    @property
+    def has_own_url(self) -> bool:
+        """Whether user and password stand in a URL that the operator wrote."""
+        return self.endpoint.variable == variables.CELERY_BROKER_URL.name
 
     @property
     def credentials(self) -> tuple[str, ...]:
@@ -397,8 +406,9 @@ def _refusal(word: str, said: str, shown: str, login: Login) -> Problem:
         who = f"user {login.username}" if login.username else "the default user"
         lacks = re.search(r"permissions to (.{1,80})", shown)
         what = lacks[1] if lacks else "do what is needed"
+        by_variable = variables.REDIS_USERNAME.name
         return codes.PROBE_REDIS_PERMISSION.problem(
-            variables.REDIS_USERNAME.name,
+            endpoint.variable if login.has_own_url else by_variable,
             f"the ACL of {endpoint.place} does not let {who} {what}.",
         )
     about_password = _login_refusal(word, said, login)
@@ -456,4 +466,7 @@ def _login_refusal(word: str, said: str, login: Login) -> Problem | None:
     else:
         fact = "does not accept this password for the default user."
     variable = variables.REDIS_PASSWORD.name
+    if login.has_own_url:
+        variable = login.endpoint.variable
+        remedy = remedy if word == "DENIED" else _IN_THE_URL
     return codes.PROBE_REDIS_AUTH.problem(variable, f"{place} {fact}", remedy)

@@ -51,6 +51,26 @@ def test_broker_probe_uses_the_credentials_of_its_url(mount):
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "own_url", "variable", "by_variable"),
+    [
+        (b"-WRONGPASS no\r\n", True, "NAUTOBOT_CELERY_BROKER_URL", False),
+        (b"-WRONGPASS no\r\n", False, "NAUTOBOT_REDIS_PASSWORD", True),
+        (b"-NOPERM no\r\n", True, "NAUTOBOT_CELERY_BROKER_URL", False),
+        (b"-NOPERM no\r\n", False, "NAUTOBOT_REDIS_USERNAME", False),
+    ],
+)
+def test_broker_probe_names_what_says_the_credentials(
+    said, own_url, variable, by_variable
+):
+    with ScriptedServer(redis_saying(auth=said)) as server:
+        settings = {"CELERY_BROKER_URL": f"redis://:pw@localhost:{server.port}/0"}
+        attempt = walk(probe_broker, settings, Names(), own_url=own_url)
+
+    assert attempt.problem.variable == variable
+    assert ("NAUTOBOT_REDIS_PASSWORD" in attempt.problem.hint) is by_variable
+
+
 def test_broker_probe_goes_on_with_the_next_url(mount):
     """As kombu does; each URL has its own credentials and database."""
     with ScriptedServer(good_redis()) as server:
