@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from typing import NamedTuple
 
@@ -126,6 +127,10 @@ class Code(NamedTuple):
     ) -> MissingFile:
         """Return a problem of this kind that stands for a missing file."""
         return MissingFile(*self.problem(variable, message, hint))
+
+
+WarningCode = partial(Code, severity=WARNING)
+"""A kind of problem that refuses nothing."""
 
 
 def status_with(problems: Iterable[Problem]) -> int:

@@ -1,7 +1,7 @@
 """What can be wrong with the secrets of API accounts, and with a Nautobot."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 CREDENTIAL_UNREADABLE = Code(
     "credential-unreadable",
@@ -24,12 +24,11 @@ CREDENTIAL_CONFLICT = Code(
     "Two secrets contradict each other: one user twice, or one token for two users.",
     "Give every user one secret and a token of its own.",
 )
-CREDENTIAL_WEAK = Code(
+CREDENTIAL_WEAK = WarningCode(
     "credential-weak",
     "A token or password has few different characters, repeats itself, is short, or "
     "holds the username.",
     "Store a random one, such as `openssl rand -hex 20` prints.",
-    severity=WARNING,
 )
 ACCOUNT_FOREIGN = Code(
     "account-foreign",
@@ -57,12 +56,11 @@ TOKEN_TAKEN = Code(
     "The API token in a secret already belongs to another user.",
     "Store a new token in the secret.",
 )
-TOKEN_LEFT = Code(
+TOKEN_LEFT = WarningCode(
     "token-left",
     "A token of a released user is out of reach: over the REST API only its own user "
     "may remove it.",
     "Remove the token where the user is administered.",
-    severity=WARNING,
 )
 PRUNE_WITHHELD = Code(
     "prune-withheld",

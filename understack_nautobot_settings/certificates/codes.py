@@ -1,7 +1,7 @@
 """What can be wrong with certificates, keys and CA files."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 # --- files ------------------------------------------------------------------
 
@@ -92,12 +92,11 @@ PEM_DER = Code(
     "Convert it to PEM with `openssl x509 -inform DER` (certificate) or "
     "`openssl pkey -inform DER` (key).",
 )
-KEY_DER = Code(
+KEY_DER = WarningCode(
     "key-der",
     "The private key is binary (DER). libpq 15 and later accepts that, and no other "
     "client does.",
     "Convert it to PEM with `openssl pkey -inform DER`.",
-    severity=WARNING,
 )
 PEM_PKCS12 = Code(
     "pem-pkcs12",
@@ -132,20 +131,18 @@ PEM_NONE = Code(
     "Check the source of the secret: a template that was not rendered, or an error "
     "message, may have been stored in its place.",
 )
-PEM_CRLF = Code(
+PEM_CRLF = WarningCode(
     "pem-crlf",
     "The lines of a PEM file end in CR and LF. OpenSSL 3 accepts that; older versions "
     "and other software may not.",
     "Extract the blocks with `filterPEM` in the ExternalSecret template.",
     "PEM data with carriage returns",
-    severity=WARNING,
 )
-PEM_BYTE_ORDER_MARK = Code(
+PEM_BYTE_ORDER_MARK = WarningCode(
     "pem-byte-order-mark",
     "A PEM file starts with a byte order mark. OpenSSL 3 accepts that; other software "
     "may not.",
     "Save the file as UTF-8 without it.",
-    severity=WARNING,
 )
 
 # --- certificate and key ----------------------------------------------------
@@ -170,13 +167,12 @@ KEY_ENCRYPTED = Code(
     "The private key is encrypted, and a pod cannot ask for its password.",
     "Store the key without a password: `openssl pkey -in OLD -out NEW`.",
 )
-KEY_CIPHER = Code(
+KEY_CIPHER = WarningCode(
     "key-old-cipher",
     "The private key is encrypted with a cipher that OpenSSL 3 does not load by "
     "itself, such as DES, RC2 or RC4. The OpenSSL of the driver may still accept it.",
     "Store the key without a password, or encrypt it again: `openssl pkey -provider "
     "legacy -provider default -aes256 -in OLD -out NEW`.",
-    severity=WARNING,
 )
 KEY_MODE = Code(
     "key-mode",
@@ -201,13 +197,12 @@ CERTIFICATE_NOT_FOR_CLIENTS = Code(
     "The usages of the certificate exclude client authentication.",
     "Issue it with `usages: [client auth]` in the cert-manager Certificate.",
 )
-CERTIFICATE_WEAK = Code(
+CERTIFICATE_WEAK = WarningCode(
     "certificate-weak",
     "The OpenSSL of this Python does not accept the size of the key, the hash of the "
     "signature, or DSA keys. The OpenSSL of the driver or of the server may have "
     "other limits.",
     "Issue it with ECDSA P-256 or RSA 2048, signed with SHA-256.",
-    severity=WARNING,
 )
 CERTIFICATE_KEY_TYPE = Code(
     "certificate-key-type",
@@ -222,12 +217,11 @@ CERTIFICATE_EXPLICIT_CURVE = Code(
     "Make a key with a named curve: `openssl genpkey -algorithm EC -pkeyopt "
     "ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:named_curve`.",
 )
-CERTIFICATE_CURVE = Code(
+CERTIFICATE_CURVE = WarningCode(
     "certificate-curve",
     "A PostgreSQL that speaks at most TLS 1.2 accepts client keys on its own "
     "`ssl_ecdh_curve` only, and the default of that is P-256.",
     "Issue it with ECDSA P-256, or let the server speak TLS 1.3.",
-    severity=WARNING,
 )
 CERTIFICATE_REFUSED = Code(
     "certificate-refused",
@@ -235,29 +229,26 @@ CERTIFICATE_REFUSED = Code(
     "reason.",
     "Issue the certificate anew.",
 )
-CERTIFICATE_EXPIRING = Code(
+CERTIFICATE_EXPIRING = WarningCode(
     "certificate-expiring",
     "A certificate expires within the warning period.",
     "Renew it; on a site, copy the renewed one there.",
-    severity=WARNING,
 )
-CERTIFICATE_INTERMEDIATE_DATES = Code(
+CERTIFICATE_INTERMEDIATE_DATES = WarningCode(
     "certificate-intermediate-dates",
     "An intermediate certificate is outside its validity. A server that has no other "
     "copy of it refuses the client.",
     "Renew the intermediate and put it after the client certificate.",
-    severity=WARNING,
 )
-CERTIFICATE_ISSUER_UNKNOWN = Code(
+CERTIFICATE_ISSUER_UNKNOWN = WarningCode(
     "certificate-issuer-unknown",
     "The client certificate does not lead to a CA in the CA file. That is right where "
     "clients and servers have different CAs, and wrong where they share one.",
     "Ask the server with `probe`. Where one CA signs clients and servers, mount its "
     "certificate.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
-    severity=WARNING,
 )
-CERTIFICATE_NAME_MISMATCH = Code(
+CERTIFICATE_NAME_MISMATCH = WarningCode(
     "certificate-name-mismatch",
     "The CN of the client certificate is not the database user. The `cert` rule of "
     "PostgreSQL compares the two byte for byte, unless an identity map says "
@@ -266,28 +257,24 @@ CERTIFICATE_NAME_MISMATCH = Code(
     "or `USER` in the settings file. If the server maps names (pg_ident.conf), set "
     "`UNDERSTACK_DB_IDENTITY_MAP=true`.",
     "certificate authentication failed for user",
-    severity=WARNING,
 )
-CERTIFICATE_NOT_STRICT = Code(
+CERTIFICATE_NOT_STRICT = WarningCode(
     "certificate-not-strict",
     "OpenSSL's strict rules (RFC 5280) refuse the chain. Python 3.13 applies them to "
     "server certificates by default.",
     "Issue CA and certificates as RFC 5280 demands: with key identifiers, key usages "
     "and a critical basicConstraints.",
-    severity=WARNING,
 )
-CERTIFICATE_SUBPATH = Code(
+CERTIFICATE_SUBPATH = WarningCode(
     "certificate-subpath",
     "The file is mounted by subPath, and kubelet never updates such a mount.",
     "Mount the whole volume at a directory.",
-    severity=WARNING,
 )
-KEY_PATH_ENGINE = Code(
+KEY_PATH_ENGINE = WarningCode(
     "key-path-engine",
     "The path of the key has a colon. A libpq with OpenSSL engines takes the part "
     "before it as the name of an engine.",
     "Use a path without a colon.",
-    severity=WARNING,
 )
 
 # --- the CA file ------------------------------------------------------------
@@ -313,61 +300,52 @@ CA_EXPIRED = Code(
     "Every root in the CA file is outside its validity.",
     "Mount the renewed CA certificate.",
 )
-CA_DATES = Code(
+CA_DATES = WarningCode(
     "ca-dates",
     "One of several CAs is outside its validity.",
     "Remove it, unless its validity is still to come.",
-    severity=WARNING,
 )
-CA_EXPIRING = Code(
+CA_EXPIRING = WarningCode(
     "ca-expiring",
     "A CA expires within the warning period.",
     "Distribute the new CA beside the old one before any certificate changes.",
-    severity=WARNING,
 )
-CA_SEVERAL = Code(
+CA_SEVERAL = WarningCode(
     "ca-several",
     "The file holds several CAs, as it should while a CA is being changed.",
     "Remove the old CA when the last certificate that it signed is gone.",
-    severity=WARNING,
 )
-CA_SAME_SUBJECT = Code(
+CA_SAME_SUBJECT = WarningCode(
     "ca-same-subject",
     "Two CAs have the same name. OpenSSL checks a certificate without "
     "AuthorityKeyIdentifier with the first of them only, so one order of the file "
     "fails.",
     "Give the new CA another name, or issue with AuthorityKeyIdentifier.",
-    severity=WARNING,
 )
-CA_NOT_FOR_SERVERS = Code(
+CA_NOT_FOR_SERVERS = WarningCode(
     "ca-not-for-servers",
     "The usages of a CA exclude server certificates: no certificate that it signed is "
     "accepted from a server.",
     "Store the CA of the servers there, or issue the CA without extended key usages.",
-    severity=WARNING,
 )
-CA_HOLDS_CERTIFICATE = Code(
+CA_HOLDS_CERTIFICATE = WarningCode(
     "ca-holds-client-certificate",
     "The client certificate is listed among the CAs, where it has no effect.",
     "Remove it from the CA file.",
-    severity=WARNING,
 )
-CA_OF_ITSELF = Code(
+CA_OF_ITSELF = WarningCode(
     "ca-of-itself",
     "The client certificate is self-signed and listed as its own CA: its issuer was "
     "`selfSigned` rather than the CA.",
     "Issue it with the CA issuer.",
-    severity=WARNING,
 )
-CA_HOLDS_OTHER = Code(
+CA_HOLDS_OTHER = WarningCode(
     "ca-holds-leaf",
     "A certificate in the CA file is not a CA.",
     "Remove it from the CA file.",
-    severity=WARNING,
 )
-CA_HOLDS_KEY = Code(
+CA_HOLDS_KEY = WarningCode(
     "ca-holds-key",
     "The CA file holds a private key, which every client can read.",
     "Store the CA certificate alone. If the key is the key of the CA, replace the CA.",
-    severity=WARNING,
 )

@@ -1,7 +1,7 @@
 """What can be wrong with an environment as a whole, and with settings in force."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 TLS_NOT_IN_FORCE = Code(
     "tls-not-in-force",
@@ -9,21 +9,19 @@ TLS_NOT_IN_FORCE = Code(
     "settings that make a connection use TLS, so it would not use TLS as decided.",
     "Move the call of `configure` to the end of the settings file.",
 )
-SETTING_REPLACED = Code(
+SETTING_REPLACED = WarningCode(
     "setting-replaced",
     "A line of the settings file that stands below the call of `configure` replaced a "
     "setting that it had decided.",
     "Move the call of `configure` to the end of the settings file.",
-    severity=WARNING,
 )
 
-CONFIGURE_NOT_CALLED = Code(
+CONFIGURE_NOT_CALLED = WarningCode(
     "configure-not-called",
     "The settings file does not call `configure`, so variables that it does not read "
     "itself decide nothing.",
     "Call `configure(globals())` in the last line of the settings file. A file that "
     "calls the functions of single concerns needs nothing.",
-    severity=WARNING,
 )
 
 SERVICE_LINK = Code(
@@ -39,109 +37,94 @@ NAUTOBOT_VALUE_INVALID = Code(
     "that does not name the variable.",
     "Correct the value, or remove the variable.",
 )
-VARIABLE_MISSPELT = Code(
+VARIABLE_MISSPELT = WarningCode(
     "variable-misspelt",
     "The name is unknown, and nearly that of a variable that is read.",
     "Correct the name.",
-    severity=WARNING,
 )
-LIBPQ_VARIABLE = Code(
+LIBPQ_VARIABLE = WarningCode(
     "libpq-variable",
     "libpq takes every connection parameter that the settings leave open from `PG*` "
     "variables, `PGHOSTADDR`, `PGSERVICE` and `PGSSLSNI` among them.",
     "Unset it; use `NAUTOBOT_DB_EXTRA_OPTIONS` for a parameter that is wanted.",
-    severity=WARNING,
 )
-TLS_VARIABLE = Code(
+TLS_VARIABLE = WarningCode(
     "tls-variable",
     "A variable of Python or OpenSSL changes every TLS connection of the process, and "
     "no setting shows it.",
     "Unset it, except to look for a fault, with a file that others cannot read.",
-    severity=WARNING,
 )
-DB_VERIFY_CA = Code(
+DB_VERIFY_CA = WarningCode(
     "db-verify-ca",
     "`verify-ca` does not compare the server certificate with the host name.",
     "Use `verify-full`.",
-    severity=WARNING,
 )
-VARIABLE_UNUSED = Code(
+VARIABLE_UNUSED = WarningCode(
     "variable-unused",
     "A variable has no effect because of the value of another one.",
     "Set the other one as the message says, or unset this one.",
-    severity=WARNING,
 )
-VARIABLE_UNREAD = Code(
+VARIABLE_UNREAD = WarningCode(
     "variable-unread",
     "The chart writes a variable that Nautobot does not read, so its value has no "
     "effect.",
     "Set the Django setting of the same name in nautobot_config.py, or remove the "
     "value from the chart's values.",
-    severity=WARNING,
 )
-DB_PATH_UNUSED = Code(
+DB_PATH_UNUSED = WarningCode(
     "db-path-unused",
     "Paths of certificates are set for the database, and the sslmode uses none.",
     "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, or unset the paths.",
-    severity=WARNING,
 )
-REDIS_PATH_UNUSED = Code(
+REDIS_PATH_UNUSED = WarningCode(
     "redis-path-unused",
     "Paths of certificates are set for Redis, and `UNDERSTACK_REDIS_MTLS=off` uses "
     "none.",
     "Unset `UNDERSTACK_REDIS_MTLS`, or unset the paths.",
-    severity=WARNING,
 )
-GATEWAY_ADDRESS = Code(
+GATEWAY_ADDRESS = WarningCode(
     "gateway-address",
     "The host is an IP address, for which no client sends a server name (SNI), and a "
     "TLS-passthrough gateway routes by that name.",
     "Use the host name that the gateway routes by.",
     "Envoy Gateway not routing traffic",
-    severity=WARNING,
 )
-GATEWAY_TRAILING_DOT = Code(
+GATEWAY_TRAILING_DOT = WarningCode(
     "gateway-trailing-dot",
     "The host name ends with a dot, which neither the route of a gateway nor a "
     "certificate has.",
     "Remove the dot.",
     "Envoy Gateway not routing traffic",
-    severity=WARNING,
 )
-GATEWAY_SNI_OFF = Code(
+GATEWAY_SNI_OFF = WarningCode(
     "gateway-sni-off",
     "`sslsni=0` keeps the server name out of the TLS hello, by which a gateway routes.",
     "Remove `sslsni=0` and `PGSSLSNI`.",
     "Envoy Gateway not routing traffic",
-    severity=WARNING,
 )
-GATEWAY_NEGOTIATION = Code(
+GATEWAY_NEGOTIATION = WarningCode(
     "gateway-negotiation",
     "libpq asks for TLS in plain text. A TLS-passthrough gateway waits for a TLS "
     "hello, and libpq says `server closed the connection unexpectedly`.",
     "Set `NAUTOBOT_DB_SSLNEGOTIATION=direct`.",
     "Envoy Gateway not routing traffic",
-    severity=WARNING,
 )
-CA_BUNDLE_PRIVATE = Code(
+CA_BUNDLE_PRIVATE = WarningCode(
     "ca-bundle-private",
     "A CA bundle for all outbound HTTPS holds private CAs only.",
     "Unset it, or name a bundle that holds the public CAs as well.",
-    severity=WARNING,
 )
-CA_BUNDLE_EMPTY = Code(
+CA_BUNDLE_EMPTY = WarningCode(
     "ca-bundle-empty",
     "A CA bundle for all outbound HTTPS is missing or unreadable, or it holds no "
     "certificate.",
     "Unset it, or name a bundle with the public CAs.",
-    severity=WARNING,
 )
-DB_SSLMODE_UNSET = Code(
+DB_SSLMODE_UNSET = WarningCode(
     "db-sslmode-unset",
     "Without an sslmode libpq takes `prefer`, and a settings file may say it: TLS is "
     "used where the server offers it, plain text otherwise, and no server is verified.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or `disable` for plain text.",
-    severity=WARNING,
 )
 DB_USER_MISSING = Code(
     "db-user-missing",
@@ -166,11 +149,10 @@ SITE_QUEUE_MISSING = Code(
     "Add the partition, or the site, to `taskQueues` of the worker in the values of "
     "the Helm chart.",
 )
-METRICS_OPEN = Code(
+METRICS_OPEN = WarningCode(
     "metrics-open",
     "Under hardening, `/metrics` answers everybody who reaches the user interface, "
     "with paths of certificates and numbers of the inventory.",
     "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or do not "
     "route `/metrics` from outside the cluster.",
-    severity=WARNING,
 )

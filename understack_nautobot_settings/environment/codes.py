@@ -1,7 +1,7 @@
 """What can be wrong with the value of a variable."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 # --- reading variables ------------------------------------------------------
 
@@ -15,14 +15,13 @@ VALUE_INVALID = Code(
     "The variable does not accept the value.",
     "Use one of the values that the message lists.",
 )
-VALUE_LINE_BREAK = Code(
+VALUE_LINE_BREAK = WarningCode(
     "value-line-break",
     "A password or a key ends with a line break, which `echo` and editors add to a "
     "Secret. It counts as a character of the value, so a server that was given the "
     "password without it refuses the login. One line break at the end of a mounted "
     "file does not count.",
     "Store the value without it: `printf %s` in place of `echo`.",
-    severity=WARNING,
 )
 VALUE_NOT_UTF8 = Code(
     "value-not-utf8",
@@ -121,19 +120,17 @@ REFERENCE_TYPE = Code(
     "reference is part of a longer text.",
     "Correct the value, or make the reference the whole string.",
 )
-REFERENCE_UNTYPED = Code(
+REFERENCE_UNTYPED = WarningCode(
     "reference-untyped",
     "A reference alone in its string becomes true, false or digits as text. The text "
     "`false` counts as true in Python.",
     "Add the type that the plugin takes: `${NAME|bool}`, `|int`, `|float` or `|json`.",
-    severity=WARNING,
 )
-REFERENCE_LINE_BREAK = Code(
+REFERENCE_LINE_BREAK = WarningCode(
     "reference-line-break",
     "A variable that the plugin configuration refers to ends with a line break, which "
     "`echo` and editors add to a Secret. A server would refuse the password.",
     "Store the value without it: `printf %s` in place of `echo`.",
-    severity=WARNING,
 )
 REFERENCE_NOT_UTF8 = Code(
     "reference-not-utf8",
@@ -141,13 +138,12 @@ REFERENCE_NOT_UTF8 = Code(
     "UTF-8.",
     "Store the value as UTF-8 text.",
 )
-TEMPLATE_LEFTOVER = Code(
+TEMPLATE_LEFTOVER = WarningCode(
     "template-leftover",
     "A string of the plugin configuration looks like what a template or Kubernetes "
     "left behind: `$(NAME)` names no variable of the container that is listed before, "
     "`map[…]` is how Go prints a map.",
     "Write `${NAME}` in place of `$(NAME)`; use `toJson` in a Helm template.",
-    severity=WARNING,
 )
 EXPANSION_TOO_LARGE = Code(
     "expansion-too-large",

@@ -1,7 +1,7 @@
 """What a fragment refuses or warns of."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 # --- plugins ----------------------------------------------------------------
 
@@ -11,11 +11,10 @@ PLUGIN_NAME_INVALID = Code(
     "of the distribution (hyphens) in place of the module (underscores).",
     "Use names as Python imports them, separated by commas.",
 )
-PLUGIN_SKIPPED = Code(
+PLUGIN_SKIPPED = WarningCode(
     "plugin-skipped",
     "An extra plugin is not installed in this image, or its name is misspelt.",
     "Install it in the image, or correct the name.",
-    severity=WARNING,
 )
 PLUGIN_MISSING = Code(
     "plugin-missing",
@@ -27,12 +26,11 @@ PLUGIN_CONFIG_NOT_OBJECT = Code(
     "The configuration of a plugin is null, or anything else but an object.",
     "Write an object, `{}` for none. null does not remove the defaults.",
 )
-PLUGIN_CONFIG_UNUSED = Code(
+PLUGIN_CONFIG_UNUSED = WarningCode(
     "plugin-config-unused",
     "A plugin is configured that is not loaded, or its name is misspelt.",
     "Correct the name, add the plugin to `NAUTOBOT_EXTRA_PLUGINS`, or remove its "
     "configuration.",
-    severity=WARNING,
 )
 PLUGIN_CONFIG_FILE_UNREADABLE = Code(
     "plugin-config-file-unreadable",
@@ -68,11 +66,10 @@ DB_SSLNEGOTIATION_LIBPQ = Code(
     "Install a driver with a newer libpq (psycopg 3 binary, psycopg2-binary 2.9.10 "
     "or later), or unset `NAUTOBOT_DB_SSLNEGOTIATION`.",
 )
-DB_LIBPQ_UNKNOWN = Code(
+DB_LIBPQ_UNKNOWN = WarningCode(
     "db-libpq-unknown",
     "No PostgreSQL driver can be imported here, so its libpq cannot be asked.",
     "Run this inside the Nautobot image.",
-    severity=WARNING,
 )
 DB_EXTRA_OPTION_CONFLICT = Code(
     "db-extra-option-conflict",
@@ -118,12 +115,11 @@ DB_SYSTEM_TRUST = Code(
 
 # --- Redis TLS --------------------------------------------------------------
 
-REDIS_CERT_REQS_NONE = Code(
+REDIS_CERT_REQS_NONE = WarningCode(
     "redis-cert-reqs-none",
     "The Redis server certificate is not verified: any server that answers gets the "
     "password.",
     "Set `NAUTOBOT_REDIS_SSL_CERT_REQS=required`.",
-    severity=WARNING,
 )
 REDIS_URL_SSL_OPTION = Code(
     "redis-url-ssl-option",
@@ -155,13 +151,12 @@ REDIS_CACHE_BACKEND = Code(
     "Use `django_redis.cache.RedisCache`.",
 )
 
-REDIS_LEFT_ALONE = Code(
+REDIS_LEFT_ALONE = WarningCode(
     "redis-left-alone",
     "A connection to Redis or Valkey gets none of the TLS options: its host is not the "
     "one that the certificates were issued for, or its client is not configured by "
     "this library.",
     "Give it TLS options of its own in the settings file, if it needs them.",
-    severity=WARNING,
 )
 REDIS_BROKER_SOCKET = Code(
     "redis-broker-socket",
@@ -183,14 +178,13 @@ BROKER_URL_RIVAL = Code(
 
 # --- the settings file ------------------------------------------------------
 
-FILE_OVERRULED = Code(
+FILE_OVERRULED = WarningCode(
     "file-overruled",
     "The settings file and the library disagree, and the safer of the two is used. "
     "That happens only for `ssl_cert_reqs` without `NAUTOBOT_REDIS_SSL_CERT_REQS`, for "
     "cookies that are not secure under `UNDERSTACK_HARDENING`, and for a secret key "
     "beside `NAUTOBOT_SECRET_KEY`.",
     "Set the variable that the message names to what the file wants.",
-    severity=WARNING,
 )
 
 # --- secrets ----------------------------------------------------------------
@@ -201,12 +195,11 @@ SECRET_KEY_MISSING = Code(
     "Set `NAUTOBOT_SECRET_KEY`, or `NAUTOBOT_SECRET_KEY_FILE`, to the value that all "
     "pods share.",
 )
-SECRET_KEY_SHORT = Code(
+SECRET_KEY_SHORT = WarningCode(
     "secret-key-short",
     "The secret key has fewer than 50 characters or fewer than 5 different ones, or it "
     "was made by `startproject` for development.",
     "Use 50 or more random characters; changing the key signs everybody out.",
-    severity=WARNING,
 )
 
 # --- single sign-on ---------------------------------------------------------
@@ -234,12 +227,11 @@ SSO_ISSUER = Code(
     "Use the provider's `https://` issuer URL.",
 )
 
-SSO_BACKEND_MISSING = Code(
+SSO_BACKEND_MISSING = WarningCode(
     "sso-backend-missing",
     "Single sign-on is configured, but the settings file lists no authentication "
     "backend for OpenID Connect.",
     "Add the backend to `AUTHENTICATION_BACKENDS`, or remove the configuration.",
-    severity=WARNING,
 )
 
 # --- hardening --------------------------------------------------------------
@@ -257,47 +249,41 @@ HARDENING_ALLOWED_HOSTS = Code(
 
 # --- logging ----------------------------------------------------------------
 
-LOG_FORMAT_NAUTOBOT = Code(
+LOG_FORMAT_NAUTOBOT = WarningCode(
     "log-format-nautobot",
     "The log format is set up by Nautobot's own function, which is not there.",
     "Nothing to do outside of Nautobot.",
-    severity=WARNING,
 )
 
 # --- connections ------------------------------------------------------------
 
-APPLICATION_NAME_LONG = Code(
+APPLICATION_NAME_LONG = WarningCode(
     "application-name-long",
     "PostgreSQL cuts an `application_name` after 63 bytes.",
     "Use a shorter partition name to tell workers apart in `pg_stat_activity`.",
-    severity=WARNING,
 )
-REDIS_RESULT_BACKEND_TRUST = Code(
+REDIS_RESULT_BACKEND_TRUST = WarningCode(
     "redis-result-backend-trust",
     "Celery's Redis result backend makes redis-py's own TLS connections, which trust "
     "the system's CAs beside the configured one.",
     "Keep Nautobot's own result backend, which is the database.",
-    severity=WARNING,
 )
-REDIS_OWN_CLASS_TRUST = Code(
+REDIS_OWN_CLASS_TRUST = WarningCode(
     "redis-own-class-trust",
     "The settings file names the class that makes the TLS connections of a cache or of "
     "the broker. redis-py's own trust the system's CAs beside the configured one.",
     "Remove the class from the settings file, or see to it that it trusts no other CA.",
-    severity=WARNING,
 )
-DB_POOLER_OPTIONS = Code(
+DB_POOLER_OPTIONS = WarningCode(
     "db-pooler-options",
     "UNDERSTACK_DB_POOLER says that PgBouncer stands before PostgreSQL, and the "
     "settings have libpq's options, which PgBouncer refuses unless its "
     "ignore_startup_parameters lists them.",
     "Remove options from OPTIONS, or from NAUTOBOT_DB_EXTRA_OPTIONS.",
-    severity=WARNING,
 )
-REDIS_BROKER_FAILOVER_TRUST = Code(
+REDIS_BROKER_FAILOVER_TRUST = WarningCode(
     "redis-broker-failover-trust",
     "The broker URL lists several brokers. When kombu switches to another one it takes "
     "its own transport, which trusts the system's CAs beside the configured one.",
     "Use one URL, of a name that follows the active Redis.",
-    severity=WARNING,
 )

@@ -1,7 +1,7 @@
 """What can be wrong with the wanted job queues."""
 
-from understack_nautobot_settings.problems import WARNING
 from understack_nautobot_settings.problems import Code
+from understack_nautobot_settings.problems import WarningCode
 
 QUEUE_FILE_UNREADABLE = Code(
     "queue-file-unreadable",
@@ -18,12 +18,11 @@ QUEUE_JOB_MISSING = Code(
     "A job that a site's queue should take does not exist, or its code is gone.",
     "Correct its name, or install the App that provides it.",
 )
-QUEUE_JOB_SKIPPED = Code(
+QUEUE_JOB_SKIPPED = WarningCode(
     "queue-job-skipped",
     "A job that a site's queue should take does not exist, and the file says "
     "`failOnMissing: false`.",
     "Correct its name, or install the App that provides it.",
-    severity=WARNING,
 )
 QUEUE_MISSING = Code(
     "queue-missing",
@@ -47,10 +46,9 @@ QUEUE_REFUSED = Code(
     "Correct the permissions of the token's user, or the value that is refused.",
 )
 
-JOB_STUCK = Code(
+JOB_STUCK = WarningCode(
     "job-stuck",
     "A job is PENDING, on no queue and held by no worker: its message was lost, and "
     "it will never run.",
     "List, end or resubmit such jobs: nautobot-server stuck_jobs --help.",
-    severity=WARNING,
 )
