@@ -20,7 +20,6 @@ from understack_nautobot_settings.checks.servers import SITE_WORKER
 from understack_nautobot_settings.checks.servers import check_database_identity
 from understack_nautobot_settings.checks.servers import check_gateway
 from understack_nautobot_settings.checks.servers import check_local_hosts
-from understack_nautobot_settings.checks.servers import default_database
 from understack_nautobot_settings.checks.values import check_nautobot_values
 from understack_nautobot_settings.checks.values import check_values
 from understack_nautobot_settings.checks.values import is_service_link
@@ -35,6 +34,7 @@ from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES

@@ -31,7 +31,7 @@ def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     Args:
         env: The environment; read as Nautobot reads it, without stripping.
     """
-    engine, backend = "django.db.backends.postgresql", variables.CACHES_BACKEND.default
+    engine, backend = variables.DB_ENGINE.default, variables.CACHES_BACKEND.default
     if env.get(variables.METRICS_ENABLED.name, "").lower() in TRUE_WORDS:
         engine = "django_prometheus.db.backends.postgresql"
         backend = "django_prometheus.cache.backends.redis.RedisCache"
@@ -55,11 +55,11 @@ def base_settings(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
         "SECRET_KEY": env.get(variables.SECRET_KEY.name, ""),
         "DATABASES": {
             "default": {
-                "NAME": env.get(variables.DB_NAME.name, "nautobot"),
-                "USER": env.get(variables.DB_USER.name, ""),
+                **{
+                    key: env.get(one.name, one.default)
+                    for key, one in variables.DB_KEYS.items()
+                },
                 "PASSWORD": env.get(variables.DB_PASSWORD.name, ""),
-                "HOST": env.get(variables.DB_HOST.name, "localhost"),
-                "PORT": env.get(variables.DB_PORT.name, ""),
                 "ENGINE": engine,
                 **options,
             }

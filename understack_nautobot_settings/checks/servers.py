@@ -18,6 +18,7 @@ from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import host_of
@@ -228,11 +229,4 @@ def _is_local(host: str) -> bool:
 
 def _host_place(host: str, env: Mapping[str, str]) -> str:
     """Return who says the host of the default database."""
-    # Nautobot's own default.
-    said = None if host == "localhost" else host
-    return place_of(variables.DB_HOST, said, "DATABASES.default.HOST", env)
-
-
-def default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the default database of any settings, empty where there is none."""
-    return entries(settings, "DATABASES").get("default", {})
+    return place_of(variables.DB_HOST, host, "DATABASES.default.HOST", env)

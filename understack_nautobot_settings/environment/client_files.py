@@ -16,6 +16,7 @@ from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import place_of
+from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import path_of
@@ -59,7 +60,7 @@ def _database_files(
 
 def postgresql_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the libpq parameters of the default database."""
-    return mapping(entries(settings, "DATABASES").get("default", {}).get("OPTIONS"))
+    return mapping(default_database(settings).get("OPTIONS"))
 
 
 def redis_options(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ _OPPORTUNISTIC = (
 TLS_MODES = ("verify-full", "verify-ca", "require")
 """The sslmodes that demand TLS, the strictest first."""
 
-DB_ENGINE: Variable[str | None] = _variable(
+DB_ENGINE: Variable[str] = _variable(
     "NAUTOBOT_DB_ENGINE",
     Module(
         "a database backend",
@@ -35,41 +35,41 @@ DB_ENGINE: Variable[str | None] = _variable(
         "django.db.backends.mysql",
         "django_prometheus.db.backends.mysql",
     ),
-    None,
+    "django.db.backends.postgresql",
     "Django database backend. TLS is configured for PostgreSQL backends only.",
     settings=("DATABASES.default.ENGINE",),
     nautobots=True,
 )
-DB_NAME: Variable[str | None] = _variable(
+DB_NAME: Variable[str] = _variable(
     "NAUTOBOT_DB_NAME",
     Text(),
-    None,
+    "nautobot",
     "Name of the database.",
     settings=("DATABASES.default.NAME",),
     nautobots=True,
 )
-DB_HOST: Variable[str | None] = _variable(
+DB_HOST: Variable[str] = _variable(
     "NAUTOBOT_DB_HOST",
     Several(Host(codes.DB_HOST_INVALID, for_url=False), "host"),
-    None,
+    "localhost",
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",
     settings=("DATABASES.default.HOST",),
     nautobots=True,
 )
-DB_PORT: Variable[str | None] = _variable(
+DB_PORT: Variable[str] = _variable(
     "NAUTOBOT_DB_PORT",
     Several(Number(int, least=1, most=65535), "port"),
-    None,
+    "",
     "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
     "`5432,5433`.",
     settings=("DATABASES.default.PORT",),
     nautobots=True,
 )
-DB_USER: Variable[str | None] = _variable(
+DB_USER: Variable[str] = _variable(
     "NAUTOBOT_DB_USER",
     Text(),
-    None,
+    "",
     "PostgreSQL user. `pg_hba` method `cert` wants it to equal the CN of the client "
     "certificate.",
     settings=("DATABASES.default.USER",),
@@ -146,6 +146,15 @@ SSLCERTMODE: Variable[str | None] = _variable(
     "`disable` is refused where a client certificate is presented: libpq takes it from "
     "here, and presents none.",
 )
+
+DB_KEYS: dict[str, Variable[str]] = {
+    "ENGINE": DB_ENGINE,
+    "NAME": DB_NAME,
+    "USER": DB_USER,
+    "HOST": DB_HOST,
+    "PORT": DB_PORT,
+}
+"""What Nautobot takes as it stands in the environment, by its key in ``DATABASES``."""
 
 DB_FILES: dict[str, Variable[str]] = {
     "sslcert": DB_SSLCERT,

@@ -29,6 +29,11 @@ def entries(settings: Mapping[str, Any], name: str) -> dict[str, Mapping[str, An
     }
 
 
+def default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the default database of any settings, empty where there is none."""
+    return entries(settings, "DATABASES").get("default", {})
+
+
 def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
     """Return what stands at the end of a trail."""
     here: Any = settings

@@ -44,15 +44,6 @@ _SSLMODE = "DATABASES.default.OPTIONS.sslmode"
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
 
-# Keys of DATABASES, the variables they come from, and Nautobot's own defaults.
-_TAKEN: tuple[tuple[str, Variable[Any], str], ...] = (
-    ("ENGINE", variables.DB_ENGINE, "django.db.backends.postgresql"),
-    ("NAME", variables.DB_NAME, "nautobot"),
-    ("USER", variables.DB_USER, ""),
-    ("HOST", variables.DB_HOST, "localhost"),
-    ("PORT", variables.DB_PORT, ""),
-)
-
 
 def postgresql_tls_settings(
     settings: Mapping[str, Any],
@@ -120,11 +111,11 @@ def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
     of it; it hands a port to libpq unread.
     """
     meant: dict[str, str] = {}
-    for key, variable, default in _TAKEN:
+    for key, variable in variables.DB_KEYS.items():
         text = read.env.get(variable.name)
         if text is not None and database.get(key) == text:
             read.given(variable)
-            value = text.strip() or default
+            value = text.strip() or variable.default
             if value != text:
                 meant[key] = value
     return meant

@@ -527,6 +527,21 @@ def test_site_worker_without_hosts_is_an_error(host, place):
     ]
 
 
+def test_site_worker_with_localhost_in_the_environment_names_the_variable():
+    settings = {**FAR, "DATABASES": {"default": {"HOST": "localhost"}}}
+    env = {
+        "NAUTOBOT_DB_HOST": "localhost",
+        "UNDERSTACK_PARTITION": "a",
+        "CELERY_TASK_QUEUES": "a",
+    }
+
+    (problem,) = check_role(settings, env, role="site-worker")
+
+    assert problem.fact == (
+        "NAUTOBOT_DB_HOST: a site worker would connect to localhost in its own pod."
+    )
+
+
 def test_site_worker_whose_file_names_its_own_pod_is_an_error():
     """Though the variables name another server."""
     env = {
