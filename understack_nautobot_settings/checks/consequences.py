@@ -61,11 +61,7 @@ _JUDGED_BY: dict[str, tuple[Variable[Any], ...]] = {
     fragments_codes.PLUGIN_SKIPPED.id: (variables.EXTRA_PLUGINS_STRICT,),
     codes.SITE_HOST_MISSING.id: _HOSTS,
     codes.SITE_QUEUE_MISSING.id: (variables.PARTITION, variables.SITE),
-    codes.VARIABLE_UNUSED.id: (
-        variables.CONNECTION_PROFILE,
-        variables.HARDENING,
-        variables.APP,
-    ),
+    codes.VARIABLE_UNUSED.id: tuple(switch for _, switch, _ in variables.DEPENDENT),
 }
 
 

@@ -55,19 +55,6 @@ _OWN_VARIABLES: dict[str, Variable[Any]] = {
     **variables.DB_PARAMETERS,
     "password": variables.DB_PASSWORD,
 }
-_READ_WITH_WAN: tuple[Variable[Any], ...] = (
-    variables.DB_TCP_USER_TIMEOUT,
-    variables.DB_KEEPALIVES_IDLE,
-    variables.DB_KEEPALIVES_INTERVAL,
-    variables.DB_KEEPALIVES_COUNT,
-    variables.REDIS_TCP_USER_TIMEOUT,
-    variables.REDIS_KEEPALIVES_IDLE,
-    variables.REDIS_KEEPALIVES_INTERVAL,
-    variables.REDIS_KEEPALIVES_COUNT,
-    variables.REDIS_HEALTH_CHECK_INTERVAL,
-    variables.REDIS_RETRIES,
-    variables.JOB_RESULT_RETRIES,
-)
 _DJANGO_KEYS = {
     "dbname": "NAME",
     "host": "HOST",
@@ -192,60 +179,36 @@ def check_tls_variables(env: Mapping[str, str]) -> list[Problem]:
 def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Problem]:
     """Tell which variables are set and without effect, another being as it is."""
     read = Reader(env, [])
-    problems: list[Problem] = []
-    sslmode = raw(variables.DB_SSLMODE, env)
+    db, redis = variables.DB_SSLMODE, variables.REDIS_MTLS
+    found: list[tuple[Variable[Any], Code, str, str | None]] = []
+    sslmode = raw(db, env)
     in_force = sslmode or postgresql_options(settings).get("sslmode")
     if in_force in (None, "disable", "allow", "prefer", "require"):
-        problems += _of_those_set(
-            variables.DB_FILES.values(),
-            env,
-            codes.DB_PATH_UNUSED,
-            f"{variables.DB_SSLMODE.name} is {sslmode or 'unset'}, so no certificate "
-            "is presented or verified.",
-            f"Set {variables.DB_SSLMODE.name} to verify-full, or unset this.",
+        mode = sslmode or "unset"
+        fact = f"{db.name} is {mode}, so no certificate is presented or verified."
+        hint = f"Set {db.name} to verify-full, or unset this."
+        files = variables.DB_FILES.values()
+        found += ((one, codes.DB_PATH_UNUSED, fact, hint) for one in files)
+    if raw(redis, env) == "off":
+        fact = (
+            f"{redis.name} is off, so this file is not looked at; over TLS, the "
+            "system's CAs verify the server."
         )
-    if raw(variables.REDIS_MTLS, env) == "off":
-        problems += _of_those_set(
-            variables.REDIS_FILES.values(),
-            env,
-            codes.REDIS_PATH_UNUSED,
-            f"{variables.REDIS_MTLS.name} is off, so this file is not looked at; over "
-            "TLS, the system's CAs verify the server.",
-            f"Unset {variables.REDIS_MTLS.name}, or unset this.",
-        )
-    problems += _of_those_set(
-        [variables.TASK_ACKS_LATE],
-        env,
-        codes.VARIABLE_UNREAD,
-        "neither Nautobot nor Celery reads it from the environment.",
-    )
-    switches: dict[Variable[Any], tuple[Any, str, tuple[Variable[Any], ...]]] = {
-        variables.CONNECTION_PROFILE: ("wan", "wan", _READ_WITH_WAN),
-        variables.HARDENING: (True, "on", (variables.HSTS_SECONDS,)),
-        variables.APP: (True, "true", (variables.EXPIRY_UNHEALTHY,)),
-    }
-    for switch, (needed, word, dependent) in switches.items():
-        if read(switch) != needed and not read.refused(switch):
-            problems += _of_those_set(
-                dependent,
-                env,
-                codes.VARIABLE_UNUSED,
-                f"it has no effect unless {switch.name} is {word}.",
-                f"Set {switch.name} to {word}, or unset this.",
-            )
-    return problems
-
-
-def _of_those_set(
-    declared: Iterable[Variable[Any]],
-    env: Mapping[str, str],
-    code: Code,
-    fact: str,
-    hint: str | None = None,
-) -> list[Problem]:
-    """Return the same problem of each of these variables that is set."""
-    set_ones = [one.name for one in declared if raw(one, env) is not None]
-    return [code.problem(name, fact, hint) for name in set_ones]
+        hint = f"Unset {redis.name}, or unset this."
+        files = variables.REDIS_FILES.values()
+        found += ((one, codes.REDIS_PATH_UNUSED, fact, hint) for one in files)
+    fact = "neither Nautobot nor Celery reads it from the environment."
+    found.append((variables.TASK_ACKS_LATE, codes.VARIABLE_UNREAD, fact, None))
+    for variable, switch, word in variables.DEPENDENT:
+        if read(switch) != switch.kind.parse(word) and not read.refused(switch):
+            fact = f"it has no effect unless {switch.name} is {word}."
+            hint = f"Set {switch.name} to {word}, or unset this."
+            found.append((variable, codes.VARIABLE_UNUSED, fact, hint))
+    return [
+        code.problem(variable.name, fact, hint)
+        for variable, code, fact, hint in found
+        if raw(variable, env) is not None
+    ]
 
 
 def check_ca_bundles(

@@ -28,6 +28,7 @@ CONNECTION_PROFILE: Variable[str] = _variable(
         "DATABASES.default.OPTIONS.options",
     ),
 )
+_wan_variable = partial(_variable, needs=(CONNECTION_PROFILE, "wan"))
 DB_POOLER: Variable[str | None] = _variable(
     "UNDERSTACK_DB_POOLER",
     Choice("pool mode", ("session", "transaction")),
@@ -49,7 +50,7 @@ DB_CONNECT_TIMEOUT: Variable[int] = _variable(
     "Without it a silent server hangs the process for ever.",
     settings=("DATABASES.default.OPTIONS.connect_timeout",),
 )
-DB_TCP_USER_TIMEOUT: Variable[int] = _variable(
+DB_TCP_USER_TIMEOUT: Variable[int] = _wan_variable(
     "UNDERSTACK_DB_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
     20000,
@@ -57,7 +58,7 @@ DB_TCP_USER_TIMEOUT: Variable[int] = _variable(
     "(`tcp_user_timeout`); profile `wan`.",
     settings=("DATABASES.default.OPTIONS.tcp_user_timeout",),
 )
-DB_KEEPALIVES_IDLE: Variable[int] = _variable(
+DB_KEEPALIVES_IDLE: Variable[int] = _wan_variable(
     "UNDERSTACK_DB_KEEPALIVES_IDLE",
     _KEEPALIVE_SECONDS,
     10,
@@ -65,7 +66,7 @@ DB_KEEPALIVES_IDLE: Variable[int] = _variable(
     "gateways and NAT tables (`keepalives_idle`); profile `wan`.",
     settings=("DATABASES.default.OPTIONS.keepalives_idle",),
 )
-DB_KEEPALIVES_INTERVAL: Variable[int] = _variable(
+DB_KEEPALIVES_INTERVAL: Variable[int] = _wan_variable(
     "UNDERSTACK_DB_KEEPALIVES_INTERVAL",
     _KEEPALIVE_SECONDS,
     3,
@@ -73,7 +74,7 @@ DB_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "`wan`.",
     settings=("DATABASES.default.OPTIONS.keepalives_interval",),
 )
-DB_KEEPALIVES_COUNT: Variable[int] = _variable(
+DB_KEEPALIVES_COUNT: Variable[int] = _wan_variable(
     "UNDERSTACK_DB_KEEPALIVES_COUNT",
     _KEEPALIVE_COUNT,
     4,
@@ -116,7 +117,7 @@ BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
     "second time.",
     settings=("CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout",),
 )
-REDIS_TCP_USER_TIMEOUT: Variable[int] = _variable(
+REDIS_TCP_USER_TIMEOUT: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_TCP_USER_TIMEOUT",
     Number(int, unit="milliseconds", least=1),
     20000,
@@ -124,7 +125,7 @@ REDIS_TCP_USER_TIMEOUT: Variable[int] = _variable(
     "given up (`TCP_USER_TIMEOUT`); profile `wan`.",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_IDLE: Variable[int] = _variable(
+REDIS_KEEPALIVES_IDLE: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_KEEPALIVES_IDLE",
     _KEEPALIVE_SECONDS,
     10,
@@ -132,7 +133,7 @@ REDIS_KEEPALIVES_IDLE: Variable[int] = _variable(
     "the idle timeout of gateways and NAT tables (`TCP_KEEPIDLE`); profile `wan`.",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_INTERVAL: Variable[int] = _variable(
+REDIS_KEEPALIVES_INTERVAL: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_KEEPALIVES_INTERVAL",
     _KEEPALIVE_SECONDS,
     3,
@@ -140,7 +141,7 @@ REDIS_KEEPALIVES_INTERVAL: Variable[int] = _variable(
     "`wan`.",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_KEEPALIVES_COUNT: Variable[int] = _variable(
+REDIS_KEEPALIVES_COUNT: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_KEEPALIVES_COUNT",
     _KEEPALIVE_COUNT,
     4,
@@ -148,7 +149,7 @@ REDIS_KEEPALIVES_COUNT: Variable[int] = _variable(
     "(`TCP_KEEPCNT`); profile `wan`.",
     settings=_KEEPALIVE_SETTINGS,
 )
-REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _variable(
+REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_HEALTH_CHECK_INTERVAL",
     Number(int, unit="seconds"),
     30,
@@ -159,7 +160,7 @@ REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _variable(
         "CELERY_BROKER_TRANSPORT_OPTIONS.health_check_interval",
     ),
 )
-REDIS_RETRIES: Variable[int] = _variable(
+REDIS_RETRIES: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_RETRIES",
     Number(int, most=20),
     3,
@@ -167,7 +168,7 @@ REDIS_RETRIES: Variable[int] = _variable(
     "exponential backoff and jitter; profile `wan`.",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.retries",),
 )
-JOB_RESULT_RETRIES: Variable[int] = _variable(
+JOB_RESULT_RETRIES: Variable[int] = _wan_variable(
     "UNDERSTACK_JOB_RESULT_RETRIES",
     Number(int),
     240,

@@ -36,6 +36,8 @@ class Variable(Generic[T]):
         secret: True where no output may show the value.
         by_file: True where ``NAME_FILE`` may name a file that holds the value.
         nautobots: True for a variable that Nautobot itself reads as well.
+        needs: The variable without which, and without which word of it, this one has
+            no effect; None for one that always has.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Variable(Generic[T]):
         secret: bool = False,
         by_file: bool = False,
         nautobots: bool = False,
+        needs: tuple[Variable[Any], str] | None = None,
     ) -> None:
         """Declare the variable."""
         self.name = name
@@ -61,6 +64,7 @@ class Variable(Generic[T]):
         self.secret = secret
         self.by_file = by_file
         self.nautobots = nautobots
+        self.needs = needs
 
     @property
     def file_name(self) -> str:

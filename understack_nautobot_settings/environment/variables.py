@@ -244,6 +244,7 @@ HSTS_SECONDS: Variable[int] = _hardening_variable(
     31536000,
     "How long browsers insist on HTTPS once hardening is on; a year.",
     settings=("SECURE_HSTS_SECONDS",),
+    needs=(HARDENING, "on"),
 )
 
 # --- logging -------------------------------------------------------------------
@@ -347,6 +348,7 @@ EXPIRY_UNHEALTHY: Variable[float] = _app_variable(
     "because an unhealthy pod is taken out of service, although it still works; `0` "
     "waits until a certificate has expired.",
     settings=("UNDERSTACK_EXPIRY_UNHEALTHY",),
+    needs=(APP, "true"),
 )
 EXPIRY_WARNING: Variable[int] = Variable(
     "UNDERSTACK_EXPIRY_WARNING",
@@ -360,3 +362,5 @@ VARIABLES: tuple[Variable[Any], ...] = (
     *(one for one in list(vars().values()) if isinstance(one, Variable)),
     *CELERY_RIVALS,
 )
+DEPENDENT = [(one, *one.needs) for one in VARIABLES if one.needs]
+"""Each variable that needs another one, that one, and the word that it has to have."""
