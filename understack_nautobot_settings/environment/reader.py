@@ -150,6 +150,13 @@ class Reader:
         value = self.given(variable)
         return said.get(name, variable.default) if value is None else value
 
+    def options(
+        self, declared: Mapping[Any, Variable[Any]], said: Mapping[Any, Any]
+    ) -> dict[Any, Any]:
+        """Return what a settings file says, with the options of these variables."""
+        ours = {name: self.chosen(one, said, name) for name, one in declared.items()}
+        return {**said, **ours}
+
     def report(
         self, code: Code, variable: str, message: str, hint: str | None = None
     ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
@@ -18,16 +19,8 @@ from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
-from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
-from understack_nautobot_settings.fragments.redis_caches import pool_arguments
-from understack_nautobot_settings.fragments.redis_caches import sentinel_options
-from understack_nautobot_settings.fragments.redis_caches import takes_pool_arguments
-from understack_nautobot_settings.fragments.redis_caches import with_pool_arguments
-from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import TCP_SCHEMES
-from understack_nautobot_settings.fragments.redis_urls import broker_place
-from understack_nautobot_settings.fragments.redis_urls import scheme_of
-from understack_nautobot_settings.fragments.redis_urls import urls_of
+from understack_nautobot_settings.fragments import redis_caches
+from understack_nautobot_settings.fragments import redis_urls
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import collecting
 
@@ -77,8 +70,6 @@ _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
 
-# Options by name, and the variables that decide them.
-_Declared = Mapping[Any, Variable[Any]]
 _ZONE = LETTERS_AND_DIGITS.union("_+/-")
 
 
@@ -113,6 +104,7 @@ def connection_settings(
     with collecting(problems) as found:
         read = Reader(env, found)
         wan = read(variables.CONNECTION_PROFILE) == "wan"
+        profile = _Profile(wan, read, settings)
         base = well_formed(
             settings,
             found,
@@ -123,85 +115,185 @@ def connection_settings(
             "CELERY_BROKER_TRANSPORT",
             "CELERY_RESULT_BACKEND",
         )
+        databases = {"default": {}, **base.get("DATABASES", {})}
         caches = base.get("CACHES", {"default": {}})
-        result_backend = base.get("CELERY_RESULT_BACKEND")
-        partition = read.chosen(variables.PARTITION, settings, variables.PARTITION.name)
-        databases = _databases(base.get("DATABASES", {}), partition, read, wan)
-        waits = _REDIS_WAN if wan else _REDIS_ALWAYS
-        for variable in waits.values():
-            # Judged even where nothing reaches Redis.
-            read.given(variable)
-        decided: dict[str, Any] = {
-            "DATABASES": databases,
-            "CACHES": {
-                alias: _cache(cache, waits, read, wan, settings)
-                if _is_ours(cache)
-                else cache
-                for alias, cache in caches.items()
+        return {
+            "DATABASES": {
+                alias: profile.database(alias, database)
+                for alias, database in databases.items()
             },
-            **_broker(base, waits, read, wan),
+            "CACHES": {
+                alias: profile.cache(alias, cache) for alias, cache in caches.items()
+            },
+            **profile.broker(base),
+            **profile.results(base.get("CELERY_RESULT_BACKEND")),
         }
-        for alias, cache in decided["CACHES"].items():
-            if _names_own_tls_class(cache):
-                _warn_of_own_class(f"CACHES.{alias}", read)
-        if scheme_of(result_backend or "") == "rediss":
-            read.report(
+
+
+class _Profile(NamedTuple):
+    """A connection profile, in one environment and over one settings module."""
+
+    wan: bool
+    read: Reader
+    settings: Mapping[str, Any]
+
+    @property
+    def redis_waits(self) -> dict[str, Variable[Any]]:
+        return _REDIS_WAN if self.wan else _REDIS_ALWAYS
+
+    def database(self, alias: str, database: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a database with timeouts; the default one with the whole profile."""
+        if not is_postgresql(database):
+            return database
+        waits = variables.DB_WAITS if self.wan else _DB_ALWAYS
+        said = {"keepalives": 1} if self.wan else {}
+        options = self.read.options(waits, {**said, **(database.get("OPTIONS") or {})})
+        if alias != "default":
+            return {**database, "OPTIONS": options}
+        found = dict(database)
+        pooler = self.read(variables.DB_POOLER)
+        if self.wan:
+            options.setdefault("application_name", self._application_name())
+            if pooler is None:
+                zone = str(database.get("TIME_ZONE") or "UTC")
+                options |= _time_zone(options.get("options"), zone)
+            found.setdefault("CONN_HEALTH_CHECKS", True)
+        if pooler == "transaction":
+            found["DISABLE_SERVER_SIDE_CURSORS"] = True
+        if pooler is not None and options.get("options"):
+            fact = "OPTIONS has options, and PgBouncer refuses them."
+            self.read.report(codes.DB_POOLER_OPTIONS, "DATABASES", fact)
+        return {**found, "OPTIONS": options}
+
+    def _application_name(self) -> str:
+        partition = variables.PARTITION
+        said = self.read.chosen(partition, self.settings, partition.name)
+        role = self.read(variables.ROLE)
+        name = "-".join(part for part in ("nautobot", role) if part)
+        if said:
+            name = f"{name}@{said}"
+        # Of a settings file; the partition itself is refused elsewhere.
+        if len(name.encode(errors="replace")) > _LONGEST_APPLICATION_NAME:
+            self.read.report(
+                codes.APPLICATION_NAME_LONG,
+                partition.name,
+                f"the application_name {name!r} has more than "
+                f"{_LONGEST_APPLICATION_NAME} bytes.",
+                "PostgreSQL cuts it; use a shorter name to tell workers apart.",
+            )
+        return name
+
+    def cache(self, alias: str, cache: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a cache with timeouts, and with the class of its connections."""
+        options = cache.get("OPTIONS") or {}
+        django_redis = redis_caches.takes_pool_arguments(cache)
+        # Django's own backend refuses the options of django-redis.
+        misfit = "CLIENT_CLASS" in options and not django_redis
+        if misfit or not redis_caches.is_redis_cache(cache):
+            return cache
+        written = {
+            name: options[djangos]
+            for djangos, name in _DJANGO_REDIS_WAITS.items()
+            if djangos in options
+        }
+        written |= redis_caches.pool_arguments(cache)
+        pool = self.read.options(self.redis_waits, written)
+        url = next(iter(redis_urls.urls_of(cache.get("LOCATION"), ",")), "")
+        scheme = redis_urls.scheme_of(url)
+        if self.wan and scheme != "unix":
+            pool |= self._keepalive(pool)
+        elsewhere = (
+            not {"CONNECTION_FACTORY", "CONNECTION_POOL_CLASS"}.isdisjoint(options)
+            or "connection_class" in pool
+            or redis_caches.sentinel_options(self.settings, cache)
+        )
+        if scheme != "unix" and not elsewhere:
+            secured = scheme == "rediss" or "ssl_cert_reqs" in pool
+            pool["connection_class"] = _connection_class(secured)
+            if self.wan:
+                pool = {**_REDIS_QUIET, **pool}
+                retries = self.read.chosen(variables.REDIS_RETRIES, pool, "retries")
+                pool["retries"] = retries
+        ours = (f"{_CONNECTIONS}.TlsConnection", _connection_class(secured=True))
+        if "ssl_ca_certs" in pool and pool.get("connection_class") not in ours:
+            self._warn_of_own_class(f"CACHES.{alias}")
+        return redis_caches.with_pool_arguments(cache, pool)
+
+    def broker(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the transport of the broker and its options, for Redis or if given."""
+        for variable in self.redis_waits.values():
+            # Judged even where nothing reaches Redis.
+            self.read.given(variable)
+        broker = base.get("CELERY_BROKER_URL")
+        urls = redis_urls.urls_of(broker, ";")
+        schemes = {redis_urls.scheme_of(url) for url in urls} or {"redis"}
+        options = dict(base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {}))
+        transport = base.get("CELERY_BROKER_TRANSPORT")
+        over_tcp = schemes <= redis_urls.TCP_SCHEMES
+        if schemes & redis_urls.BROKER_SCHEMES:
+            # Longer than the cache's: what is given up too early is submitted again.
+            timeout = variables.BROKER_SOCKET_TIMEOUT
+            for_redis = self.read.given(variables.REDIS_SOCKET_TIMEOUT)
+            if self.read.given(timeout) is None and for_redis is not None:
+                timeout = variables.REDIS_SOCKET_TIMEOUT
+            waits = {**self.redis_waits, "socket_timeout": timeout}
+            options = self.read.options(waits, options)
+            if self.wan:
+                options |= self._keepalive(options)
+        if over_tcp and transport in {None, _BROKER_TRANSPORT}:
+            if self.wan:
+                options = {**_REDIS_QUIET, **options}
+            if self.wan or "rediss" in schemes:
+                transport = _BROKER_TRANSPORT
+            if "rediss" in schemes and len(urls) > 1:
+                self.read.report(
+                    codes.REDIS_BROKER_FAILOVER_TRUST,
+                    redis_urls.broker_place(broker, self.read.env),
+                    "the URL lists several brokers, and kombu goes on with its "
+                    "own transport after the first, which trusts the system's "
+                    "CAs beside the configured one.",
+                )
+        elif over_tcp and "rediss" in schemes:
+            self._warn_of_own_class("CELERY_BROKER_TRANSPORT")
+        decided = {
+            "CELERY_BROKER_TRANSPORT_OPTIONS": options,
+            "CELERY_BROKER_TRANSPORT": transport,
+        }
+        return {name: value for name, value in decided.items() if value or name in base}
+
+    def results(self, backend: str | None) -> dict[str, Any]:
+        """Return the result backend that waits for its database, with ``wan``."""
+        if redis_urls.scheme_of(backend or "") == "rediss":
+            self.read.report(
                 codes.REDIS_RESULT_BACKEND_TRUST,
                 "CELERY_RESULT_BACKEND",
                 "Celery's Redis result backend names its connection class itself, "
                 "so it trusts the system's CAs beside the configured one.",
             )
-        return decided | _results(settings, result_backend, read, wan)
+        said, most = self.settings, "CELERY_RESULT_BACKEND_MAX_RETRIES"
+        retries = self.read.chosen(variables.JOB_RESULT_RETRIES, said, most)
+        if not self.wan or backend not in (NAUTOBOTS_RESULT_BACKEND, _RESULT_BACKEND):
+            return {}
+        return {
+            "CELERY_RESULT_BACKEND": _RESULT_BACKEND,
+            **{name: said.get(name, value) for name, value in _RESULT_RETRIES.items()},
+            most: retries,
+        }
 
+    def _keepalive(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        kept = mapping(options.get("socket_keepalive_options"))
+        return {
+            "socket_keepalive": options.get("socket_keepalive", True),
+            "socket_keepalive_options": self.read.options(_KEEPALIVE, kept),
+        }
 
-def _chosen(
-    base: Mapping[Any, Any], declared: _Declared, read: Reader
-) -> dict[Any, Any]:
-    """Return the base with the options that these variables decide."""
-    chosen = dict(base)
-    for option, variable in declared.items():
-        chosen[option] = read.chosen(variable, base, option)
-    return chosen
-
-
-def _databases(
-    databases: Mapping[str, Any], partition: object, read: Reader, wan: bool
-) -> dict[str, Any]:
-    base = {
-        alias: {**database, "OPTIONS": _patience(database, read, wan)}
-        if alias != "default" and is_postgresql(database)
-        else database
-        for alias, database in databases.items()
-    }
-    default = dict(base.get("default", {}))
-    if not is_postgresql(default):
-        return base
-    options = _patience(default, read, wan)
-    pooler = read(variables.DB_POOLER)
-    if wan:
-        options.setdefault("application_name", _application_name(partition, read))
-        if pooler is None:
-            zone = str(default.get("TIME_ZONE") or "UTC")
-            options |= _time_zone(options.get("options"), zone)
-        default.setdefault("CONN_HEALTH_CHECKS", True)
-    if pooler == "transaction":
-        default["DISABLE_SERVER_SIDE_CURSORS"] = True
-    if pooler is not None and options.get("options"):
-        read.report(
-            codes.DB_POOLER_OPTIONS,
-            "DATABASES",
-            "OPTIONS has options, and PgBouncer refuses them.",
+    def _warn_of_own_class(self, place: str) -> None:
+        self.read.report(
+            codes.REDIS_OWN_CLASS_TRUST,
+            place,
+            "the settings file names the class of its connections, which may trust the "
+            "system's CAs beside the configured one.",
         )
-    default["OPTIONS"] = options
-    base["default"] = default
-    return base
-
-
-def _patience(database: Mapping[str, Any], read: Reader, wan: bool) -> dict[str, Any]:
-    """Return the parameters of libpq with those of how long it waits."""
-    options = {"keepalives": 1} if wan else {}
-    options |= database.get("OPTIONS") or {}
-    return _chosen(options, variables.DB_WAITS if wan else _DB_ALWAYS, read)
 
 
 def _time_zone(given: str | None, zone: str) -> dict[str, str]:
@@ -210,78 +302,6 @@ def _time_zone(given: str | None, zone: str) -> dict[str, str]:
     if given == "" or "timezone" in str(given).lower() or set(zone) - _ZONE:
         return {}
     return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
-
-
-def _application_name(partition: object, read: Reader) -> str:
-    role = read(variables.ROLE)
-    name = "-".join(part for part in ("nautobot", role) if part)
-    if partition:
-        name = f"{name}@{partition}"
-    # Of a settings file; the partition itself is refused elsewhere.
-    if len(name.encode(errors="replace")) > _LONGEST_APPLICATION_NAME:
-        read.report(
-            codes.APPLICATION_NAME_LONG,
-            variables.PARTITION.name,
-            f"the application_name {name!r} has more than "
-            f"{_LONGEST_APPLICATION_NAME} bytes.",
-            "PostgreSQL cuts it; use a shorter name to tell workers apart.",
-        )
-    return name
-
-
-def _is_ours(cache: Mapping[str, Any]) -> bool:
-    # Django's own backend refuses the options of django-redis.
-    options = cache.get("OPTIONS") or {}
-    return is_redis_cache(cache) and (
-        takes_pool_arguments(cache) or "CLIENT_CLASS" not in options
-    )
-
-
-def _cache(
-    cache: Mapping[str, Any],
-    waits: _Declared,
-    read: Reader,
-    wan: bool,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    options = dict(cache.get("OPTIONS") or {})
-    written = {
-        name: options[djangos]
-        for djangos, name in _DJANGO_REDIS_WAITS.items()
-        if djangos in options
-    }
-    pool = written | pool_arguments(cache)
-    scheme = scheme_of(next(iter(urls_of(cache.get("LOCATION"), ",")), ""))
-    local = scheme == "unix"
-    pool = _chosen(pool, waits, read)
-    if wan and not local:
-        pool |= _keepalive(pool, read)
-    own = _names_own_classes(options) or sentinel_options(settings, cache)
-    if not (local or "connection_class" in pool or own):
-        secured = scheme == "rediss" or "ssl_cert_reqs" in pool
-        pool["connection_class"] = _connection_class(secured)
-        if wan:
-            pool = {**_REDIS_QUIET, **pool}
-            pool["retries"] = read.chosen(variables.REDIS_RETRIES, pool, "retries")
-    return with_pool_arguments(cache, pool)
-
-
-def _warn_of_own_class(place: str, read: Reader) -> None:
-    read.report(
-        codes.REDIS_OWN_CLASS_TRUST,
-        place,
-        "the settings file names the class of its connections, which may trust the "
-        "system's CAs beside the configured one.",
-    )
-
-
-def _names_own_tls_class(cache: Mapping[str, Any]) -> bool:
-    """Tell whether a cache with a CA of its own is reached by another class."""
-    pool = pool_arguments(cache) if _is_ours(cache) else {}
-    if "ssl_ca_certs" not in pool:
-        return False
-    ours = (f"{_CONNECTIONS}.TlsConnection", _connection_class(secured=True))
-    return pool.get("connection_class") not in ours
 
 
 def _connection_class(secured: bool) -> Any:
@@ -295,69 +315,3 @@ def _connection_class(secured: bool) -> Any:
         with suppress(ImportError):
             return getattr(import_module(_CONNECTIONS), name)
     return f"{_CONNECTIONS}.{name}"
-
-
-def _names_own_classes(options: Mapping[str, Any]) -> bool:
-    """Tell whether a cache decides on its connections elsewhere."""
-    return "CONNECTION_FACTORY" in options or "CONNECTION_POOL_CLASS" in options
-
-
-def _broker(
-    base: Mapping[str, Any], waits: _Declared, read: Reader, wan: bool
-) -> dict[str, Any]:
-    broker = base.get("CELERY_BROKER_URL")
-    urls = urls_of(broker, ";")
-    schemes = {scheme_of(url) for url in urls} or {"redis"}
-    options = base.get("CELERY_BROKER_TRANSPORT_OPTIONS", {})
-    transport = base.get("CELERY_BROKER_TRANSPORT")
-    if schemes & BROKER_SCHEMES:
-        # Longer than the cache's: what is given up too early is submitted again.
-        timeout = variables.BROKER_SOCKET_TIMEOUT
-        for_redis = read.given(variables.REDIS_SOCKET_TIMEOUT)
-        if read.given(timeout) is None and for_redis is not None:
-            timeout = variables.REDIS_SOCKET_TIMEOUT
-        options = _chosen(options, {**waits, "socket_timeout": timeout}, read)
-        if wan:
-            options |= _keepalive(options, read)
-    if schemes <= TCP_SCHEMES and transport in {None, _BROKER_TRANSPORT}:
-        if wan:
-            options = {**_REDIS_QUIET, **options}
-        if wan or "rediss" in schemes:
-            transport = _BROKER_TRANSPORT
-            if "rediss" in schemes and len(urls) > 1:
-                read.report(
-                    codes.REDIS_BROKER_FAILOVER_TRUST,
-                    broker_place(broker, read.env),
-                    "the URL lists several brokers, and kombu goes on with its "
-                    "own transport after the first, which trusts the system's "
-                    "CAs beside the configured one.",
-                )
-    elif "rediss" in schemes and schemes <= TCP_SCHEMES:
-        _warn_of_own_class("CELERY_BROKER_TRANSPORT", read)
-    decided = {
-        "CELERY_BROKER_TRANSPORT_OPTIONS": dict(options),
-        "CELERY_BROKER_TRANSPORT": transport,
-    }
-    return {name: value for name, value in decided.items() if value or name in base}
-
-
-def _results(
-    settings: Mapping[str, Any], result_backend: str | None, read: Reader, wan: bool
-) -> dict[str, Any]:
-    most = "CELERY_RESULT_BACKEND_MAX_RETRIES"
-    retries = read.chosen(variables.JOB_RESULT_RETRIES, settings, most)
-    if not wan or result_backend not in (NAUTOBOTS_RESULT_BACKEND, _RESULT_BACKEND):
-        return {}
-    return {
-        "CELERY_RESULT_BACKEND": _RESULT_BACKEND,
-        **{name: settings.get(name, value) for name, value in _RESULT_RETRIES.items()},
-        most: retries,
-    }
-
-
-def _keepalive(options: Mapping[str, Any], read: Reader) -> dict[str, Any]:
-    kept = mapping(options.get("socket_keepalive_options"))
-    return {
-        "socket_keepalive": options.get("socket_keepalive", True),
-        "socket_keepalive_options": _chosen(kept, _KEEPALIVE, read),
-    }
