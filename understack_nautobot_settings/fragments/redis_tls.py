@@ -99,42 +99,27 @@ def redis_tls_settings(
         refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
         redis = not refused and (any(map(_is_redis, urls)) or not urls)
         if isinstance(broker, str):
-            decided["CELERY_BROKER_URL"] = broker = broker.strip()
-        place = redis_urls.broker_place(broker, read.env)
-        if any("://" not in url for url in urls):
-            read.report(
-                codes.REDIS_URL_MALFORMED,
-                place,
-                "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
-                "Begin it with redis:// or rediss://.",
-            )
+            decided["CELERY_BROKER_URL"] = broker.strip()
+        place = redis_urls.broker_place(decided.get("CELERY_BROKER_URL"), env)
         if not built:
             read.extend(redis_urls.check_schemes(place, urls))
-        if not (caches or redis):
-            return decided
-        location = caches.get("default", {}).get("LOCATION")
-        server = _Server(read, address, location, exists, check_files)
-        if server.mutual:
-            _refuse_sentinel(read, settings, caches, dict.fromkeys(urls, place))
-            _name_others(read, settings, decided, server.host)
-        rebuilt = {
-            alias: _cache(alias, cache, server, settings)
-            for alias, cache in caches.items()
-        }
-        if any(rebuilt.values()):
-            decided["CACHES"] = {**decided.get("CACHES", {}), **rebuilt}
-        if redis:
-            schemes = {server.address.scheme}
-            if broker is not None:
-                asked = bool(decided.get("CELERY_BROKER_USE_SSL"))
-                url = _broker_url(broker, server, over_tls=asked)
-                decided["CELERY_BROKER_URL"] = url
-                schemes = {
-                    redis_urls.scheme_of(one) for one in redis_urls.urls_of(url, ";")
-                }
-            decided |= _celery_tls(settings, decided, schemes, server)
-            decided |= _result_backend(settings, decided, server)
-        server.warn()
+        if caches or redis:
+            tls = _RedisTls(
+                read,
+                settings,
+                decided,
+                address,
+                caches,
+                exists=exists,
+                check_files=check_files,
+            )
+            if tls.mutual:
+                tls.refuse_sentinel(urls, place)
+                tls.name_others()
+            tls.decide_caches()
+            if redis:
+                tls.decide_broker(place)
+            tls.warn()
         return decided
 
 
@@ -155,10 +140,12 @@ def _is_redis(url: str) -> bool:
     return redis_urls.scheme_of(url) in redis_urls.BROKER_SCHEMES
 
 
-class _Server:
+class _RedisTls:
     """The Redis that the certificates were issued for, and how TLS reaches it.
 
     Attributes:
+        decided: The settings that the fragment returns; grows.
+        caches: The caches in Redis as they were given.
         mutual: Whether a client certificate is presented and every TCP connection to
             it uses TLS.
         address: What the environment says of it, over TLS where that is mutual.
@@ -168,12 +155,18 @@ class _Server:
     def __init__(
         self,
         read: Reader,
+        settings: Mapping[str, Any],
+        decided: dict[str, Any],
         address: redis_urls.RedisAddress,
-        location: object,
+        caches: dict[str, Mapping[str, Any]],
+        *,
         exists: Callable[[str], bool],
         check_files: Callable[[ClientFiles], list[Problem]],
     ) -> None:
         self.read = read
+        self.settings = settings
+        self.decided = decided
+        self.caches = caches
         self._check_files = check_files
         self._judged: set[ClientFiles] = set()
         self._accepts_any = False
@@ -181,8 +174,7 @@ class _Server:
         for variable in _TLS_OPTIONS.values():
             # Judged even where nothing uses TLS.
             read.given(variable)
-        mode = read(variables.REDIS_MTLS)
-        files = variables.REDIS_FILES
+        mode, files = read(variables.REDIS_MTLS), variables.REDIS_FILES
         # A path that is set announces mutual TLS: going on without it would be a
         # silent downgrade.
         wanted = mode == "on" or any(map(read.is_set, files.values()))
@@ -190,23 +182,208 @@ class _Server:
         # What was not asked for can be switched off.
         self._remedy = "" if wanted else f" For a Redis without TLS set {name}=off."
         # Without these it is unknown whether TLS is asked for.
-        unknown = read.refused(variables.REDIS_MTLS) or read.refused(
-            variables.REDIS_SCHEME
-        )
-        self.mutual = (
-            mode != "off"
-            and not unknown
-            and (wanted or exists(files["ssl_ca_certs"].default))
-        )
+        needed = (variables.REDIS_MTLS, variables.REDIS_SCHEME)
+        unknown = any(read.refused(variable) for variable in needed)
+        present = wanted or exists(files["ssl_ca_certs"].default)
+        self.mutual = mode != "off" and not unknown and present
         self.address = address.over_tls() if self.mutual else address
         self.host = address.host.strip("[]").lower()
+        location = caches.get("default", {}).get("LOCATION")
         urls = redis_urls.urls_of(location, ",")
         built = address.database(location) is not None
         if urls and not built and not read.is_set(variables.REDIS_HOST):
             # The file names its Redis, and the variable does not.
             self.host = redis_urls.host_of(urls[0])
 
-    def options(
+    def refuse_sentinel(self, urls: list[str], broker: str) -> None:
+        """Refuse Sentinel, which is asked without TLS; `broker` says its URLs."""
+        places = [
+            option if option == DEFAULT_FACTORY else f"CACHES.{alias}.OPTIONS.{option}"
+            for alias, cache in self.caches.items()
+            for option in redis_caches.sentinel_options(self.settings, cache)
+        ]
+        places += [broker for url in urls if redis_urls.scheme_of(url) == "sentinel"]
+        for place in dict.fromkeys(places):
+            self.read.report(
+                codes.REDIS_SENTINEL_TLS,
+                place,
+                "Redis Sentinel would be asked without TLS while the data connections "
+                "use it.",
+                f"Connect to Redis directly, or set {variables.REDIS_MTLS.name}=off.",
+            )
+
+    def name_others(self) -> None:
+        """Name what reaches Redis, or its like, and is not configured here."""
+        for alias, cache in self.decided.get("CACHES", {}).items():
+            if redis_caches.is_valkey_cache(cache):
+                fact = "this cache uses Valkey's client, which is not configured here"
+                self._leave(f"CACHES.{alias}", f"{fact}, so it gets no TLS.")
+        self.read.problems.extend(
+            redis_urls.event_broker_problem(
+                name,
+                "Nautobot's event broker takes its TLS options from its URL alone, and "
+                "this URL has none.",
+            )
+            for name, host in redis_urls.plain_event_brokers(self.settings).items()
+            if host == self.host
+        )
+
+    def _leave(self, place: str, fact: str | None = None) -> None:
+        """Name a connection that is left alone, by default for its host."""
+        elsewhere = (
+            f"its host is not {self.host}, so it keeps its scheme and gets no client "
+            "certificate."
+        )
+        self.read.report(codes.REDIS_LEFT_ALONE, place, fact or elsewhere)
+
+    def decide_caches(self) -> None:
+        """Put the caches over TLS."""
+        rebuilt = {alias: self._cache(alias, one) for alias, one in self.caches.items()}
+        if any(rebuilt.values()):
+            self.decided["CACHES"] = {**self.decided.get("CACHES", {}), **rebuilt}
+
+    def _cache(self, alias: str, cache: Mapping[str, Any]) -> dict[str, Any]:
+        found = dict(cache)
+        if "BACKEND" in cache:
+            found["BACKEND"] = redis_caches.cache_backend(cache)
+        before = redis_caches.pool_arguments(cache)
+        pool = dict(before)
+        location = cache.get("LOCATION")
+        database = self.address.database(location)
+        ours = True
+        if location is None or database is not None:
+            upgrades = self._upgrades(cache)
+            address = self.address.over_tls() if upgrades else self.address
+            pool |= address.credentials()
+            schemes = {address.scheme}
+            if database is not None:
+                found["LOCATION"] = address.url(database, credentials=False)
+        else:
+            urls, ours = self._cache_urls(alias, cache)
+            schemes = {redis_urls.scheme_of(url) for url in urls}
+            if urls:
+                as_text = isinstance(location, str)
+                found["LOCATION"] = ",".join(urls) if as_text else urls
+        takes_pool = redis_caches.takes_pool_arguments(cache)
+        arguments = f"CACHES.{alias}.OPTIONS"
+        if takes_pool:
+            arguments += ".CONNECTION_POOL_KWARGS"
+        pool |= self._options(schemes, pool, arguments, ours=ours)
+        if pool == before:
+            return found
+        if not takes_pool and "CLIENT_CLASS" in pool:
+            backend, setting = cache.get("BACKEND"), f"CACHES.{alias}.BACKEND"
+            self.read.report(
+                codes.REDIS_CACHE_BACKEND,
+                place_of(variables.CACHES_BACKEND, backend, setting, self.read.env),
+                "Django's own Redis backend does not accept the options of "
+                f"django-redis that CACHES.{alias} has.",
+            )
+            return found
+        return redis_caches.with_pool_arguments(found, pool)
+
+    def _upgrades(self, cache: Mapping[str, Any]) -> bool:
+        """Tell whether the TLS options of a cache are for each of its URLs."""
+        # A Sentinel is named in the URL, and how it is reached is not.
+        sentinel = redis_caches.sentinel_options(self.settings, cache)
+        says_tls = redis_caches.asks_for_tls(redis_caches.pool_arguments(cache))
+        return says_tls and not sentinel
+
+    def _cache_urls(
+        self, alias: str, cache: Mapping[str, Any]
+    ) -> tuple[list[str], bool]:
+        """Return the URLs of a cache, and whether the certificates are for them."""
+        place = f"CACHES.{alias}.LOCATION"
+        urls = redis_urls.urls_of(cache.get("LOCATION"), ",")
+        if self._upgrades(cache):
+            urls = [redis_urls.over_tls(url) for url in urls]
+        self.read.problems += redis_urls.check_urls(place, urls)
+        ours = not urls or redis_urls.host_of(urls[0]) == self.host
+        schemes = {redis_urls.scheme_of(url) for url in urls}
+        if self.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
+            # Unless the file says itself how this one is reached.
+            if not redis_caches.asks_for_tls(redis_caches.pool_arguments(cache)):
+                self._leave(f"CACHES.{alias}")
+        elif self.mutual and not schemes <= {*redis_urls.TCP_SCHEMES, "unix"}:
+            fact = "the scheme of the URL is unknown here, so it gets no TLS."
+            self._leave(place, fact)
+        elif self.mutual:
+            urls = [redis_urls.over_tls(url) for url in urls]
+        self.read.problems += redis_urls.check_mixture(place, urls)
+        return urls, ours
+
+    def decide_broker(self, place: str) -> None:
+        """Put the broker over TLS; `place` says its URL."""
+        broker = self.decided.get("CELERY_BROKER_URL")
+        schemes = {self.address.scheme}
+        if broker is not None:
+            url = self._broker_url(broker, place)
+            self.decided["CELERY_BROKER_URL"] = url
+            schemes = set(map(redis_urls.scheme_of, redis_urls.urls_of(url, ";")))
+        over_tls = {}
+        for name in _CELERY_TLS:
+            said = mapping(self.decided.get(name))
+            options = self._options(schemes, said, name, ours=True)
+            if options:
+                over_tls[name] = {**said, **options}
+        for name in _BROKER_RIVALS:
+            if over_tls and self.settings.get(name):
+                self.read.report(
+                    codes.BROKER_URL_RIVAL,
+                    name,
+                    "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
+                    "TLS was configured for it.",
+                )
+        self.decided |= over_tls
+        self._decide_result_backend()
+
+    def _broker_url(self, broker: Any, place: str) -> str | list[str]:
+        """Return the broker's URL or URLs, in the form they were given."""
+        # With TLS options kombu uses TLS whatever the URL begins with.
+        asked = bool(self.decided.get("CELERY_BROKER_USE_SSL"))
+        database = self.address.database(broker)
+        urls = redis_urls.urls_of(broker, ";")
+        if not urls:
+            # Of an empty variable Nautobot makes an empty URL, and Celery of that one
+            # a RabbitMQ on localhost.
+            database = redis_urls.BROKER_DATABASE
+        if database is not None:
+            address = self.address.over_tls() if asked else self.address
+            return address.broker_url(database)
+        problems = self.read.problems
+        problems += redis_urls.check_urls(place, filter(_is_redis, urls))
+        problems += redis_urls.check_databases(place, urls)
+        if any(redis_urls.scheme_of(url) == "unix" for url in urls):
+            fact = "Celery knows no unix:// transport."
+            self.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
+        if self.mutual or asked:
+            urls = [redis_urls.over_tls(url) for url in urls]
+        problems += redis_urls.check_mixture(place, urls)
+        return ";".join(urls) if isinstance(broker, str) else urls
+
+    def _decide_result_backend(self) -> None:
+        """Put the result backend over TLS, where the file names a Redis without.
+
+        Celery refuses ``redis://`` beside TLS options; another host goes without.
+        """
+        name, options = "CELERY_RESULT_BACKEND", "CELERY_REDIS_BACKEND_USE_SSL"
+        url = self.settings.get(name)
+        if not isinstance(url, str) or options not in self.decided:
+            return
+        if redis_urls.scheme_of(url) != "redis":
+            return
+        database = self.address.database(url)
+        if database is not None:
+            self.decided[name] = self.address.url(database, credentials=True)
+        elif self.mutual and redis_urls.host_of(url) == self.host:
+            self.read.problems += redis_urls.check_urls(name, [url])
+            self.decided[name] = redis_urls.over_tls(url)
+        else:
+            del self.decided[options]
+            if self.mutual:
+                self._leave(name)
+
+    def _options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
     ) -> dict[str, Any]:
         """Return redis-py's arguments for a consumer of which a file said some."""
@@ -273,206 +450,3 @@ class _Server:
                 "the server certificate is verified nevertheless.",
                 f"Set {name}=none for connections without verification.",
             )
-
-
-def _refuse_sentinel(
-    read: Reader,
-    settings: Mapping[str, Any],
-    caches: Mapping[str, Mapping[str, Any]],
-    brokers: Mapping[str, str],
-) -> None:
-    """Refuse Sentinel, which is asked without TLS; brokers are places by URLs."""
-    places = [
-        option if option == DEFAULT_FACTORY else f"CACHES.{alias}.OPTIONS.{option}"
-        for alias, cache in caches.items()
-        for option in redis_caches.sentinel_options(settings, cache)
-    ]
-    places += (
-        place
-        for url, place in brokers.items()
-        if redis_urls.scheme_of(url) == "sentinel"
-    )
-    for place in dict.fromkeys(places):
-        read.report(
-            codes.REDIS_SENTINEL_TLS,
-            place,
-            "Redis Sentinel would be asked without TLS while the data connections "
-            "use it.",
-            f"Connect to Redis directly, or set {variables.REDIS_MTLS.name}=off.",
-        )
-
-
-def _name_others(
-    read: Reader, settings: Mapping[str, Any], decided: Mapping[str, Any], host: str
-) -> None:
-    """Name what reaches Redis, or its like, and is not configured here."""
-    for alias, cache in decided.get("CACHES", {}).items():
-        if redis_caches.is_valkey_cache(cache):
-            read.report(
-                codes.REDIS_LEFT_ALONE,
-                f"CACHES.{alias}",
-                "this cache uses Valkey's client, which is not configured here, so it "
-                "gets no TLS.",
-            )
-    read.problems.extend(
-        redis_urls.event_broker_problem(
-            name,
-            "Nautobot's event broker takes its TLS options from its URL alone, and "
-            "this URL has none.",
-        )
-        for name, reached in redis_urls.plain_event_brokers(settings).items()
-        if reached == host
-    )
-
-
-def _cache(
-    alias: str, cache: Mapping[str, Any], server: _Server, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return one cache over TLS."""
-    read = server.read
-    found = dict(cache)
-    if "BACKEND" in cache:
-        found["BACKEND"] = redis_caches.cache_backend(cache)
-    before = redis_caches.pool_arguments(cache)
-    pool = dict(before)
-    location = cache.get("LOCATION")
-    place = f"CACHES.{alias}.LOCATION"
-    database = server.address.database(location)
-    ours = True
-    says_tls = redis_caches.asks_for_tls(pool)
-    # A Sentinel is named in the URL, and how it is reached is not.
-    upgrades = says_tls and not redis_caches.sentinel_options(settings, cache)
-    if location is None or database is not None:
-        address = server.address.over_tls() if upgrades else server.address
-        pool |= address.credentials()
-        schemes = {address.scheme}
-        if database is not None:
-            found["LOCATION"] = address.url(database, credentials=False)
-    else:
-        meant = redis_urls.over_tls if upgrades else str
-        urls = [meant(url) for url in redis_urls.urls_of(location, ",")]
-        read.problems += redis_urls.check_urls(place, urls)
-        ours = not urls or redis_urls.host_of(urls[0]) == server.host
-        schemes = {redis_urls.scheme_of(url) for url in urls}
-        if server.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
-            # Unless the file says itself how this one is reached.
-            if not says_tls:
-                read.report(
-                    codes.REDIS_LEFT_ALONE,
-                    f"CACHES.{alias}",
-                    f"its host is not {server.host}, so it keeps its scheme and "
-                    "gets no client certificate.",
-                )
-        elif server.mutual and not schemes <= {*redis_urls.TCP_SCHEMES, "unix"}:
-            read.report(
-                codes.REDIS_LEFT_ALONE,
-                place,
-                "the scheme of the URL is unknown here, so it gets no TLS.",
-            )
-        elif server.mutual:
-            urls = [redis_urls.over_tls(url) for url in urls]
-        read.problems += redis_urls.check_mixture(place, urls)
-        if urls:
-            found["LOCATION"] = ",".join(urls) if isinstance(location, str) else urls
-    takes_pool = redis_caches.takes_pool_arguments(cache)
-    arguments = f"CACHES.{alias}.OPTIONS"
-    if takes_pool:
-        arguments += ".CONNECTION_POOL_KWARGS"
-    pool |= server.options(schemes, pool, arguments, ours=ours)
-    if pool == before:
-        return found
-    if not takes_pool and "CLIENT_CLASS" in pool:
-        read.report(
-            codes.REDIS_CACHE_BACKEND,
-            place_of(
-                variables.CACHES_BACKEND,
-                cache.get("BACKEND"),
-                f"CACHES.{alias}.BACKEND",
-                read.env,
-            ),
-            "Django's own Redis backend does not accept the options of "
-            f"django-redis that CACHES.{alias} has.",
-        )
-        return found
-    return redis_caches.with_pool_arguments(found, pool)
-
-
-def _broker_url(broker: Any, server: _Server, *, over_tls: bool) -> str | list[str]:
-    """Return the broker's URL or URLs, in the form they were given.
-
-    `over_tls` is true where the file gives TLS options, with which kombu uses TLS
-    whatever the URL begins with.
-    """
-    database = server.address.database(broker)
-    urls = redis_urls.urls_of(broker, ";")
-    if not urls:
-        # Of an empty variable Nautobot makes an empty URL, and Celery of that one
-        # a RabbitMQ on localhost.
-        database = redis_urls.BROKER_DATABASE
-    if database is not None:
-        address = server.address.over_tls() if over_tls else server.address
-        return address.broker_url(database)
-    place = redis_urls.broker_place(broker, server.read.env)
-    problems = server.read.problems
-    problems += redis_urls.check_urls(place, filter(_is_redis, urls))
-    problems += redis_urls.check_databases(place, urls)
-    if any(redis_urls.scheme_of(url) == "unix" for url in urls):
-        fact = "Celery knows no unix:// transport."
-        server.read.report(codes.REDIS_BROKER_SOCKET, place, fact)
-    if server.mutual or over_tls:
-        urls = [redis_urls.over_tls(url) for url in urls]
-    problems += redis_urls.check_mixture(place, urls)
-    return ";".join(urls) if isinstance(broker, str) else urls
-
-
-def _celery_tls(
-    settings: Mapping[str, Any],
-    decided: Mapping[str, Any],
-    schemes: set[str],
-    server: _Server,
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in _CELERY_TLS:
-        said = mapping(decided.get(name))
-        options = server.options(schemes, said, name, ours=True)
-        if options:
-            found[name] = {**said, **options}
-    for name in _BROKER_RIVALS:
-        if found and settings.get(name):
-            server.read.report(
-                codes.BROKER_URL_RIVAL,
-                name,
-                "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
-                "TLS was configured for it.",
-            )
-    return found
-
-
-def _result_backend(
-    settings: Mapping[str, Any], decided: dict[str, Any], server: _Server
-) -> dict[str, Any]:
-    """Return the result backend over TLS, where the file names a Redis without.
-
-    Celery refuses ``redis://`` beside TLS options; one on another host goes without.
-    """
-    name, options = "CELERY_RESULT_BACKEND", "CELERY_REDIS_BACKEND_USE_SSL"
-    url = settings.get(name)
-    if not isinstance(url, str) or options not in decided:
-        return {}
-    if redis_urls.scheme_of(url) != "redis":
-        return {}
-    database = server.address.database(url)
-    if database is not None:
-        return {name: server.address.url(database, credentials=True)}
-    if server.mutual and redis_urls.host_of(url) == server.host:
-        server.read.problems += redis_urls.check_urls(name, [url])
-        return {name: redis_urls.over_tls(url)}
-    del decided[options]
-    if server.mutual:
-        server.read.report(
-            codes.REDIS_LEFT_ALONE,
-            name,
-            f"its host is not {server.host}, so it keeps its scheme and gets no "
-            "client certificate.",
-        )
-    return {}

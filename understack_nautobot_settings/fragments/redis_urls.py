@@ -255,11 +255,17 @@ def ssl_options(url: str) -> list[str]:
     return [name for name in names if name == "ssl" or name.startswith("ssl_")]
 
 
-def check_schemes(place: str, urls: Iterable[str]) -> Iterator[Problem]:
-    """Yield what is a misspelling of Redis' scheme, for which Celery has no transport.
+def check_schemes(place: str, urls: list[str]) -> Iterator[Problem]:
+    """Yield what is no scheme or a misspelling, for which Celery has no transport.
 
     Of any other word only Celery knows whether it has one.
     """
+    if any("://" not in url for url in urls):
+        yield codes.REDIS_URL_MALFORMED.problem(
+            place,
+            "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
+            "Begin it with redis:// or rediss://.",
+        )
     for url in urls:
         scheme = scheme_of(url)
         meant = nearest(scheme, sorted(BROKER_SCHEMES), _ALIKE)
