@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from typing import NamedTuple
 
 from understack_nautobot_settings.certificates.files import POSTGRESQL
 from understack_nautobot_settings.certificates.files import CertificateFile
@@ -89,7 +90,7 @@ def postgresql_tls_settings(
             if isinstance(password, str):
                 check_files = partial(check_files, key_password=password)
             said = mapping(default.get("OPTIONS"))
-            decided = _tls_options(read, said, check_files, libpq)
+            decided = _TlsParameters(read, said, check_files, libpq).decided()
             ours = _extra_options(read, extra, decided) | decided
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
@@ -194,137 +195,126 @@ def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
         )
 
 
-def _tls_options(
-    read: Reader,
-    said: Mapping[str, Any],
-    check_files: Callable[[ClientFiles], list[Problem]],
-    libpq: Callable[[], int | None],
-) -> dict[str, Any]:
-    given = read.given(variables.DB_SSLMODE)
-    if read.refused(variables.DB_SSLMODE):
-        # The other variables have a meaning only with it.
-        return {}
-    sslmode = given or said.get("sslmode")
-    options = {} if given is None else {"sslmode": given}
-    if sslmode in _MUTUAL_MODES:
-        options |= _client_certificate(read, said, sslmode, check_files, libpq)
-    asks_libpq = given == "require" and "sslcertmode" not in said
-    if asks_libpq and (libpq() or 0) >= SSLCERTMODE_SINCE:
-        # No certificate is presented, so a ~/.postgresql that cannot be read
-        # is none of libpq's business.
-        options["sslcertmode"] = "disable"
-    return options | _negotiation(read, sslmode, libpq)
+class _TlsParameters(NamedTuple):
+    """What decides libpq's TLS parameters; `said` are the OPTIONS of the file."""
 
+    read: Reader
+    said: Mapping[str, Any]
+    check_files: Callable[..., list[Problem]]
+    libpq: Callable[[], int | None]
 
-def _client_certificate(
-    read: Reader,
-    said: Mapping[str, Any],
-    sslmode: str,
-    check_files: Callable[[ClientFiles], list[Problem]],
-    libpq: Callable[[], int | None],
-) -> dict[str, str]:
-    """Return the parameters of the certificate that the environment decides.
+    def decided(self) -> dict[str, Any]:
+        """Return the parameters that the environment decides."""
+        given = self.read.given(variables.DB_SSLMODE)
+        if self.read.refused(variables.DB_SSLMODE):
+            # The other variables have a meaning only with it.
+            return {}
+        sslmode = given or self.said.get("sslmode")
+        options = {} if given is None else {"sslmode": given}
+        if sslmode in _MUTUAL_MODES:
+            options |= self._client_certificate(sslmode)
+        asks_libpq = given == "require" and "sslcertmode" not in self.said
+        if asks_libpq and (self.libpq() or 0) >= SSLCERTMODE_SINCE:
+            # No certificate is presented, so a ~/.postgresql that cannot be read
+            # is none of libpq's business.
+            options["sslcertmode"] = "disable"
+        return options | self._negotiation(sslmode)
 
-    The defaults count where the sslmode comes from the environment. With an sslmode of
-    the file the file decides, but for the variables that are set.
-    """
-    by_variable = read.is_set(variables.DB_SSLMODE)
-    options: dict[str, str] = {}
-    files: dict[str, CertificateFile | None] = {}
-    for parameter, variable in variables.DB_FILES.items():
-        given = read.given(variable)
-        path = given or said.get(parameter) or (by_variable and variable.default)
-        place = variable.name
-        if given is None and said.get(parameter):
-            place = f"DATABASES.default.OPTIONS.{parameter}"
-        elif path:
-            options[parameter] = str(path)
-        files[parameter] = _certificate_file(read, path, place)
-    if (options.get("sslrootcert") or said.get("sslrootcert")) == SYSTEM_TRUST:
-        files["sslrootcert"] = None
-        _check_system_trust(read, sslmode, libpq)
-    for name in variables_against_tls(read.env):
-        fact = "libpq reads this variable and may present no client certificate."
-        read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
-    if options or by_variable:
-        cert, key, ca = files.values()
-        read.extend(check_files(ClientFiles(POSTGRESQL, cert, key, ca)))
-    return options
+    def _client_certificate(self, sslmode: str) -> dict[str, str]:
+        """Return the parameters of the certificate.
 
+        The defaults count where the sslmode comes from the environment. With an
+        sslmode of the file the file decides, but for the variables that are set.
+        """
+        by_variable = self.read.is_set(variables.DB_SSLMODE)
+        options: dict[str, str] = {}
+        files: dict[str, CertificateFile | None] = {}
+        for parameter, variable in variables.DB_FILES.items():
+            given, said = self.read.given(variable), self.said.get(parameter)
+            path = given or said or (by_variable and variable.default)
+            place = variable.name
+            if given is None and said:
+                place = f"DATABASES.default.OPTIONS.{parameter}"
+            elif path:
+                options[parameter] = str(path)
+            files[parameter] = self._certificate_file(path, place)
+        if (options.get("sslrootcert") or self.said.get("sslrootcert")) == SYSTEM_TRUST:
+            files["sslrootcert"] = None
+            self._check_system_trust(sslmode)
+        for name in variables_against_tls(self.read.env):
+            fact = "libpq reads this variable and may present no client certificate."
+            self.read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
+        if options or by_variable:
+            cert, key, ca = files.values()
+            self.read.extend(self.check_files(ClientFiles(POSTGRESQL, cert, key, ca)))
+        return options
 
-def _certificate_file(read: Reader, path: object, place: str) -> CertificateFile | None:
-    path = path_of(path)
-    if not path:
-        return None
-    if path.lower().startswith(PKCS11):
-        # From the file, as the reader refuses it of a variable.
-        read.report(
-            environment_codes.PATH_IS_TOKEN,
-            place,
-            "the value names a key in a token, which is not supported.",
-        )
-        return None
-    return CertificateFile(path, place)
-
-
-def _check_system_trust(
-    read: Reader, sslmode: str, libpq: Callable[[], int | None]
-) -> None:
-    version = libpq()
-    fact = ""
-    if sslmode != "verify-full":
-        fact = (
-            f"'{SYSTEM_TRUST}' needs sslmode verify-full, and the sslmode is {sslmode}."
-        )
-    elif version is not None and version < SSLCERTMODE_SINCE:
-        fact = (
-            f"'{SYSTEM_TRUST}' needs libpq {libpq_release(SSLCERTMODE_SINCE)}, and "
-            f"libpq {libpq_release(version)} is loaded."
-        )
-    if fact:
-        setting = "DATABASES.default.OPTIONS.sslrootcert"
-        place = place_of(variables.DB_SSLROOTCERT, SYSTEM_TRUST, setting, read.env)
-        read.report(codes.DB_SYSTEM_TRUST, place, fact)
-
-
-def _negotiation(
-    read: Reader, sslmode: str | None, libpq: Callable[[], int | None]
-) -> dict[str, str]:
-    negotiation = read(variables.DB_SSLNEGOTIATION)
-    if negotiation is None:
-        return {}
-    name = variables.DB_SSLNEGOTIATION.name
-    if sslmode in (None, "disable"):
-        if negotiation == "direct":
-            mode = "unset" if sslmode is None else sslmode
-            place = place_of(variables.DB_SSLMODE, sslmode, _SSLMODE, read.env)
-            read.report(
-                codes.DB_SSLNEGOTIATION_MODE,
-                name,
-                f"'direct' needs TLS, and {place} is {mode}.",
-                f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
-                f"require, or unset {name}.",
+    def _certificate_file(self, path: object, place: str) -> CertificateFile | None:
+        path = path_of(path)
+        if not path:
+            return None
+        if path.lower().startswith(PKCS11):
+            # From the file, as the reader refuses it of a variable.
+            self.read.report(
+                environment_codes.PATH_IS_TOKEN,
+                place,
+                "the value names a key in a token, which is not supported.",
             )
-        return {}
-    version = libpq()
-    if version is None:
-        read.report(
-            codes.DB_LIBPQ_UNKNOWN,
-            name,
-            "no PostgreSQL driver can be imported here to ask for its libpq.",
-        )
-    elif version < DIRECT_SINCE:
-        # An older libpq refuses the key itself, and speaks 'postgres' anyway.
-        if negotiation == "direct":
-            read.report(
-                codes.DB_SSLNEGOTIATION_LIBPQ,
-                name,
-                f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
-                f"{libpq_release(version)} is loaded.",
-                f"Install a driver with a newer libpq, or unset {name}.",
+            return None
+        return CertificateFile(path, place)
+
+    def _check_system_trust(self, sslmode: str) -> None:
+        version = self.libpq()
+        fact = ""
+        if sslmode != "verify-full":
+            fact = f"needs sslmode verify-full, and the sslmode is {sslmode}."
+        elif version is not None and version < SSLCERTMODE_SINCE:
+            fact = (
+                f"needs libpq {libpq_release(SSLCERTMODE_SINCE)}, and libpq "
+                f"{libpq_release(version)} is loaded."
             )
-        return {}
-    return {"sslnegotiation": negotiation}
+        if fact:
+            variable, env = variables.DB_SSLROOTCERT, self.read.env
+            setting = "DATABASES.default.OPTIONS.sslrootcert"
+            place = place_of(variable, SYSTEM_TRUST, setting, env)
+            self.read.report(codes.DB_SYSTEM_TRUST, place, f"'{SYSTEM_TRUST}' {fact}")
+
+    def _negotiation(self, sslmode: str | None) -> dict[str, str]:
+        negotiation = self.read(variables.DB_SSLNEGOTIATION)
+        if negotiation is None:
+            return {}
+        name = variables.DB_SSLNEGOTIATION.name
+        if sslmode in (None, "disable"):
+            if negotiation == "direct":
+                mode = "unset" if sslmode is None else sslmode
+                place = place_of(variables.DB_SSLMODE, sslmode, _SSLMODE, self.read.env)
+                self.read.report(
+                    codes.DB_SSLNEGOTIATION_MODE,
+                    name,
+                    f"'direct' needs TLS, and {place} is {mode}.",
+                    f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
+                    f"require, or unset {name}.",
+                )
+            return {}
+        version = self.libpq()
+        if version is None:
+            self.read.report(
+                codes.DB_LIBPQ_UNKNOWN,
+                name,
+                "no PostgreSQL driver can be imported here to ask for its libpq.",
+            )
+        elif version < DIRECT_SINCE:
+            # An older libpq refuses the key itself, and speaks 'postgres' anyway.
+            if negotiation == "direct":
+                self.read.report(
+                    codes.DB_SSLNEGOTIATION_LIBPQ,
+                    name,
+                    f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
+                    f"{libpq_release(version)} is loaded.",
+                    f"Install a driver with a newer libpq, or unset {name}.",
+                )
+            return {}
+        return {"sslnegotiation": negotiation}
 
 
 def _extra_options(
