@@ -92,23 +92,22 @@ def load_settings_file(
         except BaseException as error:  # noqa: BLE001 - a file may also end the process
             raise SettingsFileError(_place_of(error, path)) from None
         settings = settings_of(vars(sys.modules[_MODULE]))
-        written = written or settings
+        written = written or dict(settings)
         start = last_start()
         if start is not None:
             # Here, where the environment is as the file left it.
+            decided: Decided | None = start.decided
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
-            decided = start.decided
-            return SettingsFile(path, settings, base, decided, problems, written)
-        if not refused:
-            fact = f"{path} does not call it."
+        elif refused:
+            # What `configure` would have made, had it not refused.
+            check_files = None if with_files else no_files
+            made, problems = evaluate(settings, env, check_files=check_files)
+            decided = decided_settings(settings, made, env)
+            settings |= made
+        else:
+            decided, fact = None, f"{path} does not call it."
             problems = [codes.CONFIGURE_NOT_CALLED.problem("configure", fact)]
-            return SettingsFile(path, settings, base, None, problems, written)
-        # What `configure` would have made, had it not refused.
-        check_files = None if with_files else no_files
-        made, problems = evaluate(settings, env, check_files=check_files)
-        decided = decided_settings(settings, made, env)
-        made = {**settings, **made}
-        return SettingsFile(path, made, base, decided, problems, written)
+        return SettingsFile(path, settings, base, decided, problems, written)
 
 
 def nautobot_module(name: str, check: str) -> ModuleType:
