@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
+from itertools import chain
 from itertools import pairwise
 from typing import Any
 from typing import NamedTuple
@@ -135,16 +137,12 @@ def read_credentials(
         The usable credentials. Two secrets that say the same count once; two that
         contradict each other are a problem and neither is returned.
     """
+    secrets = chain.from_iterable(_usable(_secrets, paths, problems))
+    entries = chain.from_iterable(_usable(_entries, secrets, problems))
     found: list[Credential] = []
-    for path in paths:
-        with _collected(problems):
-            for secret in _secrets(path):
-                with _collected(problems):
-                    for where, content in _entries(secret):
-                        with _collected(problems):
-                            credential = _credential(where, _fields(where, content))
-                            problems += _weaknesses(credential)
-                            found.append(credential)
+    for credential in _usable(_credential, entries, problems):
+        problems += _weaknesses(credential)
+        found.append(credential)
     return sorted(_consistent(found, problems), key=lambda one: one.username)
 
 
@@ -176,6 +174,14 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
         yield
     except _Unusable as unusable:
         problems.append(unusable.problem)
+
+
+def _usable(
+    read: Callable[[Any], Any], items: Iterable[Any], problems: list[Problem]
+) -> Iterator[Any]:
+    for item in items:
+        with _collected(problems):
+            yield read(item)
 
 
 def _secrets(path: str) -> list[str]:
@@ -304,9 +310,10 @@ def _unreadable(path: str, refused: FileRefused) -> _Unusable:
     return _Unusable(path, f"{refused.words}.", None, codes.CREDENTIAL_UNREADABLE)
 
 
-def _credential(path: str, fields: Mapping[str, Any]) -> Credential:
+def _credential(entry: tuple[str, Any]) -> Credential:
+    path, content = entry
     texts = {}
-    for name, value in fields.items():
+    for name, value in _fields(path, content).items():
         text = str(value) if name == "superuser" else value
         if not isinstance(text, str):
             raise _Unusable(path, f"{name!r} is not a string.")
