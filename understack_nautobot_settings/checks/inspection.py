@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.certificates.files import POSTGRESQL
+from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
 from understack_nautobot_settings.certificates.judging import check_certificates
@@ -105,24 +106,9 @@ def inspect_environment(
         role = own_role
     elif role != env.get(variables.ROLE.name):
         env = {**env, variables.ROLE.name: role}
-    once = ReadOnce()
-    judge: Callable[..., list[Problem]] = no_files
-    if with_files:
-        judge = partial(check_certificates, clock=clock, read=once)
-    if file is None:
-        base = base_settings(env) if namespace is None else namespace
-        evaluation = evaluate(base, env, check_files=judge)
-        settings = {**base, **evaluation.settings}
-        found = evaluation.problems
-    else:
-        settings, found = file.settings, file.problems
-    passwords = {POSTGRESQL: postgresql_options(settings).get("sslpassword")}
-    if file is not None:
-        # `configure` judges what a variable decides; what it judged is told once.
-        said = {_nameless(one) for one in found}
-        for files in client_files(settings, env):
-            judged = judge(files, key_password=passwords.get(files.use))
-            found = [*found, *(one for one in judged if _nameless(one) not in said)]
+    once: dict[str, Any] = {"clock": clock, "read": ReadOnce()}
+    judge = partial(check_certificates, **once) if with_files else no_files
+    settings, found = _judged(env, namespace, file, judge)
     problems += check_environment(settings, env, role=role)
     problems += found
     if not with_files:
@@ -134,10 +120,9 @@ def inspect_environment(
     for files in client_files(settings, env):
         warnings = inspect_certificates(
             files._replace(user=None) if mapped else files,
-            key_password=passwords.get(files.use),
-            clock=clock,
-            read=once,
+            key_password=_key_password(settings, files),
             expiry_warning_days=days,
+            **once,
         )
         replace = {one.variable for one in problems if one.code in _REPLACE_THE_FILE}
         is_replaced = files.ca is not None and files.ca.variable in replace
@@ -146,8 +131,34 @@ def inspect_environment(
             for one in warnings
             if not exchanged and not (is_replaced and one.code in _FOLLOWING)
         )
-        certificates += describe_certificates(files, clock=clock, read=once)
+        certificates += describe_certificates(files, **once)
     return Inspection(_ordered(problems), certificates)
+
+
+def _judged(
+    env: Mapping[str, str],
+    namespace: Mapping[str, Any] | None,
+    file: SettingsFile | None,
+    judge: Callable[..., list[Problem]],
+) -> tuple[Mapping[str, Any], list[Problem]]:
+    """Return the settings in force, and what `configure` finds about them."""
+    if file is None:
+        base = base_settings(env) if namespace is None else namespace
+        settings, found = evaluate(base, env, check_files=judge)
+        return {**base, **settings}, found
+    # `configure` judges what a variable decides; what it judged is told once.
+    said = {_nameless(one) for one in file.problems}
+    judged = (
+        judge(files, key_password=_key_password(file.settings, files))
+        for files in client_files(file.settings, env)
+    )
+    new = (one for found in judged for one in found if _nameless(one) not in said)
+    return file.settings, [*file.problems, *new]
+
+
+def _key_password(settings: Mapping[str, Any], files: ClientFiles) -> Any:
+    options = postgresql_options(settings)
+    return options.get("sslpassword") if files.use == POSTGRESQL else None
 
 
 def _nameless(problem: Problem) -> tuple[str, str]:
