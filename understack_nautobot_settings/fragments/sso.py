@@ -66,17 +66,7 @@ def sso_settings(
         before = len(found)
         directory = read(variables.SSO_DIR)
         files = _files_in(directory, read)
-        parts = _file_parts(files, directory, read)
-        for part, variable in PARTS.items():
-            value = read.given(variable)
-            if value is not None and part in parts:
-                read.report(
-                    codes.SSO_TWICE,
-                    variable.name,
-                    f"the file {os.path.join(directory, part)} is there as well.",
-                )
-            elif value is not None:
-                parts[part] = value
+        parts = _given_parts(files, directory, read)
         scope = variables.OIDC_SCOPE.name
         names = {part: variable.name for part, variable in PARTS.items()}
         base = well_formed(
@@ -90,9 +80,8 @@ def sso_settings(
         scopes = read.given(variables.OIDC_SCOPE)
         if not (parts or (scopes and said)) or has_error(found[before:]):
             return off
-        place = _place_of_issuer(parts, directory, read)
-        parts = {**said, **parts}
-        _check_issuer(parts.get("issuer"), place, read)
+        given, parts = parts, {**said, **parts}
+        _check_issuer(parts.get("issuer"), given, directory, read)
         _check_complete(parts, directory, read)
         if has_error(found[before:]):
             return off
@@ -132,24 +121,31 @@ def _files_in(directory: str, read: Reader) -> list[str]:
         return []
 
 
-def _file_parts(files: Iterable[str], directory: str, read: Reader) -> dict[str, str]:
-    """Return the parts that are files, each read as its variable would be."""
+def _given_parts(files: Iterable[str], directory: str, read: Reader) -> dict[str, str]:
+    """Return the parts that files or variables give; a file is there before it."""
     parts = {}
     for part, variable in PARTS.items():
-        if part not in files:
-            continue
         path = os.path.join(directory, part)
-        try:
-            content = read.parsed(
-                variable.kind, read_text(path), path, secret=variable.secret
-            )
-        except FileRefused as refused:
-            if refused.reason is not Reason.EMPTY:
-                _refuse_unreadable(read, path, refused)
-            continue
-        if content:
-            parts[part] = content
+        content = _content(path, variable, read) if part in files else None
+        value = read.given(variable)
+        if content and value:
+            fact = f"the file {path} is there as well."
+            read.report(codes.SSO_TWICE, variable.name, fact)
+        found = content or value
+        if found:
+            parts[part] = found
     return parts
+
+
+def _content(path: str, variable: Variable[str | None], read: Reader) -> str | None:
+    """Return what a file holds, read as its variable would be."""
+    try:
+        text = read_text(path)
+    except FileRefused as refused:
+        if refused.reason is not Reason.EMPTY:
+            _refuse_unreadable(read, path, refused)
+        return None
+    return read.parsed(variable.kind, text, path, secret=variable.secret)
 
 
 def _check_names(files: Iterable[str], directory: str, read: Reader) -> None:
@@ -182,26 +178,16 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
             )
 
 
-def _place_of_issuer(
-    parts: Mapping[str, str], directory: str, read: Reader
-) -> tuple[str, str]:
-    """Return the variable or setting that a problem of the issuer is filed under.
-
-    With it comes what the issuer is called there.
-    """
-    name = PARTS["issuer"].name
+def _check_issuer(
+    issuer: str | None, parts: Mapping[str, str], directory: str, read: Reader
+) -> None:
+    """Refuse an issuer; `parts` are those that the settings file does not give."""
+    name, what = PARTS["issuer"].name, "the issuer"
     if "issuer" not in parts:
-        return name, "the issuer of the settings file"
-    if read.given(PARTS["issuer"]) is not None:
-        return name, "the issuer"
-    return (
-        variables.SSO_DIR.name,
-        f"the issuer in {os.path.join(directory, 'issuer')}",
-    )
-
-
-def _check_issuer(issuer: str | None, place: tuple[str, str], read: Reader) -> None:
-    name, what = place
+        what = "the issuer of the settings file"
+    elif read.given(PARTS["issuer"]) is None:
+        name = variables.SSO_DIR.name
+        what = f"the issuer in {os.path.join(directory, 'issuer')}"
     if issuer is None:
         return
     if issuer.rstrip("/").endswith(_DISCOVERY):
