@@ -57,7 +57,6 @@ def log_settings(
         if log_format is None:
             return given
         asked = read.given(variables.LOG_LEVEL)
-        level = asked or variables.LOG_LEVEL.default
         # Without settings to change, which the command line has none of, there is
         # no reason to import Nautobot.
         if not given:
@@ -71,7 +70,6 @@ def log_settings(
                 "installed here.",
             )
             return given
-        before = given.get("LOGGING") or {}
         keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
@@ -79,11 +77,9 @@ def log_settings(
         # runs in one process starts from the outcome of the first.
         if "django_structlog" in apps:
             return {**given, **keep_root_logger}
-        by_name = {"celery.task": {}, **mapping(before.get("loggers"))}
-        # Nautobot's function keeps the level of a logger that has one.
-        own = dict.fromkeys(_NAUTOBOTS_LOGGERS, {"level": asked} if asked else {})
-        named = {name: {**one, **own.get(name, {})} for name, one in by_name.items()}
-        logging = {**before, "loggers": named}
+        before = given.get("LOGGING") or {}
+        logging = {**before, "loggers": _loggers(before, asked)}
+        level = asked or variables.LOG_LEVEL.default
         set_up(
             logging,
             apps,
@@ -92,18 +88,32 @@ def log_settings(
             root_level=asked or mapping(before.get("root")).get("level", level),
             plain_format=log_format == "plain",
         )
-        # What it replaced may be named by lines below the call, as in the settings
-        # file that Nautobot's developers use.
-        for part in ("formatters", "filters", "handlers"):
-            if before.get(part):
-                logging[part] = {**before[part], **logging.get(part, {})}
-        # It also silences every logger that exists by then, Celery's among them: a
-        # worker would neither say that it is ready nor that a task has failed.
-        silence = "disable_existing_loggers"
-        logging[silence] = before.get(silence, False)
         return {
-            "LOGGING": logging,
+            "LOGGING": logging | _kept(before, logging),
             "INSTALLED_APPS": apps,
             "MIDDLEWARE": layers,
             **keep_root_logger,
         }
+
+
+def _loggers(before: Mapping[str, Any], level: str | None) -> dict[str, Any]:
+    """Return the loggers of the file, Nautobot's own with the level asked for."""
+    by_name = {"celery.task": {}, **mapping(before.get("loggers"))}
+    # Nautobot's function keeps the level of a logger that has one.
+    own = dict.fromkeys(_NAUTOBOTS_LOGGERS, {"level": level} if level else {})
+    return {name: {**one, **own.get(name, {})} for name, one in by_name.items()}
+
+
+def _kept(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Nautobot's function should not have changed."""
+    # What it replaced may be named by lines below the call, as in the settings file
+    # that Nautobot's developers use.
+    parts = {
+        part: {**before[part], **after.get(part, {})}
+        for part in ("formatters", "filters", "handlers")
+        if before.get(part)
+    }
+    # It also silences every logger that exists by then, Celery's among them: a
+    # worker would neither say that it is ready nor that a task has failed.
+    silence = "disable_existing_loggers"
+    return {**parts, silence: before.get(silence, False)}
