@@ -37,42 +37,45 @@ def check_database_identity(
     database, options = default_database(settings), postgresql_options(settings)
     if not is_postgresql(database):
         return []
-    host = str(database.get("HOST") or "")
+    host, mode = str(database.get("HOST") or ""), options.get("sslmode")
     named = database.get("USER") or options.get("user")
-    name, why, hint = variables.DB_SSLMODE.name, "it is unset", None
-    if raw(variables.DB_SSLMODE, env) is not None:
-        why = "the settings file does not use it"
-        hint = "Call configure(globals()) in the last line of the settings file."
     if presents_certificate(options) and not named:
-        problem = _user_missing(env)
-    elif "sslmode" not in options and "service" not in options and not _is_local(host):
-        problem = codes.DB_SSLMODE_UNSET.problem(
-            name,
-            f"{why}, so libpq does not verify the server {echo_host(host)}, and uses "
-            "plain text where the server offers no TLS.",
-            hint,
-        )
-    elif options.get("sslmode") in ("prefer", "allow"):
-        # Of the settings file: the variable takes neither.
-        if _is_local(host):
-            return []
-        problem = codes.DB_SSLMODE_UNSET.problem(
-            _SSLMODE,
-            f"it is {options['sslmode']}, so libpq does not verify the server "
-            f"{echo_host(host)}, and uses plain text where the server offers no TLS.",
-            hint,
-        )
-    elif options.get("sslmode") == "verify-ca":
+        return [_user_missing(env)]
+    opportunistic = mode in ("prefer", "allow")
+    if opportunistic or ("sslmode" not in options and "service" not in options):
+        return [] if _is_local(host) else [_server_unverified(host, mode, env)]
+    if mode == "verify-ca":
         problem = codes.DB_VERIFY_CA.problem(
-            place_of(variables.DB_SSLMODE, "verify-ca", _SSLMODE, env),
+            place_of(variables.DB_SSLMODE, mode, _SSLMODE, env),
             "'verify-ca' accepts any server certificate of the private CA for the "
             "database, that of Redis included.",
             "Use verify-full once the server certificate carries the name in "
             f"{_host_place(host, env)}.",
         )
-    else:
-        return _unknown_sslmode(options)
-    return [problem]
+        return [problem]
+    try:
+        # A word of the settings file may be one that libpq refuses when it connects.
+        variables.DB_SSLMODE.kind.parse(str(options.get("sslmode", "disable")))
+    except Invalid as invalid:
+        return [invalid.code.problem(_SSLMODE, invalid.message, invalid.hint)]
+    return []
+
+
+def _server_unverified(host: str, mode: str | None, env: Mapping[str, str]) -> Problem:
+    """Return the warning about an sslmode that verifies no server, None for unset."""
+    place, why, hint = variables.DB_SSLMODE.name, "it is unset", None
+    if raw(variables.DB_SSLMODE, env) is not None:
+        why = "the settings file does not use it"
+        hint = "Call configure(globals()) in the last line of the settings file."
+    if mode is not None:
+        # Of the settings file: the variable takes neither.
+        place, why = _SSLMODE, f"it is {mode}"
+    return codes.DB_SSLMODE_UNSET.problem(
+        place,
+        f"{why}, so libpq does not verify the server {echo_host(host)}, and uses plain "
+        "text where the server offers no TLS.",
+        hint,
+    )
 
 
 def _user_missing(env: Mapping[str, str]) -> Problem:
@@ -89,15 +92,6 @@ def _user_missing(env: Mapping[str, str]) -> Problem:
         f"it is empty, {effect}",
         f"Let the settings file use {variables.DB_USER.name}.",
     )
-
-
-def _unknown_sslmode(options: Mapping[str, Any]) -> list[Problem]:
-    """Tell of a word of the settings file that libpq refuses when it connects."""
-    try:
-        variables.DB_SSLMODE.kind.parse(str(options.get("sslmode", "disable")))
-    except Invalid as invalid:
-        return [invalid.code.problem(_SSLMODE, invalid.message, invalid.hint)]
-    return []
 
 
 def check_gateway(
