@@ -147,23 +147,19 @@ def _judged(
         settings, found = evaluate(base, env, check_files=judge)
         return {**base, **settings}, found
     # `configure` judges what a variable decides; what it judged is told once.
-    said = {_nameless(one) for one in file.problems}
+    said = {(one.code, one.message) for one in file.problems}
     judged = (
         judge(files, key_password=_key_password(file.settings, files))
         for files in client_files(file.settings, env)
     )
-    new = (one for found in judged for one in found if _nameless(one) not in said)
+    found = [one for found in judged for one in found]
+    new = [one for one in found if (one.code, one.message) not in said]
     return file.settings, [*file.problems, *new]
 
 
 def _key_password(settings: Mapping[str, Any], files: ClientFiles) -> Any:
     options = postgresql_options(settings)
     return options.get("sslpassword") if files.use == POSTGRESQL else None
-
-
-def _nameless(problem: Problem) -> tuple[str, str]:
-    """Return what a problem says of a file, whichever setting or variable names it."""
-    return problem.code, problem.message.replace(problem.variable, "")
 
 
 def _ordered(problems: list[Problem]) -> list[Problem]:

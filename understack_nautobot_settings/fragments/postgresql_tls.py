@@ -16,6 +16,7 @@ from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import PKCS11
 from understack_nautobot_settings.environment.kinds import echo
@@ -30,7 +31,6 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.settings_module import mapping
-from understack_nautobot_settings.environment.settings_module import path_of
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
@@ -228,42 +228,32 @@ class _TlsParameters(NamedTuple):
         """
         by_variable = self.read.is_set(variables.DB_SSLMODE)
         options: dict[str, str] = {}
-        files: dict[str, CertificateFile | None] = {}
         for parameter, variable in variables.DB_FILES.items():
-            given, said = self.read.given(variable), self.said.get(parameter)
-            path = given or said or (by_variable and variable.default)
-            place = variable.name
-            if given is None and said:
-                place = f"DATABASES.default.OPTIONS.{parameter}"
-            elif path:
-                options[parameter] = str(path)
-            files[parameter] = self._certificate_file(path, place)
-        if (options.get("sslrootcert") or self.said.get("sslrootcert")) == SYSTEM_TRUST:
-            files["sslrootcert"] = None
-            self._check_system_trust(sslmode)
+            given = self.read.given(variable)
+            if given or (by_variable and not self.said.get(parameter)):
+                options[parameter] = given or variable.default
+        above, in_force = "DATABASES.default.OPTIONS", {**self.said, **options}
+        files = named_files(in_force, variables.DB_FILES, above, self.read.env)
+        cert, key, ca = map(self._usable, files)
+        if ca and ca.path == SYSTEM_TRUST:
+            self._check_system_trust(sslmode, ca.variable)
+            ca = None
         for name in variables_against_tls(self.read.env):
             fact = "libpq reads this variable and may present no client certificate."
             self.read.report(codes.DB_LIBPQ_VARIABLE, name, fact)
         if options or by_variable:
-            cert, key, ca = files.values()
             self.read.extend(self.check_files(ClientFiles(POSTGRESQL, cert, key, ca)))
         return options
 
-    def _certificate_file(self, path: object, place: str) -> CertificateFile | None:
-        path = path_of(path)
-        if not path:
-            return None
-        if path.lower().startswith(PKCS11):
-            # From the file, as the reader refuses it of a variable.
-            self.read.report(
-                environment_codes.PATH_IS_TOKEN,
-                place,
-                "the value names a key in a token, which is not supported.",
-            )
-            return None
-        return CertificateFile(path, place)
+    def _usable(self, file: CertificateFile) -> CertificateFile | None:
+        if not file.path.lower().startswith(PKCS11):
+            return file if file.path else None
+        # From the file, as the reader refuses it of a variable.
+        fact = "the value names a key in a token, which is not supported."
+        self.read.report(environment_codes.PATH_IS_TOKEN, file.variable, fact)
+        return None
 
-    def _check_system_trust(self, sslmode: str) -> None:
+    def _check_system_trust(self, sslmode: str, place: str) -> None:
         version = self.libpq()
         fact = ""
         if sslmode != "verify-full":
@@ -274,9 +264,6 @@ class _TlsParameters(NamedTuple):
                 f"{libpq_release(version)} is loaded."
             )
         if fact:
-            variable, env = variables.DB_SSLROOTCERT, self.read.env
-            setting = "DATABASES.default.OPTIONS.sslrootcert"
-            place = place_of(variable, SYSTEM_TRUST, setting, env)
             self.read.report(codes.DB_SYSTEM_TRUST, place, f"'{SYSTEM_TRUST}' {fact}")
 
     def _negotiation(self, sslmode: str | None) -> dict[str, str]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.certificates.files import REDIS
-from understack_nautobot_settings.certificates.files import CertificateFile
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.environment import variables
+from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
@@ -407,21 +407,12 @@ class _RedisTls:
             verification = variables.REDIS_SSL_CERT_REQS.default
         options["ssl_cert_reqs"] = verification
         if mutual:
-            self._judge(options, said, place)
+            self._judge(options, place)
         return options
 
-    def _judge(
-        self, options: Mapping[str, Any], said: Mapping[str, Any], place: str
-    ) -> None:
-        ca, cert, key = (
-            CertificateFile(
-                str(options[option]),
-                variable.name
-                if option not in said or self.read.given(variable) is not None
-                else f"{place}.{option}",
-            )
-            for option, variable in variables.REDIS_FILES.items()
-        )
+    def _judge(self, options: Mapping[str, Any], place: str) -> None:
+        named = named_files(options, variables.REDIS_FILES, place, self.read.env)
+        ca, cert, key = named
         files = ClientFiles(REDIS, cert, key, ca)
         if files not in self._judged:
             self._judged.add(files)

@@ -431,6 +431,19 @@ def test_empty_cache_backend_becomes_the_default_and_blanks_are_stripped(backend
     assert settings({"NAUTOBOT_CACHES_BACKEND": backend}, base=base) == on()
 
 
+def test_missing_file_that_a_settings_file_names_as_the_default_does_is_told_once():
+    problems = []
+
+    redis_tls_settings(
+        {"CELERY_BROKER_USE_SSL": {"ssl_ca_certs": "/etc/nautobot/mtls/ca.crt"}},
+        {"UNDERSTACK_REDIS_MTLS": "on"},
+        problems=problems,
+    )
+
+    missing = [problem for problem in problems if "ca.crt" in problem.message]
+    assert {problem.variable for problem in missing} == {"NAUTOBOT_REDIS_SSL_CA_CERTS"}
+
+
 def test_redis_options_of_file_are_merged_and_not_changed():
     base = caches(
         "redis://localhost:6379/1",
