@@ -212,33 +212,20 @@ class RestApi:
         watch = Timer(left, _hang_up, (connection,))
         watch.daemon = True
         watch.start()
-        failure: Exception = Unreachable("an answer of Nautobot ends too early")
+        error: Exception = http.client.IncompleteRead(b"")
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER + 1)
             if time.monotonic() < self._deadline and not response.length:
                 return _answer(response.status, text)
-        except ssl.SSLCertVerificationError:
-            fact = "the server's certificate is not trusted; name its CA with --ca-file"
-            failure = Unusable(fact)
-        except TimeoutError:
-            fact = f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
-            failure = Unreachable(fact)
-        except UnicodeError:
-            failure = Unusable("no host can have the name in the URL")
-        except OSError as error:
-            reason = getattr(error, "reason", None) or error.strerror or "it was closed"
-            failure = Unreachable(f"no connection to Nautobot: {reason}")
-        except http.client.IncompleteRead:
-            pass
-        except http.client.HTTPException:
-            failure = Unusable("what answers at this URL does not speak HTTP")
+        except (OSError, UnicodeError, http.client.HTTPException) as raised:
+            error = raised
         finally:
             watch.cancel()
             connection.close()
         late = time.monotonic() >= self._deadline
-        raise Unreachable(self._late) if late else failure
+        raise Unreachable(self._late) if late else _failure(error)
 
 
 def _base_url(url: str) -> SplitResult:
@@ -275,6 +262,24 @@ def place(path: str, key: Any) -> str:
 
 def _server(parts: SplitResult) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or 443
+
+
+def _failure(error: Exception) -> Exception:
+    """Return what the failure of a request means; it holds nothing of the request."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        fact = "the server's certificate is not trusted; name its CA with --ca-file"
+        return Unusable(fact)
+    if isinstance(error, TimeoutError):
+        fact = f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
+        return Unreachable(fact)
+    if isinstance(error, UnicodeError):
+        return Unusable("no host can have the name in the URL")
+    if isinstance(error, OSError):
+        reason = getattr(error, "reason", None) or error.strerror or "it was closed"
+        return Unreachable(f"no connection to Nautobot: {reason}")
+    if isinstance(error, http.client.IncompleteRead):
+        return Unreachable("an answer of Nautobot ends too early")
+    return Unusable("what answers at this URL does not speak HTTP")
 
 
 def _hang_up(connection: http.client.HTTPSConnection) -> None:
