@@ -17,6 +17,7 @@ from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="postgresql_tls")
+_nautobots_variable = partial(_variable, nautobots=True)
 
 _OPPORTUNISTIC = (
     "it falls back to plain text when the server, or an attacker in its place, refuses "
@@ -26,7 +27,7 @@ _OPPORTUNISTIC = (
 TLS_MODES = ("verify-full", "verify-ca", "require")
 """The sslmodes that demand TLS, the strictest first."""
 
-DB_ENGINE: Variable[str] = _variable(
+DB_ENGINE: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_ENGINE",
     Module(
         "a database backend",
@@ -38,42 +39,37 @@ DB_ENGINE: Variable[str] = _variable(
     "django.db.backends.postgresql",
     "Django database backend. TLS is configured for PostgreSQL backends only.",
     settings=("DATABASES.default.ENGINE",),
-    nautobots=True,
 )
-DB_NAME: Variable[str] = _variable(
+DB_NAME: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_NAME",
     Text(),
     "nautobot",
     "Name of the database.",
     settings=("DATABASES.default.NAME",),
-    nautobots=True,
 )
-DB_HOST: Variable[str] = _variable(
+DB_HOST: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_HOST",
     Several(Host(codes.DB_HOST_INVALID, for_url=False), "host"),
     "localhost",
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",
     settings=("DATABASES.default.HOST",),
-    nautobots=True,
 )
-DB_PORT: Variable[str] = _variable(
+DB_PORT: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_PORT",
     Several(Number(int, least=1, most=65535), "port"),
     "",
     "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
     "`5432,5433`.",
     settings=("DATABASES.default.PORT",),
-    nautobots=True,
 )
-DB_USER: Variable[str] = _variable(
+DB_USER: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_USER",
     Text(),
     "",
     "PostgreSQL user. `pg_hba` method `cert` wants it to equal the CN of the client "
     "certificate.",
     settings=("DATABASES.default.USER",),
-    nautobots=True,
 )
 DB_SSLMODE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLMODE",

@@ -16,6 +16,10 @@ from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="redis_tls")
+_nautobots_variable = partial(_variable, nautobots=True)
+_url_variable = partial(
+    _nautobots_variable, settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL")
+)
 
 
 def _tls_settings(option: str) -> tuple[str, ...]:
@@ -80,41 +84,33 @@ REDIS_PASSWORD_ENCODED: Variable[bool] = _variable(
     False,
     "Set to true where `NAUTOBOT_REDIS_PASSWORD` is percent-encoded already.",
 )
-REDIS_SCHEME: Variable[str | None] = _variable(
+REDIS_SCHEME: Variable[str | None] = _url_variable(
     "NAUTOBOT_REDIS_SCHEME",
     Choice("Redis URL scheme", ("redis", "rediss", "unix")),
     None,
     "Scheme of the URL that Nautobot builds; decides over `NAUTOBOT_REDIS_SSL`.",
-    settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
-    nautobots=True,
 )
-REDIS_SSL: Variable[bool] = _variable(
+REDIS_SSL: Variable[bool] = _url_variable(
     "NAUTOBOT_REDIS_SSL",
     Flag(),
     False,
     "`true` builds `rediss://` URLs. The Helm chart always writes `false`, so `false` "
     "switches nothing off: use `UNDERSTACK_REDIS_MTLS=off`.",
-    settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
-    nautobots=True,
 )
-REDIS_HOST: Variable[str] = _variable(
+REDIS_HOST: Variable[str] = _url_variable(
     "NAUTOBOT_REDIS_HOST",
     Host(codes.REDIS_HOST_INVALID, for_url=True),
     "localhost",
     "Host name of Redis, or of the gateway in front of it.",
-    settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
-    nautobots=True,
 )
-REDIS_PORT: Variable[int] = _variable(
+REDIS_PORT: Variable[int] = _url_variable(
     "NAUTOBOT_REDIS_PORT",
     Number(int, least=1, most=65535),
     6379,
     "Port of Redis. A Service called `nautobot-redis` makes Kubernetes write "
     "`tcp://…` here: set `enableServiceLinks: false` on the pod.",
-    settings=("CACHES.default.LOCATION", "CELERY_BROKER_URL"),
-    nautobots=True,
 )
-REDIS_USERNAME: Variable[str] = _variable(
+REDIS_USERNAME: Variable[str] = _nautobots_variable(
     "NAUTOBOT_REDIS_USERNAME",
     FreeText(),
     "",
@@ -123,9 +119,8 @@ REDIS_USERNAME: Variable[str] = _variable(
         "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.username",
         "CELERY_BROKER_URL",
     ),
-    nautobots=True,
 )
-REDIS_PASSWORD: Variable[str] = _variable(
+REDIS_PASSWORD: Variable[str] = _nautobots_variable(
     "NAUTOBOT_REDIS_PASSWORD",
     FreeText(),
     "",
@@ -136,9 +131,8 @@ REDIS_PASSWORD: Variable[str] = _variable(
     ),
     secret=True,
     by_file=True,
-    nautobots=True,
 )
-CELERY_BROKER_URL: Variable[str | None] = _variable(
+CELERY_BROKER_URL: Variable[str | None] = _nautobots_variable(
     "NAUTOBOT_CELERY_BROKER_URL",
     Text(),
     None,
@@ -146,7 +140,6 @@ CELERY_BROKER_URL: Variable[str | None] = _variable(
     "`rediss://` under mTLS. Percent-encode its password.",
     settings=("CELERY_BROKER_URL",),
     secret=True,
-    nautobots=True,
 )
 CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
     _variable(
@@ -168,7 +161,7 @@ CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
         "LOADER",
     )
 )
-CACHES_BACKEND: Variable[str] = _variable(
+CACHES_BACKEND: Variable[str] = _nautobots_variable(
     "NAUTOBOT_CACHES_BACKEND",
     Module(
         "a cache backend",
@@ -179,7 +172,6 @@ CACHES_BACKEND: Variable[str] = _variable(
     "django_redis.cache.RedisCache",
     "Django cache backend.",
     settings=("CACHES.default.BACKEND",),
-    nautobots=True,
 )
 
 REDIS_FILES: dict[str, Variable[str]] = {

@@ -123,16 +123,15 @@ TASK_QUEUES: Variable[tuple[str, ...]] = _site_variable(
 
 # --- secrets -------------------------------------------------------------------
 
-_secret_variable = partial(Variable, concern="secret_files")
+_secret_variable = partial(
+    Variable, concern="secret_files", secret=True, by_file=True, nautobots=True
+)
 SECRET_KEY: Variable[str | None] = _secret_variable(
     "NAUTOBOT_SECRET_KEY",
     FreeText(),
     None,
     "Django's `SECRET_KEY`, at least 50 characters, the same on every pod.",
     settings=("SECRET_KEY",),
-    secret=True,
-    by_file=True,
-    nautobots=True,
 )
 DB_PASSWORD: Variable[str | None] = _secret_variable(
     "NAUTOBOT_DB_PASSWORD",
@@ -140,9 +139,6 @@ DB_PASSWORD: Variable[str | None] = _secret_variable(
     None,
     "PostgreSQL password, any characters.",
     settings=("DATABASES.default.PASSWORD",),
-    secret=True,
-    by_file=True,
-    nautobots=True,
 )
 
 # --- single sign-on ------------------------------------------------------------
@@ -303,7 +299,7 @@ OPENSSL_CONF: Variable[str | None] = _check_variable(
 
 # --- probing -------------------------------------------------------------------
 
-_probe_variable = partial(Variable, concern="probes")
+_probe_variable = partial(Variable, concern="probes", nautobots=True)
 CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = _probe_variable(
     "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES",
     Flag(),
@@ -311,7 +307,6 @@ CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = _probe_variable(
     "`true` makes Nautobot's workers touch a heartbeat file every second, which "
     "`probe worker` looks at.",
     settings=("CELERY_HEALTH_PROBES_AS_FILES",),
-    nautobots=True,
 )
 K8S_COMPONENT: Variable[str | None] = _site_variable(
     "NAUTOBOT_K8S_COMPONENT",
@@ -326,7 +321,6 @@ CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = _probe_variable(
     "/tmp/nautobot_celery_worker_heartbeat",  # noqa: S108 - Nautobot's default
     "The heartbeat file of the worker.",
     settings=("CELERY_WORKER_HEARTBEAT_FILE",),
-    nautobots=True,
 )
 
 # --- inside Nautobot -----------------------------------------------------------
