@@ -183,11 +183,13 @@ def check_in_force(
         something decided is gone.
     """
     now = _connections(settings)
+    hardening: list[Problem] = []
+    hardening_settings(settings, env, problems=hardening)
     problems = [
         *_lost_problems(now, decided),
         *_added_problems(now, decided),
         *_variable_problems(env, decided),
-        *_hardening_problems(settings, env),
+        *(one for one in hardening if one.severity == ERROR),
     ]
     refused = {problem.variable.partition(".")[0] for problem in problems}
     if _BROKER in refused:
@@ -222,22 +224,16 @@ def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
     """
     databases = {"default": {}, **entries(settings, "DATABASES")}
     databases.pop(_NAUTOBOTS_DATABASE, None)
-    caches = {"default": {}, **entries(settings, "CACHES")}
-    broker = settings.get("CELERY_BROKER_URL"), settings.get("CELERY_BROKER_USE_SSL")
     modes = [
-        *(
-            _database_mode(_named("database", alias), database)
-            for alias, database in databases.items()
-        ),
-        *(
-            _redis_mode(
-                _named("cache", alias), cache.get("LOCATION"), pool_arguments(cache)
-            )
-            for alias, cache in caches.items()
-            if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache)
-        ),
-        _redis_mode("broker", *broker),
+        _database_mode(_named("database", alias), database)
+        for alias, database in databases.items()
     ]
+    for alias, cache in {"default": {}, **entries(settings, "CACHES")}.items():
+        if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache):
+            name, pool = _named("cache", alias), pool_arguments(cache)
+            modes.append(_redis_mode(name, cache.get("LOCATION"), pool))
+    tls = settings.get("CELERY_BROKER_USE_SSL")
+    modes.append(_redis_mode("broker", settings.get(_BROKER), tls))
     return sorted(modes, key=lambda mode: " " in mode.connection)
 
 
@@ -341,12 +337,9 @@ def _database_connection(database: Mapping[str, Any]) -> _Connection:
             and (str(name).startswith("ssl") or name in ("requiressl", "service"))
         },
     }
-    return _Connection(
-        postgresql and secured,
-        facts,
-        secured=server if secured else frozenset(),
-        plain=frozenset() if secured else server,
-    )
+    if secured:
+        return _Connection(postgresql, facts, secured=server)
+    return _Connection(False, facts, plain=server)
 
 
 def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
@@ -372,12 +365,7 @@ def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
         },
         DEFAULT_FACTORY: factory,
     }
-    return _Connection(
-        redis and _over_tls(urls),
-        facts,
-        secured=secured,
-        plain=plain,
-    )
+    return _Connection(redis and _over_tls(urls), facts, secured, plain)
 
 
 def _shape(url: str) -> list[str]:
@@ -459,15 +447,6 @@ def _variable_problems(env: Mapping[str, str], decided: Decided) -> Iterator[Pro
                 "settings.",
                 "Remove the line.",
             )
-
-
-def _hardening_problems(
-    settings: Mapping[str, Any], env: Mapping[str, str]
-) -> Iterator[Problem]:
-    """Yield what hardening refuses, which was not there at the call."""
-    found: list[Problem] = []
-    hardening_settings(settings, env, problems=found)
-    yield from (one for one in found if one.severity == ERROR)
 
 
 def _not_in_force(connection: str, fact: str, *, mutual: bool = False) -> Problem:
