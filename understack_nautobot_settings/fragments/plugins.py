@@ -68,23 +68,27 @@ _NAME = re.compile(rf"{_LETTERS}([0-9]{{1,3}}{_LETTERS}){{0,2}}")
 def is_installed(name: str) -> bool:
     """Tell whether a module can be found, importing nothing.
 
-    Asks `importlib.util.find_spec` for the first part of a dotted name and looks for
-    the others in its path, so that no package around it runs. A directory without
-    Python files of its own (a namespace package) is not installed: any folder on the
-    path would be. Where a finder fails, only the import can tell, so the answer is
-    yes and the import gives the reason.
+    Asks `importlib.util.find_spec` for the first part of a dotted name, looks for the
+    others in its path and asks the finders of editable installs, so that no package
+    around it runs. A directory without Python files of its own (a namespace package)
+    is not installed: any folder on the path would be. Where a finder fails, only the
+    import can tell, so the answer is yes and the import gives the reason.
     """
     if name in sys.modules and getattr(sys.modules[name], "__path__", None) is None:
         # None is how an import is forbidden.
         return sys.modules[name] is not None
-    first, *inner = name.split(".")
+    whole, *inner = name.split(".")
     try:
-        spec = find_spec(first)
+        spec = find_spec(whole)
         for part in inner:
+            whole = f"{whole}.{part}"
+            path = (spec and spec.submodule_search_locations) or []
             # By the last part and the path: PathFinder would look for the package
             # around a directory in sys.modules, where it need not be.
-            path = spec.submodule_search_locations if spec else None
-            spec = None if path is None else PathFinder.find_spec(part, path)
+            spec = PathFinder.find_spec(part, path)
+            others = (one for one in sys.meta_path if one is not PathFinder)
+            specs = (one.find_spec(whole, path) for one in others)
+            spec = spec or next(filter(None, specs), None)
     except ValueError:
         # Made in memory, without a spec.
         return name in sys.modules

@@ -387,6 +387,30 @@ def test_module_known_to_another_finder_is_installed(monkeypatch):
     assert is_installed("other") is False
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("company.core.plugin", True),
+        ("bare.nested.plugin", True),
+        ("company.core", False),
+        ("company.core.other", False),
+        ("regular.other", False),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_part_of_namespace_package_is_known_to_a_finder_of_its_own(
+    name, expected, monkeypatch
+):
+    """setuptools makes one for an editable install; it goes by the whole name."""
+    names = ("company.core.plugin", "bare.nested.plugin")
+    finder = Finder(lambda name: ModuleSpec(name, object()) if name in names else None)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    before = {*sys.modules}
+
+    assert is_installed(name) is expected
+    assert {*sys.modules} == before
+
+
 def test_module_with_broken_finder_counts_as_installed(monkeypatch):
     def broken(name):
         raise RuntimeError(name)
