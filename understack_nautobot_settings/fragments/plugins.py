@@ -113,8 +113,10 @@ def modules_of_distribution(name: str) -> tuple[str, ...]:
         files = metadata.distribution(name).files if name else None
     except (metadata.PackageNotFoundError, ValueError):
         return ()
-    packages = {file.parts[0] for file in files or () if file.match("?*/__init__.py")}
-    found = sorted(filter(_is_module_name, packages))
+    packages = {file.parent for file in files or () if file.match("?*/__init__.py")}
+    # Those in no other: of a namespace package the part that it brings.
+    outermost = (one for one in packages if packages.isdisjoint(one.parents))
+    found = sorted(filter(_is_module_name, (".".join(one.parts) for one in outermost)))
     best = nearest(name, found, cutoff=0)
     return tuple(sorted(found, key=lambda one: one != best))
 

@@ -280,6 +280,26 @@ def test_modules_of_distribution_are_its_packages(name, modules):
     assert modules_of_distribution(name) == modules
 
 
+def test_modules_of_distribution_are_its_parts_of_a_namespace_package(
+    tmp_path, monkeypatch
+):
+    """The package around them belongs to nobody, and cannot be a plugin."""
+    files = (
+        "company/core/things/__init__.py",
+        "company/core/things/api/__init__.py",
+        "company/more.py",
+        "spare/__init__.py",
+        "company_things-1.dist-info/RECORD",
+    )
+    for file in files:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(files))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert modules_of_distribution("company-things") == ("company.core.things", "spare")
+
+
 # --- what is installed -------------------------------------------------------------
 
 
