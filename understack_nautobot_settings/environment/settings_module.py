@@ -58,7 +58,9 @@ def well_formed(
     found: dict[str, Any] = {}
     for name in names:
         value = settings.get(name)
-        wrong = None if value is None else _wrong(value, _TYPES[name])
+        # Nautobot extends a list by what stands there, and cannot by None.
+        absent = value is None and not (name in settings and name.startswith("EXTRA_"))
+        wrong = None if absent else _wrong(value, _TYPES[name])
         if wrong is not None:
             place, expected = wrong
             fact = f"the settings file assigns a value that is not {expected}."

@@ -565,6 +565,17 @@ def test_null_in_configuration_replaces_the_default():
     }
 
 
+def test_extra_plugins_of_file_that_are_none_are_an_error():
+    """Nautobot adds them to PLUGINS, and ends with a TypeError that names nothing."""
+    with pytest.raises(SettingsError) as caught:
+        plugin_settings({"EXTRA_PLUGINS": None}, {}, find=nothing)
+
+    assert sentences(caught.value) == (
+        "EXTRA_PLUGINS: the settings file assigns a value that is not a list of str. "
+        "Assign a list of str."
+    )
+
+
 def test_default_app_listed_in_file_without_configuration_gets_none():
     """nautobot_plugin_nornir without configuration takes its own credentials."""
     names = [*BOTH]
