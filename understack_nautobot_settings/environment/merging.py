@@ -10,9 +10,10 @@ from typing import Any
 def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the layers merged, a later one over the earlier.
 
-    Dicts merge name by name, at any depth; everything else, lists included,
+    Mappings merge name by name, at any depth; everything else, lists included,
     replaces what was there. The result shares no dict and no list with a layer,
-    so that neither can change the other.
+    so that neither can change the other. What has another class (``defaultdict``)
+    keeps it and is shared, unless it is merged.
     """
     result: dict[Any, Any] = {}
     for layer in layers:
@@ -21,11 +22,18 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
             below, above = todo.pop()
             for key, value in above.items():
                 under = below.get(key)
-                if isinstance(value, dict) and isinstance(under, dict):
-                    todo.append((under, value))
+                if isinstance(value, Mapping) and isinstance(under, Mapping):
+                    below[key] = under = _plain(under)
+                    todo.append((under, _plain(value)))
                 else:
                     below[key] = value
     return result
+
+
+def _plain(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a dict of no other class, which is no layer's."""
+    copy: dict[Any, Any] = value if type(value) is dict else _copy(dict(value))
+    return copy
 
 
 def _copy(value: Any) -> Any:
@@ -38,11 +46,8 @@ def _copy(value: Any) -> Any:
         for key, item in (
             container.items() if isinstance(container, dict) else enumerate(container)
         ):
-            copy: Any
-            if isinstance(item, dict):
-                copy = dict(item)
-            elif isinstance(item, list):
-                copy = list(item)
+            if type(item) in (dict, list):
+                copy = item.copy()
             elif type(item) is tuple:
                 copy = list(item)
                 tuples.append((container, key))

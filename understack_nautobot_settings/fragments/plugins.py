@@ -307,8 +307,9 @@ def _objects(
     """Return the plugins whose configuration is an object; report the others."""
     objects = {}
     for name, value in config.items():
-        if isinstance(value, dict):
-            objects[name] = value
+        if isinstance(value, Mapping):
+            # Nautobot writes into it.
+            objects[name] = dict(value)
             continue
         kind = "null" if value is None else "not an object"
         read.report(

@@ -1,4 +1,5 @@
 import copy
+from collections import defaultdict
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,20 @@ def test_merged_object_that_is_not_a_container_is_kept():
     assert layered({"a": [marker, (marker, {"b": (marker,)})]}) == {
         "a": [marker, (marker, {"b": (marker,)})]
     }
+
+
+def test_dict_of_another_class_keeps_it_unless_it_is_merged():
+    """A plugin that counts on a default would end with a KeyError."""
+    below = {"a": defaultdict(list, b=[1]), "c": defaultdict(list, d=[1])}
+    above = {"c": defaultdict(dict, e={})}
+
+    merged = layered(below, above)
+    merged["c"]["d"].append(2)
+    merged["c"]["e"]["f"] = 3
+
+    assert merged["a"]["missing"] == []
+    assert merged["c"] == {"d": [1, 2], "e": {"f": 3}}
+    assert (below["c"], above["c"]) == ({"d": [1]}, {"e": {}})
 
 
 def test_layers_deeper_than_the_stack_are_merged():

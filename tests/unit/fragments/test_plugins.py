@@ -6,6 +6,9 @@ import sys
 import traceback
 import types
 import zipfile
+from collections import ChainMap
+from collections import OrderedDict
+from collections import UserDict
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -574,6 +577,22 @@ def test_extra_plugins_of_file_that_are_none_are_an_error():
         "EXTRA_PLUGINS: the settings file assigns a value that is not a list of str. "
         "Assign a list of str."
     )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [OrderedDict, UserDict, ChainMap, types.MappingProxyType],
+    ids=lambda kind: kind.__name__,
+)
+def test_configuration_of_any_mapping_is_merged(kind):
+    """Nautobot takes it from a file; the result is a dict, which Nautobot fills."""
+    config = {"mine": kind({"inner": kind({"a": 1}), "b": 2})}
+    env = extra({"mine": {"inner": {"c": 3}}})
+
+    assert plugin_settings(
+        {"PLUGINS": ["mine"], "PLUGINS_CONFIG": config}, env, find=nothing
+    )["PLUGINS_CONFIG"] == {"mine": {"inner": {"a": 1, "c": 3}, "b": 2}}
+    assert config == {"mine": kind({"inner": kind({"a": 1}), "b": 2})}
 
 
 def test_default_app_listed_in_file_without_configuration_gets_none():
