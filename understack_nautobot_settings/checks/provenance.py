@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Set
 from typing import Any
 from typing import NamedTuple
 
@@ -116,9 +117,18 @@ def settings_provenance(
         problems = [one for one in problems if one.code not in ABOUT_FILES]
     given = _given(env)
     origins = _Origins(base, env, given, file)
+    # A reference is one value: names in the JSON that it stands for may be secret.
+    texts = {
+        trail
+        for trail, value in given[_PLUGINS].values.items()
+        if isinstance(value, str)
+    }
     return Provenance(
         settings,
-        {trail: origins.of(trail, value) for trail, value in values(settings)},
+        {
+            trail: origins.of(trail, value)
+            for trail, value in values(settings, (), texts)
+        },
         {one.name: source(one, env) for one in variables.VARIABLES},
         given[_PLUGINS].values,
         without_consequences(problems),
@@ -126,13 +136,17 @@ def settings_provenance(
 
 
 def values(
-    settings: Mapping[str, Any], above: Trail = ()
+    settings: Mapping[str, Any], above: Trail = (), whole: Set[Trail] = frozenset()
 ) -> Iterator[tuple[Trail, Any]]:
-    """Yield every value that is no (further) dict, with its trail, in order."""
+    """Yield every value that is no (further) dict, with its trail, in order.
+
+    A dict that stands at one of the trails in `whole` is yielded as it is.
+    """
     for key, value in settings.items():
         trail = (*above, str(key))
-        if isinstance(value, Mapping) and value and len(trail) < DEEPEST:
-            yield from values(value, trail)
+        is_dict = isinstance(value, Mapping) and value and trail not in whole
+        if is_dict and len(trail) < DEEPEST:
+            yield from values(value, trail, whole)
         else:
             yield trail, value
 
@@ -176,7 +190,7 @@ def _given(env: Mapping[str, str]) -> dict[Trail, _Given]:
     by_file = source == variables.EXTRA_PLUGINS_CONFIG_FILE.name
     kind = "file" if by_file else "variable"
     return {
-        root: _Given(origin, {root + trail: value for trail, value in values(content)})
+        root: _Given(origin, dict(values(content, root)))
         for root, origin, content in (
             (_OPTIONS, f"variable {name}", options or {}),
             (_PLUGINS, f"{kind} {source}", configuration),
@@ -202,7 +216,8 @@ class _Origins(NamedTuple):
             trail = ("DATABASES", "default", *trail[2:])
         if trail == ("LOGGING_CONFIG",) and value == CONFIGURE_LOGGING:
             return DEFAULT
-        if file.decided is not None and is_decided(file.decided, trail, value):
+        parts = values({trail[-1]: value}, trail[:-1])
+        if file.decided and any(is_decided(file.decided, *part) for part in parts):
             if self._is_url_of_file(trail, value):
                 return f"file {file.path}"
             return self._of_decided(trail, value)

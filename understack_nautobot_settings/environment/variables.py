@@ -36,7 +36,7 @@ DEFAULT_PLUGINS: Variable[bool] = _plugin_variable(
     True,
     "`off` keeps the open-source defaults (`nautobot_plugin_nornir`, "
     "`nautobot_golden_config`) out, which otherwise load where they are installed.",
-    settings=("PLUGINS", "PLUGINS_CONFIG"),
+    settings=("PLUGINS",),
 )
 EXTRA_PLUGINS: Variable[tuple[str, ...]] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS",

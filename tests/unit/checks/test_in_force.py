@@ -1,6 +1,7 @@
 """Lines below the call: lost TLS is refused, other replaced values are warned of."""
 
 import copy
+import json
 
 import pytest
 
@@ -475,6 +476,22 @@ def test_value_without_tls_replaced_below_configure_is_one_warning(change, lines
     assert facts == lines
     assert all(one.hint for one in problems)
     assert {problem.severity for problem in problems} <= {"warning"}
+
+
+def test_replaced_plugin_configuration_names_nothing_of_a_secret_variable():
+    """`${SECRET|json}` gives names as well as values."""
+    config = {"json": {"login": {"by": "${SECRET|json}"}, "limit": 7}}
+    env = {
+        **ENV,
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": json.dumps(config),
+        "SECRET": json.dumps({CANARY: 1, "other": {CANARY: 2}}),
+    }
+
+    (problem,) = undone(lambda s: s.update(PLUGINS_CONFIG={}), env)
+
+    assert problem.message == (
+        "a line below the call of configure replaced json.login and json.limit."
+    )
 
 
 def test_replaced_option_of_a_socket_is_named_by_its_number():

@@ -276,6 +276,10 @@ def sources_of_file(said, env, added=None):
 
 BUILT = "variable NAUTOBOT_REDIS_HOST"
 MTLS = {"NAUTOBOT_REDIS_HOST": "redis", "UNDERSTACK_REDIS_MTLS": "on"}
+REFERENCE = {
+    "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"p": {"login": "${SECRET|json}"}}',
+    "SECRET": '{"user": "me"}',
+}
 
 
 @pytest.mark.parametrize(
@@ -312,6 +316,12 @@ MTLS = {"NAUTOBOT_REDIS_HOST": "redis", "UNDERSTACK_REDIS_MTLS": "on"}
             "default",
         ),
         ({"LOGGING_CONFIG": CONFIGURE_LOGGING}, {}, "LOGGING_CONFIG", "default"),
+        (
+            {},
+            REFERENCE,
+            "PLUGINS_CONFIG.p.login",
+            "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG",
+        ),
     ],
     ids=[
         "broker elsewhere",
@@ -325,6 +335,7 @@ MTLS = {"NAUTOBOT_REDIS_HOST": "redis", "UNDERSTACK_REDIS_MTLS": "on"}
         "number for a name",
         "option of a socket",
         "logging",
+        "JSON of a reference",
     ],
 )
 def test_source_of_value_in_settings_file_is_who_decided_it(said, env, setting, origin):

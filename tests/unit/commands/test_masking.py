@@ -334,3 +334,30 @@ def test_secret_in_key_of_dict_is_masked():
     assert "correcthorse" not in shown_text(found, Terminal())
     assert not [name for name in found.sources if "correcthorse" in name]
     assert not [name for name in found.sources if TOKEN_KEY in name]
+
+
+def test_names_in_json_of_a_reference_are_not_shown():
+    """They are part of the secret variable; its place is one value with one source."""
+    config = {"p": {"login": "${SECRET|json}", "limit": 7}}
+    env = {
+        **KEY,
+        "UNDERSTACK_DEFAULT_PLUGINS": "off",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG": json.dumps(config),
+        "SECRET": json.dumps({"c4n4ry": {"a": 1}, "b": [{"c4n4ry": 2}]}),
+    }
+    base = {"PLUGINS_CONFIG": {"p": {"login": {"user": "me"}, "other": 8}}}
+
+    found = shown(settings_provenance(env, namespace=base), env)
+
+    assert found.settings["PLUGINS_CONFIG"] == {
+        "p": {"login": "***", "limit": 7, "other": 8}
+    }
+    assert {
+        name.removeprefix("PLUGINS_CONFIG."): origin
+        for name, origin in found.sources.items()
+        if name.startswith("PLUGINS_CONFIG")
+    } == {
+        "p.login": "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG",
+        "p.limit": "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG",
+        "p.other": "base",
+    }
