@@ -164,10 +164,23 @@ sys.path.append({str(tmp_path)!r})
 
     assert status == 2
     assert stderr.endswith(
-        f"{file}: what Nautobot makes of it raises ModuleNotFoundError (line 1 of "
-        f"{package}/__init__.py), whose text is not shown since it may hold a "
-        "secret.\n"
+        f"{file}: what Nautobot makes of the plugin 'breaks' raises "
+        f"ModuleNotFoundError (line 1 of {package}/__init__.py), whose text is not "
+        "shown since it may hold a secret. Run 'nautobot-server check' to see it.\n"
     )
+
+
+def test_check_names_the_plugin_that_nautobot_refuses(run):
+    """Nautobot's own line, which raises, is the same for every plugin."""
+    text = f"from nautobot.core.settings import *\n\nPLUGINS = ['json']\n{CALL}"
+
+    status, _, stderr, file = run("check", text, UNDERSTACK_DEFAULT_PLUGINS="off")
+
+    assert status == 2
+    assert (
+        f"{file}: what Nautobot makes of the plugin 'json' raises "
+        "PluginImproperlyConfigured (line "
+    ) in stderr
 
 
 def test_check_of_file_without_mount_judges_the_environment_only(run):

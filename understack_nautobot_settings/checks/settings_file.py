@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import redirect_stdout
 from importlib import import_module
-from traceback import extract_tb
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
+from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import SettingsError
@@ -195,17 +196,21 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 def _place_of(error: BaseException, path: str) -> str:
     """Return which line raised what, in the file or elsewhere, without its text."""
     here = os.path.abspath(path)
-    frames = extract_tb(error.__traceback__)
-    places = [(frame.filename, frame.lineno) for frame in frames]
+    stack = [*walk_tb(error.__traceback__)]
+    # A local variable where Nautobot loads a plugin.
+    names = (frame.f_locals.get("plugin_name") for frame, _ in stack)
+    plugin = next(filter(None, names), None)
+    places = [(frame.f_code.co_filename, line) for frame, line in stack]
     if isinstance(error, SyntaxError):
-        places.append((error.filename or here, error.lineno))
+        places.append((error.filename or here, error.lineno or 0))
     lines = [line for file, line in places if file == here]
-    where, elsewhere = "what Nautobot makes of it", ""
+    what = f"the plugin {echo(str(plugin))}" if plugin else "it"
+    where, elsewhere = f"what Nautobot makes of {what}", ""
     if lines:
         where = f"line {lines[-1]}"
     elif places:
         elsewhere = " (line {1} of {0})".format(*places[-1])
     return (
         f"{path}: {where} raises {type(error).__name__}{elsewhere}, whose text is not "
-        "shown since it may hold a secret."
+        "shown since it may hold a secret. Run 'nautobot-server check' to see it."
     )
