@@ -7,6 +7,7 @@ The grammar, inside string values only, never in the names of an object:
 ``${NAME:-text}``       the value, or the text where it is unset or empty
 ``${NAME|int}``         a whole string alone: the value as ``bool``, ``int``,
                         ``float`` or ``json``; with a default ``${NAME|int:-5}``
+                        or ``${NAME:-5|int}``
 ``$<NAME>`` …           the same, for templates that take ``${`` for their own
 ``$${``, ``$$<``        a literal ``${`` and ``$<``
 any other ``$``         itself: ``$NAME``, ``$$``, ``$2b$12$…``
