@@ -275,8 +275,9 @@ def _differing(
     """Yield every value that is no mapping and differs, and where it stands."""
     for name, value in settings.items():
         base = before.get(name, _NOTHING)
+        same = base is value or base == value
         # A list is what a fragment makes of a tuple.
-        if base is value or (list(base) if isinstance(base, tuple) else base) == value:
+        if same or (isinstance(base, tuple) and [*base] == value):
             continue
         trail = (*above, str(name))
         if isinstance(value, Mapping):
@@ -286,12 +287,19 @@ def _differing(
 
 
 def _hashes(facts: Mapping[str, Any]) -> dict[str, int]:
-    return {name: hash(repr(value)) for name, value in facts.items()}
+    return {name: _hash(value) for name, value in facts.items()}
 
 
 def _parts(value: Any) -> frozenset[int]:
     parts = value if isinstance(value, list | tuple) else [value]
-    return frozenset(map(hash, map(repr, parts)))
+    return frozenset(map(_hash, parts))
+
+
+def _hash(value: Any) -> int:
+    try:
+        return hash(repr(value))
+    except Exception:  # noqa: BLE001 - of a translation, before the apps are loaded
+        return id(value)
 
 
 def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:

@@ -22,7 +22,7 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
             below, above = todo.pop()
             for key, value in above.items():
                 under = below.get(key)
-                if isinstance(value, Mapping) and isinstance(under, Mapping):
+                if isinstance(under, Mapping) and isinstance(value, Mapping):
                     below[key] = under = _plain(under)
                     todo.append((under, _plain(value)))
                 else:

@@ -494,6 +494,39 @@ def test_replaced_plugin_configuration_names_nothing_of_a_secret_variable():
     )
 
 
+class Translation:
+    """A text that cannot be shown before Django has loaded the apps."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+def test_tuple_of_file_beside_a_decided_value_is_not_decided():
+    """It is not looked at, and nothing is said of a line that replaces it."""
+    titles = {"json": {"titles": (Translation(), {"a": 1}), "list": [Translation()]}}
+    env = {**ENV, "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"json": {"limit": 7}}'}
+    settings, decided = configured(env, lambda s: s.update(PLUGINS_CONFIG=titles))
+    settings["PLUGINS_CONFIG"] = {}
+
+    (problem,) = check_in_force(settings, decided)
+
+    assert problem.message == (
+        "a line below the call of configure replaced json.limit."
+    )
+
+
+def test_value_replaced_below_configure_by_a_translation_is_one_warning():
+    env = {**ENV, "NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"json": {"title": "a"}}'}
+
+    (problem,) = undone(
+        lambda s: s["PLUGINS_CONFIG"]["json"].update(title=Translation()), env
+    )
+
+    assert problem.message == (
+        "a line below the call of configure replaced json.title."
+    )
+
+
 def test_replaced_option_of_a_socket_is_named_by_its_number():
     def change(settings):
         settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["socket_keepalive_options"] = {}
