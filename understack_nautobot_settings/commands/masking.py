@@ -132,8 +132,9 @@ class Masking(NamedTuple):
             return MASK
         return self._masked_url(text) if "://" in text else text
 
-    def _shown(self, trail: Trail, value: Any) -> Any:
-        if _has_reference(self.given.get(trail)) or len(trail) > DEEPEST:
+    def _shown(self, trail: Trail, value: Any, lists: int = 0) -> Any:
+        too_deep = len(trail) + lists > DEEPEST
+        if too_deep or _has_reference(self.given.get(trail)):
             return MASK
         empty = isinstance(value, str) and not value
         if value is None or isinstance(value, bool) or empty:
@@ -149,7 +150,7 @@ class Masking(NamedTuple):
         if _default_alias(trail) in _SECRETS and trail[0] not in _URLS:
             return MASK
         if isinstance(value, list | tuple):
-            return [self._shown(trail, item) for item in value]
+            return [self._shown(trail, item, lists + 1) for item in value]
         if trail[0] in _URLS:
             scheme = str(value).partition("://")[0]
             return self._masked_url(str(value)) if scheme in _SCHEMES else MASK
@@ -256,11 +257,13 @@ def _default_alias(trail: Trail) -> Trail:
 
 
 def _has_reference(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_has_reference, value))
-    if isinstance(value, Mapping):
-        return any(map(_has_reference, value.values()))
-    return isinstance(value, str) and ("${" in value or "$<" in value)
+    todo = [value]
+    for one in todo:
+        if isinstance(one, list | Mapping):
+            todo += one.values() if isinstance(one, Mapping) else one
+        elif isinstance(one, str) and ("${" in one or "$<" in one):
+            return True
+    return False
 
 
 def _argument(argument: str) -> str:

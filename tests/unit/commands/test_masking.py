@@ -361,3 +361,19 @@ def test_names_in_json_of_a_reference_are_not_shown():
         "p.limit": "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG",
         "p.other": "base",
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":' * 700 + '"${S}"' + "}" * 700, "[" * 700 + '"${S}"' + "]" * 700],
+    ids=["objects", "arrays"],
+)
+def test_configuration_as_deep_as_the_parser_takes_is_masked(text):
+    text = f'{{"p": {{"a": {text}, "b": [[7]]}}}}'
+    env = {**KEY, "S": "c4n4ry", "NAUTOBOT_EXTRA_PLUGINS_CONFIG": text}
+    settings = {"PLUGINS_CONFIG": {"q": {"a": json.loads("[" * 700 + "7" + "]" * 700)}}}
+
+    found = shown(settings_provenance(env, namespace=settings), env)
+
+    assert "c4n4ry" not in json.dumps(found)
+    assert found.settings["PLUGINS_CONFIG"]["p"]["b"] == [[7]]
