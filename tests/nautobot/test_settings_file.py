@@ -183,6 +183,15 @@ def test_check_names_the_plugin_that_nautobot_refuses(run):
     ) in stderr
 
 
+def test_plugin_configuration_as_deep_as_the_parser_takes_is_loaded(run):
+    deep = '{"p": {"a": ' + "[" * 900 + "]" * 900 + "}}"
+    file = f"from nautobot.core.settings import *\n{CALL}"
+
+    status, _, stderr, _ = run("check", file, NAUTOBOT_EXTRA_PLUGINS_CONFIG=deep)
+
+    assert (status, stderr) == (0, "")
+
+
 def test_check_of_file_without_mount_judges_the_environment_only(run):
     """All of the environment is judged, and nothing of what is not mounted."""
     variables = {

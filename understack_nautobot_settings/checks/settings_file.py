@@ -22,6 +22,7 @@ from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import SettingsError
@@ -81,7 +82,7 @@ def load_settings_file(
     refused = False
     with _environment(env), redirect_stdout(sys.stderr):
         check = "'check' without --config"
-        base = _copied(settings_of(vars(nautobot_module("settings", check))))
+        base = layered(settings_of(vars(nautobot_module("settings", check))))
         cli = nautobot_module("cli", check)
         try:
             with _written(cli) as written:
@@ -148,13 +149,6 @@ def settings_of(namespace: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _copied(value: Any) -> Any:
-    """Return a copy of what a file might change in place."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
 @contextmanager
 def _written(cli: ModuleType) -> Iterator[dict[str, Any]]:
     """Yield what will be every setting of the file when it has run.
@@ -166,7 +160,7 @@ def _written(cli: ModuleType) -> Iterator[dict[str, Any]]:
     preprocess = getattr(cli, name, lambda *_: None)
 
     def keep(module: ModuleType, *rest: Any) -> None:
-        written.update(_copied(settings_of(vars(module))))
+        written.update(layered(settings_of(vars(module))))
         preprocess(module, *rest)
 
     vars(cli)[name] = keep
