@@ -17,23 +17,18 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     """
     result: dict[Any, Any] = {}
     for layer in layers:
-        todo = [(result, _copy(dict(layer)))]
+        todo: list[tuple[dict[Any, Any], Mapping[Any, Any]]] = [(result, layer)]
         while todo:
             below, above = todo.pop()
             for key, value in above.items():
                 under = below.get(key)
                 if isinstance(under, Mapping) and isinstance(value, Mapping):
-                    below[key] = under = _plain(under)
-                    todo.append((under, _plain(value)))
+                    if type(under) is not dict:
+                        below[key] = under = layered(under)
+                    todo.append((under, value))
                 else:
-                    below[key] = value
+                    below[key] = _copy(value)
     return result
-
-
-def _plain(value: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a dict of no other class, which is no layer's."""
-    copy: dict[Any, Any] = value if type(value) is dict else _copy(dict(value))
-    return copy
 
 
 def _copy(value: Any) -> Any:
