@@ -124,7 +124,7 @@ def _name_problems(mount: Mount, user: str | None) -> Iterator[Problem]:
         return
     leaf = mount.chain[0]
     is_first = not leaf.is_ca or all(one.is_ca for one in mount.chain)
-    if leaf.encoded_name == user.encode() or not is_first:
+    if leaf.encoded_name == user.encode(errors="surrogatepass") or not is_first:
         return
     subject = f"is {leaf.subject}" if leaf.subject else "has no name"
     if leaf.common_name == user:

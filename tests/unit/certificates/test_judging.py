@@ -108,6 +108,16 @@ def test_inspection_adds_only_the_expected_warnings(
         assert problems == situation.warnings(use, tmp_path)
 
 
+def test_user_that_is_not_utf8_is_not_the_name_of_the_certificate(tmp_path):
+    leaf, authority = Authority().client("app"), Authority()
+    write_mount(tmp_path, leaf, authority.ca_pem)
+    files = client_files("PostgreSQL", tmp_path)._replace(user="app\udcfc")
+
+    problems = inspect_certificates(files)
+
+    assert "certificate-name-mismatch" in {problem.code for problem in problems}
+
+
 @CORPUS_TABLE
 def test_problems_never_quote_file_content(
     situation: Situation, tmp_path: Path
