@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from understack_nautobot_settings.commands.main import main
+from understack_nautobot_settings.commands.main import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

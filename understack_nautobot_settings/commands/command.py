@@ -7,15 +7,10 @@ import json
 import os
 import re
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import contextmanager
 from contextlib import suppress
 from functools import partial
-from signal import SIGTERM
-from signal import default_int_handler
-from signal import signal
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
@@ -125,19 +120,6 @@ class Parser(argparse.ArgumentParser):
             shown = shown_argument(unknown[0])
             raise CouldNotCheck(f"unexpected argument '{shown}'.")
         return arguments
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt, as Ctrl-C does.
-
-    The first process of a container is not ended by a signal that it does not handle.
-    """
-    before = signal(SIGTERM, default_int_handler)
-    try:
-        yield
-    finally:
-        signal(SIGTERM, before)
 
 
 def known_word(noun: str, words: Sequence[str], text: str, listed_by: str = "") -> str:

@@ -6,13 +6,20 @@ fine, 1 something is wrong, 2 could not check (usage, unreadable, unreachable).
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from contextlib import suppress
 from importlib import import_module
 from io import StringIO
+from signal import SIGTERM
+from signal import default_int_handler
+from signal import signal
+from typing import NoReturn
 from typing import TextIO
 
 from understack_nautobot_settings.commands.command import PROGRAM
@@ -71,7 +78,8 @@ def main(
         stderr or sys.stderr or StringIO(),
         clock,
     )
-    outcome = _outcome(words, console)
+    with _interruptible():
+        outcome = _outcome(words, console)
     # There is nowhere else to say that standard error takes nothing.
     with suppress(OSError):
         write(console.stderr, outcome.remarks)
@@ -83,6 +91,29 @@ def main(
             write(console.stderr, f"{PROGRAM}: standard output: {reason}\n")
         return COULD_NOT_CHECK
     return outcome.status
+
+
+def run() -> NoReturn:
+    """Run the command that the process was started with, and end with its status."""
+    status = main()
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A probe that is late. Its thread would be ended inside of foreign code, at
+        # which that of `cryptography` aborts the process.
+        os._exit(status)
+    sys.exit(status)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM interrupt, as Ctrl-C does.
+
+    The first process of a container is not ended by a signal that it does not handle.
+    """
+    before = signal(SIGTERM, default_int_handler)
+    try:
+        yield
+    finally:
+        signal(SIGTERM, before)
 
 
 def _outcome(words: list[str], console: Console) -> Outcome:

@@ -16,7 +16,6 @@ from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import interruptible
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import INTERRUPTED
@@ -181,6 +180,6 @@ def outcome_of(work: Work, arguments: Any, _console: Console) -> Outcome:
     write, complain = (partial(print, file=stream) for stream in (text, remarks))
     run = partial(run_command, work, arguments, local=None)
     status = INTERRUPTED
-    with suppress(KeyboardInterrupt), interruptible():
+    with suppress(KeyboardInterrupt):
         status = run(write=write, complain=complain)
     return Outcome(status, text.getvalue(), remarks.getvalue())

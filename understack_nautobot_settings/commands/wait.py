@@ -12,7 +12,6 @@ from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import interruptible
 from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
@@ -47,7 +46,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: Any, console: Console) -> Outcome:
     progress = Progress(console.stderr, console.env)
-    with closing(progress), interruptible():
+    with closing(progress):
         waited = wait_until_up(
             lambda left, probes: attempt(
                 arguments, console, min(left, arguments.attempt_timeout), probes

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -554,6 +555,43 @@ def test_wait_after_sigterm_ends_with_status_130():
         rest = process.communicate(timeout=60)
 
     assert (process.returncode, rest) == (130, (b"", b""))
+
+
+def test_probe_after_sigterm_ends_with_status_130():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "understack_nautobot_settings", "probe", "cache"],
+            env={
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "NAUTOBOT_REDIS_HOST": "127.0.0.1",
+                "NAUTOBOT_REDIS_PORT": str(server.getsockname()[1]),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process, server.accept()[0]:
+            process.terminate()
+            rest = process.communicate(timeout=60)
+
+    assert (process.returncode, rest) == (130, (b"", b""))
+
+
+def test_process_with_a_probe_that_is_late_ends_without_its_thread():
+    """Python ends it inside of cryptography, which aborts: status 134."""
+    script = (
+        "import atexit, threading\n"
+        "from understack_nautobot_settings.commands import main\n"
+        "def late():\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "    return 2\n"
+        "atexit.register(print, 'the threads are ended')\n"
+        "main.main = late\n"
+        "main.run()\n"
+    )
+
+    process = python("-c", script, env={})
+
+    assert (process.returncode, process.stdout, process.stderr) == (2, b"", b"")
 
 
 def test_check_in_pipe_has_no_colour():
