@@ -504,7 +504,6 @@ def test_pattern_takes_linear_time(pattern, function):
 # The tables of the kernel, which are regular and small, and the null device.
 OPENED_ELSEWHERE = {
     ("certificates/lint.py", "mountinfo"),
-    ("probes/driver_session.py", "'/proc/self/statm'"),
     ("commands/command.py", "os.devnull"),
 }
 

@@ -715,6 +715,30 @@ def test_problem_with_many_names_is_short(authority, mount, target, count, expec
     assert len(str(found)) < 4096
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ("ulimit -v 131072", None),
+        ("ulimit -d 65536", None),
+        ("kill -9 $$", "probe-db-passing"),
+    ],
+)
+def test_driver_with_little_memory_is_not_blamed_on_the_server(
+    postgres18, mount, tmp_path, monkeypatch, limits, expected
+):
+    """A container that is at its limit ends the process of the driver."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n{limits}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", env)
+
+    assert code(found) == expected
+    if expected:
+        assert "the process of the driver ended with status -9" in str(found.problem)
+
+
 def test_probe_of_endless_server_uses_bounded_memory(mount):
     """In the process that probes, and in the one that holds the driver."""
 

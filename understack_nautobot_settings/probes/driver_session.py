@@ -23,7 +23,6 @@ _PROGRAM = (
 )
 _MEMORY = 128 * 1024 * 1024
 _LONGEST_TEXT = 4096
-_TOO_MUCH = "the server sent more than the driver could hold"
 
 
 class Session(NamedTuple):
@@ -149,17 +148,17 @@ def _answer(  # pragma: no cover - see main
             address = [peer.family, peer.getpeername()]
         return {"driver": name, "address": address, "row": row}
     except MemoryError:
-        return {"error": _TOO_MUCH, "on_query": on_query}
+        text = "the server sent more than the driver could hold"
     except (driver.Error, TypeError, ValueError) as error:
-        return {"error": str(error).strip()[:_LONGEST_TEXT], "on_query": on_query}
+        text = str(error).strip()[:_LONGEST_TEXT]
+    return {"error": text, "on_query": on_query}
 
 
 def _limit_memory() -> None:  # pragma: no cover - see main
-    with open("/proc/self/statm") as file:
-        pages = int(file.read().split()[0])
-    most = pages * os.sysconf("SC_PAGE_SIZE") + _MEMORY
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    # A lower bound is in force already.
+    with suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, hard))
 
 
 if __name__ == "__main__":  # pragma: no cover - see main
