@@ -15,7 +15,6 @@ from typing import Any
 
 from understack_nautobot_settings.certificates import pem
 from understack_nautobot_settings.checks import codes
-from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.servers import SITE_WORKER
 from understack_nautobot_settings.checks.servers import check_database_identity
 from understack_nautobot_settings.checks.servers import check_gateway
@@ -327,11 +326,3 @@ def _is_init_container(env: Mapping[str, str]) -> bool:
         raw(variables.CELERY_HEALTH_PROBES_AS_FILES, env) is not None
         and raw(variables.K8S_COMPONENT, env) is None
     )
-
-
-def explained(problems: Iterable[Problem], env: Mapping[str, str]) -> list[Problem]:
-    """Return the problems, in better words where a value has a known origin."""
-    found = list(problems)
-    refused = {one.variable for one in found}
-    known = [one for one in check_nautobot_values(env) if one.variable in refused]
-    return without_consequences([*known, *found])

@@ -107,7 +107,7 @@ def probe_targets(
         thread.start()
         started.append((attempt, thread))
     for attempt, thread in started:
-        thread.join(max(0.0, attempt.end - clock()) + _GRACE)
+        thread.join(max(0.0, attempt.end + _GRACE - clock()))
     return [_result(attempt, thread.is_alive()) for attempt, thread in started]
 
 
@@ -150,10 +150,13 @@ def _way(
 
     @cached
     def judged() -> tuple[dict[str, Any], list[Problem]]:
-        from understack_nautobot_settings.checks.environment import explained
+        from understack_nautobot_settings.checks import consequences
+        from understack_nautobot_settings.checks.values import check_nautobot_values
 
         settings, problems = _evaluated(env)
-        return settings, explained(problems, env)
+        # Nautobot stops at values that are unset to this library: empty ones.
+        found = [*check_nautobot_values(env), *problems]
+        return settings, consequences.without_consequences(found)
 
     def settings_for(attempt: Attempt) -> dict[str, Any]:
         with lock:
@@ -247,9 +250,11 @@ def _walk(way: Callable[[str, Attempt], None], target: str, attempt: Attempt) ->
     except Failed as failed:
         attempt.problem = failed.problem
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
+        why = type(error).__name__
+        if isinstance(error, OSError) and error.errno:
+            why += f": {os.strerror(error.errno)}"
         attempt.problem = codes.PROBE_BROKEN.problem(
-            attempt.target,
-            f"the probe itself failed with {type(error).__name__}.",
+            attempt.target, f"the probe itself failed with {why}."
         )
 
 

@@ -1,6 +1,8 @@
+import errno
 import re
 import socket
 import threading
+import time
 
 import pytest
 
@@ -99,6 +101,41 @@ def test_probe_that_raises_is_reported_without_secret():
         "target in show, and report it."
     )
     assert exit_status([probe]) == 1
+
+
+def test_probe_that_the_system_refuses_something_says_what():
+    def way(attempt):
+        raise OSError(errno.EMFILE, "s3cret", "s3cret")
+
+    (probe,) = probe_targets(["a"], {}, ways={"a": way})
+
+    assert probe.problem.message == (
+        "the probe itself failed with OSError: Too many open files."
+    )
+
+
+def test_targets_that_hang_end_at_the_same_time():
+    """Each has the grace of the last, not one after the other."""
+    never = threading.Event()
+    ways = dict.fromkeys("abcdef", lambda attempt: never.wait(30))
+    started = time.monotonic()
+    probes = probe_targets("abcdef", {}, timeout=0.1, ways=ways)
+
+    assert time.monotonic() - started < 2
+    assert {probe.problem.code for probe in probes} == {"probe-timeout"}
+    never.set()
+
+
+@pytest.mark.parametrize("name", ["NAUTOBOT_REDIS_PORT", "NAUTOBOT_REDIS_SSL"])
+@pytest.mark.parametrize("text", ["", "\n", "false\n"])
+def test_value_at_which_nautobot_stops_is_named_although_it_is_unset_here(
+    mount, name, text
+):
+    probes = probe_targets(["cache", "broker"], environment(mount, **{name: text}))
+
+    assert {(probe.problem.code, probe.problem.variable) for probe in probes} == {
+        ("nautobot-value-invalid", name)
+    }
 
 
 def test_probe_without_secret_key_still_runs(mount):
