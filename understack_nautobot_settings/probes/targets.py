@@ -47,6 +47,7 @@ _NOT_CHECKED = frozenset(
         codes.PROBE_SILENT,
         codes.PROBE_CLOSED,
         codes.PROBE_DRIVER,
+        codes.PROBE_BROKEN,
         codes.PROBE_DB_PASSING,
     )
 )

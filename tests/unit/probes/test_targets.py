@@ -100,7 +100,8 @@ def test_probe_that_raises_is_reported_without_secret():
         "a: the probe itself failed with ValueError. Look at the settings of the "
         "target in show, and report it."
     )
-    assert exit_status([probe]) == 1
+    # Nothing is known about the target.
+    assert exit_status([probe]) == 2
 
 
 def test_probe_that_the_system_refuses_something_says_what():
