@@ -194,7 +194,8 @@ def _is_host(text: str) -> bool:
     if ":" in text:
         address = text.removeprefix("[").removesuffix("]").partition("%")[0]
         return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
-    return not any(one in "/?#@[]\\%" or one.isspace() for one in text)
+    # Of white space, only the blank is printable.
+    return text.isprintable() and not any(one in " /?#@[]\\%" for one in text)
 
 
 class Choice(Kind[str]):

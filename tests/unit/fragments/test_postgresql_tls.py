@@ -540,6 +540,7 @@ def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
                 "c4n4ry@db",
                 "a,b:5433",
                 "d b",
+                "db\u200b",
             )
         ),
         *(

@@ -91,6 +91,8 @@ def test_redis_url_is_built_from_its_variables(env, url):
         "canary/x@redis",
         "redis#x",
         "red is",
+        "redis\u200b",
+        "\ufeffredis",
     ],
 )
 def test_redis_host_that_is_not_a_host_name_is_refused(host):
