@@ -234,6 +234,7 @@ def test_server_certificate_for_other_name_is_reported(authority, mount):
         relaxed = probe("database", database_env(server, mount, "verify-ca"))
 
     assert code(found) == "probe-server-name"
+    assert details(found)["identity"].endswith(", refused")
     assert found.problem.message == (
         f"the certificate of localhost:{server.port} is for db.example, not for "
         "localhost."

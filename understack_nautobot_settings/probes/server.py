@@ -157,8 +157,9 @@ class Server:
                 look = partial(self._refused, refusal)
                 raise attempt.explained(str(refusal.verify_code), look)
             seen = seen_certificate(secured.getpeercert(binary_form=True))
-            attempt.detail = described_server(seen, self.tls, host)
-            if self.name_refused:
+            refused = self.name_refused
+            attempt.detail = described_server(seen, self.tls, host, refused=refused)
+            if refused:
                 secured.close()
                 raise Failed(name_problem(seen, self.endpoint))
         return secured
