@@ -125,8 +125,13 @@ def nautobot_module(name: str, check: str) -> ModuleType:
             "Nautobot cannot be imported here. Run this in the Nautobot image."
         ) from None
     except Exception as error:  # noqa: BLE001 - its text may hold a value
+        raised, why = type(error).__name__, f"{check} tells why"
+        if isinstance(error, OSError):
+            # No value: the system, such as a root that is read-only.
+            raised += f": {os.strerror(error.errno or 0)}"
+            why = "check NAUTOBOT_ROOT, HOME and the directory for temporary files"
         raise SettingsFileError(
-            f"Nautobot's own settings raise {type(error).__name__}; {check} tells why."
+            f"Nautobot's own settings raise {raised}; {why}."
         ) from None
 
 

@@ -361,10 +361,22 @@ def test_show_with_nautobot_option_without_nautobot_ends_with_status_2(monkeypat
     )
 
 
-def test_text_of_an_exception_of_nautobot_is_not_shown(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("Invalid truthy value: `s3cret`"), "ValueError; 'check' tells why"),
+        (
+            FileNotFoundError(errno.ENOENT, "No directory in ['/s3cret']"),
+            "FileNotFoundError: No such file or directory; check NAUTOBOT_ROOT, HOME "
+            "and the directory for temporary files",
+        ),
+    ],
+    ids=["value", "system"],
+)
+def test_text_of_an_exception_of_nautobot_is_not_shown(monkeypatch, error, said):
     class Core(types.ModuleType):
         def __getattr__(self, name):
-            raise ValueError("Invalid truthy value: `s3cret`")
+            raise error
 
     monkeypatch.setitem(sys.modules, "nautobot", types.ModuleType("nautobot"))
     monkeypatch.setitem(sys.modules, "nautobot.core", Core("nautobot.core"))
@@ -372,8 +384,7 @@ def test_text_of_an_exception_of_nautobot_is_not_shown(monkeypatch):
     assert run("show", "--with-nautobot") == (
         2,
         "",
-        "understack-nautobot-settings show: Nautobot's own settings raise ValueError; "
-        "'check' tells why.\n",
+        f"understack-nautobot-settings show: Nautobot's own settings raise {said}.\n",
     )
 
 
