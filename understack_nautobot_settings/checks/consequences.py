@@ -34,6 +34,7 @@ _UNREADABLE = {
 _DOUBTFUL = {
     fragments_codes.PLUGIN_NAME_INVALID.id,
     fragments_codes.DB_SSLNEGOTIATION_MODE.id,
+    fragments_codes.DB_SYSTEM_TRUST.id,
 }
 _HOSTS = (
     variables.DB_HOST,
@@ -50,8 +51,9 @@ _JUDGED_BY: dict[str, tuple[Variable[Any], ...]] = {
         variables.DB_USER,
         variables.DB_IDENTITY_MAP,
     ),
-    codes.DB_PATH_UNUSED.id: (variables.DB_SSLNEGOTIATION,),
+    codes.DB_PATH_UNUSED.id: (variables.DB_SSLMODE, variables.DB_SSLNEGOTIATION),
     codes.DB_SSLMODE_UNSET.id: (*_HOSTS, variables.DB_SSLNEGOTIATION),
+    codes.DB_VERIFY_CA.id: (variables.DB_SSLROOTCERT,),
     codes.GATEWAY_ADDRESS.id: _GATEWAY,
     codes.GATEWAY_NEGOTIATION.id: _GATEWAY,
     codes.GATEWAY_SNI_OFF.id: _GATEWAY,

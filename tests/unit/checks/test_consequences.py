@@ -256,6 +256,21 @@ def test_backend_of_somebody_else_is_taken(name):
         assert variable.kind.parse(name) == name
 
 
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [
+        ({"NAUTOBOT_DB_SSLMODE": "prefer"}, "value-invalid"),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "verify-ca", "NAUTOBOT_DB_SSLROOTCERT": "system"},
+            "db-system-trust",
+        ),
+    ],
+    ids=["opportunistic", "system"],
+)
+def test_refused_mode_is_the_only_problem(env, code, mounted):
+    assert [one.code for one in checked({**SOUND, **mounted, **env})] == [code]
+
+
 def test_negotiation_without_tls_is_the_only_problem(mounted):
     env = {**SOUND, **mounted, "NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
     del env["NAUTOBOT_DB_SSLMODE"]
