@@ -14,7 +14,6 @@ from understack_nautobot_settings.checks.inspection import Inspection
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_environment_arguments
 from understack_nautobot_settings.commands.command import environment_of
@@ -52,7 +51,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _days(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text):
-        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of days.")
+        shown = shown_argument(text)
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of days")
     return int(text)
 
 

@@ -95,7 +95,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise wrong usage."""
         # What follows the = of an option that takes no value may be a secret.
-        said, ignored, _ = message.partition("ignored explicit argument")
+        named = message.removeprefix("argument ")
+        said, ignored, _ = named.partition("ignored explicit argument")
         said += "it takes no value" if ignored else ""
         raise CouldNotCheck(f"{printable(said)}. Use --help for the arguments.")
 

@@ -70,8 +70,8 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
         "--tls-prefix",
         default="",
         metavar="PREFIX",
-        help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, as "
-        "NOETL_TLS_",
+        help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, "
+        "such as NOETL_TLS_",
     )
     add_json(parser)
 
@@ -94,7 +94,8 @@ def seconds(text: str) -> float:
     """Return the seconds that an argument gives."""
     digits = text.replace(".", "", 1)
     if not (digits.isascii() and digits.isdecimal() and len(text) <= _LONGEST):
-        raise CouldNotCheck(f"'{shown_argument(text)}' is not a number of seconds.")
+        shown = shown_argument(text)
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
     return float(text)
 
 

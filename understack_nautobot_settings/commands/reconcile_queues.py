@@ -45,7 +45,7 @@ def add_queue_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
     """Add the arguments; see `add_remote_arguments`."""
-    parser.add_argument("file", help="the wanted state, .yaml or .json")
+    parser.add_argument("file", metavar="FILE", help="the wanted state, .yaml or .json")
     add_remote_arguments(parser, remote_only=remote_only)
 
 

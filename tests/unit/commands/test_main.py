@@ -432,19 +432,21 @@ ROLES = "Use one of: web, worker, beat, site-worker."
         ("check x", " check: unexpected argument 'x'."),
         ("check --role king", f" check: unknown role 'king'. {ROLES}"),
         ("check --role worke", " check: unknown role 'worke'. Did you mean worker?"),
-        ("check --expiry-warning -1", " check: '-1' is not a number of days."),
-        ("check --expiry-warning soon", " check: 'soon' is not a number of days."),
+        (
+            "check --expiry-warning -1",
+            " check: --expiry-warning: '-1' is not a number of days. Use --help",
+        ),
         (
             "check --expiry-warning x=c4n4ry",
-            " check: 'x…' is not a number of days.",
+            " check: --expiry-warning: 'x…' is not a number of days.",
         ),
         (
             "reconcile-queues f --timeout x=c4n4ry",
-            " reconcile-queues: argument --timeout: 'x…' is not a number of seconds.",
+            " reconcile-queues: --timeout: 'x…' is not a number of seconds.",
         ),
         (
             "check --expiry-warning",
-            " check: argument --expiry-warning: expected one argument. Use --help",
+            " check: --expiry-warning: expected one argument. Use --help",
         ),
         ("probe databse", " probe: unknown target 'databse'. Did you mean database?"),
         (
@@ -452,7 +454,7 @@ ROLES = "Use one of: web, worker, beat, site-worker."
             " probe: unknown target 'http://a'. Did you mean https://HOST?",
         ),
         ("probe https://u:c4n4ry@a", " probe: A URL is https://HOST:PORT/PATH, "),
-        ("wait --timeout 1s", " wait: '1s' is not a number of seconds."),
+        ("wait --timeout 1s", " wait: --timeout: '1s' is not a number of seconds."),
         ("probe a\x1b[2Jb", " probe: unknown target 'a\\x1b[2Jb'. Use one of: "),
         ("check --\x1b[2J", " check: unknown option '--\\x1b[2J'. "),
         ("reference problms", " reference: unknown topic 'problms'. Did you mean prob"),
