@@ -120,7 +120,7 @@ REFUSED = [
             (
                 "not JSON",
                 f'{{"a": {{"token": "{CANARY}",}}}}',
-                "the text is not JSON at line 1, column 25: a comma too many. "
+                "the text is not JSON at line 1, column 25: there is a comma too many. "
                 "Correct the JSON at the line and column of the message.",
             ),
             (
@@ -172,7 +172,8 @@ REFUSED = [
         "a malformed reference",
         {CONFIG: f'{{"a": {{"t": "{CANARY} ${{NOT SET}}"}}}}'},
         f"{CONFIG}: a.t has a malformed reference at character 8. Write ${{NAME}}, "
-        "${NAME:-default} or, with a type, ${NAME|int}; $${ for ${ itself.",
+        "${NAME:-default} or, with a type (bool, int, float or json), ${NAME|int}; "
+        "$${ for ${ itself.",
     ),
     row(
         "a plugin that is not installed, strictly",
@@ -187,7 +188,7 @@ REFUSED = [
         "a partial sign-on secret",
         {"SOCIAL_AUTH_OIDC_SECRET": f"{CANARY}-of-sign-on"},
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: single sign-on has client-secret, but no "
-        "issuer. Set it, or add the file /opt/nautobot/sso/issuer; remove the others "
+        "issuer. Set it, or store it in /opt/nautobot/sso/issuer; remove the others "
         "for no single sign-on.",
     ),
     row(

@@ -58,8 +58,8 @@ PEM_ONE_LINE = Code(
 PEM_INDENTED = Code(
     "pem-indented",
     "BEGIN or END of a PEM block is not at the start of its line.",
-    "Remove the blanks before it; in a Helm template use `nindent` with a block "
-    "scalar (|).",
+    "Remove the blanks at the start of its lines; in a Helm template use `nindent` "
+    "with a block scalar (|).",
 )
 PEM_GLUED = Code(
     "pem-glued",
@@ -89,19 +89,19 @@ PEM_NO_ARMOUR = Code(
 PEM_DER = Code(
     "pem-der",
     "The file is binary (DER).",
-    "Convert it to PEM with `openssl x509 -inform DER` (certificate) or "
-    "`openssl pkey -inform DER` (key).",
+    "Convert it to PEM: `openssl x509 -inform DER -in OLD -out NEW` (certificate) or "
+    "`openssl pkey -inform DER -in OLD -out NEW` (key).",
 )
 KEY_DER = WarningCode(
     "key-der",
     "The private key is binary (DER). libpq 15 and later accepts that, and no other "
     "client does.",
-    "Convert it to PEM with `openssl pkey -inform DER`.",
+    "Convert it to PEM: `openssl pkey -inform DER -in OLD -out NEW`.",
 )
 PEM_PKCS12 = Code(
     "pem-pkcs12",
     "The file is a PKCS #12 archive (`.p12`, `.pfx`).",
-    "Extract certificate and key with `openssl pkcs12 -nodes`.",
+    "Extract certificate and key: `openssl pkcs12 -in FILE -nodes`.",
 )
 PEM_UTF16 = Code(
     "pem-utf16",
@@ -244,8 +244,8 @@ CERTIFICATE_ISSUER_UNKNOWN = WarningCode(
     "certificate-issuer-unknown",
     "The client certificate does not lead to a CA in the CA file. That is right where "
     "clients and servers have different CAs, and wrong where they share one.",
-    "Ask the server with `probe`. Where one CA signs clients and servers, mount its "
-    "certificate.",
+    "Ask the server with `probe`. Where one CA signs clients and servers, store its "
+    "certificate in the CA file, and intermediates after the client certificate.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
 CERTIFICATE_NAME_MISMATCH = WarningCode(

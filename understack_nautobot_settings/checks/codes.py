@@ -52,7 +52,7 @@ TLS_VARIABLE = WarningCode(
     "tls-variable",
     "A variable of Python or OpenSSL changes every TLS connection of the process, and "
     "no setting shows it.",
-    "Unset it, except to look for a fault, with a file that others cannot read.",
+    "Unset it. If you need it, let nobody else read or write the file.",
 )
 DB_VERIFY_CA = WarningCode(
     "db-verify-ca",

@@ -148,7 +148,7 @@ def check_libpq_variables(
         if not env.get(name):
             continue
         if parameter in decided:
-            fact = f"the settings decide {parameter}, and every other client takes it"
+            fact = f"the settings decide {parameter}, and other programs take it"
             hint = "Unset it."
         else:
             fact = f"libpq takes {parameter}"
@@ -229,7 +229,8 @@ def check_ca_bundles(
             problems.append(
                 codes.CA_BUNDLE_EMPTY.problem(
                     variable.name,
-                    f"{shown_path(path)} holds no certificate that can be read.",
+                    f"{shown_path(path)} is missing, cannot be read, or holds no "
+                    "certificate.",
                 )
             )
         elif _is_private(found, settings, system_bundles):

@@ -43,12 +43,14 @@ DB_HOST_INVALID = Code(
     "db-host-invalid",
     "The host of PostgreSQL holds more than a host: a port, a scheme, a path, a "
     "password, or brackets around an address.",
-    "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas.",
+    "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas, and "
+    "`NAUTOBOT_DB_PORT` to the port.",
 )
 REDIS_HOST_INVALID = Code(
     "redis-host-invalid",
     "The host of Redis holds more than a host: a port, a scheme, a path or a password.",
-    "Set `NAUTOBOT_REDIS_HOST` to the host alone.",
+    "Set `NAUTOBOT_REDIS_HOST` to the host alone, and `NAUTOBOT_REDIS_PORT` to the "
+    "port.",
 )
 FILE_AND_VALUE = Code(
     "file-and-value",
@@ -58,7 +60,7 @@ FILE_AND_VALUE = Code(
 SECRET_FILE_UNREADABLE = Code(
     "secret-file-unreadable",
     "The file that holds a secret is missing or cannot be read.",
-    "Mount the secret, or correct the path.",
+    "Mount the secret, correct the path, or check what the Secret has under its key.",
 )
 
 # --- JSON -------------------------------------------------------------------
@@ -110,9 +112,10 @@ REFERENCE_UNSET = Code(
 REFERENCE_MALFORMED = Code(
     "reference-malformed",
     "A `${` in the plugin configuration is not a reference: the brace is not closed, "
-    "or the name has characters that names of variables cannot have.",
-    "Write `${NAME}`, `${NAME:-default}` or, with a type, `${NAME|int}`; `$${` for "
-    "`${` itself.",
+    "the name has characters that names of variables cannot have, or the type is "
+    "unknown.",
+    "Write `${NAME}`, `${NAME:-default}` or, with a type (bool, int, float or json), "
+    "`${NAME|int}`; `$${` for `${` itself.",
 )
 REFERENCE_TYPE = Code(
     "reference-type",

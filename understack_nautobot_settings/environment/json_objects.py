@@ -35,10 +35,10 @@ _EXPECTED = {
     "Expecting ','": "a comma or a closing bracket is expected",
     "Expecting value": "a value is expected",
     "Extra data": "nothing more is expected",
-    "Illegal trailing comma": "a comma too many",
-    "Invalid \\": "an escape that JSON does not have",
+    "Illegal trailing comma": "there is a comma too many",
+    "Invalid \\": "JSON has no such escape",
     "Invalid control": "a control character in a string must be escaped",
-    "Unterminated string": "a string begins that does not end",
+    "Unterminated string": "the string that begins there has no end",
 }
 # Where looking for the deepest place ends.
 _LEVELS = 200_000
@@ -128,7 +128,7 @@ def _malformed(text: str, said: str, offset: int) -> Fault:
         # The parser names the backslash or what follows.
         offset = text.rindex("\\", 0, offset + 1)
     if offset == len(text):
-        words += ", the text ends"
+        words += ", but the text ends"
     hint = None
     if text.lstrip().startswith("map["):
         hint = "Helm printed a map as Go writes it: use toJson in the template."

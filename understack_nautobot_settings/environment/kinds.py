@@ -180,9 +180,8 @@ class Host(Text):
         if not _is_host(text):
             # Not repeated: whoever writes a whole URL there writes a password as well.
             raise Invalid(
-                "the value is not a host name.",
-                "Set it to the host alone; scheme, port, user and password have "
-                "variables of their own.",
+                "the value is not a host name alone.",
+                None,
                 self.code,
             )
         return text

@@ -139,7 +139,7 @@ class Reader:
             self.report(invalid.code, place, message, invalid.hint)
             return None
         if secret and text.endswith(("\n", "\r")):
-            fact = "the value ends with a line break, which belongs to it."
+            fact = "the value ends with a line break, which counts as a part of it."
             self.report(codes.VALUE_LINE_BREAK, place, fact)
         return value
 
@@ -190,10 +190,13 @@ class Reader:
         try:
             return None if path is None else read_text(path)
         except FileRefused as refused:
-            hint = "Mount the secret there, or correct the path."
-            if refused.reason is Reason.UNREADABLE:
-                hint = "Check its mode, and securityContext.fsGroup of the pod."
+            hints = {
+                Reason.MISSING: "Mount the secret there, or correct the path.",
+                Reason.UNREADABLE: "Check its mode, and securityContext.fsGroup of the "
+                "pod.",
+            }
             fact = f"{shown_path(text)} {refused.words}."
+            hint = hints.get(refused.reason)
             self.report(codes.SECRET_FILE_UNREADABLE, name, fact, hint)
             return None
 

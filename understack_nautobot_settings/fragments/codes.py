@@ -35,7 +35,7 @@ PLUGIN_CONFIG_UNUSED = WarningCode(
 PLUGIN_CONFIG_FILE_UNREADABLE = Code(
     "plugin-config-file-unreadable",
     "The file with the plugin configuration is missing, empty or cannot be read.",
-    "Mount the file, or correct the path.",
+    "Mount a file with the JSON object there, or correct the path.",
 )
 
 # --- site identity ----------------------------------------------------------

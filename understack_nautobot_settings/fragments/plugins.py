@@ -224,7 +224,7 @@ def _report_missing(
 def _shown(name: str) -> str:
     """Return a name in quotes, unless it looks like a token that was put there."""
     looks_like_a_name = len(name) <= LONGEST_ECHO and _NAME.fullmatch(name)
-    return echo(name) if looks_like_a_name else "a name"
+    return echo(name) if looks_like_a_name else "one of the names"
 
 
 def _configuration(

@@ -136,7 +136,7 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
             codes.DB_ENGINE_NOT_POSTGRESQL,
             variable.name,
             f"the database engine is {shown}.",
-            "Unset it: these are parameters of PostgreSQL's libpq.",
+            "Unset it: it is for PostgreSQL only.",
         )
 
 
@@ -174,10 +174,11 @@ def _refuse_socket(
     if decided.get("sslmode", "disable") == "disable" or unknown:
         return
     if sockets or not host:
+        place = place_of(variables.DB_HOST, host, "DATABASES.default.HOST", read.env)
         read.report(
             codes.DB_SOCKET,
             variables.DB_SSLMODE.name,
-            f"{decided['sslmode']} needs TLS, and DATABASES.default.HOST is "
+            f"{decided['sslmode']} needs TLS, and {place} is "
             f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
         )
 

@@ -173,7 +173,7 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
                 codes.SSO_INCOMPLETE,
                 PARTS[part].name,
                 f"single sign-on has {present}, but no {part}.",
-                f"Set it, or add the file {os.path.join(directory, part)}; remove the "
+                f"Set it, or store it in {os.path.join(directory, part)}; remove the "
                 "others for no single sign-on.",
             )
 

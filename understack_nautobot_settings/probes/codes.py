@@ -212,8 +212,9 @@ PROBE_DB_PASSWORD = Code(
     "probe-db-password",
     "PostgreSQL does not accept the password of the user (SQLSTATE 28P01), or asks for "
     "one and none is configured.",
-    "Set `NAUTOBOT_DB_PASSWORD` to the password of this user: in the examples, of the "
-    "secret `nautobot-db` at a site and `nautobot-cluster-app` on the global cluster. "
+    "Set `NAUTOBOT_DB_PASSWORD` to the password of this user; in the examples the "
+    "secret `nautobot-db` of a site, or `nautobot-cluster-app` of the global cluster, "
+    "has it. "
     "PostgreSQL answers the same where the user does not exist or its password has "
     "expired: its log tells.",
 )

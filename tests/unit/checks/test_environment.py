@@ -275,12 +275,12 @@ def test_every_libpq_variable_is_reported():
         ),
         (
             "PGSSLMODE",
-            "the settings decide sslmode, and every other client takes it from this "
+            "the settings decide sslmode, and other programs take it from this "
             "variable. Unset it.",
         ),
         (
             "PGHOST",
-            "the settings decide host, and every other client takes it from this "
+            "the settings decide host, and other programs take it from this "
             "variable. Unset it.",
         ),
     ],
@@ -412,8 +412,8 @@ PRIVATE = (
     "variables of their own, or name a bundle of the public CAs and yours."
 )
 NOTHING = (
-    "holds no certificate that can be read. Unset it, or name a bundle with the public "
-    "CAs."
+    "is missing, cannot be read, or holds no certificate. Unset it, or name a bundle "
+    "with the public CAs."
 )
 
 
@@ -458,8 +458,8 @@ def test_ca_bundle_without_public_cas_is_warned_about(
 )
 def test_variable_that_affects_every_tls_connection_is_reported(variable, fact):
     assert lines(check_tls_variables({variable: "/tmp/x", "PGHOST": "h"})) == [
-        f"{variable}: {fact} Unset it, except to look for a fault, with a file that "
-        "others cannot read."
+        f"{variable}: {fact} Unset it. If you need it, let nobody else read or write "
+        "the file."
     ]
 
 

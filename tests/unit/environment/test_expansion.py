@@ -93,7 +93,8 @@ def test_references_are_expanded_in_values_and_not_in_keys():
 
 UNSET = "Set MISSING, or give a default: ${MISSING:-text}."
 MALFORMED = (
-    "Write ${NAME}, ${NAME:-default} or, with a type, ${NAME|int}; $${ for ${ itself."
+    "Write ${NAME}, ${NAME:-default} or, with a type (bool, int, float or json), "
+    "${NAME|int}; $${ for ${ itself."
 )
 
 

@@ -243,6 +243,9 @@ def test_number_of_thousands_of_digits_is_refused_in_words(number, digits):
 
 
 SECRET = declared(FreeText(), secret=True, by_file=True)
+UNFIT = (
+    "Mount the secret, correct the path, or check what the Secret has under its key."
+)
 
 
 def read_secret(env):
@@ -285,8 +288,8 @@ def test_secret_that_ends_with_line_break_is_warned_about(tmp_path, env, name, s
     assert read_secret(env) == (
         secret,
         [
-            f"{name}: the value ends with a line break, which belongs to it. Store the "
-            "value without it: printf %s in place of echo."
+            f"{name}: the value ends with a line break, which counts as a part of it. "
+            "Store the value without it: printf %s in place of echo."
         ],
     )
 
@@ -308,10 +311,10 @@ def test_secret_file_with_nul_byte_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
-        (None, "does not exist."),
-        (b"", "is empty."),
-        (b"\n", "is empty."),
-        (b"\xff\xfe", "does not hold UTF-8 text."),
+        (None, "does not exist. Mount the secret there, or correct the path."),
+        (b"", f"is empty. {UNFIT}"),
+        (b"\n", f"is empty. {UNFIT}"),
+        (b"\xff\xfe", f"does not hold UTF-8 text. {UNFIT}"),
     ],
     ids=["missing", "empty", "line end", "binary"],
 )
@@ -322,7 +325,7 @@ def test_secret_file_without_secret_is_an_error(tmp_path, content, fact):
 
     assert read_secret({"NAME_FILE": str(file)}) == (
         None,
-        [f"NAME_FILE: {file} {fact} Mount the secret there, or correct the path."],
+        [f"NAME_FILE: {file} {fact}"],
     )
 
 
@@ -342,20 +345,14 @@ def test_file_variable_that_names_a_pipe_is_refused_at_once(tmp_path):
 
     assert read_secret({"NAME_FILE": str(pipe)}) == (
         None,
-        [
-            f"NAME_FILE: {pipe} is a named pipe, not a file. "
-            "Mount the secret there, or correct the path."
-        ],
+        [f"NAME_FILE: {pipe} is a named pipe, not a file. {UNFIT}"],
     )
 
 
 def test_file_variable_that_names_an_endless_device_is_refused():
     assert read_secret({"NAME_FILE": "/dev/zero"}) == (
         None,
-        [
-            "NAME_FILE: /dev/zero is a device, not a file. "
-            "Mount the secret there, or correct the path."
-        ],
+        [f"NAME_FILE: /dev/zero is a device, not a file. {UNFIT}"],
     )
 
 

@@ -178,8 +178,8 @@ def test_misspelt_default_plugin_is_reported_with_its_name(strict, line):
         ),
         (
             "sk-live-a8f7s6d5f7s6d8f76s8d7f6",
-            "a name is not a module name. Use names as Python imports them, separated "
-            "by commas.",
+            "one of the names is not a module name. Use names as Python imports "
+            "them, separated by commas.",
         ),
     ],
     ids=["default plugin is not renamed to itself", "token is in no remedy"],
@@ -750,8 +750,8 @@ def test_plugin_settings_with_own_output_as_base_are_unchanged():
         (
             '{"mine": {"a": "x${MISSING"}}',
             "mine.a has a malformed reference at character 2. "
-            "Write ${NAME}, ${NAME:-default} or, with a type, ${NAME|int}; $${ for ${ "
-            "itself.",
+            "Write ${NAME}, ${NAME:-default} or, with a type (bool, int, float or "
+            "json), ${NAME|int}; $${ for ${ itself.",
         ),
         (
             "'{}'",
@@ -981,7 +981,8 @@ def test_unreadable_plugin_file_is_an_error(make, tmp_path):
         )
 
     assert sentences(caught.value) == (
-        f"{VARIABLE}_FILE: {fact} Mount the file, or correct the path."
+        f"{VARIABLE}_FILE: {fact} Mount a file with the JSON object there, or correct "
+        "the path."
     )
 
 
@@ -1013,7 +1014,7 @@ def test_plugin_file_that_is_not_utf8_is_an_error(content, tmp_path):
 
     assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: {file} does not hold UTF-8 text. "
-        "Mount the file, or correct the path."
+        "Mount a file with the JSON object there, or correct the path."
     )
 
 
@@ -1035,7 +1036,7 @@ def test_plugin_file_above_size_limit_is_an_error(tmp_path):
 
     assert sentences(caught.value) == (
         f"{VARIABLE}_FILE: {file} holds more than 16 MiB. "
-        "Mount the file, or correct the path."
+        "Mount a file with the JSON object there, or correct the path."
     )
 
 

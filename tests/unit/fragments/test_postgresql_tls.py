@@ -347,6 +347,14 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             "which is not supported. Use a key and a certificate in files.",
         ),
         (
+            {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_HOST": "/run"},
+            {"default": {"ENGINE": ENGINE, "HOST": "/run"}},
+            170005,
+            "NAUTOBOT_DB_SSLMODE: require needs TLS, and NAUTOBOT_DB_HOST is a Unix "
+            "socket. Set NAUTOBOT_DB_HOST, or HOST in the settings file, to a host "
+            "name, or NAUTOBOT_DB_SSLMODE=disable.",
+        ),
+        (
             {"NAUTOBOT_DB_SSLMODE": "require"},
             {"default": {"ENGINE": ENGINE, "HOST": "a,/run/postgresql"}},
             170005,
@@ -530,8 +538,9 @@ def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
             (
                 "HOST",
                 host,
-                "NAUTOBOT_DB_HOST: the value is not a host name. Set it to the host "
-                "alone; scheme, port, user and password have variables of their own.",
+                "NAUTOBOT_DB_HOST: the value is not a host name alone. Set "
+                "NAUTOBOT_DB_HOST to the host alone, or to hosts separated by commas, "
+                "and NAUTOBOT_DB_PORT to the port.",
             )
             for host in (
                 "postgresql://app:c4n4ry@db",
@@ -620,7 +629,7 @@ def refusal(env, base=None, libpq=170005):
 def test_sslmode_with_mysql_is_refused():
     assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, MYSQL) == (
         "NAUTOBOT_DB_SSLMODE: the database engine is 'django.db.backends.mysql'. "
-        "Unset it: these are parameters of PostgreSQL's libpq."
+        "Unset it: it is for PostgreSQL only."
     )
 
 

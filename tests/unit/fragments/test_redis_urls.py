@@ -100,8 +100,8 @@ def test_redis_host_that_is_not_a_host_name_is_refused(host):
 
     assert found.host == "localhost"
     assert problems == [
-        "NAUTOBOT_REDIS_HOST: the value is not a host name. Set it to the host alone; "
-        "scheme, port, user and password have variables of their own."
+        "NAUTOBOT_REDIS_HOST: the value is not a host name alone. Set "
+        "NAUTOBOT_REDIS_HOST to the host alone, and NAUTOBOT_REDIS_PORT to the port."
     ]
 
 

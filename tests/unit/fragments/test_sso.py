@@ -127,7 +127,7 @@ def test_sso_with_partial_secret_names_the_missing_part(mounted):
 
     assert refusal(env) == (
         "SOCIAL_AUTH_OIDC_SECRET: single sign-on has issuer, but no client-secret. "
-        f"Set it, or add the file {directory}/client-secret; remove the others for no "
+        f"Set it, or store it in {directory}/client-secret; remove the others for no "
         "single sign-on."
     )
 
@@ -138,10 +138,10 @@ def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
 
     assert refusal(env) == (
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: single sign-on has client-id, but no issuer. "
-        f"Set it, or add the file {directory}/issuer; remove the others for no single "
+        f"Set it, or store it in {directory}/issuer; remove the others for no single "
         "sign-on.\n"
         "SOCIAL_AUTH_OIDC_SECRET: single sign-on has client-id, but no client-secret. "
-        f"Set it, or add the file {directory}/client-secret; remove the others for no "
+        f"Set it, or store it in {directory}/client-secret; remove the others for no "
         "single sign-on."
     )
 
