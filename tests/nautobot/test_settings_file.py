@@ -166,7 +166,8 @@ sys.path.append({str(tmp_path)!r})
     assert stderr.endswith(
         f"{file}: what Nautobot makes of the plugin 'breaks' raises "
         f"ModuleNotFoundError (line 1 of {package}/__init__.py), whose text is not "
-        "shown since it may hold a secret. Run 'nautobot-server check' to see it.\n"
+        "shown since it may hold a secret. To see it: nautobot-server --config-path "
+        f"{file} check\n"
     )
 
 

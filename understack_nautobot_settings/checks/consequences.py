@@ -78,15 +78,18 @@ def without_consequences(problems: Iterable[Problem]) -> list[Problem]:
     unreadable = stopped | {one.variable for one in unique if one.code in _UNREADABLE}
     # Of a list with one wrong name the other names are read.
     doubtful = unreadable | {one.variable for one in unique if one.code in _DOUBTFUL}
-    without_sni = codes.GATEWAY_SNI_OFF.id
-    told = {one.variable for one in unique if one.code == without_sni}
+    told = {(one.code, one.variable) for one in unique}
 
     def follows(problem: Problem) -> bool:
         if problem.code in _NAUTOBOT_STOPS:
             return False
         if problem.code in _UNREADABLE:
             return problem.variable in stopped
-        if problem.code == codes.LIBPQ_VARIABLE.id and problem.variable in told:
+        causes = {
+            codes.DB_SSLMODE_UNSET.id: (codes.TLS_NOT_IN_FORCE.id, "DATABASES.default"),
+            codes.LIBPQ_VARIABLE.id: (codes.GATEWAY_SNI_OFF.id, problem.variable),
+        }
+        if causes.get(problem.code) in told:
             return True
         judged_by = _JUDGED_BY.get(problem.code, ())
         return problem.variable in unreadable or any(

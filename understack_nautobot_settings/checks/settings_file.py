@@ -211,5 +211,6 @@ def _place_of(error: BaseException, path: str) -> str:
         elsewhere = " (line {1} of {0})".format(*places[-1])
     return (
         f"{path}: {where} raises {type(error).__name__}{elsewhere}, whose text is not "
-        "shown since it may hold a secret. Run 'nautobot-server check' to see it."
+        "shown since it may hold a secret. To see it: nautobot-server --config-path "
+        f"{path} check"
     )

@@ -9,8 +9,10 @@ import pytest
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from tests.examples import FULL
+from understack_nautobot_settings.checks.codes import DB_SSLMODE_UNSET
 from understack_nautobot_settings.checks.codes import NAUTOBOT_VALUE_INVALID
 from understack_nautobot_settings.checks.codes import SERVICE_LINK
+from understack_nautobot_settings.checks.codes import TLS_NOT_IN_FORCE
 from understack_nautobot_settings.checks.consequences import without_consequences
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.nautobot_base import base_settings
@@ -294,6 +296,14 @@ def test_server_name_switched_off_by_libpq_variable_is_told_once():
         "gateway routes by that name."
     ]
     assert {one.code for one in checked({**env, "PGSSLSNI": "1"})} >= {"libpq-variable"}
+
+
+def test_database_that_lost_its_tls_below_the_call_is_told_once():
+    lost = TLS_NOT_IN_FORCE.problem("DATABASES.default", "lost.", "")
+    unset = DB_SSLMODE_UNSET.problem("NAUTOBOT_DB_SSLMODE", "unset.", "")
+
+    assert without_consequences([lost, unset]) == [lost]
+    assert without_consequences([unset]) == [unset]
 
 
 def test_value_that_stops_nautobot_is_reported_once():

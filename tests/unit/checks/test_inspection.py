@@ -208,10 +208,18 @@ def test_expired_certificate_is_an_error(mounted):
     assert found.certificates[0].days_left < 0
 
 
-def test_ca_file_holding_client_certificate_gets_one_remedy(tmp_path, mounted):
+@pytest.mark.parametrize(
+    ("issuer", "held", "code"),
+    [
+        (Authority(), "leaf", "ca-is-client-certificate"),
+        (Authority().intermediate(), "issuer", "ca-without-root"),
+    ],
+    ids=["client certificate", "intermediate"],
+)
+def test_ca_file_without_ca_gets_one_remedy(tmp_path, mounted, issuer, held, code):
     """With the right CA in its place, what follows from this one is gone."""
-    leaf = Authority().client()
-    mount = write_mount(tmp_path, leaf, leaf.cert_pem)
+    leaf = issuer.client()
+    mount = write_mount(tmp_path, leaf, {"leaf": leaf, "issuer": issuer}[held].cert_pem)
     env = {
         **mounted,
         "UNDERSTACK_REDIS_MTLS": "off",
@@ -219,7 +227,7 @@ def test_ca_file_holding_client_certificate_gets_one_remedy(tmp_path, mounted):
         **dict.fromkeys(mounted.keys() & REDIS_PATHS, ""),
     }
 
-    assert codes(inspect_environment(env)) == ["ca-is-client-certificate"]
+    assert codes(inspect_environment(env)) == [code]
 
 
 def test_user_unlike_common_name_is_an_error_unless_names_are_mapped(mounted):
