@@ -67,7 +67,7 @@ _RULES = (
     (
         "superuser",
         "(?i)|true|yes|on|1|false|no|off|0",
-        "'superuser' is neither true nor false.",
+        "'isSuperuser' or 'superuser' is neither true nor false.",
     ),
 )
 _REMEDIES = {
@@ -293,7 +293,7 @@ def _json(path: str, text: str) -> Any:
     except (RecursionError, ValueError) as error:
         # The exception holds the text: keep the position and let go of the rest.
         if isinstance(error, json.JSONDecodeError):
-            place = f" from line {error.lineno}, column {error.colno}"
+            place = f" at line {error.lineno}, column {error.colno}"
     raise _Unusable(path, f"is not a JSON object{place}.")
 
 

@@ -28,7 +28,8 @@ class Loader(yaml.SafeLoader):
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             line = node.start_mark.line + 1
-            raise Malformed(f"{echo(twice[0])} is there twice, from line {line}.")
+            where = f"the mapping that begins in line {line}"
+            raise Malformed(f"has {echo(twice[0])} twice in {where}.")
         return super().construct_mapping(node, deep)
 
 
@@ -44,5 +45,5 @@ def yaml_content(text: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         if mark is not None:
-            place = f" from line {mark.line + 1}, column {mark.column + 1}"
+            place = f" at line {mark.line + 1}, column {mark.column + 1}"
     raise Malformed(f"is not YAML{place}.")

@@ -259,7 +259,7 @@ class _Reader:
             # YAML takes 1234 for a number, and no for false.
             fact = "is no text: put the name in quotes."
         elif not _QUEUE_NAME.fullmatch(name):
-            fact = "is no name for a queue: letters, digits, '.', '_' and '-'."
+            fact = "is no name for a queue: use letters, digits, '.', '_' or '-'."
         if fact:
             self.faults.append(f"{where} {fact}")
         return str(name)

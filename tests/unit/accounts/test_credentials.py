@@ -188,7 +188,7 @@ GOOD = {"username": "svc", "password": PASSWORD, "token": TOKEN}
         ),
         (
             {"credential": f'{{"credential": {CANARY}'},
-            "{path}/credential: is not a JSON object from line 1, column 16. " + FORM,
+            "{path}/credential: is not a JSON object at line 1, column 16. " + FORM,
         ),
         (
             {"credential": f'["{CANARY}"]'},
@@ -208,7 +208,7 @@ GOOD = {"username": "svc", "password": PASSWORD, "token": TOKEN}
         ),
         (
             {"username": "svc", "password": f'{{"{CANARY}'},
-            "{path}: is not a JSON object from line 1, column 2. " + FORM,
+            "{path}: is not a JSON object at line 1, column 2. " + FORM,
         ),
     ],
     ids=[
@@ -423,7 +423,7 @@ def test_every_malformed_user_of_list_is_named_and_the_others_are_read(tmp_path)
         f"{path}[3]: has no username, no password, no token. {FORM}",
         f"{path}[5]: Nautobot does not accept the username. Use 1 to 150 letters, "
         "digits, '@', '.', '+', '-' or '_'.",
-        f"{path}[6]: is not a JSON object from line 1, column 2. {FORM}",
+        f"{path}[6]: is not a JSON object at line 1, column 2. {FORM}",
     ]
 
 
@@ -470,7 +470,8 @@ def test_json_with_characters_that_no_nautobot_takes_is_refused(tmp_path, field,
         ),
         (
             {**CHART, "superuser": "perhaps"},
-            "{path}: 'superuser' is neither true nor false. Write true or false.",
+            "{path}: 'isSuperuser' or 'superuser' is neither true nor false. Write "
+            "true or false.",
         ),
         ({**CHART, "token": OTHER_TOKEN}, "{path}: has two different tokens. " + FORM),
     ],

@@ -130,11 +130,11 @@ def test_wanted_state_is_read_from_json():
         ),
         (
             "queues: {a/b: {}}",
-            "queues.a/b is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues.a/b is no name for a queue: use letters, digits, '.', '_' or '-'.",
         ),
         (
             "queues: {..: {}}",
-            "queues... is no name for a queue: letters, digits, '.', '_' and '-'.",
+            "queues... is no name for a queue: use letters, digits, '.', '_' or '-'.",
         ),
         (
             "queues: {7: {}}",
@@ -142,9 +142,9 @@ def test_wanted_state_is_read_from_json():
         ),
         (
             "queues:\n  a: {jobs: [x]}\n  b: {}\n  a: {jobs: [y]}\n",
-            "'a' is there twice, from line 2.",
+            "has 'a' twice in the mapping that begins in line 2.",
         ),
-        ("queues: {a", "is not YAML from line 1, column 11."),
+        ("queues: {a", "is not YAML at line 1, column 11."),
         ("queues: \0", "is not YAML."),
         (
             "queues: !!python/object:os.system {}",
@@ -158,7 +158,7 @@ def test_wanted_state_is_read_from_json():
         ("queues: " + "9" * 5000, "is not YAML."),
         ("queues: 2026-99-99", "is not YAML."),
         ("[" * 100_000, "is not YAML."),
-        ("? {a: b}\n: c", "is not YAML from line 1, column 3."),
+        ("? {a: b}\n: c", "is not YAML at line 1, column 3."),
     ],
 )
 def test_fault_in_file_is_refused(text, fact):
@@ -171,7 +171,7 @@ def test_fault_in_file_is_refused(text, fact):
     [
         (
             "queues: {a/b: {job: []}, b: 7, c: {jobs: [x, 7, {}], existing: drop}}",
-            "queues.a/b is no name for a queue: letters, digits, '.', '_' and '-'. "
+            "queues.a/b is no name for a queue: use letters, digits, '.', '_' or '-'. "
             "queues.a/b has 'job', which is unknown. queues.b is no mapping. "
             "queues.c.existing is neither keep nor replace. queues.c.jobs[1] is no "
             "mapping. queues.c.jobs[2] needs one of name, grouping or class_path.",
