@@ -1,4 +1,4 @@
-"""Fifty-four breakages of a pod, and what two editions of this package say of each.
+"""Breakages of a pod, and what two editions of this package say of each.
 
 ``python -m lab breakages FOLDER`` prints a table: what the edition in FOLDER (a work
 tree of this repository) says first, and what this one says.
