@@ -89,7 +89,7 @@ def test_mode_and_warnings_are_logged_after_logging_is_configured(caplog):
     assert "; partition dfw3; " in mode
     assert weak == (
         "NAUTOBOT_SECRET_KEY: the key has fewer than 50 characters. "
-        "Use 50 or more random characters, the same on every pod."
+        "Use 50 or more random characters, the same on every pod. [secret-key-short]"
     )
 
 

@@ -152,7 +152,7 @@ def look_again(settings: Mapping[str, Any]) -> None:
     names = [one for files in start.named for one in check_name(files, read=start.read)]
     start.read.forget()
     for problem in (*start.warnings, *names, *undone):
-        logger.warning("%s", problem)
+        logger.warning("%s [%s]", problem, problem.code)
 
 
 def _undone(settings: Mapping[str, Any], start: _Start) -> list[Problem]:
