@@ -40,6 +40,22 @@ def test_remedy_never_writes_over_what_it_reads(code):
         assert read != written.rstrip("`.")
 
 
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("job-stuck", "nautobot-server stuck_jobs"),
+        ("file-overruled", "settings show --config nautobot_config.py"),
+        ("file-and-value", "settings check"),
+        ("ca-bundle-empty", "settings check"),
+        ("probe-broker-scheme", "settings show"),
+    ],
+)
+def test_code_is_explained_by_the_command_that_shows_its_subject(code, command):
+    (explained,) = (one for one in codes() if one.id == code)
+
+    assert any(one.endswith(command) for one in commands_for(explained))
+
+
 def test_code_is_explained_in_full():
     assert run("explain", "ca-expired")[1].startswith("ca-expired (error)\n\nCause: ")
 
