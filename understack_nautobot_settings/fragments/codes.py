@@ -110,7 +110,8 @@ DB_SYSTEM_TRUST = Code(
     "db-system-trust",
     "`sslrootcert=system` trusts the CAs of the operating system. libpq accepts it "
     "from release 16 on, and with `verify-full` only.",
-    "Use `NAUTOBOT_DB_SSLMODE=verify-full` with a newer driver, or name a CA file.",
+    "Use `NAUTOBOT_DB_SSLMODE=verify-full` and a driver with libpq 16 or later, or name "
+    "a CA file.",
 )
 
 # --- Redis TLS --------------------------------------------------------------
@@ -252,7 +253,7 @@ HARDENING_ALLOWED_HOSTS = Code(
 LOG_FORMAT_NAUTOBOT = WarningCode(
     "log-format-nautobot",
     "The log format is set up by Nautobot's own function, which is not there.",
-    "Nothing to do outside of Nautobot.",
+    "Ignore this outside of Nautobot.",
 )
 
 # --- connections ------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_log_format_without_nautobot_is_warned_about():
     assert settings == {"LOGGING": {}}
     assert [str(warning.message) for warning in caught] == [
         "UNDERSTACK_LOG_FORMAT: Nautobot, whose structlog set-up makes the format, is "
-        "not installed here. Nothing to do outside of Nautobot."
+        "not installed here. Ignore this outside of Nautobot."
     ]
 
 

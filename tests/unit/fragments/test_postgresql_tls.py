@@ -313,8 +313,8 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             None,
             170005,
             "NAUTOBOT_DB_SSLROOTCERT: 'system' needs sslmode verify-full, and the "
-            "sslmode is verify-ca. Use NAUTOBOT_DB_SSLMODE=verify-full with a newer "
-            "driver, or name a CA file.",
+            "sslmode is verify-ca. Use NAUTOBOT_DB_SSLMODE=verify-full and a driver "
+            "with libpq 16 or later, or name a CA file.",
         ),
         (
             {"NAUTOBOT_DB_SSLMODE": "verify-ca"},
@@ -322,15 +322,16 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             170005,
             "DATABASES.default.OPTIONS.sslrootcert: 'system' needs sslmode "
             "verify-full, and the sslmode is verify-ca. Use "
-            "NAUTOBOT_DB_SSLMODE=verify-full with a newer driver, or name a CA file.",
+            "NAUTOBOT_DB_SSLMODE=verify-full and a driver with libpq 16 or later, or "
+            "name a CA file.",
         ),
         (
             {"NAUTOBOT_DB_SSLROOTCERT": "system", "NAUTOBOT_DB_SSLMODE": "verify-full"},
             None,
             150012,
             "NAUTOBOT_DB_SSLROOTCERT: 'system' needs libpq 16.0, and libpq 15.12 is "
-            "loaded. Use NAUTOBOT_DB_SSLMODE=verify-full with a newer driver, or name "
-            "a CA file.",
+            "loaded. Use NAUTOBOT_DB_SSLMODE=verify-full and a driver with libpq 16 or "
+            "later, or name a CA file.",
         ),
         (
             {"NAUTOBOT_DB_SSLMODE": "verify-full", "NAUTOBOT_DB_SSLKEY": PIN},
