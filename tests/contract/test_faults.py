@@ -111,7 +111,7 @@ REFUSED = [
     row(
         "no secret key",
         {"NAUTOBOT_SECRET_KEY": ""},
-        "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
+        "NAUTOBOT_SECRET_KEY: there is no secret key. Set NAUTOBOT_SECRET_KEY, or "
         "NAUTOBOT_SECRET_KEY_FILE, to the value that all pods share.",
     ),
     *(
@@ -274,7 +274,8 @@ WARNED = [
         "no verification",
         {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none", "NAUTOBOT_REDIS_SSL": "true"},
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so any "
-        "server that answers gets the Redis password. Use required.",
+        "server that answers gets the Redis password. Set "
+        "NAUTOBOT_REDIS_SSL_CERT_REQS=required.",
     ),
     row(
         "a plugin that is not installed",

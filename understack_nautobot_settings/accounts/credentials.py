@@ -382,21 +382,19 @@ def _consistent(
     by_username: dict[str, Credential] = {}
     refused: set[str] = set()
 
-    def conflict(one: Credential, fact: str, hint: str) -> None:
+    def conflict(one: Credential, fact: str) -> None:
         refused.add(one.username)
-        problems.append(codes.CREDENTIAL_CONFLICT.problem(one.source, fact, hint))
+        problems.append(codes.CREDENTIAL_CONFLICT.problem(one.source, fact))
 
     for one in credentials:
         first = by_username.setdefault(one.username, one)
         if one[1:] != first[1:]:
-            fact = f"{first.source} contradicts it about {one.username!r}."
-            conflict(one, fact, "Give every user one secret.")
+            conflict(one, f"{first.source} contradicts it about {one.username!r}.")
     by_token: dict[Secret, Credential] = {}
     for one in by_username.values():
         first = by_token.setdefault(one.token, one)
         if first is not one:
             refused.add(first.username)
             fact = f"the token of {one.username!r} is also that of {first.username!r}"
-            hint = "Give every user a token of its own."
-            conflict(one, f"{fact} in {first.source}.", hint)
+            conflict(one, f"{fact} in {first.source}.")
     return [one for one in by_username.values() if one.username not in refused]

@@ -128,7 +128,6 @@ def refusal(
         hint = f"Remove the secret from {others[0]!r} or from {policy.owner!r}."
     elif not (policy.adopt or account.groups & {*policy.own_groups}):
         fact = f"{user} exists and was not created by {policy.owner!r}."
-        hint = "Run once with --adopt to take it over, or choose another username."
     elif not account.is_active:
         code, fact = codes.ACCOUNT_DISABLED, f"{user} is disabled."
     # A token in use is another user's if it is none of those that are visible.

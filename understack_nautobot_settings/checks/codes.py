@@ -40,7 +40,7 @@ NAUTOBOT_VALUE_INVALID = Code(
 VARIABLE_MISSPELT = WarningCode(
     "variable-misspelt",
     "The name is unknown, and nearly that of a variable that is read.",
-    "Correct the name.",
+    "Correct the name, or ignore this where a program of yours reads it.",
 )
 LIBPQ_VARIABLE = WarningCode(
     "libpq-variable",

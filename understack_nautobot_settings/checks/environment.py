@@ -101,8 +101,6 @@ def check_spelling(env: Mapping[str, str]) -> list[Problem]:
                 codes.VARIABLE_MISSPELT.problem(
                     name,
                     f"this name is unknown; {meant} is known.",
-                    "Correct the name, or ignore this where a program of yours "
-                    "reads it.",
                 )
             )
     return problems
@@ -185,17 +183,15 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
     if in_force in (None, "disable", "allow", "prefer", "require"):
         mode = sslmode or "unset"
         fact = f"{db.name} is {mode}, so no certificate is presented or verified."
-        hint = f"Set {db.name} to verify-full, or unset this."
         files = variables.DB_FILES.values()
-        found += ((one, codes.DB_PATH_UNUSED, fact, hint) for one in files)
+        found += ((one, codes.DB_PATH_UNUSED, fact, None) for one in files)
     if raw(redis, env) == "off":
         fact = (
             f"{redis.name} is off, so this file is not looked at; over TLS, the "
             "system's CAs verify the server."
         )
-        hint = f"Unset {redis.name}, or unset this."
         files = variables.REDIS_FILES.values()
-        found += ((one, codes.REDIS_PATH_UNUSED, fact, hint) for one in files)
+        found += ((one, codes.REDIS_PATH_UNUSED, fact, None) for one in files)
     fact = "neither Nautobot nor Celery reads it from the environment."
     found.append((variables.TASK_ACKS_LATE, codes.VARIABLE_UNREAD, fact, None))
     for variable, switch, word in variables.DEPENDENT:
@@ -299,7 +295,6 @@ def check_role(
         missing = codes.SITE_PARTITION_MISSING.problem(
             variables.PARTITION.name,
             "it is unset, and a site worker must know its partition.",
-            "Set it to the partition of the site (cluster-data ConfigMap).",
         )
         return [*problems, missing]
     # UnderStack's documents name queues after partitions, its Argo CD after sites.

@@ -23,8 +23,9 @@ PLUGIN_MISSING = Code(
 )
 PLUGIN_CONFIG_NOT_OBJECT = Code(
     "plugin-config-not-object",
-    "The configuration of a plugin is null, or anything else but an object.",
-    "Write an object, `{}` for none. null does not remove the defaults.",
+    "The configuration of a plugin is null, which does not remove the defaults, or "
+    "anything else but an object.",
+    "Write an object, `{}` for none.",
 )
 PLUGIN_CONFIG_UNUSED = WarningCode(
     "plugin-config-unused",
@@ -57,7 +58,8 @@ DB_ENGINE_NOT_POSTGRESQL = Code(
 DB_SSLNEGOTIATION_MODE = Code(
     "db-sslnegotiation-mode",
     "libpq starts TLS at once only where TLS is mandatory.",
-    "Set `NAUTOBOT_DB_SSLMODE` to `require` or stronger, or unset the negotiation.",
+    "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, `verify-ca` or `require`, or unset "
+    "`NAUTOBOT_DB_SSLNEGOTIATION`.",
 )
 DB_SSLNEGOTIATION_LIBPQ = Code(
     "db-sslnegotiation-libpq",
@@ -110,8 +112,8 @@ DB_SYSTEM_TRUST = Code(
     "db-system-trust",
     "`sslrootcert=system` trusts the CAs of the operating system. libpq accepts it "
     "from release 16 on, and with `verify-full` only.",
-    "Use `NAUTOBOT_DB_SSLMODE=verify-full` and a driver with libpq 16 or later, or name "
-    "a CA file.",
+    "Use `NAUTOBOT_DB_SSLMODE=verify-full` and a driver with libpq 16 or later, or "
+    "name a CA file.",
 )
 
 # --- Redis TLS --------------------------------------------------------------
@@ -124,8 +126,8 @@ REDIS_CERT_REQS_NONE = WarningCode(
 )
 REDIS_URL_SSL_OPTION = Code(
     "redis-url-ssl-option",
-    "A Redis URL carries TLS options of its own, which replace the configured ones.",
-    "Remove them from the URL and use the `NAUTOBOT_REDIS_SSL_*` variables.",
+    "A Redis URL has a TLS option of its own, which replaces the configured one.",
+    "Remove it and use the variables `NAUTOBOT_REDIS_SSL_*`.",
 )
 REDIS_URL_MALFORMED = Code(
     "redis-url-malformed",
@@ -199,8 +201,8 @@ SECRET_KEY_MISSING = Code(
 SECRET_KEY_SHORT = WarningCode(
     "secret-key-short",
     "The secret key has fewer than 50 characters or fewer than 5 different ones, or it "
-    "was made by `startproject` for development.",
-    "Use 50 or more random characters; changing the key signs everybody out.",
+    "was made by `startproject` for development. Changing it signs everybody out.",
+    "Use 50 or more random characters, the same on every pod.",
 )
 
 # --- single sign-on ---------------------------------------------------------

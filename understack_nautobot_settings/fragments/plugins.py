@@ -316,7 +316,6 @@ def _objects(
             codes.PLUGIN_CONFIG_NOT_OBJECT,
             source,
             f"the configuration of {echo(str(name))} is {kind}.",
-            "Write an object, {} for none.",
         )
     return objects
 

@@ -280,8 +280,6 @@ class _TlsParameters(NamedTuple):
                     codes.DB_SSLNEGOTIATION_MODE,
                     name,
                     f"'direct' needs TLS, and {place} is {mode}.",
-                    f"Set {variables.DB_SSLMODE.name} to verify-full, verify-ca or "
-                    f"require, or unset {name}.",
                 )
             return {}
         version = self.libpq()
@@ -299,7 +297,6 @@ class _TlsParameters(NamedTuple):
                     name,
                     f"'direct' needs libpq {libpq_release(DIRECT_SINCE)}, and libpq "
                     f"{libpq_release(version)} is loaded.",
-                    f"Install a driver with a newer libpq, or unset {name}.",
                 )
             return {}
         return {"sslnegotiation": negotiation}
@@ -338,7 +335,6 @@ def _extra_options(
                 codes.DB_EXTRA_OPTION_TYPE,
                 name,
                 f"the value of {echo(parameter)} is neither text nor a whole number.",
-                "Write it as a string or an integer.",
             )
         else:
             options[parameter] = value

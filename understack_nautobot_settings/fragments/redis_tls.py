@@ -209,7 +209,6 @@ class _RedisTls:
                 place,
                 "Redis Sentinel would be asked without TLS while the data connections "
                 "use it.",
-                f"Connect to Redis directly, or set {variables.REDIS_MTLS.name}=off.",
             )
 
     def name_others(self) -> None:
@@ -430,7 +429,6 @@ class _RedisTls:
                 name,
                 "'none' accepts any server certificate, so any server that answers "
                 "gets the Redis password.",
-                "Use required.",
             )
         if self._overruled:
             self.read.report(

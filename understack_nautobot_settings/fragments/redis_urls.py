@@ -288,7 +288,6 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
             yield codes.REDIS_URL_SSL_OPTION.problem(
                 place,
                 f"the URL sets {option}, which replaces the configured TLS.",
-                "Remove it and use the variables NAUTOBOT_REDIS_SSL_*.",
             )
         if not _is_whole(url):
             yield codes.REDIS_URL_MALFORMED.problem(

@@ -68,8 +68,6 @@ def secret_settings(
                 codes.SECRET_KEY_MISSING,
                 variables.SECRET_KEY.name,
                 "there is no secret key.",
-                f"Set it, or {variables.SECRET_KEY.file_name}, to the value that "
-                "all pods share.",
             )
         databases = dict(base.get("DATABASES", {}))
         password = read.given(variables.DB_PASSWORD)
@@ -95,6 +93,4 @@ def _warn_weak(key: str | bytes, read: Reader) -> None:
             codes.SECRET_KEY_SHORT,
             place_of(variables.SECRET_KEY, key, "SECRET_KEY", read.env),
             fact,
-            f"Use {_SECRET_KEY_LENGTH} or more random characters, the same on "
-            "every pod.",
         )

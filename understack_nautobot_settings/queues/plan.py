@@ -163,9 +163,7 @@ class _Plan:
         for job in self.chosen("jobs.queueAssignments", assignment.jobs):
             override = assignment.override
             if self.overrides.setdefault(job.class_path, override) != override:
-                fact = (
-                    f"the job {job.name!r} is in one with and in one without override."
-                )
+                fact = f"the job {job.name!r} is assigned with and without override."
                 invalid = codes.QUEUE_FILE_INVALID
                 self.problems.append(invalid.problem("jobs.queueAssignments", fact))
             self._override(job, wanted=override)

@@ -187,7 +187,7 @@ def test_user_made_by_hand_is_adopted_on_request_and_released_if_stale(secrets):
     assert status == 1
     assert complaints == [
         f"{secrets}/admin: the user 'admin' exists and was not created by "
-        "'understack'. Run once with --adopt to take it over, or choose another "
+        "'understack'. Take it over once with --adopt, or choose another "
         "username."
     ]
     status, printed, _ = run(secrets, "--adopt")

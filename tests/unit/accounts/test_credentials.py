@@ -14,6 +14,7 @@ TOKEN = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
 OTHER_TOKEN = "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b"
 PASSWORD = "Correct-Horse-7"
 CANARY = "canary-never-to-be-seen"
+ONE_EACH = "Give every user one secret and a token of its own."
 FORM = (
     "Mount a secret with the files username, password and token, or username, email "
     'and apiToken, or with the JSON object {"credential": {"username": ..., '
@@ -273,7 +274,7 @@ def test_two_secrets_for_one_user_are_both_refused(tmp_path):
     second = write_secret(tmp_path / "2", **{**GOOD, "token": OTHER_TOKEN})
     assert read(first, second) == (
         [],
-        [f"{second}: {first} contradicts it about 'svc'. Give every user one secret."],
+        [f"{second}: {first} contradicts it about 'svc'. {ONE_EACH}"],
     )
 
 
@@ -286,8 +287,7 @@ def test_one_token_for_two_users_is_refused_for_both(tmp_path):
     credentials, problems = read(first, second, third)
     assert [one.username for one in credentials] == ["third"]
     assert problems == [
-        f"{second}: the token of 'other' is also that of 'svc' in {first}. Give every "
-        "user a token of its own."
+        f"{second}: the token of 'other' is also that of 'svc' in {first}. {ONE_EACH}"
     ]
 
 

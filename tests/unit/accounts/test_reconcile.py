@@ -259,7 +259,7 @@ def test_dry_run_changes_nothing_and_reports_the_same_steps(remote):
         (
             (),
             "/secrets/svc: the user 'svc' exists and was not created by 'understack'. "
-            "Run once with --adopt to take it over, or choose another username.",
+            "Take it over once with --adopt, or choose another username.",
         ),
         (
             ["accounts created by site-b"],

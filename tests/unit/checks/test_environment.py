@@ -307,7 +307,8 @@ def test_certificate_path_unused_by_sslmode_is_warned_about(sslmode, said):
 
     assert lines(check_unused({}, env)) == [
         f"NAUTOBOT_DB_SSLKEY: NAUTOBOT_DB_SSLMODE is {said}, so no certificate is "
-        "presented or verified. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset this."
+        "presented or verified. Set NAUTOBOT_DB_SSLMODE to verify-full, or unset the "
+        "paths."
     ]
 
 
@@ -333,7 +334,7 @@ def test_redis_path_with_mutual_tls_off_is_warned_about():
     assert lines(check_unused({}, {**path, "UNDERSTACK_REDIS_MTLS": "off"})) == [
         "NAUTOBOT_REDIS_SSL_CA_CERTS: UNDERSTACK_REDIS_MTLS is off, so this file is "
         "not looked at; over TLS, the system's CAs verify the server. Unset "
-        "UNDERSTACK_REDIS_MTLS, or unset this."
+        "UNDERSTACK_REDIS_MTLS, or unset the paths."
     ]
 
 
@@ -590,8 +591,8 @@ def test_invalid_switch_gives_no_warning_about_its_variables():
             {"CELERY_TASK_QUEUES": "dfw3"},
             [
                 "UNDERSTACK_PARTITION: it is unset, and a site worker must know its "
-                "partition. Set it to the partition of the site (cluster-data "
-                "ConfigMap)."
+                "partition. Set UNDERSTACK_PARTITION from the cluster-data "
+                "ConfigMap."
             ],
             id="no partition",
         ),

@@ -729,8 +729,8 @@ DIRECT = {"NAUTOBOT_DB_SSLNEGOTIATION": "direct", "NAUTOBOT_DB_SSLMODE": "verify
 def test_direct_negotiation_with_old_libpq_is_refused():
     assert refusal(DIRECT, libpq=160009) == (
         "NAUTOBOT_DB_SSLNEGOTIATION: 'direct' needs libpq 17.0, and libpq 16.9 is "
-        "loaded. Install a driver with a newer libpq, or unset "
-        "NAUTOBOT_DB_SSLNEGOTIATION."
+        "loaded. Install a driver with a newer libpq (psycopg 3 binary, "
+        "psycopg2-binary 2.9.10 or later), or unset NAUTOBOT_DB_SSLNEGOTIATION."
     )
 
 
@@ -788,7 +788,7 @@ def test_extra_option_of_other_type_is_refused(value):
 
     assert refusal(env) == (
         "NAUTOBOT_DB_EXTRA_OPTIONS: the value of 'keepalives' is neither text nor a "
-        "whole number. Write it as a string or an integer."
+        "whole number. Write the value as a string or an integer."
     )
 
 

@@ -134,7 +134,8 @@ def test_redis_without_verification_is_warned_about(mounted):
     assert found == on("rediss://r:1/1", "rediss://r:1/0", tls)
     assert [str(warning.message) for warning in caught] == [
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so any "
-        "server that answers gets the Redis password. Use required."
+        "server that answers gets the Redis password. Set "
+        "NAUTOBOT_REDIS_SSL_CERT_REQS=required."
     ]
 
 
@@ -558,7 +559,8 @@ def test_broker_url_without_number_of_a_database_is_refused(path):
 
 SENTINEL = (
     "{}: Redis Sentinel would be asked without TLS while the data connections use it. "
-    "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off."
+    "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off and protect both "
+    "connections in another way."
 )
 
 

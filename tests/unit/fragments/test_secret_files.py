@@ -67,7 +67,7 @@ def test_missing_secret_key_is_an_error(key):
         secret_settings({"SECRET_KEY": key}, {"NAUTOBOT_SECRET_KEY": ""})
 
     assert sentences(caught.value) == (
-        "NAUTOBOT_SECRET_KEY: there is no secret key. Set it, or "
+        "NAUTOBOT_SECRET_KEY: there is no secret key. Set NAUTOBOT_SECRET_KEY, or "
         "NAUTOBOT_SECRET_KEY_FILE, to the value that all pods share."
     )
 

@@ -581,7 +581,7 @@ def test_assignments_that_disagree_about_override_are_refused(overridden):
     queues = [DEFAULT, Queue("site-a", "celery", "")]
 
     assert steps(Wishes(assignments=both), jobs, queues)[1] == [
-        "jobs.queueAssignments: the job 'Backup' is in one with and in one without "
+        "jobs.queueAssignments: the job 'Backup' is assigned with and without "
         "override. Correct what the message names."
     ]
 
