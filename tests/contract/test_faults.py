@@ -275,19 +275,19 @@ WARNED = [
         {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none", "NAUTOBOT_REDIS_SSL": "true"},
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'none' accepts any server certificate, so any "
         "server that answers gets the Redis password. Set "
-        "NAUTOBOT_REDIS_SSL_CERT_REQS=required.",
+        "NAUTOBOT_REDIS_SSL_CERT_REQS=required. [redis-cert-reqs-none]",
     ),
     row(
         "a plugin that is not installed",
         {"NAUTOBOT_EXTRA_PLUGINS": "nowhere_to_be_found"},
         "NAUTOBOT_EXTRA_PLUGINS: 'nowhere_to_be_found' is not installed and is "
-        "skipped. Install it in the image, or correct the name.",
+        "skipped. Install it in the image, or correct the name. [plugin-skipped]",
     ),
     row(
         "configuration of a plugin that is not loaded",
         {CONFIG: '{"nowhere_to_be_found": {"token": "${PLUGIN_TOKEN}"}}'},
         f"{CONFIG}: 'nowhere_to_be_found' is configured and not loaded. Add it to "
-        "NAUTOBOT_EXTRA_PLUGINS, or remove it here.",
+        "NAUTOBOT_EXTRA_PLUGINS, or remove it here. [plugin-config-unused]",
     ),
 ]
 
