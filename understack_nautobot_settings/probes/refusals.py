@@ -353,7 +353,8 @@ def _refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
         or (sqlstate == NO_PRIVILEGE and of_parameter)
     ):
         return _options_problem(message, database)
-    code, variable, hint = codes.PROBE_DB_ERROR, variables.DB_HOST, None
+    variable: Variable[Any] = variables.DB_HOST
+    code, hint = codes.PROBE_DB_ERROR, None
     fact = f"PostgreSQL at {place} refuses the session with SQLSTATE {sqlstate}."
     if "SSL required" in message:
         code, variable = codes.PROBE_TLS_REQUIRED, variables.DB_SSLMODE
