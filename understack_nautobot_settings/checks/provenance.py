@@ -117,20 +117,15 @@ def settings_provenance(
         problems = [one for one in problems if one.code not in ABOUT_FILES]
     given = _given(env)
     origins = _Origins(base, env, given, file)
+    plugins = given[_PLUGINS].values
     # A reference is one value: names in the JSON that it stands for may be secret.
-    texts = {
-        trail
-        for trail, value in given[_PLUGINS].values.items()
-        if isinstance(value, str)
-    }
+    texts = {trail for trail, value in plugins.items() if isinstance(value, str)}
+    found = values(settings, (), texts)
     return Provenance(
         settings,
-        {
-            trail: origins.of(trail, value)
-            for trail, value in values(settings, (), texts)
-        },
+        {trail: origins.of(trail, value) for trail, value in found},
         {one.name: source(one, env) for one in variables.VARIABLES},
-        given[_PLUGINS].values,
+        plugins,
         without_consequences(problems),
     )
 
