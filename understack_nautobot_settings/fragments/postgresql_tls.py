@@ -170,16 +170,22 @@ def _refuse_socket(
         or read.env.get("PGHOSTADDR")
         or ""
     )
-    sockets = any(one.strip().startswith(("/", "@")) for one in host.split(","))
+    hosts = [one.strip() for one in host.split(",")]
+    means = ""
+    if any(one.startswith(("/", "@")) for one in hosts):
+        means = "is a Unix socket"
+    elif not all(hosts):
+        # libpq's default, where an entry of the list is empty or there is none.
+        empty = "is empty" if not host else "has an empty entry"
+        means = f"{empty}, which means a Unix socket"
     if decided.get("sslmode", "disable") == "disable" or unknown:
         return
-    if sockets or not host:
+    if means:
         place = place_of(variables.DB_HOST, host, "DATABASES.default.HOST", read.env)
         read.report(
             codes.DB_SOCKET,
             variables.DB_SSLMODE.name,
-            f"{decided['sslmode']} needs TLS, and {place} is "
-            f"{'a Unix socket' if host else 'empty, which means a Unix socket'}.",
+            f"{decided['sslmode']} needs TLS, and {place} {means}.",
         )
 
 

@@ -713,6 +713,23 @@ def test_tls_without_host_is_refused_unless_libpq_has_one_elsewhere():
         assert settings({**env, name: "10.0.0.1"}, {"default": without})
 
 
+@pytest.mark.parametrize(
+    ("host", "means"),
+    [
+        ("db,,db2", "has an empty entry, which means a Unix socket"),
+        ("db,", "has an empty entry, which means a Unix socket"),
+        ("db, /run/postgresql", "is a Unix socket"),
+    ],
+)
+def test_tls_to_a_list_with_a_socket_is_refused(host, means):
+    env = {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_HOST": host}
+    base = {"default": {"ENGINE": ENGINE, "HOST": host}}
+
+    assert refusal(env, base).startswith(
+        f"NAUTOBOT_DB_SSLMODE: require needs TLS, and NAUTOBOT_DB_HOST {means}. "
+    )
+
+
 def test_direct_negotiation_without_tls_in_the_file_is_refused():
     base = databases(sslmode="disable")
 
