@@ -197,6 +197,12 @@ CERTIFICATE_NOT_FOR_CLIENTS = Code(
     "The usages of the certificate exclude client authentication.",
     "Issue it with `usages: [client auth]` in the cert-manager Certificate.",
 )
+CERTIFICATE_NOT_JUDGED = WarningCode(
+    "certificate-not-judged",
+    "The system does not let this process show a file to OpenSSL: that needs /proc and "
+    "some free file descriptors. Nothing is known of the certificates.",
+    "Mount /proc, and raise the limit of open files.",
+)
 CERTIFICATE_WEAK = WarningCode(
     "certificate-weak",
     "The OpenSSL of this Python does not accept the size of the key, the hash of the "
@@ -299,6 +305,13 @@ CA_EXPIRED = Code(
     "ca-expired",
     "Every root in the CA file is outside its validity.",
     "Mount the renewed CA certificate.",
+)
+CA_NOT_YET_VALID = Code(
+    "ca-not-yet-valid",
+    "Every root in the CA file is before its notBefore.",
+    "It becomes valid by itself. If that time has passed, the clock of the node is "
+    "wrong: set it.",
+    transient=True,
 )
 CA_DATES = WarningCode(
     "ca-dates",

@@ -85,7 +85,10 @@ def check_certificates(
         if attempt:
             sleep(_RETRY_SECONDS)
         mount = Mount(files, clock, read)
-        problems = _refusals(mount, key_password)
+        try:
+            problems = _refusals(mount, key_password)
+        except openssl.NotJudged as failure:
+            return [*mount.problems, *_not_judged(mount, failure)]
         half_way = not attempt and _is_perhaps_half_way(files, problems)
         is_current = all(file.is_current() for file in mount.read)
         if not problems or (is_current and not half_way):
@@ -99,6 +102,12 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
         # A link without a target: the volume is there, its content is not.
         return any(os.path.islink(file.path) for file in files.present())
     return codes.CERTIFICATE_KEY_MISMATCH.id in seen
+
+
+def _not_judged(mount: Mount, failure: openssl.NotJudged) -> Iterator[Problem]:
+    for file in mount.read[:1]:
+        words = f"could not be shown to OpenSSL: {failure}."
+        yield file.problem(codes.CERTIFICATE_NOT_JUDGED, words)
 
 
 # --- what is refused -----------------------------------------------------------
@@ -404,7 +413,9 @@ def _trust_problems(mount: Mount, ca: MountedFile, leaf: bytes | None) -> list[P
         return []
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)
     words = f"holds no CA that is valid now: {named}."
-    return [ca.problem(codes.CA_EXPIRED, words)]
+    all_early = all(one.is_early for one in anchors)
+    code = codes.CA_NOT_YET_VALID if all_early else codes.CA_EXPIRED
+    return [ca.problem(code, words)]
 
 
 def _no_anchor(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import suppress
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import openssl
@@ -65,12 +66,16 @@ def inspect_certificates(
     """
     mount = Mount(files, clock, read)
     window = datetime.timedelta(days=expiry_warning_days)
+    issuer: list[Problem] = []
+    # `check_certificates` tells of it.
+    with suppress(openssl.NotJudged):
+        issuer += _issuer_warnings(mount, key_password)
     problems = [
         *(one for file in mount.read for one in _form_warnings(file)),
         *_key_warnings(files, mount),
         *_name_problems(mount, files.user),
         *_chain_dates(mount, window),
-        *_issuer_warnings(mount, key_password),
+        *issuer,
         *_authority_warnings(mount, window),
         *_mount_warnings(files, mountinfo),
     ]

@@ -32,6 +32,10 @@ INVALID_CA = (24, 79)
 NAME_MISMATCH = (62, 64)
 
 
+class NotJudged(OSError):
+    """The system does not let OpenSSL be asked, so nothing is known of a file."""
+
+
 class Presented(NamedTuple):
     """How OpenSSL took a certificate.
 
@@ -84,6 +88,9 @@ def present(
         strict: Apply the strict rules of RFC 5280.
         level: OpenSSL's security level; 0 refuses no size of key and no hash, None
             takes the level of this Python, which need not be that of the driver.
+
+    Raises:
+        NotJudged: OpenSSL cannot be asked here.
     """
     import ssl
 
@@ -133,9 +140,11 @@ def present(
         with suppress(OSError, ValueError):
             # What cannot be told in this form is accepted as well.
             told = theirs.getpeercert() or {}
-    except (OSError, ValueError) as refusal:
+    except (ssl.SSLError, ValueError) as refusal:
         # The frames of a traceback would hold the key.
         error = refusal.with_traceback(None)
+    except OSError as failure:
+        raise NotJudged(failure.strerror or "no reason given") from None
     return Presented(leaf, error, bool(asked), told)
 
 
@@ -159,15 +168,20 @@ def is_valid(told: Mapping[str, Any], now: float) -> bool:
 
 
 def trusting(content: bytes) -> ssl.SSLContext | None:
-    """Return a context that trusts what is in a file, None where it is unreadable."""
+    """Return a context that trusts what is in a file, None where it is unreadable.
+
+    Raises `NotJudged` where OpenSSL cannot be asked here.
+    """
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         with _path(content) as path:
             context.load_verify_locations(cafile=path)
-    except OSError:
+    except ssl.SSLError:
         return None
+    except OSError as failure:
+        raise NotJudged(failure.strerror or "no reason given") from None
     return context if context.cert_store_stats()["x509"] else None
 
 

@@ -43,6 +43,7 @@ _REPLACE_THE_FILE = (
     certificates_codes.CA_IS_CERTIFICATE.id,
     certificates_codes.CA_NONE.id,
     certificates_codes.CA_EXPIRED.id,
+    certificates_codes.CA_NOT_YET_VALID.id,
     certificates_codes.CA_WITHOUT_ROOT.id,
 )
 _FOLLOWING = (

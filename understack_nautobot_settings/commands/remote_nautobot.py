@@ -12,6 +12,7 @@ from io import StringIO
 from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import read_bootstrap
+from understack_nautobot_settings.certificates.openssl import NotJudged
 from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
@@ -165,6 +166,10 @@ def _backend(
             fact = "holds no certificate."
         except FileRefused as refused:
             fact = f"{refused.words}."
+        except NotJudged as failure:
+            raise CouldNotCheck(
+                f"{options.ca_file} could not be shown to OpenSSL: {failure}."
+            ) from None
         if context is None:
             problems.append(codes.NAUTOBOT_UNUSABLE.problem(options.ca_file, fact))
             return None

@@ -6,6 +6,7 @@ import datetime
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from understack_nautobot_settings.certificates import openssl
@@ -109,10 +110,11 @@ def _end_of_validity(files: ClientFiles) -> float | None:
     mount = Mount(files._replace(ca=None), time.time, read_file)
     if mount.cert and mount.key:
         # OpenSSL tells it of what it accepts, for half of what a reader costs.
-        accepted = openssl.present(mount.cert.content, mount.key.content, None)
-        end = openssl.end_of(accepted.told)
-        if end is not None:
-            return end
+        with suppress(openssl.NotJudged):
+            accepted = openssl.present(mount.cert.content, mount.key.content, None)
+            end = openssl.end_of(accepted.told)
+            if end is not None:
+                return end
     return mount.chain[0].not_after.timestamp() if mount.chain else None
 
 
@@ -160,6 +162,8 @@ def ping(
     Waits so many seconds for its answer, and returns answers by worker:
     ``[{"celery@host": {"ok": "pong"}}]``.
     """
+    # Loading kombu and connecting are part of it.
+    end = time.monotonic() + seconds
     import json
 
     from kombu import Connection
@@ -184,6 +188,11 @@ def ping(
         connection.ensure_connection(max_retries=1, interval_start=0)
         # Answering at the first reply: one worker was asked.
         answers = mailbox(connection)._broadcast(
-            "ping", {}, destination=[destination], reply=True, timeout=seconds, limit=1
+            "ping",
+            {},
+            destination=[destination],
+            reply=True,
+            timeout=max(0.0, end - time.monotonic()),
+            limit=1,
         )
     return list(answers or ())

@@ -4,6 +4,7 @@ import datetime
 import os
 import pty
 import re
+import resource
 import select
 import shutil
 import ssl
@@ -202,7 +203,7 @@ def test_certificate_is_valid_from_first_to_last_second(
     def codes(moment: float) -> list[str]:
         return [one.code for one in check_certificates(files, clock=lambda: moment)]
 
-    assert codes(start - 1) == ["certificate-not-yet-valid", "ca-expired"]
+    assert codes(start - 1) == ["certificate-not-yet-valid", "ca-not-yet-valid"]
     assert codes(start) == []
     assert codes(end - 0.5) == []
     assert codes(end) == ["certificate-expired", "ca-expired"]
@@ -565,6 +566,31 @@ def test_certificate_with_a_host_name_in_latin_1_is_accepted(
         (tmp_path / name).write_bytes(b"".join(armoured))
 
     assert check_certificates(client_files(use, tmp_path)) == []
+
+
+@USES
+def test_files_that_the_system_does_not_show_to_openssl_are_one_warning(
+    use: str, tmp_path: Path
+) -> None:
+    """With two file descriptors left, and three files to show at once."""
+    files = client_files(use, written(tmp_path, ROOT.issue()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, hard))
+    try:
+        judged, inspected = check_certificates(files), inspect_certificates(files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert [(one.severity, one.code, one.message) for one in judged] == [
+        (
+            "warning",
+            "certificate-not-judged",
+            f"{tmp_path}/tls.crt could not be shown to OpenSSL: Too many open files.",
+        )
+    ]
+    assert inspected == []
 
 
 @USES
