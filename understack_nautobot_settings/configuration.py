@@ -13,7 +13,6 @@ from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
@@ -59,5 +58,4 @@ def configure(
     namespace.update(evaluation.settings)
     # A value that is no flag is left to `check`, as nothing else depends on it.
     is_mapped = Reader(env, [])(variables.DB_IDENTITY_MAP)
-    named = [] if is_mapped else client_files(namespace, env)
-    look_again_later(namespace, decided, evaluation.problems, read, named)
+    look_again_later(namespace, decided, evaluation.problems, read, mapped=is_mapped)

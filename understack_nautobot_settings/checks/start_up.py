@@ -19,7 +19,6 @@ from importlib import import_module
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.files import describe_certificates
@@ -60,13 +59,13 @@ class _Start(NamedTuple):
         decided: What it decided.
         warnings: What it did not refuse.
         read: Has read its certificates.
-        named: The files whose certificate has to have the name of their user.
+        mapped: Whether a server lets certificates in as users of other names.
     """
 
     decided: Decided
     warnings: tuple[Problem, ...]
     read: ReadOnce
-    named: tuple[ClientFiles, ...]
+    mapped: bool
 
 
 # At most one: a second call of `configure` takes the place of the first.
@@ -80,14 +79,15 @@ def look_again_later(
     decided: Decided,
     warnings: Iterable[Problem],
     read: ReadOnce,
-    named: Iterable[ClientFiles],
+    *,
+    mapped: bool,
 ) -> None:
     """Have the settings looked at, and the lines logged, when the file has run.
 
     The namespace is given ``LOGGING_CONFIG``, a ``LOGGING`` where it has none and,
     where it is a module, ``__dir__``. The rest is what the call of `configure` made.
     """
-    start = _Start(decided, tuple(warnings), read, tuple(named))
+    start = _Start(decided, tuple(warnings), read, mapped)
     _waiting[:] = _last[:] = [start]
     _take_over_logging(namespace)
     if "__name__" in namespace:
@@ -148,8 +148,11 @@ def look_again(settings: Mapping[str, Any]) -> None:
         logger.addHandler(handler)
     hint_at_failed_connections()
     logger.info("%s", startup_line(settings, read=start.read))
-    # `check` makes errors of them.
-    names = [one for files in start.named for one in check_name(files, read=start.read)]
+    names: list[Problem] = []
+    if not start.mapped:
+        # `check` makes errors of them.
+        for files in client_files(settings):
+            names += check_name(files, read=start.read)
     start.read.forget()
     for problem in (*start.warnings, *names, *undone):
         logger.warning("%s [%s]", problem, problem.code)
