@@ -324,7 +324,7 @@ def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:
             name: _Connection(False, {}, plain=frozenset({host}))
             for name, host in plain_event_brokers(settings).items()
         },
-        _BROKER: _Connection(_over_tls(urls), broker),
+        _BROKER: _Connection(_over_tls(urls, broker["CELERY_BROKER_USE_SSL"]), broker),
     }
 
 
@@ -375,7 +375,8 @@ def _cache_connection(cache: Mapping[str, Any], factory: object) -> _Connection:
         },
         DEFAULT_FACTORY: factory,
     }
-    return _Connection(redis and _over_tls(urls), facts, secured, plain)
+    uses_tls = redis and _over_tls(urls, asks_for_tls(pool))
+    return _Connection(uses_tls, facts, secured, plain)
 
 
 def _shape(url: str) -> list[str]:
@@ -383,8 +384,9 @@ def _shape(url: str) -> list[str]:
     return [scheme_of(url), *ssl_options(url)]
 
 
-def _over_tls(urls: list[str]) -> bool:
-    return bool(urls) and all(scheme_of(url) == "rediss" for url in urls)
+def _over_tls(urls: list[str], options: Any) -> bool:
+    # A call above the import of Nautobot's settings sees options, and no URL yet.
+    return all(scheme_of(url) == "rediss" for url in urls) if urls else bool(options)
 
 
 def _hosts(urls: list[str], scheme: str) -> frozenset[str]:

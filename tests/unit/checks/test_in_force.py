@@ -303,6 +303,18 @@ def test_lost_broker_tls_is_not_reported_for_its_options_as_well():
     assert problem.variable == "CELERY_BROKER_URL"
 
 
+def test_call_above_the_import_of_nautobots_settings_is_refused():
+    """Though no variable asks for TLS of the database, which would be refused too."""
+    env = {**ENV, "NAUTOBOT_DB_SSLMODE": "disable"}
+    settings, decided = configured(env, above=lambda settings: settings.clear())
+    settings.update(nautobot_settings(env))
+
+    problems = check_in_force(settings, decided)
+
+    lost = [one.variable for one in problems if one.code == "tls-not-in-force"]
+    assert lost == ["CACHES.default", "CELERY_BROKER_URL"]
+
+
 def test_plain_connection_defined_above_configure_is_not_reported():
     """To the same servers, as the file says itself."""
 
