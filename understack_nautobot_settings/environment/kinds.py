@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -179,11 +180,7 @@ class Host(Text):
             )
         if not _is_host(text):
             # Not repeated: whoever writes a whole URL there writes a password as well.
-            raise Invalid(
-                "the value is not a host name alone.",
-                None,
-                self.code,
-            )
+            raise Invalid("the value is not a host name alone.", None, self.code)
         return text
 
 
@@ -193,8 +190,8 @@ def _is_host(text: str) -> bool:
     if ":" in text:
         address = text.removeprefix("[").removesuffix("]").partition("%")[0]
         return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
-    # Of white space, only the blank is printable.
-    return text.isprintable() and not any(one in " /?#@[]\\%" for one in text)
+    # Letters and digits of any script, and the marks that belong to them.
+    return all(one in "-._," or unicodedata.category(one)[0] in "LMN" for one in text)
 
 
 class Choice(Kind[str]):

@@ -551,6 +551,8 @@ def test_number_of_ports_unlike_number_of_hosts_is_refused(hosts, said):
                 "a,b:5433",
                 "d b",
                 "db\u200b",
+                "$(DB_HOST)",
+                "db,<host>",
             )
         ),
         *(

@@ -93,6 +93,8 @@ def test_redis_url_is_built_from_its_variables(env, url):
         "red is",
         "redis\u200b",
         "\ufeffredis",
+        "$(REDIS_HOST)",
+        "redis\u2013a",
     ],
 )
 def test_redis_host_that_is_not_a_host_name_is_refused(host):
@@ -106,7 +108,16 @@ def test_redis_host_that_is_not_a_host_name_is_refused(host):
 
 
 @pytest.mark.parametrize(
-    "host", ["redis", "r_1.example.org.", "10.0.0.1", "::1", "[fe80::1%eth0]", "bücher"]
+    "host",
+    [
+        "redis",
+        "r_1.example.org.",
+        "10.0.0.1",
+        "::1",
+        "[fe80::1%eth0]",
+        "bücher",
+        "हिंदी",
+    ],
 )
 def test_redis_host_may_be_name_or_address(host):
     found, problems = address(HOST=host)
