@@ -267,6 +267,15 @@ def test_direct_negotiation_with_postgresql_15_is_reported_unsupported(
     assert code(found) == "probe-direct-unsupported"
 
 
+def test_name_in_the_place_of_an_address_is_reported_as_libpq_says_it(postgres, mount):
+    options = {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"hostaddr": "db.invalid"}'}
+    found = probe("database", database_env(postgres, mount, **options))
+
+    assert code(found) == "probe-libpq"
+    assert found.problem.variable == "NAUTOBOT_DB_EXTRA_OPTIONS"
+    assert 'could not parse network address "db.invalid"' in found.problem.message
+
+
 def test_server_without_free_connection_is_reported_as_transient(authority, mount):
     settings = {"max_connections": "4", "superuser_reserved_connections": "3"}
     with PostgresServer(18, authority=authority, settings=settings) as server:
@@ -281,6 +290,7 @@ def test_server_without_free_connection_is_reported_as_transient(authority, moun
 
     assert code(found) == "probe-db-full"
     assert found.is_transient
+    assert details(found)["identity"].endswith(", left to libpq")
 
 
 @pytest.mark.parametrize(

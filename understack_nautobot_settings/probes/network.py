@@ -68,6 +68,7 @@ class Endpoint(NamedTuple):
         if self.is_socket:
             return host
         at = f" at {self.address}" if self.address not in ("", self.host) else ""
+        host = f"[{host.strip('[]')}]" if ":" in host else host
         return f"{host}:{self.port}{at}"
 
     def problem(self, code: Code, fact: str, hint: str | None = None) -> Problem:

@@ -39,6 +39,8 @@ from understack_nautobot_settings.probes.refusals import alert_in
 from understack_nautobot_settings.probes.refusals import server_words
 from understack_nautobot_settings.probes.refusals import session_problem
 from understack_nautobot_settings.probes.refusals import start_up
+from understack_nautobot_settings.probes.server import LEFT
+from understack_nautobot_settings.probes.server import REFUSED
 from understack_nautobot_settings.probes.server import SSL_REQUEST
 from understack_nautobot_settings.probes.server import Server
 from understack_nautobot_settings.probes.tls import ALPN
@@ -251,15 +253,16 @@ def _look(server: PostgresqlServer, text: str | None) -> None:
     is no libpq.
     """
     attempt = server.attempt
-    if not server.endpoints:
-        attempt.skip("dns", "left to libpq: no host is configured")
+    if not server.endpoints or "could not parse network address" in (text or ""):
+        attempt.skip("dns", "left to libpq")
         with attempt.stage("login"):
             raise Failed(_login_problem(server, None, text))
     connection = server.reach()
-    if server_words(text or ""):
-        # Where the server has answered libpq, libpq has accepted its certificate.
-        server.tls = server.tls._replace(verify=False)
-    server.name_refused = "does not match host name" in (text or "")
+    if "does not match host name" in (text or ""):
+        server.verdict = REFUSED
+    elif server.tls.verify and server_words(text or ""):
+        # libpq has accepted the certificate of the server that has answered it.
+        server.verdict = LEFT
     with connection, server.secure(connection) as secured, attempt.stage("login"):
         raise Failed(_login_problem(server, secured, text))
 
@@ -269,9 +272,8 @@ def _login_problem(
 ) -> Problem:
     """Return why a login failed, by asking the server once more by hand."""
     if text is None:
-        return codes.PROBE_DRIVER.problem(
-            variables.DB_HOST.name, "no PostgreSQL driver can be imported here."
-        )
+        fact = "no PostgreSQL driver can be imported here."
+        return codes.PROBE_DRIVER.problem(variables.DB_HOST.name, fact)
     answer, attempt = None, server.attempt
     if isinstance(connection, ssl.SSLSocket):
         # libpq goes no further either: with direct negotiation it is a must.
@@ -349,9 +351,7 @@ class PostgresqlServer(Server):
         )
 
     def _hung_up_on_plain_text(self) -> Problem:
-        chosen = None
-        if not self.is_postgresql():
-            chosen = self.chosen(ALPN, self.endpoint.host)
+        chosen = None if self.is_postgresql() else self.chosen(ALPN, self.endpoint.host)
         if chosen is None:
             return self.closed()
         if chosen != ALPN:
@@ -365,10 +365,8 @@ class PostgresqlServer(Server):
         )
 
     def _tls_refused(self) -> Problem:
-        return codes.PROBE_TLS_REFUSED.problem(
-            variables.DB_SSLMODE.name,
-            f"PostgreSQL at {self.endpoint.place} refuses TLS.",
-        )
+        fact = f"PostgreSQL at {self.endpoint.place} refuses TLS."
+        return codes.PROBE_TLS_REFUSED.problem(variables.DB_SSLMODE.name, fact)
 
     def hung_up(self) -> Problem:
         """Return why the connection is closed where TLS should start."""

@@ -135,7 +135,7 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
     ),
     (
         # A parameter, or the value of one, that libpq or the system does not take.
-        r"invalid |setsockopt\(",
+        r"invalid |setsockopt\(|could not parse network address",
         codes.PROBE_LIBPQ,
         variables.DB_EXTRA_OPTIONS,
         "libpq does not connect to {place} with these options: {said}.",
@@ -371,7 +371,8 @@ def _refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
         fact = f"PostgreSQL at {place} is starting, stopping or recovering."
     elif sqlstate == TOO_MANY:
         code = codes.PROBE_DB_FULL
-        fact = f"PostgreSQL at {place} has no connection left for {user} or {name}."
+        whom = f"user {user}, database {name}"
+        fact = f"PostgreSQL at {place} has no connection left for {whom}."
     return code.problem(variable.name, fact, hint)
 
 

@@ -62,6 +62,7 @@ HUNG_UP = (
 )
 """How the end of a connection shows while TLS is spoken."""
 
+REFUSED, LEFT = "refused", "left to libpq"
 _HEADER = 5
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
@@ -73,11 +74,12 @@ class Server:
 
     Attributes:
         plain: Why TLS is not demanded, for people; empty where it is.
-        name_refused: Whether the driver does not accept the certificate for the host.
+        verdict: What the driver has made of the certificate, which is then not judged
+            again: `REFUSED` for its name, or `LEFT` where it has not complained.
         endpoint: The one that was reached, and its `address`.
     """
 
-    name_refused = False
+    verdict = ""
     endpoint: Endpoint
     address: Address
 
@@ -136,7 +138,8 @@ class Server:
             attempt.skip("identity", "no TLS: the server's identity is not verified")
             return connection
         with attempt.stage("tls"):
-            context = tls_context(self.tls, self.endpoint)
+            tls = self.tls._replace(verify=self.tls.verify and not self.verdict)
+            context = tls_context(tls, self.endpoint)
             self.start_tls(connection)
             connection.settimeout(attempt.patience)
             refusal = None
@@ -157,9 +160,8 @@ class Server:
                 look = partial(self._refused, refusal)
                 raise attempt.explained(str(refusal.verify_code), look)
             seen = seen_certificate(secured.getpeercert(binary_form=True))
-            refused = self.name_refused
-            attempt.detail = described_server(seen, self.tls, host, refused=refused)
-            if refused:
+            attempt.detail = described_server(seen, self.tls, host, self.verdict)
+            if self.verdict == REFUSED:
                 secured.close()
                 raise Failed(name_problem(seen, self.endpoint))
         return secured
@@ -307,7 +309,7 @@ class Server:
     def _refused(self, refusal: ssl.SSLCertVerificationError) -> Problem:
         """Return why the certificate of the server is refused; it is looked at."""
         seen, host = self.shown_certificate(), self.endpoint.name
-        self.attempt.detail = described_server(seen, self.tls, host, refused=True)
+        self.attempt.detail = described_server(seen, self.tls, host, REFUSED)
         return server_problem(refusal, seen, self.tls, self.endpoint)
 
     # Questions, each on a connection of its own.

@@ -377,15 +377,13 @@ def _names(seen: Certificate | None) -> str:
 
 
 def described_server(
-    seen: Certificate | None, tls: Tls, host: str, *, refused: bool = False
+    seen: Certificate | None, tls: Tls, host: str, verdict: str = ""
 ) -> str:
     """Return what the stage ``identity`` shows of a server certificate."""
     if seen is None:
         return f"configured host {host}, certificate not readable"
-    checked = "verified" if tls.verify else "not verified"
-    if refused:
-        checked = "refused"
-    elif tls.verify and not tls.check_hostname:
+    checked = verdict or ("verified" if tls.verify else "not verified")
+    if not verdict and tls.verify and not tls.check_hostname:
         checked = "verified without the name"
     end, days = utc(seen.not_after), seen.days_left
     until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"

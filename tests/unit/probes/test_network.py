@@ -11,9 +11,16 @@ from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import walk
 from understack_nautobot_settings.probes.attempt import Probe
+from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.targets import exit_status
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_place_of_an_ipv6_address_has_brackets(host):
+    """Else nobody sees where the port begins."""
+    assert Endpoint("Redis", host, 6379, "X").place == "[::1]:6379"
 
 
 @pytest.mark.parametrize(
