@@ -41,14 +41,15 @@ PATH_IS_TOKEN = Code(
 )
 DB_HOST_INVALID = Code(
     "db-host-invalid",
-    "The host of PostgreSQL holds more than a host: a port, a scheme, a path, a "
-    "password, or brackets around an address.",
+    "The host of PostgreSQL holds more than a host, such as a port, a path or a "
+    "password, brackets around an address, or characters that no host name has.",
     "Set `NAUTOBOT_DB_HOST` to the host alone, or to hosts separated by commas, and "
     "`NAUTOBOT_DB_PORT` to the port.",
 )
 REDIS_HOST_INVALID = Code(
     "redis-host-invalid",
-    "The host of Redis holds more than a host: a port, a scheme, a path or a password.",
+    "The host of Redis holds more than a host, such as a port, a path or a password, "
+    "or characters that no host name has.",
     "Set `NAUTOBOT_REDIS_HOST` to the host alone, and `NAUTOBOT_REDIS_PORT` to the "
     "port.",
 )

@@ -136,19 +136,18 @@ def test_probe_with_unknown_target_ends_with_status_2():
         "https://[::1",
         "https://h/a b",
         "https://h/\r\n",
-        "https://localhost/",
+        "https://me:canary@h:port/",
+        "https://me:canary@localhost/",
     ],
 )
 def test_probe_url_that_leads_nowhere_is_refused_without_showing_it(url):
     """Nor does any probe send a password, or show it."""
-    urls = [url, url.replace("//", "//me:canary@")]
-    for one in urls[url == "https://localhost/" :]:
-        assert command("probe", one) == (
-            2,
-            "",
-            "understack-nautobot-settings probe: A URL is https://HOST:PORT/PATH, port "
-            "and path optional, without a user and without blanks.\n",
-        )
+    assert command("probe", url) == (
+        2,
+        "",
+        "understack-nautobot-settings probe: A URL is https://HOST:PORT/PATH, port "
+        "and path optional, without a user and without blanks.\n",
+    )
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "9999999999"])

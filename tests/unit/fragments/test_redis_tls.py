@@ -441,8 +441,8 @@ def test_missing_file_that_a_settings_file_names_as_the_default_does_is_told_onc
         problems=problems,
     )
 
-    missing = [problem for problem in problems if "ca.crt" in problem.message]
-    assert {problem.variable for problem in missing} == {"NAUTOBOT_REDIS_SSL_CA_CERTS"}
+    missing = [one.variable for one in problems if "ca.crt" in one.message]
+    assert missing == ["NAUTOBOT_REDIS_SSL_CA_CERTS"]
 
 
 def test_redis_options_of_file_are_merged_and_not_changed():
