@@ -413,8 +413,8 @@ def _trust_problems(mount: Mount, ca: MountedFile, leaf: bytes | None) -> list[P
         return []
     named = ", ".join(f"{one.subject} ({one.dates})" for one in anchors)
     words = f"holds no CA that is valid now: {named}."
-    all_early = all(one.is_early for one in anchors)
-    code = codes.CA_NOT_YET_VALID if all_early else codes.CA_EXPIRED
+    over = any(one.is_expired for one in anchors)
+    code = codes.CA_EXPIRED if over else codes.CA_NOT_YET_VALID
     return [ca.problem(code, words)]
 
 

@@ -209,6 +209,22 @@ def test_certificate_is_valid_from_first_to_last_second(
     assert codes(end) == ["certificate-expired", "ca-expired"]
 
 
+@USES
+def test_ca_that_ends_before_it_begins_never_becomes_valid(
+    use: str, tmp_path: Path
+) -> None:
+    begin, end = now() - DAY, now() + DAY
+    authority = Authority("ca", not_before=begin, not_after=end)
+    times = [f"{one:%y%m%d%H%M%S}Z".encode() for one in (begin, end)]
+    der = pem.certificates(authority.ca_pem)[0]
+    there, back = b"\x17\r".join(times), b"\x17\r".join(times[::-1])
+    assert der.count(there) == 1
+    reversed_pem = pem.armoured(der.replace(there, back), "CERTIFICATE")
+    files = client_files(use, written(tmp_path, ROOT.issue(), reversed_pem))
+
+    assert [one.code for one in check_certificates(files)] == ["ca-expired"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "days", "codes"),
     [
