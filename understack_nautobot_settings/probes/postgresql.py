@@ -132,11 +132,12 @@ def probe_database(
 
 
 def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, Any]:
-    given = str(parameters.get("connect_timeout") or int(patience))
+    given = str(parameters.get("connect_timeout") or 0)
     if not given.isdecimal():
         # libpq takes a negative number for none, and refuses what is none.
         return dict(parameters)
-    seconds = max(_SHORTEST_CONNECT, min(int(patience), int(given)))
+    # It takes 0 for none as well.
+    seconds = max(_SHORTEST_CONNECT, min(int(patience), int(given) or int(patience)))
     return {**parameters, "connect_timeout": seconds}
 
 

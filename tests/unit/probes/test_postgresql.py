@@ -557,8 +557,11 @@ def test_parameter_of_a_libpq_variable_is_no_passing_failure(mount, text, variab
     assert attempt.server_said == text
 
 
-@pytest.mark.parametrize("given", ["abc", "-1"])
-def test_connect_timeout_that_is_no_number_is_left_to_libpq(mount, given):
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [("abc", "abc"), ("-1", "-1"), (0, 3), ("0", 3), ("1", 2), ("9", 3)],
+)
+def test_connect_timeout_is_libpqs_own_or_within_the_patience(mount, given, sent):
     seen = []
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
@@ -568,7 +571,7 @@ def test_connect_timeout_that_is_no_number_is_left_to_libpq(mount, given):
     settings = database(5, mount, mode="disable", connect_timeout=given)
     walk(probe_database, settings, Names(), driver=driver)
 
-    assert seen == [given]
+    assert seen == [sent]
 
 
 def test_database_place_of_libpq_variables_is_where_the_cause_is_looked_for(mount):
