@@ -122,7 +122,7 @@ def _files_in(directory: str, read: Reader) -> list[str]:
 
 
 def _given_parts(files: Iterable[str], directory: str, read: Reader) -> dict[str, str]:
-    """Return the parts that files or variables give; a file is there before it."""
+    """Return the parts that files or variables give; both at once are refused."""
     parts = {}
     for part, variable in PARTS.items():
         path = os.path.join(directory, part)

@@ -219,8 +219,8 @@ def _probe_worker(
 def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that name certificate files, for those who look no further.
 
-    Neither OpenSSL nor a database driver is asked, here and below: either takes
-    longer to import than everything else a heartbeat is worth.
+    No file is judged and no database driver asked, which takes longer to import than
+    everything else a heartbeat is worth.
     """
     from understack_nautobot_settings.fragments import postgresql_tls
     from understack_nautobot_settings.fragments import redis_tls
