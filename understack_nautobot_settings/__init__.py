@@ -7,8 +7,6 @@ A name is imported when it is asked for (PEP 562): ``probe worker``, which kubel
 runs day and night, needs few of them.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 from typing import Any

@@ -1,7 +1,5 @@
 """``python -m understack_nautobot_settings``, the command line."""
 
-from __future__ import annotations
-
 from understack_nautobot_settings.commands.main import run
 
 if __name__ == "__main__":

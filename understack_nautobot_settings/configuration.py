@@ -1,7 +1,5 @@
 """The one call of a ``nautobot_config.py``."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """All fragments over one settings module: settings, and every problem at once."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from collections.abc import Mapping

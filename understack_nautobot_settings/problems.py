@@ -1,7 +1,5 @@
 """What went wrong, as data and as exceptions."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable

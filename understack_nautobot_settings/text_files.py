@@ -6,8 +6,6 @@ blocks, never reads more than a bound, and says in words why it refuses. Nothing
 of the package opens or lists a path that somebody wrote.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import understack_nautobot_settings
 
 NAME = "understack_nautobot_settings"
@@ -80,3 +82,13 @@ def test_runtime_imports_drivers_and_problems_alone():
     }
 
     assert wrong == set()
+
+
+def test_module_imports_annotations_from_the_future_where_a_name_needs_it_alone():
+    future = "from __future__ import annotations\n"
+    texts = {file: file.read_text() for file in PACKAGE.rglob("*.py")}
+    for file in (one for one, text in texts.items() if future in text):
+        code = compile(texts[file].replace(future, ""), file, "exec", dont_inherit=True)
+        # An ImportError: what it is for is not installed here.
+        with pytest.raises((NameError, ImportError)):
+            exec(code, {"__name__": file.stem})

@@ -1,7 +1,5 @@
 """Reads credentials of API users from mounted secrets."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What has to change so that an account equals its credential; pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 from typing import NamedTuple

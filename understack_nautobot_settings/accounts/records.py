@@ -1,7 +1,5 @@
 """API users and tokens in the database of the Nautobot this runs in."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from collections.abc import Iterator
 from contextlib import contextmanager

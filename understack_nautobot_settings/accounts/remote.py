@@ -7,8 +7,6 @@ A permission that reaches no further than a user's own tokens makes that possibl
 user without a password gets a random one that is forgotten when the run ends.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Collection
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The files of a client certificate: read once, or why they cannot be read."""
 
-from __future__ import annotations
-
 import os
 import stat
 import time

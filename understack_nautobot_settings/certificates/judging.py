@@ -5,8 +5,6 @@ is in the drivers: what the start-up check refuses, libpq or redis-py or the ser
 would refuse as well. The rest of this module turns a refusal into words.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """One mistake, one message: what follows from a value that could not be read."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -5,8 +5,6 @@ before they run, what other libraries take from the environment behind their bac
 and what a gateway or a site cannot work with.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

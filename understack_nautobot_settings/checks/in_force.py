@@ -5,8 +5,6 @@ remembered as hashes, which Python makes with a random key of the process, and a
 value: the settings hold secrets.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ What runs outside of Nautobot starts from these: the command line, and the tests
 whoever deploys it.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from collections.abc import Mapping

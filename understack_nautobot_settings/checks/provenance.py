@@ -1,7 +1,5 @@
 """Which settings are in force, and where each of them comes from."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

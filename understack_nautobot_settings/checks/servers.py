@@ -1,7 +1,5 @@
 """Which servers settings lead to, and whether client and server know each other."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

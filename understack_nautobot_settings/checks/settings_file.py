@@ -1,7 +1,5 @@
 """A settings file, loaded as ``nautobot-server`` does."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

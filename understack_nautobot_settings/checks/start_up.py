@@ -7,8 +7,6 @@ module for its names first, as Nautobot does, and a module may answer that itsel
 (``__dir__``, PEP 562).
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What Nautobot, Django or a server makes of a value that looks right."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

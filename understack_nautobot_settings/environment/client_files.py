@@ -1,7 +1,5 @@
 """Which certificate files the settings in force use."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping

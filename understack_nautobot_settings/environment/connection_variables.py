@@ -1,7 +1,5 @@
 """The variables of timeouts, keepalives and retries."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

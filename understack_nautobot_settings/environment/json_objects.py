@@ -6,8 +6,6 @@ tokens finds the place. No message holds any of the text, and no exception leave
 this module that could carry it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """Kinds of values: how the text of a variable becomes one."""
 
-from __future__ import annotations
-
 import re
 import string
 import unicodedata

@@ -1,7 +1,5 @@
 """libpq: who uses it, which one the process will use, and which variables it reads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

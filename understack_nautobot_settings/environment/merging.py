@@ -1,7 +1,5 @@
 """Configuration in layers: defaults, what a file says, what the environment adds."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from typing import Any

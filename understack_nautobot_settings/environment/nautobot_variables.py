@@ -6,8 +6,6 @@ settings, before this library has run. What this library reads as well is declar
 in `understack_nautobot_settings.environment.variables` and marked there.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import date

@@ -1,7 +1,5 @@
 """The variables of the connection to PostgreSQL."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The variables of the connections to Redis: cache and broker."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from understack_nautobot_settings.environment import codes

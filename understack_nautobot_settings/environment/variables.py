@@ -7,8 +7,6 @@ the connections stand in modules of their own; here they are one name space and 
 tuple.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

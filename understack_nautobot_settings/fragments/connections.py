@@ -1,7 +1,5 @@
 """How long connections may take, and how they survive a gateway in between."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

@@ -1,7 +1,5 @@
 """Whether the Django app of this package runs inside Nautobot."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What a deployment that faces users sets beyond Nautobot's defaults."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

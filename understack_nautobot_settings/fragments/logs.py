@@ -1,7 +1,5 @@
 """The format of log lines."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from collections.abc import Mapping

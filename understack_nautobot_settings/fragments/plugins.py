@@ -1,7 +1,5 @@
 """Which plugins Nautobot loads, and their configuration."""
 
-from __future__ import annotations
-
 import keyword
 import os
 import re

@@ -1,7 +1,5 @@
 """How Nautobot reaches PostgreSQL: libpq's TLS parameters."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Which caches are in Redis, and where each takes its connections' arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How Nautobot reaches Redis: cache, Celery broker and result backend alike."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from collections.abc import Mapping

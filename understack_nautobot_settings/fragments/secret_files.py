@@ -1,7 +1,5 @@
 """The secret key, and the database password where it comes from a file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

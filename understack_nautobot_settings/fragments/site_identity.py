@@ -1,7 +1,5 @@
 """Which site a pod belongs to."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Single sign-on through OpenID Connect."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from collections.abc import Mapping

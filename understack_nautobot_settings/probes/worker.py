@@ -1,7 +1,5 @@
 """A Celery worker, by the file it touches, its certificate, and its own answer."""
 
-from __future__ import annotations
-
 import datetime
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How to get from the jobs and queues that are there to those wanted; pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Jobs and queues in the database of the Nautobot this runs in."""
 
-from __future__ import annotations
-
 from nautobot.extras.models import Job as JobRecord
 from nautobot.extras.models import JobQueue as QueueRecord
 

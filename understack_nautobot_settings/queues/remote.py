@@ -1,7 +1,5 @@
 """Jobs and queues of a Nautobot that is reached over its REST API."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

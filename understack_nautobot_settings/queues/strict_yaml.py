@@ -1,7 +1,5 @@
 """YAML without surprises; apart, because only what reads YAML needs PyYAML."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

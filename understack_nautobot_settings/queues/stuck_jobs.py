@@ -5,8 +5,6 @@ record of the job stays PENDING for ever. This looks for such records in the dat
 and in the broker of the Nautobot it runs in.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The wanted job queues: what a file says, in the own form or that of the chart."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The database of the Nautobot this runs in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -6,8 +6,6 @@ redirect is followed, and the address of a next page has to be on the same serve
 One deadline holds for the whole run, and answers and listings have a limit.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import re

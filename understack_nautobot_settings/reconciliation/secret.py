@@ -1,7 +1,5 @@
 """Texts that are never shown."""
 
-from __future__ import annotations
-
 import hmac
 
 

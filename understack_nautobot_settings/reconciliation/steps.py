@@ -1,7 +1,5 @@
 """Steps from what a Nautobot has to what it is to have, and how they are made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
