@@ -69,7 +69,7 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("probe-client", (_DATABASE_TLS, _REDIS_TLS, _LEAF)),
     ("probe|gateway", (_DATABASE_TLS, _REDIS_TLS, "kubectl get tlsroute -A")),
     ("ca-(?!bundle)", (_CA, _SECRET)),
-    ("certificate-subpath", ("kubectl get pod POD -n nautobot -o yaml",)),
+    ("certificate-(sub|not-judged)", ("kubectl get pod POD -n nautobot -o yaml",)),
     ("tls-not|setting-|file-overruled", (f"{_SHOW} --config nautobot_config.py",)),
     ("(certificate|key|pem)-|file-(?!and)", (_LEAF, _SECRET)),
     ("(credential|account|token|prune|nautobot-unusable)", (_SECRET,)),

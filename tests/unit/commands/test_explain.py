@@ -48,6 +48,7 @@ def test_remedy_never_writes_over_what_it_reads(code):
         ("file-and-value", "settings check"),
         ("ca-bundle-empty", "settings check"),
         ("probe-broker-scheme", "settings show"),
+        ("certificate-not-judged", "kubectl get pod POD -n nautobot -o yaml"),
     ],
 )
 def test_code_is_explained_by_the_command_that_shows_its_subject(code, command):
