@@ -6,6 +6,7 @@ from paths alone, so it gets paths of memory.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -210,8 +211,11 @@ def _path(content: bytes) -> Iterator[str]:
 
 
 def _memory() -> IO[bytes]:
-    with suppress(OSError):
+    try:
         return os.fdopen(os.memfd_create("certificates"), "w+b")
+    except OSError as refusal:
+        if refusal.errno == errno.EMFILE:
+            raise
     # A sandbox without the call: a file that has no name, and so no other readers.
     import tempfile
 

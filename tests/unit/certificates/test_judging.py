@@ -586,9 +586,11 @@ def test_certificate_with_a_host_name_in_latin_1_is_accepted(
 
 @USES
 def test_files_that_the_system_does_not_show_to_openssl_are_one_warning(
-    use: str, tmp_path: Path
+    use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With two file descriptors left, and three files to show at once."""
+    # As in a new process, which would look for a directory with the next one.
+    monkeypatch.setattr(tempfile, "tempdir", None)
     files = client_files(use, written(tmp_path, ROOT.issue()))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
