@@ -160,14 +160,14 @@ def _refuse_socket(
     options = {**mapping(default.get("OPTIONS")), **decided}
     # A service names its host where nobody sees it, as nobody named a database.
     unknown = not default or "service" in options
-    host = str(
-        default.get("HOST")
-        or options.get("host")
-        or options.get("hostaddr")
-        or read.env.get("PGHOST")
-        or read.env.get("PGHOSTADDR")
-        or ""
+    setting, above = "DATABASES.default.HOST", "DATABASES.default.OPTIONS"
+    said = (
+        (setting, default, "HOST"),
+        *((f"{above}.{one}", options, one) for one in ("host", "hostaddr")),
+        *((one, read.env, one) for one in ("PGHOST", "PGHOSTADDR")),
     )
+    found = ((place, str(where.get(key) or "")) for place, where, key in said)
+    place, host = next((one for one in found if one[1]), (setting, ""))
     hosts = [one.strip() for one in host.split(",")]
     means = ""
     if any(one.startswith(("/", "@")) for one in hosts):
@@ -179,7 +179,7 @@ def _refuse_socket(
     if decided.get("sslmode", "disable") == "disable" or unknown:
         return
     if means:
-        place = place_of(variables.DB_HOST, host, "DATABASES.default.HOST", read.env)
+        place = place_of(variables.DB_HOST, host, place, read.env)
         read.report(
             codes.DB_SOCKET,
             variables.DB_SSLMODE.name,

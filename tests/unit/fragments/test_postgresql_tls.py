@@ -698,6 +698,22 @@ def test_direct_negotiation_without_tls_is_refused(sslmode, said):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "env", "place"),
+    [
+        ({"host": "/run"}, {"PGHOST": "db"}, "DATABASES.default.OPTIONS.host"),
+        ({}, {"PGHOST": "/run"}, "PGHOST"),
+    ],
+)
+def test_socket_that_needs_tls_is_named_where_it_is_said(options, env, place):
+    env = {"NAUTOBOT_DB_SSLMODE": "require", **env}
+    base = {"default": {"ENGINE": ENGINE, "OPTIONS": options}}
+
+    assert refusal(env, base).startswith(
+        f"NAUTOBOT_DB_SSLMODE: require needs TLS, and {place} is a Unix socket. Set "
+    )
+
+
 def test_tls_without_host_is_refused_unless_libpq_has_one_elsewhere():
     """Django takes a missing HOST for an empty one."""
     env = {"NAUTOBOT_DB_SSLMODE": "require"}
