@@ -33,7 +33,10 @@ _POD = "kubectl exec -n nautobot POD -c CONTAINER --"
 _CHECK = f"{_POD} {PROGRAM} check"
 _SECRET = "kubectl describe externalsecret,certificate,secret -n nautobot"  # noqa: S105
 _LEAF = f"openssl x509 -in {_MOUNT}/tls.crt -noout -subject -issuer -dates -purpose"
-_CA = f"openssl crl2pkcs7 -nocrl -certfile {_MOUNT}/ca.crt | openssl pkcs7 -print_certs"
+_CA = (
+    f"openssl storeutl -noout -text -certs {_MOUNT}/ca.crt | "
+    "grep -E 'Issuer:|Subject:|Not '"
+)
 _DB_PORT, _REDIS_PORT = "${NAUTOBOT_DB_PORT:-5432}", "${NAUTOBOT_REDIS_PORT:-6379}"
 _TLS = 'openssl s_client -connect "$NAUTOBOT_{}_HOST:{}"'
 _DATABASE_TLS = f"{_TLS.format('DB', _DB_PORT)} -alpn postgresql {_FILES}"
