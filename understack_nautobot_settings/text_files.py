@@ -93,13 +93,9 @@ def read_bytes(path: str, most: int = SECRET_BYTES) -> bytes:
     """
     _check_path(path)
     try:
-        kind = stat.S_IFMT(os.stat(path).st_mode)
-        if kind != stat.S_IFREG:
-            words = f"is {_OTHER_KINDS.get(kind, 'a device')}, not a file"
-            raise FileRefused(Reason.NOT_REGULAR, words)
-        with open(path, "rb", opener=_opened_without_waiting) as file:
-            # None where a pipe took its place that has a writer and holds nothing.
-            content = file.read(most + 1) or b""
+        _check_kind(os.stat(path))
+        with open(path, "rb", opener=_opened) as file:
+            content = file.read(most + 1)
     except OSError as error:
         raise _refusal(error) from None
     if len(content) > most:
@@ -148,9 +144,25 @@ def status_of(path: str) -> os.stat_result | None:
         return None
 
 
-def _opened_without_waiting(path: str, flags: int) -> int:
-    """Open a file; without the flag, a pipe that took its place would block."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _opened(path: str, flags: int) -> int:
+    """Open a file; what took its place since it was looked at may be none.
+
+    Without the flag, a pipe would block.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    try:
+        _check_kind(os.fstat(descriptor))
+    except FileRefused:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_kind(status: os.stat_result) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        words = f"is {_OTHER_KINDS.get(kind, 'a device')}, not a file"
+        raise FileRefused(Reason.NOT_REGULAR, words)
 
 
 def _check_path(path: str) -> None:
