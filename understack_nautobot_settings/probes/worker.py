@@ -27,8 +27,6 @@ HEARTBEAT_SECONDS = 30.0
 # Of the time left: connecting comes on top of waiting for the answer.
 _SHARE = 0.8
 
-_DAY = 86400
-
 CONTENT_TYPE = "application/x-nautobot-json"
 
 
@@ -77,7 +75,7 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
     Raises `Failed` where a client certificate is expired; of what stands behind it in
     its file, a server may have another copy.
     """
-    now = time.time()
+    now = datetime.datetime.now(datetime.timezone.utc)
     used: dict[str, list[ClientFiles]] = {}
     for files in client_files(settings):
         if files.cert is not None:
@@ -94,16 +92,15 @@ def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:
         )
         for path, end in ends.items():
             if end is not None and end <= now:
-                expired_on = datetime.datetime.fromtimestamp(end, datetime.timezone.utc)
                 fact = (
-                    f"the client certificate in {path} expired on {utc(expired_on)}, "
-                    "so servers refuse new connections."
+                    f"the client certificate in {path} expired on {utc(end)}, so "
+                    "servers refuse new connections."
                 )
                 code = codes.PROBE_WORKER_CERTIFICATE
                 raise Failed(code.problem(used[path][0].present()[0].variable, fact))
 
 
-def _end_of_validity(files: ClientFiles) -> float | None:
+def _end_of_validity(files: ClientFiles) -> datetime.datetime | None:
     """Return when a client certificate ends, None where it cannot be read."""
     mount = Mount(files._replace(ca=None), time.time, read_file)
     if mount.cert and mount.key:
@@ -112,14 +109,14 @@ def _end_of_validity(files: ClientFiles) -> float | None:
             accepted = openssl.present(mount.cert.content, mount.key.content, None)
             end = openssl.end_of(accepted.told)
             if end is not None:
-                return end
-    return mount.chain[0].not_after.timestamp() if mount.chain else None
+                return datetime.datetime.fromtimestamp(end, datetime.timezone.utc)
+    return mount.chain[0].not_after if mount.chain else None
 
 
-def _left(end: float | None, now: float) -> str:
+def _left(end: datetime.datetime | None, now: datetime.datetime) -> str:
     if end is None:
         return "cannot be read"
-    return "expired" if end <= now else f"{(end - now) // _DAY:.0f} days"
+    return "expired" if end <= now else f"{(end - now).days} days"
 
 
 def probe_ping(
