@@ -144,8 +144,6 @@ def present(
     except (ssl.SSLError, ValueError) as refusal:
         # The frames of a traceback would hold the key.
         error = refusal.with_traceback(None)
-    except OSError as failure:
-        raise NotJudged(failure.strerror or "no reason given") from None
     return Presented(leaf, error, bool(asked), told)
 
 
@@ -181,8 +179,6 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
             context.load_verify_locations(cafile=path)
     except ssl.SSLError:
         return None
-    except OSError as failure:
-        raise NotJudged(failure.strerror or "no reason given") from None
     return context if context.cert_store_stats()["x509"] else None
 
 
@@ -203,11 +199,21 @@ def reason_words(error: Exception | None) -> str:
 
 @contextmanager
 def _path(content: bytes) -> Iterator[str]:
-    """Yield the path of a file that exists in memory alone."""
-    with _memory() as file:
-        file.write(content)
-        file.flush()
-        yield f"/proc/self/fd/{file.fileno()}"
+    """Yield the path of a file that exists in memory alone.
+
+    Raises `NotJudged` where the system refuses it, or does not let it be loaded.
+    """
+    import ssl
+
+    try:
+        with _memory() as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    except (ssl.SSLError, NotJudged):
+        raise
+    except OSError as failure:
+        raise NotJudged(failure.strerror or "no reason given") from None
 
 
 def _memory() -> IO[bytes]:
