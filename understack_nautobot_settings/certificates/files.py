@@ -5,7 +5,6 @@ import stat
 import time
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import PurePath
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
@@ -233,6 +232,8 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
 
 def _closed_directory(path: str) -> str | None:
     """Return the first directory on the way to a file that we may not enter."""
+    from pathlib import PurePath
+
     above = reversed(PurePath(os.path.realpath(path)).parents)
     closed = (one for one in above if not os.access(one, os.X_OK, effective_ids=True))
     return next(map(str, closed), None)

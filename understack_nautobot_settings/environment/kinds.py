@@ -1,7 +1,6 @@
 """Kinds of values: how the text of a variable becomes one."""
 
 import re
-import string
 import unicodedata
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -31,15 +30,13 @@ _COMMON_WORDS = {
     *TRUE_WORDS,
     *FALSE_WORDS,
 }
-_HARMLESS = re.compile(
-    r"[-+]?[0-9]{0,6}([.,][0-9]{0,6}){0,3} ?"
+_HARMLESS = (
+    r"(?i)[-+]?[0-9]{0,6}([.,][0-9]{0,6}){0,3} ?"
     r"(ms|s|m|h|d|w|secs?|seconds?|min|minutes?|hours?|days?|weeks?|months?|[kmg]i?b?)?"
-    r"|tcp://[0-9.]{7,15}:[0-9]{1,5}",
-    re.IGNORECASE,
+    r"|tcp://[0-9.]{7,15}:[0-9]{1,5}"
 )
 _NEARLY_THE_SAME = 0.95
 QUOTES = ("'", '"')
-LETTERS_AND_DIGITS = frozenset(string.ascii_letters + string.digits)
 
 # How a JSON object begins, and "-----BEGIN" in base64.
 _CONTENTS = ("{", "LS0tLS1CRUdJTi")
@@ -386,7 +383,7 @@ def shown(text: str, known: Iterable[str] = ()) -> str:
     of a known one.
     """
     word = text.strip()
-    common = word.lower() in _COMMON_WORDS or _HARMLESS.fullmatch(word)
+    common = word.lower() in _COMMON_WORDS or re.fullmatch(_HARMLESS, word)
     if common or (text.isprintable() and nearest(text, known)):
         return repr(text)
     return "the value"

@@ -1,6 +1,7 @@
 """How long connections may take, and how they survive a gateway in between."""
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
@@ -68,7 +68,7 @@ _RESULT_RETRIES = {
     "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS": 5000,
 }
 
-_ZONE = LETTERS_AND_DIGITS.union("_+/-")
+_ZONE = "[A-Za-z0-9_+/-]+"
 
 
 def connection_settings(
@@ -297,7 +297,7 @@ class _Profile(NamedTuple):
 def _time_zone(given: str | None, zone: str) -> dict[str, str]:
     """Return libpq's ``options`` with the time zone that Django would set next."""
     # An empty text is somebody's wish: PgBouncer refuses the parameter.
-    if given == "" or "timezone" in str(given).lower() or set(zone) - _ZONE:
+    if given == "" or "timezone" in str(given).lower() or not re.fullmatch(_ZONE, zone):
         return {}
     return {"options": f"{given or ''} -c TimeZone={zone}".strip()}
 

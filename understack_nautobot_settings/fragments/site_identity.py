@@ -1,11 +1,11 @@
 """Which site a pod belongs to."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.kinds import LETTERS_AND_DIGITS
 from understack_nautobot_settings.environment.kinds import LONGEST_ECHO
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.reader import Reader
@@ -15,7 +15,7 @@ from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import collecting
 
-_TAKEN = LETTERS_AND_DIGITS.union("._-")
+_FOREIGN = "[^A-Za-z0-9._-]"
 _MOST_WORDS = 2
 
 
@@ -47,7 +47,7 @@ def site_settings(
 
 def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) -> str:
     name: str = read.chosen(variable, settings, variable.name)
-    foreign = sorted(set(name) - _TAKEN)
+    foreign = sorted(set(re.findall(_FOREIGN, name)))
     if not foreign:
         return name
     fact = "the value has characters that no name has."
