@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from collections.abc import Iterator
 from itertools import product
@@ -73,15 +71,6 @@ def connect_tls12(pki: Pki) -> Iterator[dict[str, Connect]]:
         RedisServer(**options, settings=['tls-protocols "TLSv1.2"']) as server,
     ):
         yield ways(postgres, server)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
 
 
 def _own(directory: Path, uid: int) -> None:

@@ -3,11 +3,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,15 +53,6 @@ def everything(files: ClientFiles) -> list[Problem]:
     describe_certificates(files)
     found = check_certificates(files, sleep=lambda _: None)
     return [*found, *inspect_certificates(files._replace(user="app"))]
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
 
 
 # --- what is no file -----------------------------------------------------------

@@ -6,14 +6,12 @@ import pty
 import re
 import resource
 import select
-import shutil
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,15 +64,6 @@ def never(seconds: float) -> None:
 def written(directory: Path, leaf: Leaf, ca_pem: bytes = ROOT.ca_pem) -> Path:
     write_mount(directory, leaf, ca_pem)
     return directory
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user can reach."""
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory)
 
 
 # --- the corpus ----------------------------------------------------------------
