@@ -205,9 +205,9 @@ CERTIFICATE_NOT_JUDGED = WarningCode(
 )
 CERTIFICATE_WEAK = WarningCode(
     "certificate-weak",
-    "The OpenSSL of this Python does not accept the size of the key, the hash of the "
-    "signature, or DSA keys. The OpenSSL of the driver or of the server may have "
-    "other limits.",
+    "The OpenSSL of this Python does not accept the size of a key, the hash of a "
+    "signature, or DSA keys. The OpenSSL of the driver or of the server may have other "
+    "limits.",
     "Issue it with ECDSA P-256 or RSA 2048, signed with SHA-256.",
 )
 CERTIFICATE_KEY_TYPE = Code(
@@ -253,6 +253,15 @@ CERTIFICATE_ISSUER_UNKNOWN = WarningCode(
     "Ask the server with `probe`. Where one CA signs clients and servers, store its "
     "certificate in the CA file, and intermediates after the client certificate.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
+)
+CERTIFICATE_CHAIN_REFUSED = WarningCode(
+    "certificate-chain-refused",
+    "The client certificate leads to a CA in the CA file, and OpenSSL refuses the way "
+    "there: a CA limits which names or how many CAs stand below it, or a certificate "
+    "has an extension that OpenSSL does not know. That is wrong where clients and "
+    "servers share a CA.",
+    "Ask the server with `probe`. Where one CA signs clients and servers, issue the "
+    "certificate within the limits of its CAs, or by another CA.",
 )
 CERTIFICATE_NAME_MISMATCH = WarningCode(
     "certificate-name-mismatch",

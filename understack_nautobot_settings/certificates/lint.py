@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.certificates import openssl
@@ -19,6 +20,7 @@ from understack_nautobot_settings.certificates.files import Mount
 from understack_nautobot_settings.certificates.files import MountedFile
 from understack_nautobot_settings.certificates.files import ReadFile
 from understack_nautobot_settings.certificates.files import read_file
+from understack_nautobot_settings.certificates.reading import NO_NAME
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import is_signed_by
@@ -33,6 +35,10 @@ _STRICT_WORDS = {
     92: "a CA has no key usage",
 }
 
+_STRONGER_CA = (
+    "Issue the CA, and what it signs, anew with ECDSA P-256 or RSA 2048, signed with "
+    "SHA-256."
+)
 _UNLESS_PRESENTED = (
     "Remove it, unless a server presents this very certificate. If it was meant as a "
     "CA, issue it anew with basicConstraints CA:TRUE and the key usage cert sign."
@@ -131,7 +137,7 @@ def _name_problems(mount: Mount, user: str | None) -> Iterator[Problem]:
     is_first = not leaf.is_ca or all(one.is_ca for one in mount.chain)
     if leaf.encoded_name == user.encode(errors="surrogatepass") or not is_first:
         return
-    subject = f"is {leaf.subject}" if leaf.subject else "has no name"
+    subject = "has no name" if leaf.subject == NO_NAME else f"is {leaf.subject}"
     if leaf.common_name == user:
         subject += " in an encoding that PostgreSQL does not accept (BMPString)"
     yield codes.CERTIFICATE_NAME_MISMATCH.problem(
@@ -172,37 +178,65 @@ def _is_dated(one: Certificate) -> str:
 
 def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem]:
     """Warn of a chain that a server with the same CA file would refuse."""
-    cert, key, ca, chain = mount.cert, mount.key, mount.ca, mount.chain
+    cert, key, ca = mount.cert, mount.key, mount.ca
     if not (cert and key and ca):
         return
-    strictly = _refusal_by(cert, key, ca, key_password, strict=True)
-    if strictly is None:
+    judge = partial(
+        openssl.present, cert.content, key.content, key_password, trust=ca.content
+    )
+    if judge(strict=True, level=None).error is None:
         return
-    refusal = _refusal_by(cert, key, ca, key_password, strict=False)
+    refusal = _refusal(judge())
     if refusal is not None:
-        code, words = refusal
-        listed = any(one.is_ca is False for one in mount.trusted)
-        if code in openssl.INVALID_CA and listed:
-            # `_no_authority` tells which of them is no CA.
-            return
-        if code not in openssl.NO_ISSUER:
-            alone = openssl.present(cert.content, key.content, key_password)
-            if alone.verify_code == code:
-                # It is no matter of the issuer, and an error already.
-                return
-        found = _end_of_chain(mount) if code in openssl.NO_ISSUER else None
-        words = f": {words}" if found is None else found
-        leaf = f"({chain[0].subject}, issued by {chain[0].issuer}) " if chain else ""
-        yield cert.problem(
-            codes.CERTIFICATE_ISSUER_UNKNOWN,
-            f"{leaf}does not lead to a CA in {ca.path}{words}.",
-        )
-    elif not any(map(_is_lax, mount.trusted)):
+        yield from _chain_refusal(mount, cert, ca, *refusal, alone=judge(trust=None))
+        return
+    weak, strict = _refusal(judge(level=None)), _refusal(judge(strict=True))
+    if weak is not None:
+        words = f"may be refused under {ca.path}: {weak[1]}."
+        yield cert.problem(codes.CERTIFICATE_WEAK, words, _STRONGER_CA)
+    if strict is not None and not any(map(_is_lax, mount.trusted)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
             f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
-            f"{_STRICT_WORDS.get(strictly[0], strictly[1])}.",
+            f"{_STRICT_WORDS.get(strict[0], strict[1])}.",
         )
+
+
+def _refusal(presented: openssl.Presented) -> tuple[int, str] | None:
+    """Return code and words of what a server with this CA file objects to.
+
+    Leaves out dates and purpose, which have problems of their own, and files that
+    cannot be loaded.
+    """
+    code = presented.verify_code
+    if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
+        return None
+    return code, openssl.reason_words(presented.error)
+
+
+def _chain_refusal(
+    mount: Mount,
+    cert: MountedFile,
+    ca: MountedFile,
+    code: int,
+    words: str,
+    *,
+    alone: openssl.Presented,
+) -> Iterator[Problem]:
+    if code in (openssl.SIGNATURE, *openssl.NO_ISSUER):
+        leaf = mount.chain[0] if mount.chain else None
+        named = f"({leaf.subject}, issued by {leaf.issuer}) " if leaf else ""
+        found = _end_of_chain(mount)
+        end = f": {words}" if found is None else found
+        fact = f"{named}does not lead to a CA in {ca.path}{end}."
+        yield cert.problem(codes.CERTIFICATE_ISSUER_UNKNOWN, fact)
+        return
+    listed = any(one.is_ca is False for one in mount.trusted)
+    # `_no_authority` tells which of them is no CA; what is refused without a CA as
+    # well is an error already.
+    if not (code in openssl.INVALID_CA and listed) and alone.verify_code != code:
+        fact = f"OpenSSL refuses {cert.path} under {ca.path}: {words}."
+        yield codes.CERTIFICATE_CHAIN_REFUSED.problem(cert.variable, fact)
 
 
 def _end_of_chain(mount: Mount) -> str | None:
@@ -234,28 +268,6 @@ def _end_of_chain(mount: Mount) -> str | None:
 def _is_lax(certificate: Certificate) -> bool:
     """Tell whether the constraints of a CA are not strict enough for Python 3.13."""
     return bool(certificate.is_ca) and not certificate.has_critical_constraints
-
-
-def _refusal_by(
-    cert: MountedFile,
-    key: MountedFile,
-    ca: MountedFile,
-    password: str | None,
-    *,
-    strict: bool,
-) -> tuple[int, str] | None:
-    """Return code and words of what a server with this CA file objects to.
-
-    Leaves out dates and purpose, which have problems of their own, and files that
-    cannot be loaded.
-    """
-    presented = openssl.present(
-        cert.content, key.content, password, trust=ca.content, strict=strict
-    )
-    code = presented.verify_code
-    if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
-        return None
-    return code, openssl.reason_words(presented.error)
 
 
 def _authority_warnings(mount: Mount, window: datetime.timedelta) -> Iterator[Problem]:
@@ -323,7 +335,7 @@ def _no_authority(
     if ours:
         words = f"lists the client certificate {one.subject} among the CAs."
         return ca.problem(codes.CA_HOLDS_CERTIFICATE, words)
-    words = f"lists {one.subject or 'a certificate without a name'}, which is not a CA."
+    words = f"lists {one.subject}, which is not a CA."
     # Self-signed, it vouches for a server that presents it.
     remedy = _UNLESS_PRESENTED if one.is_self_issued else None
     return ca.problem(codes.CA_HOLDS_OTHER, words, remedy)

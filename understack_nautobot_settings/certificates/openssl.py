@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
+SIGNATURE = 7
 NOT_YET_VALID = 9
 EXPIRED = 10
 NO_ISSUER = (2, 18, 19, 20, 21)

@@ -47,6 +47,7 @@ _KEY_USAGES = (
 # Object identifiers in DER: a common name; the key of an elliptic curve.
 _COMMON_NAME = b"\x06\x03\x55\x04\x03"
 _CURVE_KEY = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+NO_NAME = "(no name)"
 _LONGEST_NAME = 256
 
 # Filters of warnings belong to the process: two threads must not restore them
@@ -61,7 +62,7 @@ class Certificate(NamedTuple):
         path: The file it was read from, empty for one that a server presented.
         use: The client that uses the file, as in `ClientFiles`; else empty.
         subject: ``CN=app``, attributes in the order of the certificate, at most
-            256 characters of them; likewise the issuer.
+            256 characters of them, ``(no name)`` without any; likewise the issuer.
         serial: Upper-case hexadecimal, as OpenSSL prints it.
         not_after: End of validity; as OpenSSL has it, its second is outside. All
             moments are in UTC.
@@ -277,6 +278,8 @@ def hexadecimal(number: int) -> str:
 def _text(name: x509.Name) -> str:
     named = ((one.rfc4514_attribute_name, _value(one)) for one in name)
     text = ", ".join(f"{_ATTRIBUTES.get(kind, kind)}={value}" for kind, value in named)
+    if not text:
+        return NO_NAME
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
 
 

@@ -51,6 +51,7 @@ _FOLLOWING = (
     certificates_codes.CA_HOLDS_OTHER.id,
     certificates_codes.CA_DATES.id,
     certificates_codes.CERTIFICATE_ISSUER_UNKNOWN.id,
+    certificates_codes.CERTIFICATE_CHAIN_REFUSED.id,
 )
 # `configure` warns: only the server knows whether it maps names.
 _NAME_MISMATCH = certificates_codes.CERTIFICATE_NAME_MISMATCH.id

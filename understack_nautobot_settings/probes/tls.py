@@ -389,7 +389,7 @@ def described_server(
     until = f"expired {end}" if days < 0 else f"expires {end} ({days} days)"
     return (
         f"configured host {host}, certificate for {_names(seen)}, issued by "
-        f"{seen.issuer or 'nobody'}, {until}, {checked}"
+        f"{seen.issuer}, {until}, {checked}"
     )
 
 

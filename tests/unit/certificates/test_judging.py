@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck
 from hypothesis import given
 from hypothesis import settings
@@ -761,28 +762,56 @@ def test_colon_in_key_path_is_warned_about_for_postgresql_only(tmp_path: Path) -
     ]
 
 
-def test_chain_error_of_openssl_is_quoted_in_the_warning(
+def test_chain_beyond_the_limits_of_its_ca_is_quoted_from_openssl(
     tmp_path: Path,
 ) -> None:
+    """It does lead to the CA, so nobody is told to look for another one."""
     narrow = Authority("narrow-ca", path_length=0)
     leaf = narrow.intermediate("too-deep").issue()
     files = client_files(REDIS, written(tmp_path, leaf, narrow.ca_pem))
 
     assert inspect_certificates(files) == [
         Problem(
-            "certificate-issuer-unknown",
+            "certificate-chain-refused",
             "warning",
             "NAUTOBOT_REDIS_SSL_CERTFILE",
-            f"{tmp_path}/tls.crt (CN=app, issued by CN=too-deep) does not lead to a "
-            f"CA in {tmp_path}/ca.crt: path length constraint exceeded.",
-            codes.CERTIFICATE_ISSUER_UNKNOWN.fix.replace("`", ""),
+            f"OpenSSL refuses {tmp_path}/tls.crt under {tmp_path}/ca.crt: path length "
+            "constraint exceeded.",
+            codes.CERTIFICATE_CHAIN_REFUSED.fix.replace("`", ""),
         )
     ]
 
 
-def test_new_ca_with_same_name_and_other_key_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strict", [True, False], ids=["strict", "lax"])
+def test_certificate_of_a_weak_ca_may_be_refused(tmp_path: Path, strict: bool) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    weak = Authority("weak-ca", key=key, subject_key_id=strict)
+    files = client_files(REDIS, written(tmp_path, weak.issue(), weak.ca_pem))
+
+    found = {one.code: one for one in inspect_certificates(files)}
+
+    assert set(found) == {
+        "certificate-weak",
+        *([] if strict else ["certificate-not-strict"]),
+    }
+    assert found["certificate-weak"] == Problem(
+        "certificate-weak",
+        "warning",
+        "NAUTOBOT_REDIS_SSL_CERTFILE",
+        f"{tmp_path}/tls.crt may be refused under {tmp_path}/ca.crt: CA certificate "
+        "key too weak.",
+        "Issue the CA, and what it signs, anew with ECDSA P-256 or RSA 2048, signed "
+        "with SHA-256.",
+    )
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["key id", "no key id"])
+def test_new_ca_with_same_name_and_other_key_is_reported(
+    tmp_path: Path, named: bool
+) -> None:
     ours, renewed = Authority("one-ca"), Authority("one-ca")
-    files = client_files(REDIS, written(tmp_path, ours.issue(), renewed.ca_pem))
+    leaf = ours.issue(authority_key_id=named)
+    files = client_files(REDIS, written(tmp_path, leaf, renewed.ca_pem))
 
     assert [one.message for one in inspect_certificates(files)] == [
         f"{tmp_path}/tls.crt (CN=app, issued by CN=one-ca) does not lead to a CA in "
@@ -937,7 +966,11 @@ def test_mutated_files_give_problems_exactly_when_they_cannot_connect(
     assert {type(problem) for problem in problems + warnings} <= {Problem}
     assert all(problem.message and problem.hint for problem in problems + warnings)
     # What only a server with this CA knows is a warning.
-    chain = {"certificate-issuer-unknown", "certificate-intermediate-dates"}
+    chain = {
+        "certificate-issuer-unknown",
+        "certificate-chain-refused",
+        "certificate-intermediate-dates",
+    }
     told = problems or chain & {problem.code for problem in warnings}
     assert connects(directory) == (not told)
 

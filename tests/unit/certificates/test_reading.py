@@ -135,7 +135,7 @@ def test_constraints_are_read_as_openssl_does(
 @pytest.mark.parametrize(
     ("attributes", "subject", "common_name"),
     [
-        ([], "", ""),
+        ([], "(no name)", ""),
         (
             [
                 (NameOID.COUNTRY_NAME, "DE"),
