@@ -44,6 +44,10 @@ CLIENT_CA = {
     POSTGRESQL: " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
     REDIS: " (ca.crt of the secret in redis.tls.existingSecret)",
 }
+_TURN_ON = {
+    POSTGRESQL: f"set {variables.DB_SSLMODE.name}=verify-full",
+    REDIS: f"unset {_REDIS_MTLS} where it is off",
+}
 _UNSET = CertificateFile("", "")
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
@@ -239,7 +243,7 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
             f"{place} does not trust the CA of the client certificate ({_shown(own)}).",
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
             "certificate of the CA that it trusts. If it does trust it, its log gives "
-            "the reason.",
+            "the reason, such as a missing revocation list of that CA.",
         )
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
         reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
@@ -247,8 +251,8 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
         return codes.PROBE_CLIENT_REQUIRED.problem(
             variable,
             f"{place} requires a client certificate, and none is configured.",
-            "Mount the secret nautobot-mtls-client and turn mutual TLS on."
-            if endpoint.server in CLIENT_CA
+            f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
+            if endpoint.server in _TURN_ON
             else f"Set {variable}, and the variable of its key.",
         )
     fact = f"{place} refuses the client certificate ({_shown(own)})"
