@@ -242,8 +242,9 @@ class _Text:
             fact = f"refers to {shown}, whose value ends with a line break."
             self._remark(codes.REFERENCE_LINE_BREAK, fact)
         elif not value and default is None:
-            fact = f"refers to {shown}, which is not set."
-            example = _reference(match, ":-text")
+            state, cast = "not set" if value is None else "empty", match["cast"]
+            fact = f"refers to {shown}, which is {state}."
+            example = _reference(match, f"|{cast}:-..." if cast else ":-text")
             hint = f"Set {shown}, or give a default: {example}."
             if self._env.get(f"{name}_FILE"):
                 hint = f"{shown}_FILE is set, but no file is read here. {hint}"

@@ -122,8 +122,13 @@ MALFORMED = (
         ),
         (
             "${EMPTY}",
-            "the text refers to EMPTY, which is not set. "
+            "the text refers to EMPTY, which is empty. "
             "Set EMPTY, or give a default: ${EMPTY:-text}.",
+        ),
+        (
+            "${MISSING|int}",
+            "the text refers to MISSING, which is not set. "
+            "Set MISSING, or give a default: ${MISSING|int:-...}.",
         ),
         (
             "${MOUNTED}",
@@ -266,7 +271,7 @@ def test_whole_string_reference_with_a_type_becomes_that_type(text, value, expec
         ("a ${V|int}", "1", "has |int inside a longer text."),
         ("${V|int}${V|int}", "1", "has |int inside a longer text."),
         ("${V|number}", "1", "has a malformed reference at character 1."),
-        ("${V|int}", "", "refers to V, which is not set."),
+        ("${V|int}", "", "refers to V, which is empty."),
         ("${V}", "\udcff", "refers to V, whose value holds bytes that are not UTF-8."),
     ],
 )
