@@ -65,7 +65,7 @@ def test_named_variables_are_all_known(path):
 @pages
 def test_problem_codes_on_pages_are_declared(path):
     text = text_of(path)
-    linked = {*re.findall(r"`([a-z-]+)`\]\([./]*reference/problems\.md\)", text)}
+    linked = {*re.findall(r"`([a-z-]+)`\]\([./]*reference/problems\.md[#)]", text)}
     probed = {*re.findall(r"`((?:probe|gateway)-[a-z-]+)`", text)}
     assert linked | probed <= CODES
 
