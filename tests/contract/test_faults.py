@@ -203,8 +203,8 @@ REFUSED = [
     row(
         "a line end inside a partition",
         {"UNDERSTACK_PARTITION": "dfw3\nstaging"},
-        r"UNDERSTACK_PARTITION: 'dfw3\nstaging' has '\n'. Use letters, digits, '.', "
-        "'_' and '-' only.",
+        r"UNDERSTACK_PARTITION: 'dfw3\nstaging' has characters that a name cannot "
+        r"have: '\n'. Use letters, digits, '.', '_' and '-' only.",
     ),
     row(
         "bytes in the Redis password",

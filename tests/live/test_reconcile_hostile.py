@@ -354,8 +354,8 @@ def test_token_that_logs_nobody_in_is_told_from_a_missing_permission(
     with served(answering(lambda _: refused)) as server:
         assert reconcile(server.port) == (
             1,
-            f"Nautobot: the server answers HTTP {status} even where the token of any "
-            "active user is enough. Correct the token in the file of --token-file, or "
+            f"Nautobot: the server answers HTTP {status} to a request that every "
+            "active user may make. Correct the token in the file of --token-file, or "
             "--url.\n",
         )
 

@@ -176,8 +176,8 @@ class _Work(NamedTuple):
             return stale
         self.summary.stale.extend(account.username for account in stale)
         if self.policy.prune and stale:
-            fact = "stale accounts were kept, because something else is wrong."
-            problem = codes.PRUNE_WITHHELD.problem("--prune", f"{len(stale)} {fact}")
+            fact = "no stale account was removed, because something else is wrong."
+            problem = codes.PRUNE_WITHHELD.problem("--prune", fact)
             self.summary.problems.append(problem)
         return []
 

@@ -267,7 +267,8 @@ CERTIFICATE_NAME_MISMATCH = WarningCode(
     "certificate-name-mismatch",
     "The CN of the client certificate is not the database user. The `cert` rule of "
     "PostgreSQL compares the two byte for byte, unless an identity map says "
-    "otherwise.",
+    "otherwise. `check` therefore calls it an error; at start-up it is a warning, "
+    "since only the server knows its map.",
     "Issue it with the user as `commonName`, or correct the user: `NAUTOBOT_DB_USER`, "
     "or `USER` in the settings file. If the server maps names (pg_ident.conf), set "
     "`UNDERSTACK_DB_IDENTITY_MAP=true`.",
@@ -312,7 +313,7 @@ CA_WITHOUT_ROOT = Code(
 )
 CA_EXPIRED = Code(
     "ca-expired",
-    "Every root in the CA file is outside its validity.",
+    "No root in the CA file is valid now, and at least one of them has expired.",
     "Mount the renewed CA certificate.",
 )
 CA_NOT_YET_VALID = Code(

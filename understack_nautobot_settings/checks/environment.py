@@ -276,7 +276,7 @@ def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
         and not read(variables.METRICS_AUTHENTICATED)
     ):
         name = variables.METRICS_AUTHENTICATED.name
-        fact = "it is not true, so /metrics needs no login and no token."
+        fact = "it is not set to true, so /metrics needs no login and no token."
         return [codes.METRICS_OPEN.problem(name, fact)]
     return []
 

@@ -119,7 +119,9 @@ class Parser(argparse.ArgumentParser):
                 options = [spelt[-1] for spelt in spellings if spelt]
                 known_word("option", options, unknown[0].partition("=")[0])
             shown = shown_argument(unknown[0])
-            raise CouldNotCheck(f"unexpected argument '{shown}'.")
+            raise CouldNotCheck(
+                f"unexpected argument '{shown}'. Use --help for the arguments."
+            )
         return arguments
 
 

@@ -58,7 +58,11 @@ _REDIS = (
     f"--cert {_MOUNT}/tls.crt --key {_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
 )
 _SHOW = f"{_POD} {PROGRAM} show"
-_RULES = "psql -c 'select * from pg_hba_file_rules'"
+# Only a superuser may read them, and PostgreSQL's own pod logs one in.
+_RULES = (
+    "kubectl exec -n nautobot nautobot-cluster-1 -c postgres -- "
+    "psql -c 'select * from pg_hba_file_rules'"
+)
 
 _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("probe-db-(hba|certificate)", (_PSQL, _RULES)),

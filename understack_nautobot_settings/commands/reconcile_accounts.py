@@ -43,7 +43,7 @@ def _owner(text: str) -> str:
 
 def _group(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("a group has a name")
+        raise argparse.ArgumentTypeError("the name of the group is empty")
     if is_mark(text):
         fact = f"{text!r} is a group that marks accounts of an owner"
         raise argparse.ArgumentTypeError(fact)

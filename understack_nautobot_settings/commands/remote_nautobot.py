@@ -59,9 +59,8 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would change, change nothing"
     )
-    remote = parser.add_argument_group(
-        "remote Nautobot", "over the REST API instead of the database"
-    )
+    instead = "" if remote_only else " instead of the database"
+    remote = parser.add_argument_group("remote Nautobot", f"over the REST API{instead}")
     if not remote_only:
         remote.add_argument(
             "--remote",
@@ -80,7 +79,9 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
         "that holds it as 'token' or 'apitoken'",
     )
     remote.add_argument(
-        "--ca-file", metavar="PATH", help="CA certificates of the server"
+        "--ca-file",
+        metavar="PATH",
+        help="CA certificates of the server (default: the system's)",
     )
     remote.add_argument(
         "--timeout",

@@ -31,7 +31,11 @@ def check_stuck_jobs(databases: Any = None, **options: Any) -> list[CheckMessage
     del options
     found = _found() if "default" in (databases or ()) else None
     return [
-        message(codes.JOB_STUCK.problem("JobResult", f"{job} was lost."))
+        message(
+            codes.JOB_STUCK.problem(
+                "JobResult", f"no queue and no worker has the message of {job}."
+            )
+        )
         for job in found or ()
     ]
 

@@ -131,8 +131,8 @@ REDIS_URL_SSL_OPTION = Code(
 )
 REDIS_URL_MALFORMED = Code(
     "redis-url-malformed",
-    "A Redis URL cannot be taken apart, most often for a `/`, `#` or `?` in its "
-    "password, or has no scheme.",
+    "A Redis URL cannot be taken apart, most often because of a `/`, `#` or `?` in its "
+    "password; or its scheme is missing or misspelt, or its database is no number.",
     "Percent-encode the password in the URL, or unset the URL and use the "
     "`NAUTOBOT_REDIS_*` variables, which take every password.",
 )
@@ -164,7 +164,7 @@ REDIS_LEFT_ALONE = WarningCode(
 REDIS_BROKER_SOCKET = Code(
     "redis-broker-socket",
     "Celery reaches Redis over a Unix socket by `redis+socket://`, not by `unix://`.",
-    "Write redis+socket:///path?virtual_host=0.",
+    "Write `redis+socket:///path?virtual_host=0`.",
 )
 CELERY_VARIABLE = Code(
     "celery-variable",
@@ -279,10 +279,11 @@ REDIS_OWN_CLASS_TRUST = WarningCode(
 )
 DB_POOLER_OPTIONS = WarningCode(
     "db-pooler-options",
-    "UNDERSTACK_DB_POOLER says that PgBouncer stands before PostgreSQL, and the "
-    "settings have libpq's options, which PgBouncer refuses unless its "
-    "ignore_startup_parameters lists them.",
-    "Remove options from OPTIONS, or from NAUTOBOT_DB_EXTRA_OPTIONS.",
+    "`UNDERSTACK_DB_POOLER` says that PgBouncer stands before PostgreSQL, and the "
+    "settings set libpq's parameter `options`, which PgBouncer refuses unless its "
+    "`ignore_startup_parameters` lists it.",
+    "Remove `options` from `OPTIONS` of the default database in the settings file, or "
+    "from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
 REDIS_BROKER_FAILOVER_TRUST = WarningCode(
     "redis-broker-failover-trust",

@@ -94,7 +94,7 @@ def connection_settings(
     Returns:
         ``DATABASES``, ``CACHES``, ``CELERY_BROKER_TRANSPORT_OPTIONS`` and
         ``CELERY_BROKER_TRANSPORT``, the last two only for Redis or where given;
-        with ``wan`` ``CELERY_RESULT_BACKEND`` and how patient it is.
+        with ``wan`` ``CELERY_RESULT_BACKEND`` and how often it tries again.
 
     Raises:
         SettingsError: A variable is wrong.
@@ -159,7 +159,7 @@ class _Profile(NamedTuple):
         if pooler == "transaction":
             found["DISABLE_SERVER_SIDE_CURSORS"] = True
         if pooler is not None and options.get("options"):
-            fact = "OPTIONS has options, and PgBouncer refuses them."
+            fact = "libpq's parameter options is set, and PgBouncer refuses it."
             self.read.report(codes.DB_POOLER_OPTIONS, "DATABASES", fact)
         return {**found, "OPTIONS": options}
 

@@ -31,7 +31,7 @@ def hardening_settings(
     ``SameSite`` is ``Lax``: the redirect back from an OpenID Connect provider
     has to carry the session cookie. ``SECURE_PROXY_SSL_HEADER`` stays as it is. What
     the settings file says of SameSite and HSTS is kept, unless the variable of HSTS is
-    set; cookies are secure and content types are believed whatever the file says.
+    set; cookies are secure and ``nosniff`` is sent whatever the file says.
 
     Returns:
         Settings of Django's security middleware, sessions and CSRF protection;
@@ -60,7 +60,7 @@ def hardening_settings(
             read.report(
                 codes.HARDENING_ALLOWED_HOSTS,
                 name,
-                "ALLOWED_HOSTS is '*', so any Host header is believed.",
+                "ALLOWED_HOSTS is '*', so any Host header is accepted.",
                 hint,
             )
         for setting, safe in _SAFE.items():

@@ -50,13 +50,14 @@ def _name(variable: Variable[str], settings: Mapping[str, Any], read: Reader) ->
     foreign = sorted(set(re.findall(_FOREIGN, name)))
     if not foreign:
         return name
-    fact = "the value has characters that no name has."
+    words = "has characters that a name cannot have"
+    fact = f"the value {words}."
     # What is close to a name is shown; the rest may be a password or a token.
     if (
         len(name.split()) <= _MOST_WORDS
         and len(name) <= LONGEST_ECHO
         and all(one in " \n\t/,:" or one.isalpha() for one in foreign)
     ):
-        fact = f"{echo(name)} has {', '.join(map(repr, foreign))}."
+        fact = f"{echo(name)} {words}: {', '.join(map(repr, foreign))}."
     read.report(codes.SITE_NAME_INVALID, variable.name, fact)
     return ""

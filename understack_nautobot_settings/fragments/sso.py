@@ -46,8 +46,8 @@ def sso_settings(
 
     The parts are files in ``UNDERSTACK_SSO_DIR`` or ``SOCIAL_AUTH_OIDC_*`` variables.
     Issuer and client secret are needed, the client id defaults to ``nautobot``; a
-    slash at the end of the issuer goes, since the client adds one of its own. What
-    the settings file says, of a part as well, is kept where none of both gives it. An
+    slash at the end of the issuer is removed, since the client adds one. What the
+    settings file says, also of a part, is kept where neither of the two gives it. An
     empty directory, which worker pods have, means off.
 
     Returns:

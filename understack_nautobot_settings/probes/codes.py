@@ -19,7 +19,8 @@ PROBE_REFUSED = _passing(
 )
 PROBE_TIMEOUT = _passing(
     "probe-timeout",
-    "A stage took too long; at the stage tcp, packets are lost on the way.",
+    "A stage took too long. At the stage tcp no answer came, as when a firewall drops "
+    "the packets.",
     "Check the server, and routes, firewalls and network policies on the way, or give "
     "it more time.",
 )
@@ -35,8 +36,8 @@ PROBE_SILENT = _passing(
 )
 PROBE_CLOSED = _passing(
     "probe-closed",
-    "The server accepts the connection and closes it without an answer: nothing runs "
-    "behind the address, or no connection is left.",
+    "The server accepts the connection and closes it. A proxy does so where no server "
+    "runs behind it, and a server that is shutting down or has no connection left.",
     "Check that the server runs behind this address, that it is not shutting down, and "
     "that it has connections left.",
 )
@@ -196,8 +197,8 @@ PROBE_LIBPQ = Code(
 )
 PROBE_DB_HBA = Code(
     "probe-db-hba",
-    "No line of `pg_hba.conf` matches: TLS is off, or user, database or network are "
-    "not listed.",
+    "No rule of `pg_hba.conf` admits the connection: it has no TLS, or its user, "
+    "database or network is not listed.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, and compare with the `pg_hba` rules.",
     'PostgreSQL rejects with "no pg_hba.conf entry"',
 )

@@ -48,7 +48,8 @@ QUEUE_REFUSED = Code(
 
 JOB_STUCK = WarningCode(
     "job-stuck",
-    "A job is PENDING, on no queue and held by no worker: its message was lost, and "
-    "it will never run.",
-    "List, end or resubmit such jobs: nautobot-server stuck_jobs --help.",
+    "A job is PENDING, and no queue and no worker has its message, so it will never "
+    "run.",
+    "List such jobs with `nautobot-server stuck_jobs`, and end or resubmit them: "
+    "`nautobot-server stuck_jobs --help` tells how.",
 )

@@ -172,8 +172,8 @@ class RestApi:
         if anybody or self.accepts(self._login):
             return
         raise Unusable(
-            f"the server answers HTTP {status} even where the token of any active "
-            "user is enough",
+            f"the server answers HTTP {status} to a request that every active user may "
+            "make",
             "Correct the token in the file of --token-file, or --url.",
         )
 

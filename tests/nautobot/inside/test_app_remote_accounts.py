@@ -245,8 +245,8 @@ def test_invalid_bootstrap_token_ends_with_status_1(run, bootstrap):
     status, printed, complaints = run()
     assert (status, printed) == (1, ["not finished: svc-a, svc-b, stale accounts"])
     assert complaints == [
-        "Nautobot: the server answers HTTP 403 even where the token of any active user "
-        "is enough. Correct the token in the file of --token-file, or --url."
+        "Nautobot: the server answers HTTP 403 to a request that every active user may "
+        "make. Correct the token in the file of --token-file, or --url."
     ]
 
 

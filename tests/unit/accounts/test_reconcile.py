@@ -334,8 +334,8 @@ def test_prune_with_unusable_secret_removes_nothing():
     assert (summary.removed, summary.stale) == ([], ["gone"])
     assert [str(problem) for problem in summary.problems] == [
         "/secrets/gone: x. y.",
-        "--prune: 1 stale accounts were kept, because something else is wrong. Correct "
-        "the other problems and run again.",
+        "--prune: no stale account was removed, because something else is wrong. "
+        "Correct the other problems and run again.",
     ]
 
 

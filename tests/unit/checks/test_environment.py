@@ -697,8 +697,8 @@ def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, 
     hardened = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": "True"}
     assert lines(check_metrics({**hardened, **changed}, role=role)) == (
         [
-            "NAUTOBOT_METRICS_AUTHENTICATED: it is not true, so /metrics needs no "
-            "login and no token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
+            "NAUTOBOT_METRICS_AUTHENTICATED: it is not set to true, so /metrics needs "
+            "no login and no token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
             "Prometheus a token, or do not route /metrics from outside the cluster."
         ]
         if open_ and role == "web"

@@ -429,7 +429,7 @@ ROLES = "Use one of: web, worker, beat, site-worker."
         ("chekc", ": unknown command 'chekc'. Did you mean check?"),
         ("--json check", ": unknown command '--json'. Use one of: check, show, "),
         ("check --jsno", " check: unknown option '--jsno'. Did you mean --json?"),
-        ("check x", " check: unexpected argument 'x'."),
+        ("check x", " check: unexpected argument 'x'. Use --help for the arguments."),
         ("check --role king", f" check: unknown role 'king'. {ROLES}"),
         ("check --role worke", " check: unknown role 'worke'. Did you mean worker?"),
         (

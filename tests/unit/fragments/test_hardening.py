@@ -56,7 +56,7 @@ def test_hardening_with_debug_and_any_host_is_refused_for_both(hosts):
     assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
         "everybody. Unset NAUTOBOT_DEBUG.\n"
-        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "
+        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is accepted. "
         "List the host names in NAUTOBOT_ALLOWED_HOSTS."
     )
 
@@ -71,7 +71,7 @@ def test_hardening_with_debug_and_any_host_of_the_file_names_the_file():
     assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
         "everybody. Remove DEBUG from the settings file, which assigns it.\n"
-        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is believed. "
+        "UNDERSTACK_HARDENING: ALLOWED_HOSTS is '*', so any Host header is accepted. "
         "Remove ALLOWED_HOSTS from the settings file, which assigns it. List the host "
         "names in NAUTOBOT_ALLOWED_HOSTS."
     )

@@ -43,5 +43,6 @@ def test_site_identity_with_invalid_character_is_refused(name, value, shown, for
         site_settings({}, {name: value})
 
     assert sentences(caught.value) == (
-        f"{name}: {shown} has {foreign}. Use letters, digits, '.', '_' and '-' only."
+        f"{name}: {shown} has characters that a name cannot have: {foreign}. Use "
+        "letters, digits, '.', '_' and '-' only."
     )
