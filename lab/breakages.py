@@ -390,7 +390,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write("usage: python -m lab breakages FOLDER\n")
         return 2
     write = sys.stdout.write
-    write("| breakage | command | first edition | now |\n|---|---|---|---|\n")
+    write("| breakage | command | the other edition | this one |\n|---|---|---|---|\n")
     with tempfile.TemporaryDirectory(prefix="understack-lab-") as name:
         for breakage, words, pod in pods(Path(name)):
             before, after = (told(one, words, pod) for one in (Path(argv[0]), HERE))
