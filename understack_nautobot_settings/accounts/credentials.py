@@ -387,7 +387,8 @@ def _consistent(
     for one in credentials:
         first = by_username.setdefault(one.username, one)
         if one[1:] != first[1:]:
-            conflict(one, f"{first.source} contradicts it about {one.username!r}.")
+            fact = f"{first.source} says something else of the user {one.username!r}."
+            conflict(one, fact)
     by_token: dict[Secret, Credential] = {}
     for one in by_username.values():
         first = by_token.setdefault(one.token, one)

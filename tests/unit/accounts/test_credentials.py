@@ -274,7 +274,7 @@ def test_two_secrets_for_one_user_are_both_refused(tmp_path):
     second = write_secret(tmp_path / "2", **{**GOOD, "token": OTHER_TOKEN})
     assert read(first, second) == (
         [],
-        [f"{second}: {first} contradicts it about 'svc'. {ONE_EACH}"],
+        [f"{second}: {first} says something else of the user 'svc'. {ONE_EACH}"],
     )
 
 
