@@ -30,12 +30,9 @@ def check_stuck_jobs(databases: Any = None, **options: Any) -> list[CheckMessage
     """
     del options
     found = _found() if "default" in (databases or ()) else None
+    fact = "no queue and no worker has the message of {}."
     return [
-        message(
-            codes.JOB_STUCK.problem(
-                "JobResult", f"no queue and no worker has the message of {job}."
-            )
-        )
+        message(codes.JOB_STUCK.problem("JobResult", fact.format(job)))
         for job in found or ()
     ]
 

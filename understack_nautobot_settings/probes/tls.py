@@ -52,6 +52,7 @@ _UNSET = CertificateFile("", "")
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
+_NO_LIST = ", such as a missing revocation list (CRL) of that CA"
 _NEW_ONE = "It is in the server's revocation list (CRL). Issue a new certificate."
 _CLIENT_REFUSED = (
     f"{_EXPIRED}|{_REVOKED}|SSLV3_ALERT_CERTIFICATE_UNKNOWN|"
@@ -238,12 +239,14 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
     place, variable, own = endpoint.place, tls.cert.variable, tls.own_certificate
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
         where = CLIENT_CA.get(endpoint.server, "")
+        # Redis takes no list.
+        such = _NO_LIST if endpoint.server == POSTGRESQL else ""
         return codes.PROBE_CLIENT_CA.problem(
             variable,
             f"{place} does not trust the CA of the client certificate ({_shown(own)}).",
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
             "certificate of the CA that it trusts. If it does trust it, its log gives "
-            "the reason, such as a missing revocation list of that CA.",
+            f"the reason{such}.",
         )
     if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
         reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
