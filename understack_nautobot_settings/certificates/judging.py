@@ -199,7 +199,7 @@ def _pair_problems(
     return presented.leaf, problems
 
 
-def _is_accepted(presented: openssl.Presented, now: float) -> bool:
+def _is_accepted(presented: openssl.Verdict, now: float) -> bool:
     """Tell whether there is nothing to put into words, for which it would be read."""
     explicit = has_explicit_curve(presented.leaf or b"")
     return not explicit and openssl.is_valid(presented.told, now)
@@ -207,7 +207,7 @@ def _is_accepted(presented: openssl.Presented, now: float) -> bool:
 
 def _presented(
     cert: bytes, key: bytes, password: str | None
-) -> tuple[openssl.Presented, str]:
+) -> tuple[openssl.Verdict, str]:
     """Return OpenSSL's verdict, and what it refuses at its own security level alone."""
     usual = openssl.present(cert, key, password, level=None)
     if usual.error is None:
@@ -220,7 +220,7 @@ def _verdict_problems(
     cert: MountedFile,
     key: MountedFile,
     leaf: Certificate | None,
-    presented: openssl.Presented,
+    presented: openssl.Verdict,
 ) -> Iterator[Problem]:
     """Translate the verdict on a certificate that could be loaded.
 
@@ -273,7 +273,7 @@ def _key_kind_problem(cert: MountedFile, chain: Sequence[Certificate]) -> Proble
 
 
 def _refused(
-    cert: MountedFile, key: MountedFile, presented: openssl.Presented
+    cert: MountedFile, key: MountedFile, presented: openssl.Verdict
 ) -> Problem:
     if presented.reason == "BAD_SIGNATURE":
         # The public half of the key fits the certificate, the private one does not.
@@ -299,7 +299,7 @@ def _loading_problems(
     cert: MountedFile,
     key: MountedFile,
     key_password: str | None,
-    presented: openssl.Presented,
+    presented: openssl.Verdict,
 ) -> list[Problem]:
     """Find the file that OpenSSL stumbled over, and name what it is about it."""
     if presented.reason in _MISMATCHED:

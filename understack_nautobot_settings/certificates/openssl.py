@@ -38,7 +38,7 @@ class NotJudged(OSError):
     """The system does not let OpenSSL be asked, so nothing is known of a file."""
 
 
-class Presented(NamedTuple):
+class Verdict(NamedTuple):
     """How OpenSSL took a certificate.
 
     Attributes:
@@ -73,7 +73,7 @@ def present(
     trust: bytes | None = None,
     strict: bool = False,
     level: int | None = 0,
-) -> Presented:
+) -> Verdict:
     """Present a certificate to a server in memory, which demands one.
 
     In TLS 1.3 the client is through before the server looks at its certificate:
@@ -145,7 +145,7 @@ def present(
     except (ssl.SSLError, ValueError) as refusal:
         # The frames of a traceback would hold the key.
         error = refusal.with_traceback(None)
-    return Presented(leaf, error, bool(asked), told)
+    return Verdict(leaf, error, bool(asked), told)
 
 
 def end_of(told: Mapping[str, Any], which: str = "notAfter") -> float | None:

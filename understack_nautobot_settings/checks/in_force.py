@@ -82,7 +82,7 @@ class ConnectionMode(NamedTuple):
     verify: str
 
 
-class Decided(NamedTuple):
+class Decisions(NamedTuple):
     """What `configure` decided, without any value of it.
 
     Attributes:
@@ -120,7 +120,7 @@ def decided_settings(
     before: Mapping[str, Any],
     settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
-) -> Decided:
+) -> Decisions:
     """Return what to remember of the settings that the fragments returned.
 
     Args:
@@ -140,7 +140,7 @@ def decided_settings(
     key = variables.SECRET_KEY
     # Nautobot has read the variable as well.
     base = {**before, key.settings[0]: _NOTHING} if read.is_set(key) else before
-    return Decided(
+    return Decisions(
         tls,
         {name: _asked_by(name, above.get(name), read) for name in tls},
         frozenset(connections.keys() - tls.keys()),
@@ -164,7 +164,7 @@ def _asked_by(name: str, above: _Connection | None, read: Reader) -> str:
 
 def check_in_force(
     settings: Mapping[str, Any],
-    decided: Decided,
+    decided: Decisions,
     env: Mapping[str, str] = os.environ,
 ) -> list[Problem]:
     """Return what a settings file undid after the call.
@@ -206,7 +206,7 @@ def check_in_force(
     return problems
 
 
-def is_decided(decided: Decided, trail: Trail, value: Any) -> bool:
+def is_decided(decided: Decisions, trail: Trail, value: Any) -> bool:
     """Tell whether `configure` decided a value, and it is still there."""
     parts = decided.others.get(trail)
     return parts is not None and parts <= _parts(value)
@@ -392,7 +392,7 @@ def _hosts(urls: list[str], scheme: str) -> frozenset[str]:
 
 
 def _lost_problems(
-    now: Mapping[str, _Connection], decided: Decided
+    now: Mapping[str, _Connection], decided: Decisions
 ) -> Iterator[Problem]:
     """Yield which connections do not use TLS as it was decided."""
     for name, hashes in decided.tls.items():
@@ -410,7 +410,7 @@ def _lost_problems(
 
 
 def _added_problems(
-    now: Mapping[str, _Connection], decided: Decided
+    now: Mapping[str, _Connection], decided: Decisions
 ) -> Iterator[Problem]:
     """Yield what is wrong with connections without TLS that were added."""
     databases = {one for one in decided.servers if one.startswith(_POSTGRESQL)}
@@ -440,7 +440,7 @@ def _added_problems(
             yield _not_in_force(name, f"{added}, and it {what}.")
 
 
-def _variable_problems(env: Mapping[str, str], decided: Decided) -> Iterator[Problem]:
+def _variable_problems(env: Mapping[str, str], decided: Decisions) -> Iterator[Problem]:
     """Yield which variables a client takes in place of the TLS that was decided."""
     rivals = {}
     if _BROKER in decided.tls:

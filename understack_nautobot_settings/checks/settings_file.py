@@ -13,7 +13,7 @@ from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.checks import codes
-from understack_nautobot_settings.checks.in_force import Decided
+from understack_nautobot_settings.checks.in_force import Decisions
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
@@ -52,7 +52,7 @@ class SettingsFile(NamedTuple):
     path: str
     settings: dict[str, Any]
     base: dict[str, Any]
-    decided: Decided | None
+    decided: Decisions | None
     problems: list[Problem]
     written: dict[str, Any]
 
@@ -96,7 +96,7 @@ def load_settings_file(
         start = last_start()
         if start is not None:
             # Here, where the environment is as the file left it.
-            decided: Decided | None = start.decided
+            decided: Decisions | None = start.decided
             problems = [*start.warnings, *check_in_force(settings, start.decided)]
         elif refused:
             # What `configure` would have made, had it not refused.

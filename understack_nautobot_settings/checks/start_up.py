@@ -23,7 +23,7 @@ from understack_nautobot_settings.certificates.files import describe_certificate
 from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import ConnectionMode
-from understack_nautobot_settings.checks.in_force import Decided
+from understack_nautobot_settings.checks.in_force import Decisions
 from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
@@ -60,7 +60,7 @@ class _Start(NamedTuple):
         mapped: Whether a server lets certificates in as users of other names.
     """
 
-    decided: Decided
+    decided: Decisions
     warnings: tuple[Problem, ...]
     read: ReadOnce
     mapped: bool
@@ -74,7 +74,7 @@ _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
 
 def look_again_later(
     namespace: MutableMapping[str, Any],
-    decided: Decided,
+    decided: Decisions,
     warnings: Iterable[Problem],
     read: ReadOnce,
     *,

@@ -36,7 +36,7 @@ from understack_nautobot_settings.text_files import read_text
 _NOT_OURS = "is not the output of 'show --json'"
 
 
-class Shown(NamedTuple):
+class Report(NamedTuple):
     """What ``show`` tells: a source for each setting (dotted) and each variable."""
 
     settings: dict[str, Any]
@@ -100,7 +100,7 @@ COMMAND = Command(
 )
 
 
-def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
+def shown(provenance: Provenance, env: Mapping[str, str]) -> Report:
     """Return what ``show`` tells, without any secret."""
     settings, given = provenance.settings, provenance.given
     masking = Masking(given, known_secrets(env, settings))
@@ -109,7 +109,7 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
         dotted((top, *map(masking.masked_text, below))): source
         for (top, *below), source in provenance.sources.items()
     }
-    return Shown(
+    return Report(
         masking.masked(settings),
         # A setting may have the name of its variable; it tells more.
         provenance.variables | sources,
@@ -117,7 +117,7 @@ def shown(provenance: Provenance, env: Mapping[str, str]) -> Shown:
     )
 
 
-def shown_text(show: Shown, terminal: Terminal) -> str:
+def shown_text(show: Report, terminal: Terminal) -> str:
     """Return the settings as a table, or one to a line: name, value, source."""
     rows = [
         (name, value, show.sources.get(name, ""))
@@ -133,7 +133,7 @@ def shown_text(show: Shown, terminal: Terminal) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _value_texts(show: Shown) -> dict[str, str]:
+def _value_texts(show: Report) -> dict[str, str]:
     """Return the text of each value by the name of its setting."""
     return {
         dotted(trail): value if isinstance(value, str) and value else json.dumps(value)
@@ -149,7 +149,7 @@ class Difference(NamedTuple):
     there: str | None
 
 
-def differences(here: Shown, there: Shown) -> list[Difference]:
+def differences(here: Report, there: Report) -> list[Difference]:
     """Return the settings in which two pods differ, secrets not compared."""
     ours, theirs = _value_texts(here), _value_texts(there)
     return [
@@ -180,7 +180,7 @@ def differences_text(
     return "\n".join(lines) + "\n"
 
 
-def _shown_by(path: str, console: Console) -> Shown:
+def _shown_by(path: str, console: Console) -> Report:
     try:
         if path != "-":
             return read_shown(read_text(path, CONFIGURATION_BYTES))
@@ -197,7 +197,7 @@ def _shown_by(path: str, console: Console) -> Shown:
     )
 
 
-def read_shown(text: str) -> Shown:
+def read_shown(text: str) -> Report:
     """Return what another pod's ``show --json`` printed.
 
     Raises:
@@ -213,5 +213,5 @@ def read_shown(text: str) -> Shown:
             "sources": dict(sources),
             "fingerprint": str(mark),
         }:
-            return Shown(ours, sources, mark)
+            return Report(ours, sources, mark)
     raise ValueError(_NOT_OURS)

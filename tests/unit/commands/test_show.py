@@ -5,7 +5,7 @@ import pytest
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.show import Difference
-from understack_nautobot_settings.commands.show import Shown
+from understack_nautobot_settings.commands.show import Report
 from understack_nautobot_settings.commands.show import differences
 from understack_nautobot_settings.commands.show import differences_text
 from understack_nautobot_settings.commands.show import read_shown
@@ -16,7 +16,7 @@ from understack_nautobot_settings.commands.terminal import columns
 
 TABLE = Terminal(table=True, width=60, symbols=True)
 
-SHOWN = Shown(
+SHOWN = Report(
     {
         "DATABASES": {"default": {"HOST": "db", "OPTIONS": {"sslmode": "verify-full"}}},
         "PLUGINS": [],
@@ -66,7 +66,7 @@ def test_settings_in_pipe_are_columns():
 
 
 def test_differences_are_listed_by_setting():
-    there = Shown(
+    there = Report(
         {"DATABASES": {"default": {"HOST": "other"}}, "DEBUG": True, "PLUGINS": []},
         {},
         "",
