@@ -19,11 +19,11 @@ class Command(BaseCommand):
     """Names stuck jobs, and ends or resubmits those that it is told to."""
 
     help = (
-        "List jobs that are PENDING, on no queue and held by no worker: their message "
-        "was lost, and they will never run. Those that are named can be ended as "
-        "FAILURE, or resubmitted under their own id. Exit status 0 if there is none "
-        "or all that were named are dealt with, 1 if there are some, 2 if the "
-        "database or the broker cannot be asked."
+        "List jobs that are PENDING, on no queue and held by no worker, so that they "
+        "will never run. Those that are named can be ended as FAILURE, or resubmitted "
+        "under their own id. Exit status 0 if there is none or all that were named are "
+        "dealt with, 1 if there are some, 2 if the database or the broker cannot be "
+        "asked."
     )
     requires_system_checks: list[str] = []
 
