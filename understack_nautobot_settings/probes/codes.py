@@ -13,8 +13,10 @@ PROBE_DNS = _passing(
 )
 PROBE_REFUSED = _passing(
     "probe-refused",
-    "Nothing listens at this address and port.",
-    "Start the server or the gateway in front of it, or correct host and port.",
+    "The TCP connection is refused: nothing listens at this address and port, the "
+    "Service there has no ready pod, or a firewall refuses it.",
+    "Start the server or the gateway in front of it, and see that its Service has a "
+    "ready pod; or correct host and port.",
     "Envoy Gateway not routing traffic",
 )
 PROBE_TIMEOUT = _passing(
@@ -119,8 +121,8 @@ PROBE_GATEWAY_NAME = _passing(
 PROBE_SERVER_CA = Code(
     "probe-server-ca",
     "The server certificate was not issued by a CA in `ca.crt`.",
-    "Put the CA that signed the server certificate into `ca.crt`; it is not the client "
-    "certificate.",
+    "Put the CA that signed the server certificate into `ca.crt`; the client "
+    "certificate does not belong there.",
     'PostgreSQL rejects connection with "certificate verify failed"; Redis connection '
     'refused with "certificate verify failed"',
 )
@@ -133,7 +135,8 @@ PROBE_SERVER_NAME = Code(
 PROBE_SERVER_EXPIRED = Code(
     "probe-server-expired",
     "The server certificate, or its CA, is expired.",
-    "Renew the server certificate, and reload the server.",
+    "Renew the server certificate, then reload PostgreSQL, or restart Redis: `kubectl "
+    "rollout restart -n nautobot statefulset/nautobot-redis-master`.",
 )
 PROBE_SERVER_NOT_YET_VALID = _passing(
     "probe-server-not-yet-valid",

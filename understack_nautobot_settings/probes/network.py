@@ -208,8 +208,7 @@ def unreachable(
         does = "does" if s else "do"
         code, fact = codes.PROBE_TIMEOUT, f"{does} not answer a TCP connection in time."
     elif isinstance(error, ConnectionRefusedError):
-        code = codes.PROBE_REFUSED
-        fact = f"refuse{s} the TCP connection: nothing listens there."
+        code, fact = codes.PROBE_REFUSED, f"refuse{s} the TCP connection."
     place = " and ".join(endpoint.place for endpoint in tried)
     if unresolved:
         does = "does" if len(unresolved) == 1 else "do"

@@ -36,7 +36,7 @@ def test_place_of_an_ipv6_address_has_brackets(host):
             Failing(ConnectionRefusedError(111, "x")),
             ["dns", "tcp"],
             "probe-refused",
-            "db.example:5 refuses the TCP connection: nothing listens there.",
+            "db.example:5 refuses the TCP connection.",
         ),
         (
             Failing(TimeoutError()),
@@ -88,8 +88,7 @@ def test_host_that_does_not_resolve_is_not_said_to_refuse(mount):
     attempt = walk(probe_database, settings, OneName(), driver=refusing)
 
     assert attempt.problem.message == (
-        "localhost:1 refuses the TCP connection: nothing listens there. nowhere does "
-        "not resolve."
+        "localhost:1 refuses the TCP connection. nowhere does not resolve."
     )
 
 

@@ -581,7 +581,7 @@ def test_database_place_of_libpq_variables_is_where_the_cause_is_looked_for(moun
 
     assert outcome(attempt) == (["dns", "tcp"], "probe-refused")
     assert attempt.problem.message == (
-        "db.example:1 at 127.0.0.9 refuses the TCP connection: nothing listens there."
+        "db.example:1 at 127.0.0.9 refuses the TCP connection."
     )
 
 

@@ -233,9 +233,9 @@ def test_broker_url_without_port_uses_the_default_port(url, place):
     attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
 
     assert str(attempt.problem) == (
-        f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection: nothing "
-        f"listens there. Start the server or the gateway in front of it, or correct "
-        "host and port."
+        f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection. Start the "
+        "server or the gateway in front of it, and see that its Service has a ready "
+        "pod; or correct host and port."
     )
 
 
