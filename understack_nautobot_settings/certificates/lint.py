@@ -202,16 +202,16 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
         )
 
 
-def _refusal(presented: openssl.Presented) -> tuple[int, str] | None:
+def _refusal(verdict: openssl.Verdict) -> tuple[int, str] | None:
     """Return code and words of what a server with this CA file objects to.
 
     Leaves out dates and purpose, which have problems of their own, and files that
     cannot be loaded.
     """
-    code = presented.verify_code
+    code = verdict.verify_code
     if code in (None, openssl.EXPIRED, openssl.NOT_YET_VALID, openssl.PURPOSE):
         return None
-    return code, openssl.reason_words(presented.error)
+    return code, openssl.reason_words(verdict.error)
 
 
 def _chain_refusal(
@@ -221,7 +221,7 @@ def _chain_refusal(
     code: int,
     words: str,
     *,
-    alone: openssl.Presented,
+    alone: openssl.Verdict,
 ) -> Iterator[Problem]:
     if code in (openssl.SIGNATURE, *openssl.NO_ISSUER):
         leaf = mount.chain[0] if mount.chain else None
