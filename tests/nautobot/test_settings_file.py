@@ -141,6 +141,29 @@ def test_check_reports_a_file_that_does_not_call_configure(run, call, expected):
     assert [one["code"] for one in json.loads(stdout)["problems"]] == expected
 
 
+def test_file_that_loses_tls_without_configure_is_one_error(run):
+    file = "from nautobot.core.settings import *\n"
+    variables = {"NAUTOBOT_DB_HOST": "db", "NAUTOBOT_REDIS_SSL_CA_CERTS": "/nowhere"}
+    status, stdout, _, path = run("check", file, "--without-files", **variables)
+
+    assert status == 1
+    assert stdout == (
+        f"error configure-not-called configure: {path} does not call it, so there is "
+        "no TLS for database, cache and broker. Call configure(globals()) in the last "
+        "line of the settings file.\n1 error, 0 warnings\n"
+    )
+
+
+def test_variable_that_the_file_sets_is_the_source_of_what_it_decides(run):
+    file = "from nautobot.core.settings import *\nimport os\n"
+    file += 'os.environ["UNDERSTACK_SITE"] = "a"\n'
+
+    found = json.loads(run("show", file + CALL, "--json")[1])
+
+    assert found["settings"]["UNDERSTACK_SITE"] == "a"
+    assert found["sources"]["UNDERSTACK_SITE"] == "variable UNDERSTACK_SITE"
+
+
 def test_check_names_the_line_of_a_syntax_error(run):
     status, _, stderr, file = run("check", BY_HAND + "x = (\n")
 

@@ -19,7 +19,7 @@ SETTING_REPLACED = WarningCode(
 CONFIGURE_NOT_CALLED = WarningCode(
     "configure-not-called",
     "The settings file does not call `configure`, so variables that it does not read "
-    "itself decide nothing.",
+    "itself decide nothing. This is an error where they ask for TLS.",
     "Call `configure(globals())` in the last line of the settings file. A file that "
     "calls the functions of single concerns needs nothing.",
 )

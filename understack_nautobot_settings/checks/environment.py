@@ -17,8 +17,8 @@ from understack_nautobot_settings.checks.servers import SITE_WORKER
 from understack_nautobot_settings.checks.servers import check_database_identity
 from understack_nautobot_settings.checks.servers import check_gateway
 from understack_nautobot_settings.checks.servers import check_local_hosts
+from understack_nautobot_settings.checks.values import check_allowed_hosts
 from understack_nautobot_settings.checks.values import check_nautobot_values
-from understack_nautobot_settings.checks.values import check_values
 from understack_nautobot_settings.checks.values import is_service_link
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import postgresql_options
@@ -73,7 +73,7 @@ def check_environment(
     """
     return [
         *check_nautobot_values(env),
-        *check_values(env),
+        *check_allowed_hosts(settings, env),
         *check_spelling(env),
         *check_libpq_variables(settings, env),
         *check_tls_variables(env),
@@ -81,7 +81,7 @@ def check_environment(
         *check_unused(settings, env),
         *check_gateway(settings, env, role=role),
         *check_ca_bundles(settings, env),
-        *check_metrics(env, role=role),
+        *check_metrics(settings, env, role=role),
         *check_role(settings, env, role=role),
     ]
 
@@ -190,8 +190,9 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
         )
         files = variables.REDIS_FILES.values()
         found += ((one, codes.REDIS_PATH_UNUSED, fact, None) for one in files)
-    fact = "neither Nautobot nor Celery reads it from the environment."
-    found.append((variables.TASK_ACKS_LATE, codes.VARIABLE_UNREAD, fact, None))
+    if variables.TASK_ACKS_LATE.name not in settings:
+        fact = "neither Nautobot nor Celery reads it from the environment."
+        found.append((variables.TASK_ACKS_LATE, codes.VARIABLE_UNREAD, fact, None))
     for variable, switch, word in variables.DEPENDENT:
         if read(switch) != switch.kind.parse(word) and not read.refused(switch):
             fact = f"it has no effect unless {switch.name} is {word}."
@@ -266,15 +267,16 @@ def _content(path: str) -> bytes:
         return b""
 
 
-def check_metrics(env: Mapping[str, str], *, role: str | None) -> list[Problem]:
+def check_metrics(
+    settings: Mapping[str, Any], env: Mapping[str, str], *, role: str | None
+) -> list[Problem]:
     """Tell of metrics that a hardened web pod shows without authentication."""
     read = Reader(env, [])
-    if (
-        role == "web"
-        and read(variables.HARDENING)
-        and read(variables.METRICS_ENABLED)
-        and not read(variables.METRICS_AUTHENTICATED)
-    ):
+    enabled, authenticated = (
+        settings.get(one.name.removeprefix("NAUTOBOT_"), read(one))
+        for one in (variables.METRICS_ENABLED, variables.METRICS_AUTHENTICATED)
+    )
+    if role == "web" and read(variables.HARDENING) and enabled and not authenticated:
         name = variables.METRICS_AUTHENTICATED.name
         fact = "it is not set to true, so /metrics needs no login and no token."
         return [codes.METRICS_OPEN.problem(name, fact)]
@@ -288,15 +290,18 @@ def check_role(
     if role != SITE_WORKER:
         return []
     problems = check_local_hosts(settings, env)
-    partition = raw(variables.PARTITION, env)
-    if partition is None:
+    partition, site = (
+        settings.get(one.name) or raw(one, env)
+        for one in (variables.PARTITION, variables.SITE)
+    )
+    if not partition:
         missing = codes.SITE_PARTITION_MISSING.problem(
             variables.PARTITION.name,
             "it is unset, and a site worker must know its partition.",
         )
         return [*problems, missing]
     # UnderStack's documents name queues after partitions, its Argo CD after sites.
-    wanted = [one for one in (partition, raw(variables.SITE, env)) if one]
+    wanted = [str(one) for one in (partition, site) if one]
     # Celery splits at commas and strips nothing.
     text = env.get(variables.TASK_QUEUES.name, "")
     queues = text.split(",") if text else []

@@ -21,6 +21,7 @@ from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.settings_module import Trail
 from understack_nautobot_settings.environment.settings_module import at
+from understack_nautobot_settings.environment.settings_module import databases
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments import codes as fragments_codes
@@ -60,8 +61,6 @@ _BELOW = "a line below the call of configure"
 # Before a server of Redis that is verified, or is not and should be.
 _VERIFIED = "verified "
 _NOTHING = object()
-# Nautobot makes this one of the default database after the settings file.
-_NAUTOBOTS_DATABASE = "job_logs"
 
 
 class ConnectionMode(NamedTuple):
@@ -80,6 +79,11 @@ class ConnectionMode(NamedTuple):
     connection: str
     tls: str
     verify: str
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether the client demands TLS."""
+        return self.tls in ("mutual", "server")
 
 
 class Decisions(NamedTuple):
@@ -222,11 +226,9 @@ def connection_modes(settings: Mapping[str, Any]) -> list[ConnectionMode]:
         Database and cache of the alias ``default``, the broker, then the other
         databases and the other caches in Redis or Valkey.
     """
-    databases = {"default": {}, **entries(settings, "DATABASES")}
-    databases.pop(_NAUTOBOTS_DATABASE, None)
     modes = [
         _database_mode(_named("database", alias), database)
-        for alias, database in databases.items()
+        for alias, database in {"default": {}, **databases(settings)}.items()
     ]
     for alias, cache in {"default": {}, **entries(settings, "CACHES")}.items():
         if alias == "default" or is_redis_cache(cache) or is_valkey_cache(cache):
@@ -311,8 +313,7 @@ def _connections(settings: Mapping[str, Any]) -> dict[str, _Connection]:
     return {
         **{
             f"DATABASES.{alias}": _database_connection(database)
-            for alias, database in entries(settings, "DATABASES").items()
-            if alias != _NAUTOBOTS_DATABASE
+            for alias, database in databases(settings).items()
         },
         **{
             f"CACHES.{alias}": _cache_connection(cache, factory)
@@ -413,7 +414,7 @@ def _added_problems(
     now: Mapping[str, _Connection], decided: Decisions
 ) -> Iterator[Problem]:
     """Yield what is wrong with connections without TLS that were added."""
-    databases = {one for one in decided.servers if one.startswith(_POSTGRESQL)}
+    postgresql = {one for one in decided.servers if one.startswith(_POSTGRESQL)}
     added = f"{_BELOW} added it"
     for name, connection in now.items():
         known = name in decided.tls or name in decided.plain
@@ -429,12 +430,12 @@ def _added_problems(
             mutual = _MUTUAL in decided.asked.values()
             yield _not_in_force(name, f"{fact}others do.", mutual=mutual)
         elif name.startswith("CACHES"):
-            if decided.servers - databases:
+            if decided.servers - postgresql:
                 yield fragments_codes.REDIS_LEFT_ALONE.problem(
                     name,
                     f"{added}, so it keeps its scheme and gets no client certificate.",
                 )
-        elif databases and connection.facts.get("OPTIONS.sslmode") is None:
+        elif postgresql and connection.facts.get("OPTIONS.sslmode") is None:
             # Above the call it would have got one.
             what = "has no sslmode, while others have one"
             yield _not_in_force(name, f"{added}, and it {what}.")

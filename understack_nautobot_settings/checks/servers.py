@@ -16,8 +16,10 @@ from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import raw
+from understack_nautobot_settings.environment.settings_module import databases
 from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.environment.settings_module import entries
+from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -25,55 +27,57 @@ from understack_nautobot_settings.problems import Problem
 
 SITE_WORKER = "site-worker"
 
-_SSLMODE = "DATABASES.default.OPTIONS.sslmode"
-
 
 def check_database_identity(
     settings: Mapping[str, Any], env: Mapping[str, str] = os.environ
 ) -> list[Problem]:
-    """Tell where server or user of the database are left open."""
-    database, options = default_database(settings), postgresql_options(settings)
+    """Tell where server or user of the databases are left open."""
+    found: dict[tuple[str, str], Problem] = {}
+    for alias, database in databases(settings).items():
+        for one in _identity_problems(alias, database, env):
+            # What a variable says for several is told of the first.
+            found.setdefault((one.code, one.variable), one)
+    return list(found.values())
+
+
+def _identity_problems(
+    alias: str, database: Mapping[str, Any], env: Mapping[str, str]
+) -> list[Problem]:
     if not is_postgresql(database):
         return []
+    setting, options = f"DATABASES.{alias}", mapping(database.get("OPTIONS"))
+    sslmode = f"{setting}.OPTIONS.sslmode"
     host, mode = str(database.get("HOST") or ""), options.get("sslmode")
     named = database.get("USER") or options.get("user")
-    if presents_certificate(options) and not named:
+    if alias == "default" and presents_certificate(options) and not named:
         return [_user_missing(env)]
-    opportunistic = mode in ("prefer", "allow")
-    if opportunistic or ("sslmode" not in options and "service" not in options):
-        return [] if _is_local(host) else [_server_unverified(host, mode, env)]
+    if mode in ("prefer", "allow") or not {"sslmode", "service"} & {*options}:
+        own, variable = alias != "default" and mode, variables.DB_SSLMODE
+        # A file that does not use the variable calls no `configure`.
+        if _is_local(host) or not (own or raw(variable, env) is None):
+            return []
+        problem = codes.DB_SSLMODE_UNSET.problem(
+            sslmode if mode else variable.name,
+            f"it is {mode or 'unset'}, so libpq does not verify the server "
+            f"{echo_host(host)}, and uses plain text where the server offers no TLS.",
+            "Write verify-full there, or disable for plain text." if own else None,
+        )
+        return [problem]
     if mode == "verify-ca":
         problem = codes.DB_VERIFY_CA.problem(
-            place_of(variables.DB_SSLMODE, mode, _SSLMODE, env),
+            place_of(variables.DB_SSLMODE, mode, sslmode, env),
             "'verify-ca' accepts any server certificate of the private CA for the "
             "database, that of Redis included.",
             "Use verify-full once the server certificate carries the name in "
-            f"{_host_place(host, env)}.",
+            f"{place_of(variables.DB_HOST, host, f'{setting}.HOST', env)}.",
         )
         return [problem]
     try:
         # A word of the settings file may be one that libpq refuses when it connects.
         variables.DB_SSLMODE.kind.parse(str(options.get("sslmode", "disable")))
     except Invalid as invalid:
-        return [invalid.code.problem(_SSLMODE, invalid.message, invalid.hint)]
+        return [invalid.code.problem(sslmode, invalid.message, invalid.hint)]
     return []
-
-
-def _server_unverified(host: str, mode: str | None, env: Mapping[str, str]) -> Problem:
-    """Return the warning about an sslmode that verifies no server, None for unset."""
-    place, why, hint = variables.DB_SSLMODE.name, "it is unset", None
-    if raw(variables.DB_SSLMODE, env) is not None:
-        why = "the settings file does not use it"
-        hint = "Call configure(globals()) in the last line of the settings file."
-    if mode is not None:
-        # Of the settings file: the variable takes neither.
-        place, why = _SSLMODE, f"it is {mode}"
-    return codes.DB_SSLMODE_UNSET.problem(
-        place,
-        f"{why}, so libpq does not verify the server {echo_host(host)}, and uses plain "
-        "text where the server offers no TLS.",
-        hint,
-    )
 
 
 def _user_missing(env: Mapping[str, str]) -> Problem:

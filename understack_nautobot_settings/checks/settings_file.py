@@ -15,13 +15,16 @@ from typing import NamedTuple
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.checks.in_force import Decisions
 from understack_nautobot_settings.checks.in_force import check_in_force
+from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.evaluation import evaluate
+from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import SettingsError
 from understack_nautobot_settings.text_files import CONFIGURATION_BYTES
@@ -47,6 +50,7 @@ class SettingsFile(NamedTuple):
             that there is none.
         written: Every setting as the file left it, before Nautobot and its apps add
             theirs; as far as the file came.
+        env: The environment as the file left it.
     """
 
     path: str
@@ -55,6 +59,7 @@ class SettingsFile(NamedTuple):
     decided: Decisions | None
     problems: list[Problem]
     written: dict[str, Any]
+    env: Mapping[str, str] = {}
 
 
 def load_settings_file(
@@ -101,13 +106,34 @@ def load_settings_file(
         elif refused:
             # What `configure` would have made, had it not refused.
             check_files = None if with_files else no_files
-            made, problems = evaluate(settings, env, check_files=check_files)
-            decided = decided_settings(settings, made, env)
+            made, problems = evaluate(settings, check_files=check_files)
+            decided = decided_settings(settings, made)
             settings |= made
         else:
-            decided, fact = None, f"{path} does not call it."
-            problems = [codes.CONFIGURE_NOT_CALLED.problem("configure", fact)]
-        return SettingsFile(path, settings, base, decided, problems, written)
+            decided, problems = None, [_not_called(path, settings)]
+        return SettingsFile(
+            path, settings, base, decided, problems, written, dict(os.environ)
+        )
+
+
+def _not_called(path: str, settings: dict[str, Any]) -> Problem:
+    """Return what is wrong with a file that does not call `configure`.
+
+    An error where a connection goes without the TLS that it would get.
+    """
+    made, _ = evaluate(settings, check_files=no_files)
+    secured, wanted = (
+        [one.connection for one in connection_modes(found) if one.is_secured]
+        for found in (settings, {**settings, **made})
+    )
+    lost = [one for one in wanted if one not in secured]
+    fact = f"{path} does not call it."
+    if not lost:
+        return codes.CONFIGURE_NOT_CALLED.problem("configure", fact)
+    fact = f"{path} does not call it, so there is no TLS for {one_of(lost, 'and')}."
+    hint = "Call configure(globals()) in the last line of the settings file."
+    problem = codes.CONFIGURE_NOT_CALLED.problem("configure", fact, hint)
+    return problem._replace(severity=ERROR)
 
 
 def nautobot_module(name: str, check: str) -> ModuleType:

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from understack_nautobot_settings.checks import codes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import FALSE_WORDS
 from understack_nautobot_settings.environment.kinds import TRUE_WORDS
+from understack_nautobot_settings.environment.kinds import HostName
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import shown
 from understack_nautobot_settings.environment.nautobot_variables import EMPTY_IS_UNSET
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.nautobot_variables import Reading
 from understack_nautobot_settings.environment.reader import Reader
+from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.problems import Problem
 
 # As text: compiled on first use, and many environments use none of them.
@@ -66,10 +69,16 @@ def _service_link(name: str, text: str) -> Problem:
     )
 
 
-def check_values(env: Mapping[str, str]) -> list[Problem]:
-    """Tell of values that Nautobot accepts and that are of no use."""
+def check_allowed_hosts(
+    settings: Mapping[str, Any], env: Mapping[str, str]
+) -> list[Problem]:
+    """Tell of names that Django compares with no request; all get status 400."""
     problems: list[Problem] = []
-    Reader(env, problems)(variables.ALLOWED_HOSTS)
+    setting, name = "ALLOWED_HOSTS", variables.ALLOWED_HOSTS.name
+    said = env.get(name, "").split(" ")
+    for host in well_formed(settings, problems, setting).get(setting, ()):
+        place = name if host in said else setting
+        Reader(env, problems).parsed(HostName(), host, place)
     return problems
 
 

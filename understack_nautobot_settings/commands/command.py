@@ -186,9 +186,11 @@ def environment_of(
 
     load = partial(settings_file.load_settings_file, arguments.config, env)
     try:
-        return env, load(with_files=not arguments.without_files)
+        file = load(with_files=not arguments.without_files)
     except settings_file.SettingsFileError as error:
         raise CouldNotCheck(f"--config: {printable(str(error))}") from None
+    # A file may set variables, which Celery and libpq read as well.
+    return file.env, file
 
 
 def read_environment(path: str) -> dict[str, str]:

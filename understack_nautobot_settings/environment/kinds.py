@@ -36,6 +36,7 @@ _HARMLESS = (
     r"|tcp://[0-9.]{7,15}:[0-9]{1,5}"
 )
 _NEARLY_THE_SAME = 0.95
+_ALIKE = 0.85
 QUOTES = ("'", '"')
 
 # How a JSON object begins, and "-----BEGIN" in base64.
@@ -107,6 +108,10 @@ class Module(Text):
         """Return the name; refuse one that is nearly a known one."""
         text = super().parse(text)
         near = nearest(text, self.known, _NEARLY_THE_SAME)
+        if "." not in text:
+            # Such as postgresql, where no package has this name.
+            ends = {one.rpartition(".")[2]: one for one in reversed(self.known)}
+            near = ends.get(nearest(text, ends, _ALIKE), "")
         if near and text not in self.known:
             raise Invalid(
                 f"{echo(text)} is unknown, and nearly the name of {self.noun}.",
@@ -342,6 +347,23 @@ class Names(Kind["tuple[str, ...]"]):
         return tuple(name for name in names if name)
 
 
+class HostName(Kind[str]):
+    """One of the names in ``ALLOWED_HOSTS``, which Django compares as it stands."""
+
+    free_text = True
+
+    def parse(self, text: str) -> str:
+        """Return the name; refuse one that Django would compare with no request."""
+        # Only the address of IPv6, in brackets, has colons.
+        if not re.fullmatch(r"\*|[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", text):
+            raise Invalid(
+                "a name in the value is the name of no host.",
+                "Separate the names by blanks, and write no scheme, port or quotes; "
+                ".example.com stands for every name below example.com.",
+            )
+        return text
+
+
 class HostNames(Names):
     """Host names separated by blanks, as Nautobot splits its ``ALLOWED_HOSTS``."""
 
@@ -349,16 +371,8 @@ class HostNames(Names):
     separator = " "
 
     def parse(self, text: str) -> tuple[str, ...]:
-        """Return the names; refuse what Django would compare with no request."""
-        names = super().parse(text)
-        # Only the address of IPv6, in brackets, has colons.
-        if any(re.search("[,/]|^[^[]*:", name) for name in names):
-            raise Invalid(
-                "a name in the value has a comma, a slash or a port, so it is the name "
-                "of no host.",
-                "Separate the names by blanks, and write no scheme and no port.",
-            )
-        return names
+        """Return the names."""
+        return tuple(map(HostName().parse, super().parse(text)))
 
 
 class JsonObject(Kind[str]):

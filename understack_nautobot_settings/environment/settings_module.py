@@ -29,6 +29,16 @@ def entries(settings: Mapping[str, Any], name: str) -> dict[str, Mapping[str, An
     }
 
 
+def databases(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the databases, without the copy that Nautobot makes of the default one.
+
+    Nautobot makes it after the settings file.
+    """
+    found = entries(settings, "DATABASES")
+    found.pop("job_logs", None)
+    return found
+
+
 def default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the default database of any settings, empty where there is none."""
     return entries(settings, "DATABASES").get("default", {})

@@ -222,12 +222,22 @@ def test_unreadable_secret_file_gives_exactly_one_problem(variable):
             "a database backend. Did you mean django.db.backends.postgresql?",
         ),
         (
+            "NAUTOBOT_DB_ENGINE",
+            "postgres",
+            "a database backend. Did you mean django.db.backends.postgresql?",
+        ),
+        (
+            "NAUTOBOT_DB_ENGINE",
+            "postgresql",
+            "a database backend. Did you mean django.db.backends.postgresql?",
+        ),
+        (
             "NAUTOBOT_CACHES_BACKEND",
             "django_redis.cache.RediCache",
             "a cache backend. Did you mean django_redis.cache.RedisCache?",
         ),
     ],
-    ids=["engine", "cache"],
+    ids=["engine", "engine without its package", "last word of an engine", "cache"],
 )
 def test_misspelt_backend_is_the_only_problem(judge, name, text, meant, mounted):
     """Nothing that makes TLS is to be unset because of it."""

@@ -13,8 +13,9 @@ from understack_nautobot_settings.checks.environment import check_role
 from understack_nautobot_settings.checks.environment import check_spelling
 from understack_nautobot_settings.checks.environment import check_tls_variables
 from understack_nautobot_settings.checks.environment import check_unused
+from understack_nautobot_settings.checks.nautobot_base import base_settings
+from understack_nautobot_settings.checks.values import check_allowed_hosts
 from understack_nautobot_settings.checks.values import check_nautobot_values
-from understack_nautobot_settings.checks.values import check_values
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.nautobot_variables import READINGS
 from understack_nautobot_settings.environment.variables import VARIABLES
@@ -338,17 +339,52 @@ def test_redis_path_with_mutual_tls_off_is_warned_about():
     ]
 
 
+NO_HOST = (
+    "a name in the value is the name of no host. Separate the names by blanks, and "
+    "write no scheme, port or quotes; .example.com stands for every name below "
+    "example.com."
+)
+
+
 @pytest.mark.parametrize(
-    "hosts", ["a.example,b.example", "https://a.example", "a.example:8080", "[::1],b"]
+    "hosts",
+    [
+        *("a.example,b.example", "https://a.example", "a.example:8080", "[::1],b"),
+        *("*.example", '["*"]', "'a.example'", "a.example\n", "m\u00fcnchen.example"),
+    ],
 )
 def test_allowed_host_that_no_request_can_name_is_refused(hosts):
     """Nautobot takes it as it stands, and answers every request with status 400."""
-    assert lines(check_values({"NAUTOBOT_ALLOWED_HOSTS": f"ok.example {hosts}"})) == [
-        "NAUTOBOT_ALLOWED_HOSTS: a name in the value has a comma, a slash or a port, "
-        "so it is the name of no host. Separate the names by blanks, and write no "
-        "scheme and no port."
-    ]
-    assert check_values({"NAUTOBOT_ALLOWED_HOSTS": " a.b  .c.d 10.0.0.1 [::1] *"}) == []
+    name = "NAUTOBOT_ALLOWED_HOSTS"
+    wrong, right = (
+        {name: text} for text in (f"ok.example {hosts}", " a.b  .c.d 10.0.0.1 [::1] *")
+    )
+
+    found = check_allowed_hosts(base_settings(wrong), wrong)
+
+    assert lines(found) == [f"{name}: {NO_HOST}"]
+    assert check_allowed_hosts(base_settings(right), right) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        (["a.example", "b.example"], []),
+        (["a.example b.example"], [f"ALLOWED_HOSTS: {NO_HOST}"]),
+        (
+            "*",
+            [
+                "ALLOWED_HOSTS: the settings file assigns a value that is not a list "
+                "of str. Assign a list of str."
+            ],
+        ),
+    ],
+    ids=["split by the file", "split at nothing", "no list"],
+)
+def test_allowed_hosts_of_the_settings_file_are_judged_as_they_are(hosts, expected):
+    env = {"NAUTOBOT_ALLOWED_HOSTS": "a.example,b.example"}
+
+    assert lines(check_allowed_hosts({"ALLOWED_HOSTS": hosts}, env)) == expected
 
 
 @pytest.mark.parametrize(
@@ -501,6 +537,15 @@ FAR = {
 def test_site_worker_queue_must_be_its_partition_or_site(env):
     assert check_role(FAR, env, role="site-worker") == []
     assert check_role(FAR, env | {"CELERY_TASK_QUEUES": "c"}, role="site-worker") != []
+
+
+@pytest.mark.parametrize("name", ["UNDERSTACK_PARTITION", "UNDERSTACK_SITE"])
+def test_site_of_the_settings_file_counts_as_that_of_the_variable(name):
+    env = {"UNDERSTACK_PARTITION": "p", "CELERY_TASK_QUEUES": "a"}
+    settings = {**FAR, "UNDERSTACK_PARTITION": "p", name: "a"}
+
+    assert check_role(settings, env, role="site-worker") == []
+    assert check_role({**FAR, name: "a"}, {}, role="site-worker") != []
 
 
 @pytest.mark.parametrize(
@@ -695,7 +740,7 @@ def test_other_roles_need_no_partition_and_no_queue(role):
 )
 def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, role):
     hardened = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": "True"}
-    assert lines(check_metrics({**hardened, **changed}, role=role)) == (
+    assert lines(check_metrics({}, {**hardened, **changed}, role=role)) == (
         [
             "NAUTOBOT_METRICS_AUTHENTICATED: it is not set to true, so /metrics needs "
             "no login and no token. Set NAUTOBOT_METRICS_AUTHENTICATED=true and give "
@@ -703,6 +748,29 @@ def test_metrics_without_login_on_hardened_web_pod_are_reported(changed, open_, 
         ]
         if open_ and role == "web"
         else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({"METRICS_ENABLED": True, "METRICS_AUTHENTICATED": False}, 1),
+        ({"METRICS_ENABLED": True, "METRICS_AUTHENTICATED": True}, 0),
+        ({"METRICS_ENABLED": False, "METRICS_AUTHENTICATED": False}, 0),
+    ],
+    ids=["open", "login", "no metrics"],
+)
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_metrics_are_judged_by_the_settings_in_force(settings, count, enabled):
+    env = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_METRICS_ENABLED": enabled}
+
+    assert len(check_metrics(settings, env, role="web")) == count
+
+
+def test_chart_variable_that_the_settings_file_reads_is_no_problem():
+    assert (
+        check_unused({"CELERY_TASK_ACKS_LATE": True}, {"CELERY_TASK_ACKS_LATE": "true"})
+        == []
     )
 
 

@@ -197,18 +197,40 @@ def test_unknown_sslmode_of_the_settings_file_is_an_error():
     ]
 
 
-def test_sslmode_that_the_settings_file_does_not_use_is_not_called_unset():
+def test_sslmode_that_the_settings_file_does_not_use_is_told_once():
+    """By `configure-not-called`."""
     env = {"NAUTOBOT_DB_SSLMODE": "verify-full"}
-    (problem,) = check_database_identity(database(sslmode="prefer"), env)
-    assert problem.hint == (
-        "Call configure(globals()) in the last line of the settings file."
+
+    assert check_database_identity(database(sslmode="prefer"), env) == []
+    assert check_database_identity(database(), env) == []
+
+
+def test_further_database_without_verification_is_warned_about():
+    """Whatever is true of the default one; a copy of that one is Nautobot's."""
+    sound = database(sslmode="verify-full")["DATABASES"]["default"]
+    other = {**sound, "HOST": "replica", "OPTIONS": {"sslmode": "prefer"}}
+    copy = {**other, "HOST": "copy"}
+    settings = {"DATABASES": {"default": sound, "replica": other, "job_logs": copy}}
+
+    (line,) = lines(
+        check_database_identity(settings, {"NAUTOBOT_DB_SSLMODE": "verify-full"})
     )
 
-    (line,) = lines(check_database_identity(database(), env))
+    assert line == (
+        "DATABASES.replica.OPTIONS.sslmode: it is prefer, so libpq does not verify the "
+        "server 'replica', and uses plain text where the server offers no TLS. Write "
+        "verify-full there, or disable for plain text."
+    )
 
-    assert line.startswith(
-        "NAUTOBOT_DB_SSLMODE: the settings file does not use it, so libpq does not "
-    )
-    assert line.endswith(
-        "Call configure(globals()) in the last line of the settings file."
-    )
+
+def test_unset_sslmode_of_several_databases_is_one_warning():
+    default = database()["DATABASES"]["default"]
+    near = {**default, "HOST": "localhost"}
+    far = {"one": {**default, "HOST": "one"}, "two": {**default, "HOST": "two"}}
+
+    found = check_database_identity({"DATABASES": {"default": near, **far}})
+
+    assert [one.fact for one in found] == [
+        "NAUTOBOT_DB_SSLMODE: it is unset, so libpq does not verify the server 'one', "
+        "and uses plain text where the server offers no TLS."
+    ]
