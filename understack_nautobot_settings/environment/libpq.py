@@ -42,6 +42,14 @@ _OTHERS = {
 _ALL = {f"PG{name}": name.lower() for name in _BY_NAME.split()} | _OTHERS
 LIBPQ_VARIABLES = dict(sorted(_ALL.items()))
 """Variables of libpq 18, and the connection parameter that each one gives."""
+# Those without a variable of libpq's.
+PARAMETERS = frozenset(LIBPQ_VARIABLES.values()).union(
+    ("fallback_application_name", "keepalives", "replication"),
+    ("scram_client_key", "scram_server_key", "sslkeylogfile", "sslpassword"),
+    variables.DB_WAITS,
+    variables.DB_PARAMETERS,
+)
+"""The parameters of libpq 18."""
 
 
 def is_postgresql(database: Mapping[str, Any]) -> bool:

@@ -85,9 +85,9 @@ DB_EXTRA_OPTION_TYPE = Code(
 )
 DB_EXTRA_OPTION_CASE = Code(
     "db-extra-option-case",
-    "The names of libpq's parameters, and of Django's options beside them, are in "
-    "lower case; libpq refuses to connect with any other.",
-    "Write the name in lower case.",
+    "libpq refuses to connect with a parameter that it does not know. The names of its "
+    "parameters, and of Django's options beside them, are in lower case.",
+    "Correct the name.",
 )
 DB_EXTRA_OPTION_REFUSED = Code(
     "db-extra-option-refused",

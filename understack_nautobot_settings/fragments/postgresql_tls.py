@@ -17,8 +17,11 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import PKCS11
+from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import echo
+from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
+from understack_nautobot_settings.environment.libpq import PARAMETERS
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import SYSTEM_TRUST
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -39,6 +42,8 @@ _MUTUAL_MODES = ("verify-full", "verify-ca")
 _DECIDED_ELSEWHERE = {**variables.DB_PARAMETERS, "password": variables.DB_PASSWORD}
 
 _SSLMODE = "DATABASES.default.OPTIONS.sslmode"
+
+_ALIKE = 0.85
 
 # What a parameter file or another text decides, no check here sees.
 _REFUSED = ("sslkeylogfile", "dsn", "conninfo", "service", "servicefile")
@@ -134,7 +139,6 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
             codes.DB_ENGINE_NOT_POSTGRESQL,
             variable.name,
             f"the database engine is {shown}.",
-            "Unset it: it is for PostgreSQL only.",
         )
 
 
@@ -320,12 +324,12 @@ def _extra_options(
             read.report(
                 codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
-        elif parameter != parameter.lower():
+        elif parameter not in PARAMETERS and (meant := _meant(parameter)):
             read.report(
                 codes.DB_EXTRA_OPTION_CASE,
                 name,
                 f"libpq knows no parameter {echo(parameter)}.",
-                f"Write it as {echo(parameter.lower())}.",
+                f"Write it as {echo(meant)}.",
             )
         elif owner is not None and decided.get(parameter) != value:
             read.report(
@@ -342,4 +346,27 @@ def _extra_options(
             )
         else:
             options[parameter] = value
+            _check_wait(parameter, str(value).strip(), read)
     return options
+
+
+def _meant(parameter: str) -> str:
+    """Return how libpq spells a parameter, empty for one that may be Django's."""
+    near = nearest(parameter, PARAMETERS, _ALIKE)
+    return near or (parameter.lower() if parameter != parameter.lower() else "")
+
+
+def _check_wait(parameter: str, value: str, read: Reader) -> None:
+    """Refuse what libpq or the system refuses; 0 and less stand for a default."""
+    variable = variables.DB_WAITS.get(parameter)
+    if variable is None or re.fullmatch("0+|-[0-9]+", value):
+        return
+    try:
+        variable.kind.parse(value)
+    except Invalid as invalid:
+        read.report(
+            environment_codes.VALUE_INVALID,
+            variables.DB_EXTRA_OPTIONS.name,
+            f"the value of {parameter} is refused: {invalid.message}",
+            invalid.hint,
+        )

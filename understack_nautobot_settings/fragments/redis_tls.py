@@ -349,7 +349,7 @@ class _RedisTls:
             return address.broker_url(database)
         problems = self.read.problems
         problems += redis_urls.check_urls(place, filter(_is_redis, urls))
-        problems += redis_urls.check_databases(place, urls)
+        problems += redis_urls.check_broker(place, urls)
         if any(redis_urls.scheme_of(url) == "unix" for url in urls):
             fact = "Celery knows no unix:// transport."
             self.read.report(codes.REDIS_BROKER_SOCKET, place, fact)

@@ -34,6 +34,10 @@ BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel"}
 """Schemes of the URLs by which Celery reaches Redis."""
 
 _ALIKE = 0.8
+# Of `kombu.Connection`, beside what the rest of the URL gives.
+_PARAMETERS = {
+    *("connect_timeout", "credential_provider", "heartbeat", "insist", "login_method")
+}
 _ENCODE = "Percent-encode the password in it: %2F for /, %23 for #, %3F for ?."
 
 
@@ -297,13 +301,19 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
             )
 
 
-def check_databases(place: str, urls: Iterable[str]) -> Iterator[Problem]:
-    """Yield where kombu stops at a path that is not the number of a database.
-
-    redis-py, which reads the URL of a cache, takes database 0 for it.
-    """
+def check_broker(place: str, urls: Iterable[str]) -> Iterator[Problem]:
+    """Yield what kombu stops at in a URL, and redis-py does not."""
     for url in filter(_is_whole, urls):
         if scheme_of(url) in TCP_SCHEMES:
+            names = {name for name, _ in parse_qsl(urlsplit(url).query)}
+            if names.difference(_PARAMETERS, ssl_options(url)):
+                yield codes.REDIS_URL_MALFORMED.problem(
+                    place,
+                    "the URL has a parameter that Celery does not know and stops at.",
+                    "Remove what follows the question mark; options of the connection "
+                    "go into CELERY_BROKER_TRANSPORT_OPTIONS, and the number of the "
+                    "database behind the port: /0.",
+                )
             # As kombu: the slash of the URL goes, and one that the name begins with.
             path = unquote(urlsplit(url).path).removeprefix("/").removeprefix("/")
             if path and not path.strip().isdecimal():

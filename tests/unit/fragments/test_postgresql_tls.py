@@ -404,6 +404,28 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             "NAUTOBOT_DB_EXTRA_OPTIONS: libpq knows no parameter 'SSLMODE'. Write it "
             "as 'sslmode'.",
         ),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"conect_timeout": 5}'},
+            None,
+            170005,
+            "NAUTOBOT_DB_EXTRA_OPTIONS: libpq knows no parameter 'conect_timeout'. "
+            "Write it as 'connect_timeout'.",
+        ),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"keepalives_idle": 99999}'},
+            None,
+            170005,
+            "NAUTOBOT_DB_EXTRA_OPTIONS: the value of keepalives_idle is refused: "
+            "'99999' is out of range. Use a whole number from 1 to 32767 (seconds).",
+        ),
+        (
+            {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"tcp_user_timeout": "10s"}'},
+            None,
+            170005,
+            "NAUTOBOT_DB_EXTRA_OPTIONS: the value of tcp_user_timeout is refused: "
+            "'10s' is not a whole number. Use a whole number from 1 to 2147483647 "
+            "(milliseconds).",
+        ),
     ],
 )
 def test_refusal_is_one_sentence_without_a_secret(env, base, libpq, line):
@@ -632,7 +654,7 @@ def refusal(env, base=None, libpq=170005):
 def test_sslmode_with_mysql_is_refused():
     assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, MYSQL) == (
         "NAUTOBOT_DB_SSLMODE: the database engine is 'django.db.backends.mysql'. "
-        "Unset it: it is for PostgreSQL only."
+        "Unset the PostgreSQL TLS variables, or use a PostgreSQL engine."
     )
 
 
@@ -815,6 +837,27 @@ def test_extra_option_also_set_by_its_variable_is_refused():
         "UNDERSTACK_DB_CONNECT_TIMEOUT. Remove it here and use "
         "UNDERSTACK_DB_CONNECT_TIMEOUT."
     )
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        *(
+            {"keepalives_idle": 0},
+            {"connect_timeout": "-1"},
+            {"connect_timeout": " 5 "},
+        ),
+        *({"isolation_level": 4}, {"prepare_threshold": 0}, {"oauth_issuer": "i"}),
+        *({"keepalives": 0}, {"fallback_application_name": "n"}, {"sslcrldir": "/c"}),
+    ],
+    ids=str,
+)
+def test_extra_option_that_libpq_or_django_takes_is_kept(extra):
+    env = {"NAUTOBOT_DB_EXTRA_OPTIONS": json.dumps(extra)}
+
+    made = settings(env)["DATABASES"]["default"]["OPTIONS"]
+
+    assert made == {**databases()["default"].get("OPTIONS", {}), **extra}
 
 
 @pytest.mark.parametrize("value", [True, None, 1.5, ["x"], {"a": 1}])

@@ -254,8 +254,8 @@ def test_redis_password_from_file_reaches_cache_and_broker(tmp_path):
         ("redis://:p%2Fw@broker:1/0", "rediss://:p%2Fw@broker:1/0"),
         ("redis://a:1/0;redis://b:1/0", "rediss://a:1/0;rediss://b:1/0"),
         (
-            "rediss://:p@broker/0?socket_timeout=3",
-            "rediss://:p@broker/0?socket_timeout=3",
+            "rediss://:p@broker/0?heartbeat=3",
+            "rediss://:p@broker/0?heartbeat=3",
         ),
     ],
 )
@@ -361,6 +361,29 @@ def test_broker_url_without_password_that_is_malformed_is_told_its_form():
         "NAUTOBOT_CELERY_BROKER_URL: the URL cannot be taken apart into host, port and "
         "password. Write it as redis://HOST:PORT/0."
     )
+
+
+@pytest.mark.parametrize(
+    "query", ["db=1", "heartbeat=5&socket_timeout=c4n4ry", "virtual_host=1"]
+)
+def test_broker_url_with_parameter_that_kombu_does_not_know_is_refused(query):
+    """kombu raises TypeError for it, in every worker."""
+    url = f"redis://redis-master:6379/0?{query}"
+
+    assert refusal({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL has a parameter that Celery does not know "
+        "and stops at. Remove what follows the question mark; options of the "
+        "connection go into CELERY_BROKER_TRANSPORT_OPTIONS, and the number of the "
+        "database behind the port: /0."
+    )
+
+
+def test_broker_url_with_parameter_of_kombu_is_accepted():
+    url = "redis://redis-master:6379/0?heartbeat=5&connect_timeout=3&empty="
+
+    found = settings({"NAUTOBOT_CELERY_BROKER_URL": url}, broker=url, mounted=False)
+
+    assert found["CELERY_BROKER_URL"] == url
 
 
 def test_broker_url_without_scheme_is_refused():
