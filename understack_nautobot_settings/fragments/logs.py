@@ -71,17 +71,14 @@ def log_settings(
         keep_root_logger = {_HIJACK: settings.get(_HIJACK, False)}
         apps = list(given.get("INSTALLED_APPS") or ())
         layers = list(given.get("MIDDLEWARE") or ())
-        # Nautobot's function appends to the lists it is given; the second of two
-        # runs in one process starts from the outcome of the first.
-        if "django_structlog" in apps:
-            return {**given, **keep_root_logger}
+        # Nautobot's function adds to these, and a file may have called it before.
+        added = ([], []) if "django_structlog" in apps else (apps, layers)
         before = given.get("LOGGING") or {}
         logging = {**before, "loggers": _loggers(before, asked)}
         level = asked or variables.LOG_LEVEL.default
         set_up(
             logging,
-            apps,
-            layers,
+            *added,
             log_level=level,
             root_level=asked or mapping(before.get("root")).get("level", level),
             plain_format=log_format == "plain",

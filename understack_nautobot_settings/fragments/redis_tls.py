@@ -189,9 +189,14 @@ class _RedisTls:
         location = caches.get("default", {}).get("LOCATION")
         urls = redis_urls.urls_of(location, ",")
         built = address.database(location) is not None
-        if urls and not built and not read.is_set(variables.REDIS_HOST):
-            # The file names its Redis, and the variable does not.
-            self.host = redis_urls.host_of(urls[0])
+        if urls and not built:
+            host = redis_urls.host_of(urls[0])
+            broker = redis_urls.urls_of(decided.get("CELERY_BROKER_URL"), ";")
+            # The file names its Redis, and the variable does not, or nothing uses it.
+            if not read.is_set(variables.REDIS_HOST) or {host} == {
+                redis_urls.host_of(url) for url in broker
+            }:
+                self.host = host
 
     def refuse_sentinel(self, urls: list[str], broker: str) -> None:
         """Refuse Sentinel, which is asked without TLS; `broker` says its URLs."""

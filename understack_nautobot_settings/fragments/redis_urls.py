@@ -235,7 +235,7 @@ def event_broker_problem(name: str, fact: str) -> Problem:
 
 def _is_whole(url: str) -> bool:
     """Tell whether a URL over TCP can be taken apart as its writer meant it."""
-    if scheme_of(url) not in TCP_SCHEMES:
+    if scheme_of(url) not in BROKER_SCHEMES - SOCKET_SCHEMES:
         return True
     try:
         split = urlsplit(url)

@@ -79,6 +79,19 @@ def test_second_run_changes_nothing():
     assert second == first
 
 
+def test_format_of_variable_wins_over_that_of_a_file_that_called_nautobot():
+    calls = []
+    base = {**BASE, "INSTALLED_APPS": ["django_structlog"], "MIDDLEWARE": ["m"]}
+
+    made = log_settings(
+        base, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=structlog_set_up(calls)
+    )
+
+    assert [one["plain_format"] for one in calls] == [False]
+    assert made["INSTALLED_APPS"] == ["django_structlog"]
+    assert made["MIDDLEWARE"] == ["m"]
+
+
 def test_disable_existing_loggers_of_base_is_kept():
     """Nautobot's set-up would silence Celery: no task would be seen to fail."""
     base = base_of({"version": 1, "disable_existing_loggers": True})

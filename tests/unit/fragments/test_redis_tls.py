@@ -773,6 +773,26 @@ def test_result_backend_in_the_same_redis_uses_tls(env, said, url):
     assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
 
 
+def test_cache_and_broker_of_the_file_in_one_other_redis_agree():
+    """The certificates go to the broker: the variable names a Redis that is unused."""
+    env = {"NAUTOBOT_REDIS_HOST": "unused"}
+
+    found = settings(env, "redis://own:6379/1", "redis://own:6379/0")
+
+    assert found["CACHES"]["default"]["LOCATION"] == "rediss://own:6379/1"
+    assert found["CELERY_BROKER_URL"] == "rediss://own:6379/0"
+
+
+def test_sentinel_url_that_cannot_be_taken_apart_is_refused():
+    """Celery's message would show the start of the password."""
+    url = "sentinel://:p/w@one:26379"
+
+    assert refusal({}, broker=url, mounted=False) == (
+        "CELERY_BROKER_URL: the URL cannot be taken apart into host, port and "
+        "password. Percent-encode the password in it: %2F for /, %23 for #, %3F for ?."
+    )
+
+
 def test_result_backend_in_another_redis_is_left_alone_without_tls_options():
     with pytest.warns(SettingsWarning) as caught:
         found = redis_tls_settings(
