@@ -1,6 +1,7 @@
 """How Nautobot reaches Redis: cache, Celery broker and result backend alike."""
 
 import os
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
@@ -372,6 +373,9 @@ class _RedisTls:
         url = self.settings.get(name)
         if not isinstance(url, str) or options not in self.decided:
             return
+        if re.search("ssl_cert_reqs=(cert_)?none", url, re.IGNORECASE):
+            # Celery lets the URL win.
+            self.read.problems += redis_urls.check_urls(name, [url])
         if redis_urls.scheme_of(url) != "redis":
             return
         database = self.address.database(url)

@@ -793,6 +793,26 @@ def test_sentinel_url_that_cannot_be_taken_apart_is_refused():
     )
 
 
+@pytest.mark.parametrize("word", ["none", "CERT_NONE"])
+def test_result_backend_that_verifies_nobody_is_refused(word):
+    """Celery takes the option of the URL in place of the setting."""
+    problems = []
+    url = f"rediss://localhost/2?ssl_cert_reqs={word}"
+
+    redis_tls_settings(
+        {"CELERY_RESULT_BACKEND": url},
+        {},
+        problems=problems,
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert [one.fact for one in problems] == [
+        "CELERY_RESULT_BACKEND: the URL sets ssl_cert_reqs, which replaces the "
+        "configured TLS."
+    ]
+
+
 def test_result_backend_in_another_redis_is_left_alone_without_tls_options():
     with pytest.warns(SettingsWarning) as caught:
         found = redis_tls_settings(
