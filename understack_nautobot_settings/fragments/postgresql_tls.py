@@ -17,7 +17,6 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.json_objects import read_json_object
 from understack_nautobot_settings.environment.kinds import PKCS11
-from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
@@ -320,11 +319,13 @@ def _extra_options(
     options: dict[str, Any] = {}
     for parameter, value in extra.items():
         owner = owners.get(parameter)
+        # What is like none of them may be an option of Django's.
+        meant = nearest(parameter, PARAMETERS, _ALIKE) or parameter.lower()
         if parameter in _REFUSED:
             read.report(
                 codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
-        elif parameter not in PARAMETERS and (meant := _meant(parameter)):
+        elif parameter not in PARAMETERS and meant != parameter:
             read.report(
                 codes.DB_EXTRA_OPTION_CASE,
                 name,
@@ -346,27 +347,8 @@ def _extra_options(
             )
         else:
             options[parameter] = value
-            _check_wait(parameter, str(value).strip(), read)
+            wait = variables.DB_WAITS.get(parameter)
+            # 0 and less stand for a default.
+            if wait and not re.fullmatch(r"\s*(0+|-\d+)\s*", str(value)):
+                read.parsed(wait.kind, str(value), f"{name}.{parameter}")
     return options
-
-
-def _meant(parameter: str) -> str:
-    """Return how libpq spells a parameter, empty for one that may be Django's."""
-    near = nearest(parameter, PARAMETERS, _ALIKE)
-    return near or (parameter.lower() if parameter != parameter.lower() else "")
-
-
-def _check_wait(parameter: str, value: str, read: Reader) -> None:
-    """Refuse what libpq or the system refuses; 0 and less stand for a default."""
-    variable = variables.DB_WAITS.get(parameter)
-    if variable is None or re.fullmatch("0+|-[0-9]+", value):
-        return
-    try:
-        variable.kind.parse(value)
-    except Invalid as invalid:
-        read.report(
-            environment_codes.VALUE_INVALID,
-            variables.DB_EXTRA_OPTIONS.name,
-            f"the value of {parameter} is refused: {invalid.message}",
-            invalid.hint,
-        )

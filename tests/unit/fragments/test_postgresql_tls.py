@@ -415,14 +415,14 @@ HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
             {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"keepalives_idle": 99999}'},
             None,
             170005,
-            "NAUTOBOT_DB_EXTRA_OPTIONS: the value of keepalives_idle is refused: "
+            "NAUTOBOT_DB_EXTRA_OPTIONS.keepalives_idle: "
             "'99999' is out of range. Use a whole number from 1 to 32767 (seconds).",
         ),
         (
             {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"tcp_user_timeout": "10s"}'},
             None,
             170005,
-            "NAUTOBOT_DB_EXTRA_OPTIONS: the value of tcp_user_timeout is refused: "
+            "NAUTOBOT_DB_EXTRA_OPTIONS.tcp_user_timeout: "
             "'10s' is not a whole number. Use a whole number from 1 to 2147483647 "
             "(milliseconds).",
         ),
