@@ -40,6 +40,7 @@ from understack_nautobot_settings.probes.refusals import server_words
 from understack_nautobot_settings.probes.refusals import session_problem
 from understack_nautobot_settings.probes.refusals import start_up
 from understack_nautobot_settings.probes.server import LEFT
+from understack_nautobot_settings.probes.server import LONGEST_ANSWER
 from understack_nautobot_settings.probes.server import REFUSED
 from understack_nautobot_settings.probes.server import SSL_REQUEST
 from understack_nautobot_settings.probes.server import Server
@@ -295,7 +296,13 @@ def _login_problem(
 
 
 class PostgresqlServer(Server):
-    """PostgreSQL, which has a negotiation of its own before TLS."""
+    """PostgreSQL, which has a negotiation of its own before TLS.
+
+    Attributes:
+        negotiated: Whether the last connection was answered that TLS may start.
+    """
+
+    negotiated = False
 
     def __init__(self, attempt: Attempt, network: Network, database: Database) -> None:
         """Keep the ways to it, and what libpq is told."""
@@ -316,34 +323,46 @@ class PostgresqlServer(Server):
         connection.settimeout(self.attempt.patience)
         try:
             connection.sendall(SSL_REQUEST)
-            said = connection.recv(1)
+            said = connection.recv(LONGEST_ANSWER)
         except TimeoutError:
             raise Failed(self.silent()) from None
         except OSError:
             said = b""
+        self.negotiated = said == b"S"
         if said == b"":
             raise Failed(self.hung_up())
-        if said in {b"N", b"E"}:
-            raise Failed(self._tls_refused())
-        if said != b"S":
-            raise Failed(self.not_tls())
+        if not self.negotiated:
+            raise Failed(self._answered(said) or self._stranger())
 
     def not_tls(self) -> Problem:
         """Return why something else than TLS is answered."""
-        return self._not_direct() or self.endpoint.problem(
-            codes.PROBE_NOT_POSTGRESQL, "answers, but not as PostgreSQL does."
-        )
+        asked = self.is_direct or self.plain
+        said = self.said_to(SSL_REQUEST) if asked else None
+        return self._answered(said) or self._stranger()
 
     def silent(self) -> Problem:
         """Return why nothing is answered."""
-        return self.not_tls() if self.is_plain_redis() else super().silent()
+        return self._stranger() if self.is_plain_redis() else super().silent()
 
-    def _not_direct(self) -> Problem | None:
-        """Return why direct negotiation fails where the classic one is answered."""
-        said = self.said_to(SSL_REQUEST) if self.is_direct else None
-        if said == b"N":
-            return self._tls_refused()
-        if said != b"S":
+    def _stranger(self) -> Problem:
+        return self.endpoint.problem(
+            codes.PROBE_NOT_POSTGRESQL, "answers, but not as PostgreSQL does."
+        )
+
+    def _answered(self, said: bytes | None) -> Problem | None:
+        """Return what an answer of PostgreSQL to its question for TLS means."""
+        if said and said[:1] == b"E" and said[-1:] == b"\0":
+            # Not quoted: nobody knows yet who says it.
+            return self.endpoint.problem(
+                codes.PROBE_CLOSED,
+                "answers with an error before TLS or a session begins.",
+                "Look into the log of PostgreSQL: it answers so where it cannot start "
+                "a process for the connection.",
+            )
+        if said == b"N" and not self.plain:
+            fact = f"PostgreSQL at {self.endpoint.place} refuses TLS."
+            return codes.PROBE_TLS_REFUSED.problem(variables.DB_SSLMODE.name, fact)
+        if said != b"S" or not self.is_direct:
             return None
         return codes.PROBE_DIRECT_UNSUPPORTED.problem(
             variables.DB_SSLNEGOTIATION.name,
@@ -365,16 +384,15 @@ class PostgresqlServer(Server):
             f"Set {mode}=verify-full and {negotiation}=direct.",
         )
 
-    def _tls_refused(self) -> Problem:
-        fact = f"PostgreSQL at {self.endpoint.place} refuses TLS."
-        return codes.PROBE_TLS_REFUSED.problem(variables.DB_SSLMODE.name, fact)
-
     def hung_up(self) -> Problem:
         """Return why the connection is closed where TLS should start."""
         endpoint, name = self.endpoint, variables.DB_SSLNEGOTIATION.name
-        negotiated = self._not_direct()
-        if negotiated is not None:
-            return negotiated
+        if self.is_direct:
+            answered = self._answered(self.said_to(SSL_REQUEST))
+            if answered is not None:
+                return answered
+        if self.negotiated:
+            return self.closed("when TLS starts")
         if self.plain:
             return self._hung_up_on_plain_text()
         if self.closes_unasked():

@@ -51,7 +51,10 @@ VERDICT_SECONDS = 2.0
 """How long a server gets to say what it thinks of the client certificate."""
 
 SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
-"""PostgreSQL's question for TLS; it answers ``S`` or ``N``, and nobody else does."""
+"""PostgreSQL's question for TLS; it answers ``S`` or ``N`` alone, and nobody else."""
+
+LONGEST_ANSWER = 4096
+"""Octets of an answer that are looked at."""
 
 HUNG_UP = (
     ssl.SSLEOFError,
@@ -348,7 +351,7 @@ class Server:
             return None
 
     def said_to(self, words: bytes, seconds: float = LOOK_SECONDS) -> bytes | None:
-        """Return the first octet of the answer to these words.
+        """Return what is answered to these words at once.
 
         Empty where the connection ends instead, None where nothing is said in time.
         """
@@ -357,7 +360,7 @@ class Server:
         try:
             with self.tcp_connection(seconds) as connection:
                 connection.sendall(words)
-                return connection.recv(1)
+                return connection.recv(LONGEST_ANSWER)
         except TimeoutError:
             return None
         except OSError:
@@ -373,7 +376,7 @@ class Server:
 
     def is_plain_redis(self) -> bool:
         """Tell whether a command of Redis is answered in plain text."""
-        return self.said_to(b"PING\r\n") in (b"+", b"-")
+        return (self.said_to(b"PING\r\n") or b"").startswith((b"+", b"-"))
 
     def _verdict(self) -> tuple[OSError | None, bool]:
         """Send the client certificate, and the rest of the handshake after a pause.

@@ -27,6 +27,14 @@ from tests.unit.probes.attempts import walk_to
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_cache
 
+# What a real PostgreSQL of any version says, where the system gives it no process.
+NO_PROCESS = b"Ecould not fork new process for connection: Cannot allocate memory\n\0"
+
+
+def greeting(connection):
+    connection.sendall(b"SSH-2.0-x\r\n")
+    silence(connection)
+
 
 @pytest.mark.parametrize(
     ("client", "code", "words"),
@@ -170,14 +178,32 @@ def test_handshake_failure_for_other_reason_is_reported(mount):
     ("script", "options", "code"),
     [
         (after_ssl_request(silence, b"N"), {}, "probe-tls-refused"),
-        (after_ssl_request(silence, b"E"), {}, "probe-tls-refused"),
+        (after_ssl_request(goodbye, NO_PROCESS), {}, "probe-closed"),
+        (after_ssl_request(goodbye), {}, "probe-closed"),
+        (after_ssl_request(silence, b"ERROR\r\n"), {}, "probe-not-postgresql"),
+        (after_ssl_request(silence, b"NO\r\n"), {}, "probe-not-postgresql"),
+        (after_ssl_request(silence, b"SSH-2.0-x\r\n"), {}, "probe-not-postgresql"),
         (after_ssl_request(silence, b"H"), {}, "probe-not-postgresql"),
         (silence, {}, "probe-silent"),
         (lambda connection: None, {}, "probe-closed"),
         (lambda connection: None, {"sslnegotiation": "direct"}, "probe-closed"),
         (silence, {"sslnegotiation": "direct"}, "probe-silent"),
+        (greeting, {"sslnegotiation": "direct"}, "probe-not-postgresql"),
     ],
-    ids=["N", "error", "HTTP", "silent", "hangs up", "direct, hangs up", "direct"],
+    ids=[
+        "N",
+        "error",
+        "S, hangs up",
+        "memcached",
+        "other N",
+        "SSH",
+        "HTTP",
+        "silent",
+        "hangs up",
+        "direct, hangs up",
+        "direct",
+        "direct, SSH",
+    ],
 )
 def test_database_server_without_tls_fails_in_tls_stage(mount, script, options, code):
     with ScriptedServer(script) as server:
@@ -192,7 +218,11 @@ def test_database_server_without_tls_fails_in_tls_stage(mount, script, options, 
 
 @pytest.mark.parametrize(
     ("said", "code"),
-    [(b"S", "probe-direct-unsupported"), (b"N", "probe-tls-refused")],
+    [
+        (b"S", "probe-direct-unsupported"),
+        (b"N", "probe-tls-refused"),
+        (NO_PROCESS, "probe-closed"),
+    ],
 )
 def test_direct_negotiation_with_older_server_is_reported(mount, said, code):
     """It takes the ClientHello for a broken start-up message."""
@@ -207,6 +237,29 @@ def test_direct_negotiation_with_older_server_is_reported(mount, said, code):
         attempt = walk(probe_database, settings, Names(), driver=refusing)
 
     assert outcome(attempt) == (["dns", "tcp", "tls"], code)
+
+
+@pytest.mark.parametrize("mode", ["disable", None])
+def test_database_server_without_processes_is_not_called_a_stranger(mount, mode):
+    with ScriptedServer(after_ssl_request(goodbye, NO_PROCESS)) as server:
+        settings = database(server.port, mount, mode=mode)
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_DB_HOST: localhost:{server.port} answers with an error before TLS "
+        "or a session begins. Look into the log of PostgreSQL: it answers so where it "
+        "cannot start a process for the connection."
+    )
+
+
+def test_database_server_that_closes_when_tls_starts_is_not_called_a_gateway(mount):
+    with ScriptedServer(after_ssl_request(goodbye)) as server:
+        settings = database(server.port, mount)
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert attempt.problem.message == (
+        f"localhost:{server.port} accepts the connection and closes it when TLS starts."
+    )
 
 
 def test_gateway_that_closes_connections_is_reported_as_gateway_name(mount):
