@@ -105,10 +105,13 @@ def run() -> NoReturn:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt, as Ctrl-C does.
+    """Let SIGTERM interrupt, as Ctrl-C does, where signals arrive at this thread.
 
     The first process of a container is not ended by a signal that it does not handle.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal(SIGTERM, default_int_handler)
     try:
         yield

@@ -11,6 +11,7 @@ from typing import TextIO
 from understack_nautobot_settings.commands.command import PROGRAM
 from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
+from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.commands.probe import add_target_arguments
@@ -45,6 +46,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: Any, console: Console) -> Outcome:
+    if arguments.stable and arguments.stable >= arguments.timeout:
+        raise CouldNotCheck(
+            f"--stable {arguments.stable:g} cannot be reached within --timeout "
+            f"{arguments.timeout:g}. Use a longer --timeout."
+        )
     progress = Progress(console.stderr, console.env)
     with closing(progress):
         waited = wait_until_up(

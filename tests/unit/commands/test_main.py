@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,14 @@ def run(*argv, env=KEY):
     stdout, stderr = io.StringIO(), io.StringIO()
     status = main(argv, env, stdout=stdout, stderr=stderr)
     return status, stdout.getvalue(), stderr.getvalue()
+
+
+def test_main_runs_in_any_thread():
+    """Signals arrive at the main thread alone, and are its own there."""
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(run, "explain", "probe-dns").result()
+
+    assert found[0] == 0
 
 
 # --- check ---------------------------------------------------------------------

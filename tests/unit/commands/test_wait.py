@@ -76,7 +76,8 @@ def test_failure_without_stages_is_reported_for_the_settings():
 
 def test_wait_up_for_less_than_stable_exits_with_two(tmp_path, capsys, monkeypatch):
     heartbeat = tmp_path / "heartbeat"
-    heartbeat.touch()
+    comes = threading.Timer(0.2, heartbeat.touch)
+    comes.start()
     environment = {
         "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES": "true",
         "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE": str(heartbeat),
@@ -84,12 +85,26 @@ def test_wait_up_for_less_than_stable_exits_with_two(tmp_path, capsys, monkeypat
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    status = main(["wait", "worker", "--timeout=0.3", "--stable=60"])
+    status = main(["wait", "worker", "--timeout=1.5", "--stable=1.4"])
 
+    comes.join()
     assert status == 2
     assert re.search(
-        r"wait: gave up after 0\.\d s: everything is up, but not for 60 s yet\n",
+        r"wait: gave up after 1\.\d s: everything is up, but not for 1.4 s yet\n",
         capsys.readouterr().err,
+    )
+
+
+@pytest.mark.parametrize("stable", ["300", "301"])
+def test_wait_for_longer_than_the_timeout_is_refused(stable):
+    stderr = io.StringIO()
+
+    status = main(["wait", f"--stable={stable}"], {}, stderr=stderr)
+
+    assert (status, stderr.getvalue()) == (
+        2,
+        f"understack-nautobot-settings wait: --stable {stable} cannot be reached "
+        "within --timeout 300. Use a longer --timeout.\n",
     )
 
 
