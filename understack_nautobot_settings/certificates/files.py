@@ -214,7 +214,7 @@ def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:
 def _closed(file: CertificateFile, fact: str) -> Problem:
     """Say who may read the file, who asks, and what changes that in a manifest."""
     path, variable = file
-    place = _closed_directory(path) or path
+    place = closed_directory(path) or path
     status = status_of(place)
     if status is None:
         return codes.FILE_UNREADABLE.problem(variable, fact, _NOT_BY_MODE)
@@ -230,7 +230,7 @@ def _closed(file: CertificateFile, fact: str) -> Problem:
     )
 
 
-def _closed_directory(path: str) -> str | None:
+def closed_directory(path: str) -> str | None:
     """Return the first directory on the way to a file that we may not enter."""
     from pathlib import PurePath
 

@@ -318,7 +318,7 @@ PROBE_HEARTBEAT_OFF = Code(
 )
 PROBE_HEARTBEAT = _passing(
     "probe-heartbeat",
-    "The worker's heartbeat is missing or old.",
+    "The worker's heartbeat is missing, old, or of the future.",
     "The worker has not started, has ended, hangs, or has lost its broker: look into "
     "its log.",
 )

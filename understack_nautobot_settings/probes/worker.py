@@ -10,6 +10,7 @@ from typing import Any
 from understack_nautobot_settings.certificates import openssl
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import Mount
+from understack_nautobot_settings.certificates.files import closed_directory
 from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.environment import variables
@@ -26,6 +27,11 @@ HEARTBEAT_SECONDS = 30.0
 
 # Of the time left: connecting comes on top of waiting for the answer.
 _SHARE = 0.8
+
+_CLOCKS = (
+    "Compare the clock of the machine that writes it with the clock here. If this one "
+    "was set back, the worker has not written since: look into its log."
+)
 
 CONTENT_TYPE = "application/x-nautobot-json"
 
@@ -55,18 +61,23 @@ def probe_heartbeat(
         if status is None and not read(switch):
             fact = "the worker writes no heartbeat."
             raise Failed(codes.PROBE_HEARTBEAT_OFF.problem(switch.name, fact))
-        fact = f"there is no heartbeat in {path}."
+        fact, remedy = f"there is no heartbeat in {path}.", None
+        closed = closed_directory(path) if status is None else None
+        if closed:
+            fact = f"{path} cannot be seen: this process may not enter {closed}."
+            remedy = "Run the probe as the user of the worker."
         if status is not None:
             age = clock() - status.st_mtime
             when = f"{max(age, 0):.0f} s old"
             if age < -oldest:
                 when = f"{-age:.0f} s in the future"
+                remedy = _CLOCKS
             attempt.detail = f"{path}, {when}"
             if abs(age) <= oldest:
                 return
             fact = f"the last heartbeat in {path} is {when}."
         variable = variables.CELERY_WORKER_HEARTBEAT_FILE.name
-        raise Failed(codes.PROBE_HEARTBEAT.problem(variable, fact))
+        raise Failed(codes.PROBE_HEARTBEAT.problem(variable, fact, remedy))
 
 
 def probe_certificates(attempt: Attempt, settings: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +53,33 @@ def test_heartbeat_of_the_future_fails(tmp_path):
     assert ahead.problem.message == (
         f"the last heartbeat in {file} is 31 s in the future."
     )
+    assert ahead.problem.hint == (
+        "Compare the clock of the machine that writes it with the clock here. If this "
+        "one was set back, the worker has not written since: look into its log."
+    )
     assert ahead.stages[0].detail == f"{file}, 31 s in the future"
+
+
+def test_heartbeat_in_a_closed_directory_is_not_called_missing():
+    directory = Path(tempfile.mkdtemp())
+    file = heartbeat_at(directory, 1000)
+    directory.chmod(0)
+    switch = "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES"
+    before = os.geteuid()
+    if before == 0:
+        # Root enters everything.
+        os.seteuid(65534)
+    try:
+        attempt = walk(probe_heartbeat, heartbeat_env(file, **{switch: "true"}))
+    finally:
+        os.seteuid(before)
+        directory.chmod(0o700)
+        shutil.rmtree(directory)
+
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE: {file} cannot be seen: this process "
+        f"may not enter {directory}. Run the probe as the user of the worker."
+    )
 
 
 @pytest.mark.parametrize(
