@@ -1,5 +1,6 @@
 """Timeouts, keepalives and round trips, as the clients really make them."""
 
+import logging
 import time
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from tests.live.deployment import configured
 from tests.live.deployment import database
 from tests.live.deployment import database_environment
 from tests.live.deployment import redis_environment
+from understack_nautobot_settings.runtime.connection_hints import ConnectionHints
 from understack_nautobot_settings.runtime.redis_connections import TcpConnection
 from understack_nautobot_settings.runtime.redis_connections import TlsConnection
 from understack_nautobot_settings.runtime.redis_connections import blocking_seconds
@@ -71,6 +73,33 @@ def test_silent_database_times_out(mount, mode):
             connection.ensure_connection()
 
         assert time.monotonic() - started < 6
+
+
+@pytest.mark.parametrize(
+    ("statement", "count"),
+    [
+        ("set statement_timeout = 1; select pg_sleep(9)", 0),
+        ("select pg_terminate_backend(pg_backend_pid())", 1),
+    ],
+    ids=["statement", "session"],
+)
+def test_hint_at_failed_connections_follows_those_alone(
+    postgres18, mount, statement, count, caplog
+):
+    env = database_environment(postgres18.port, mount, "verify-full")
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(ConnectionHints(logging.LogRecord))
+    try:
+        with database(configured(env)) as connection, connection.cursor() as cursor:
+            try:
+                cursor.execute(statement)
+            except OperationalError:
+                logging.getLogger("nautobot").exception("A job failed.")
+    finally:
+        logging.setLogRecordFactory(before)
+
+    hints = [one for one in caplog.records if "probe database" in one.getMessage()]
+    assert (len(caplog.records), len(hints)) == (1 + count, count)
 
 
 @pytest.mark.parametrize("profile", [LAN, WAN], ids=["lan", "wan"])

@@ -75,6 +75,19 @@ def _failed_connections(record: logging.LogRecord) -> Iterator[tuple[str, str]]:
     given = (record.exc_info, record.args)
     for one in chain(*(part for part in given if isinstance(part, tuple))):
         kind = type(one)
+        if kind.__name__ not in _FAILED or _is_of_statement(one):
+            continue
         for module, connection in _OF.items():
-            if kind.__name__ in _FAILED and kind.__module__.startswith(module):
+            if kind.__module__.startswith(module):
                 yield connection
+
+
+def _is_of_statement(error: Any) -> bool:
+    """Tell whether PostgreSQL refused a statement, on a connection that goes on.
+
+    Django has the same class for deadlocks and time limits; its cause has the SQLSTATE,
+    which a connection that failed does not have. Class 08 and 57P end a connection.
+    """
+    state = getattr(error.__cause__, "sqlstate", None)
+    state = state or getattr(error.__cause__, "pgcode", None)
+    return bool(state) and not str(state).startswith(("08", "57P"))

@@ -72,6 +72,22 @@ def test_failed_connection_as_exc_info_is_followed_by_a_hint(clock, caplog):
     assert hints(caplog) == [HINT.format("PostgreSQL", "database")]
 
 
+@pytest.mark.parametrize("name", ["pgcode", "sqlstate"])
+@pytest.mark.parametrize(
+    ("state", "count"), [("40P01", 0), ("57014", 0), ("57P01", 1), (None, 1)]
+)
+def test_refused_statement_is_not_called_a_failed_connection(
+    name, state, count, clock, caplog
+):
+    error = raised_by("django.db.utils", "OperationalError")
+    error.__cause__ = ValueError()
+    setattr(error.__cause__, name, state)
+
+    logging.getLogger("nautobot").error("%s", error)
+
+    assert len(hints(caplog)) == count
+
+
 def test_failures_within_a_minute_give_one_hint(clock, caplog):
     error = raised_by("redis.exceptions", "ConnectionError")
     for clock.now in (0.0, 1.0, 59.0, 60.0, 61.0):
