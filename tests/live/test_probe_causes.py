@@ -31,6 +31,7 @@ from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
 from lab.wire.sections.beside import wait_for
 from tests.live.deployment import cache
+from lab.servers.scripted import silence
 from tests.live.deployment import configured
 from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
@@ -386,6 +387,16 @@ def test_redis_that_workers_cannot_use_fails(lines, target, expected):
     expected = expected and expected.format(acl="probe-redis-permission")
     assert code(found) == expected, found
     assert keys == []
+def test_database_host_list_passes_after_two_hosts_that_say_nothing(postgres18, mount):
+    with ScriptedServer(silence) as one, ScriptedServer(silence) as other:
+        ports = f"{one.port},{other.port},{postgres18.port}"
+        env = database_environment(postgres18.port, mount, "verify-full")
+        env |= {"NAUTOBOT_DB_HOST": ",".join(["localhost"] * 3)}
+        found = probe("database", {**env, "NAUTOBOT_DB_PORT": ports})
+
+    assert found.ok, found.problem
+
+
 
 
 @pytest.mark.parametrize("default", ["on nopass ~* &* +@all", "off"])

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
@@ -195,33 +196,45 @@ def shown_address(address: Address) -> str:
 
 
 def unreachable(
-    endpoints: Sequence[Endpoint],
-    ways: Sequence[tuple[Endpoint, Address]],
-    error: OSError | None,
+    endpoints: Sequence[Endpoint], failures: Mapping[Endpoint, OSError]
 ) -> Problem:
-    """Return the problem of endpoints at which nobody accepts a connection."""
-    tried = list(dict.fromkeys(endpoint for endpoint, _ in ways)) or endpoints
-    unresolved = [one.name for one in endpoints if one not in tried]
-    s = "s" if len(tried) == 1 else ""
-    code, fact = codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
-    if isinstance(error, TimeoutError):
-        does = "does" if s else "do"
-        code, fact = codes.PROBE_TIMEOUT, f"{does} not answer a TCP connection in time."
-    elif isinstance(error, ConnectionRefusedError):
-        code, fact = codes.PROBE_REFUSED, f"refuse{s} the TCP connection."
-    place = " and ".join(endpoint.place for endpoint in tried)
+    """Return the problem of endpoints at which nobody accepts a connection.
+
+    `failures` are the last ones of those that have an address, in their order.
+    """
+    places: dict[tuple[Code, str, str], list[str]] = {}
+    for endpoint in failures or endpoints:
+        kind = _failure(failures.get(endpoint))
+        places.setdefault(kind, []).append(endpoint.place)
+    unresolved = [one.name for one in endpoints if failures and one not in failures]
+    facts = [
+        f"{' and '.join(at)} {one if len(at) == 1 else several}"
+        for (_, one, several), at in places.items()
+    ]
     if unresolved:
         does = "does" if len(unresolved) == 1 else "do"
-        fact += f" {' and '.join(unresolved)} {does} not resolve."
-    return code.problem(tried[0].variable, f"{place} {fact}")
+        facts.append(f"{' and '.join(unresolved)} {does} not resolve.")
+    code, _, _ = list(places)[-1]
+    return code.problem(endpoints[0].variable, " ".join(facts))
+
+
+def _failure(error: OSError | None) -> tuple[Code, str, str]:
+    """Return the code of a failed connection, and what one server does, or several."""
+    if isinstance(error, TimeoutError):
+        fact = "not answer a TCP connection in time."
+        return codes.PROBE_TIMEOUT, f"does {fact}", f"do {fact}"
+    if isinstance(error, ConnectionRefusedError):
+        fact = "the TCP connection."
+        return codes.PROBE_REFUSED, f"refuses {fact}", f"refuse {fact}"
+    fact = f"cannot be reached: {_reason(error)}."
+    return codes.PROBE_NETWORK, fact, fact
 
 
 def _reason(error: OSError | UnicodeError | None) -> str:
     if error is None:
         return "it has no address"
     if isinstance(error, UnicodeError):
-        # No name has a part of more than 63 characters.
-        return "too long"
+        return "a part of it is empty, or longer than 63 characters"
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()
     return errno.errorcode.get(error.errno or 0, type(error).__name__)

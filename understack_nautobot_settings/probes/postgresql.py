@@ -110,7 +110,7 @@ def probe_database(
     started = attempt.clock()
     try:
         session = driver(
-            _with_timeout(database.parameters, attempt.patience),
+            _with_timeout(database, attempt.patience),
             WHO,
             attempt.patience,
             libpq_since=max(_KNOWN_SINCE.get(one, 0) for one in database.parameters),
@@ -132,13 +132,16 @@ def probe_database(
         _note_success(server, session, attempt.clock() - started)
 
 
-def _with_timeout(parameters: Mapping[str, Any], patience: float) -> dict[str, Any]:
+def _with_timeout(database: Database, patience: float) -> dict[str, Any]:
+    parameters = database.parameters
     given = str(parameters.get("connect_timeout") or 0)
     if not given.isdecimal():
         # libpq takes a negative number for none, and refuses what is none.
         return dict(parameters)
-    # It takes 0 for none as well.
-    seconds = max(_SHORTEST_CONNECT, min(int(patience), int(given) or int(patience)))
+    # Each host gets it; a dead one may not use up the time of those after it.
+    most = int(patience / max(1, len(database.endpoints)))
+    # libpq takes 0 for none as well.
+    seconds = max(_SHORTEST_CONNECT, min(most, int(given) or most))
     return {**parameters, "connect_timeout": seconds}
 
 

@@ -113,7 +113,7 @@ class Server:
 
         The first endpoint that accepts is taken. Raises `Failed` where none does.
         """
-        attempt, failed = self.attempt, None
+        attempt, failures = self.attempt, dict[Endpoint, OSError]()
         ways = resolve(attempt, self.network, self.endpoints)
         with attempt.stage("tcp"):
             for count, (self.endpoint, self.address) in enumerate(ways):
@@ -122,13 +122,13 @@ class Server:
                 try:
                     connection = self.network.connect(self.address, share)
                 except OSError as error:
-                    failed = error
+                    failures[self.endpoint] = error
                     continue
                 attempt.connections += 1
                 connection.settimeout(attempt.left)
                 attempt.detail = shown_address(self.address)
                 return connection
-            raise Failed(unreachable(self.endpoints, ways, failed))
+            raise Failed(unreachable(self.endpoints, failures))
 
     def secure(self, connection: socket.socket) -> socket.socket:
         """Pass the stages ``tls`` and ``identity`` on a new connection, and return it.

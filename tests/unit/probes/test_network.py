@@ -33,6 +33,13 @@ def test_place_of_an_ipv6_address_has_brackets(host):
             "the name db.example does not resolve: name or service not known.",
         ),
         (
+            Failing(UnicodeError("label empty or too long"), resolve=True),
+            ["dns"],
+            "probe-dns",
+            "the name db.example does not resolve: a part of it is empty, or longer "
+            "than 63 characters.",
+        ),
+        (
             Failing(ConnectionRefusedError(111, "x")),
             ["dns", "tcp"],
             "probe-refused",
@@ -51,7 +58,7 @@ def test_place_of_an_ipv6_address_has_brackets(host):
             "db.example:5 cannot be reached: EHOSTUNREACH.",
         ),
     ],
-    ids=["name", "refused", "black hole", "no route"],
+    ids=["name", "part", "refused", "black hole", "no route"],
 )
 def test_unreachable_host_is_reported_with_its_stage(
     mount, network, stages, code, message
@@ -89,6 +96,25 @@ def test_host_that_does_not_resolve_is_not_said_to_refuse(mount):
 
     assert attempt.problem.message == (
         "localhost:1 refuses the TCP connection. nowhere does not resolve."
+    )
+
+
+def test_hosts_that_fail_in_their_own_way_are_told_apart(mount):
+    class Silent(Network):
+        def resolve(self, host, port):
+            return [(socket.AF_INET, (host, port))]
+
+        def connect(self, address, seconds):
+            if address[1][0] == "silent":
+                raise TimeoutError
+            raise ConnectionRefusedError(111, "x")
+
+    settings = database(1, mount, host="silent,one,other")
+    attempt = walk(probe_database, settings, Silent(), driver=refusing)
+
+    assert attempt.problem.message == (
+        "silent:1 does not answer a TCP connection in time. one:1 and other:1 refuse "
+        "the TCP connection."
     )
 
 

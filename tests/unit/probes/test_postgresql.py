@@ -561,15 +561,20 @@ def test_parameter_of_a_libpq_variable_is_no_passing_failure(mount, text, variab
     ("given", "sent"),
     [("abc", "abc"), ("-1", "-1"), (0, 3), ("0", 3), ("1", 2), ("9", 3)],
 )
-def test_connect_timeout_is_libpqs_own_or_within_the_patience(mount, given, sent):
+@pytest.mark.parametrize("hosts", [1, 3])
+def test_connect_timeout_is_libpqs_own_or_within_the_patience(
+    mount, given, sent, hosts
+):
+    """libpq gives it to each host, so that several share the patience."""
     seen = []
 
     def driver(parameters, statement, seconds, *, libpq_since=0):
         seen.append(parameters["connect_timeout"])
         return Session("d", (socket.AF_INET, ("127.0.0.1", 5)), ROW)
 
-    settings = database(5, mount, mode="disable", connect_timeout=given)
-    walk(probe_database, settings, Names(), driver=driver)
+    host = ",".join(["localhost"] * hosts)
+    settings = database(5, mount, host, mode="disable", connect_timeout=given)
+    walk(probe_database, settings, Names(), driver=driver, seconds=5.0 * hosts)
 
     assert seen == [sent]
 
