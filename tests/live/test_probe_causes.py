@@ -425,6 +425,19 @@ def _is_let_in(client):
 
 
 def test_redis_without_a_connection_left_is_reported_as_transient():
+def test_redis_without_auth_is_not_reported_as_wrong_password():
+    with RedisServer(tls=False, settings=('rename-command AUTH ""',)) as server:
+        found = probe("cache", redis_environment(server.port, None, "canary"))
+
+    assert code(found) == "probe-redis-error"
+    assert "does not know the command AUTH" in found.problem.message
+    assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize("target", ["cache", "broker"])
+def test_redis_cluster_is_not_quoted_with_words_of_ours(target):
+    with RedisServer(tls=False, settings=("cluster-enabled yes",)) as server:
+        found = probe(target, redis_environment(server.port, None, ""))
     with (
         RedisServer(tls=False, settings=("maxclients 2",)) as server,
         server.admin() as one,

@@ -63,14 +63,13 @@ _WRITES_REFUSED = {
         "Bring the replicas back, or lower min-replicas-to-write.",
     ),
 }
-_CLUSTER = "CLUSTER"
 _IN_THE_URL = (
     "Correct the user and the password in the URL, each percent-encoded: compare them "
     "with those of Redis (ACL LIST)."
 )
 _DATABASES = (
-    "End the URL with a lower number: Redis has as many databases as its "
-    "configuration says, 16 by default."
+    "End the URL with a lower number, or raise 'databases' of Redis, 16 by default: "
+    "without a URL of your own, Nautobot's cache is in database 1."
 )
 
 
@@ -238,7 +237,8 @@ def _converse(
     with server.talk("query"):
         attempt.detail = f"PING: {redis.ask('PING')}"
         if "cluster_state" in redis.ask_if_allowed("CLUSTER", "INFO"):
-            raise Refused(_CLUSTER, login)
+            fact = "is a Redis Cluster."
+            raise Failed(login.endpoint.problem(codes.PROBE_REDIS_CLUSTER, fact))
         # Both at once: whatever happens in between, the key does not stay.
         redis.ask_all(write, ("DEL", write[1]))
         if channel:
@@ -411,16 +411,16 @@ def _refusal(word: str, said: str, shown: str, login: Login) -> Problem:
             endpoint.variable if login.has_own_url else by_variable,
             f"the ACL of {endpoint.place} does not let {who} {what}.",
         )
-    about_password = _login_refusal(word, said, login)
+    unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", shown)
+    about_password = None if unknown else _login_refusal(word, said, login)
     if about_password is not None:
         return about_password
     code, remedy = codes.PROBE_REDIS_ERROR, None
     fact = f"refuses to serve ({shown.partition(' ')[0]})."
-    unknown = re.search(r"unknown command [`']?([\w|-]{1,40})", shown)
     if word in _WRITES_REFUSED:
         reason, remedy = _WRITES_REFUSED[word]
         code, fact = codes.PROBE_REDIS_READ_ONLY, f"does not accept writes: {reason}."
-    elif word in {_CLUSTER, "MOVED"} or "cluster mode" in said:
+    elif word == "MOVED" or "cluster mode" in said:
         code, fact = codes.PROBE_REDIS_CLUSTER, "is a Redis Cluster."
     elif "DB index" in said:
         fact, remedy = f"has no database {login.database}.", _DATABASES

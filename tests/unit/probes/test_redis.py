@@ -89,7 +89,10 @@ def test_database_that_redis_lacks_is_reported(mount):
 
     assert attempt.problem.code == "probe-redis-error"
     assert attempt.problem.message == f"localhost:{server.port} has no database 99."
-    assert attempt.problem.hint.startswith("End the URL with a lower number")
+    assert attempt.problem.hint == (
+        "End the URL with a lower number, or raise 'databases' of Redis, 16 by "
+        "default: without a URL of your own, Nautobot's cache is in database 1."
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,8 +106,13 @@ def test_database_that_redis_lacks_is_reported(mount):
         ("AUTH", b"-ERR AUTH failed\r\n", "does not accept this password for the"),
         ("s3cret", b"-s3cret no\r\n", "refuses to serve (***)."),
         ("s3cret", b"-ERR unknown command 's3cret'\r\n", "refuses to serve (ERR)."),
+        (
+            "s3cret",
+            b"-ERR unknown command 'AUTH', with args beginning with: 's3cret'\r\n",
+            "does not know the command AUTH.",
+        ),
     ],
-    ids=["a word of the text", "the command", "first word", "a command"],
+    ids=["a word of the text", "the command", "first word", "a command", "no AUTH"],
 )
 def test_password_that_redis_says_is_hidden_and_understood(password, said, fact):
     with ScriptedServer(redis_saying(auth=said)) as server:
