@@ -342,7 +342,7 @@ PROBE_HTTP_STATUS = Code(
 )
 PROBE_HTTP_UNAVAILABLE = _passing(
     "probe-http-unavailable",
-    "The server answers with status 500 or higher.",
+    "The server answers with status 500 or higher, or that it is asked too often.",
     "Wait, or look into its log.",
 )
 PROBE_BROKEN = Code(

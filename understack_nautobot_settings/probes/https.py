@@ -19,6 +19,8 @@ URL_NAME = "URL"
 LONGEST_STATUS_LINE = 1024
 
 _SERVER_ERROR = 500
+# The server is asked too early, or too often.
+_LATER = (408, 425, 429)
 _CLIENT_ERROR = 400
 _REDIRECT = 300
 _NO_HTTP = "over TLS, but not in HTTP"
@@ -75,7 +77,7 @@ def probe_https(
             attempt.detail += ", a redirect that is not followed"
         elif not 0 < status < _REDIRECT:
             attempt.quote(line)
-            failed = status >= _SERVER_ERROR
+            failed = status >= _SERVER_ERROR or status in _LATER
             code = codes.PROBE_HTTP_UNAVAILABLE if failed else codes.PROBE_HTTP_STATUS
             fact = f"{path} with status {status}" if status else _NO_HTTP
             raise Failed(endpoint.problem(code, f"answers {fact}."))

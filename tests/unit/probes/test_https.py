@@ -26,6 +26,11 @@ from understack_nautobot_settings.probes.targets import probes_as_json
             "probe-http-unavailable",
             "GET /api/health: 503",
         ),
+        (
+            b"HTTP/1.1 429 Later\r\n\r\n",
+            "probe-http-unavailable",
+            "GET /api/health: 429",
+        ),
         (b"SSH-2.0-x\r\n", "probe-http-status", "GET /api/health: no HTTP"),
     ],
 )
