@@ -183,6 +183,11 @@ def test_refusal_by_pg_hba_is_reported(request, mount, version, mode, hba, expec
     assert CANARY not in str(found)
 
 
+    if "rejects connection" in found.server_said:
+        assert "has a pg_hba.conf rule that rejects" in found.problem.message
+        assert found.problem.hint.endswith(
+            "above that rule." if mode == "verify-full" else "or verify-ca."
+        )
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

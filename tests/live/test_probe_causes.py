@@ -199,6 +199,29 @@ def test_login_refused_by_other_means_is_not_blamed_on_the_certificate(
 def test_channel_binding_with_certificate_login_is_reported(postgres18, mount):
     env = database_environment(postgres18.port, mount, "verify-full")
     found = probe("database", {**env, **options(channel_binding="require")})
+def test_database_that_takes_no_writes_passes_and_says_so(postgres, mount):
+    """As a standby does, which a Nautobot in maintenance mode may use."""
+    env = database_environment(postgres.port, mount, "verify-full")
+    set_up, back = (
+        f"alter role app {words}"
+        for words in ("set default_transaction_read_only = on", "reset all")
+    )
+    with postgres.changed(set_up, back=(back,)):
+        found = probe("database", env)
+
+    assert found.ok
+    assert ", which takes no writes; the server sees" in found.stages[-1].detail
+
+
+def test_login_by_kerberos_is_not_reported_as_passing(postgres15, mount):
+    env = database_environment(postgres15.port, mount, "verify-full")
+    with postgres15.changed(hba=("hostssl all all all gss",)):
+        found = probe("database", env)
+
+    assert (code(found), found.is_transient) == ("probe-libpq", False)
+    assert "GSSAPI continuation error" in found.problem.message
+
+
 
     assert code(found) == "probe-libpq"
     assert "channel binding required" in found.problem.message

@@ -185,7 +185,8 @@ PROBE_CLIENT_REFUSED = Code(
 PROBE_CLIENT_FILES = _passing(
     "probe-client-files",
     "The certificate files cannot be loaded at this moment.",
-    "Run `check` for the details.",
+    "Run `check` for the details. If it finds nothing, a renewal was replacing them at "
+    "that moment: try again.",
 )
 PROBE_DRIVER = Code(
     "probe-driver-missing",

@@ -143,10 +143,18 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
         "variable that gives it.",
     ),
     (
+        # Both were judged before, so that they have changed since.
+        "values mismatch|does not match private key",
+        codes.PROBE_CLIENT_FILES,
+        variables.DB_SSLKEY,
+        "libpq does not connect to {place}: {said}.",
+        None,
+    ),
+    (
         # About this machine, or about what both sides demand: none passes by itself.
         "private key file|certificate file|could not (load|read|find digest|match)|"
         "authentication method|channel binding|not supported|requires|weak sslmode|"
-        "unrecognized|GSSAPI encryption",
+        "unrecognized|GSSAPI (encryption|continuation)",
         codes.PROBE_LIBPQ,
         variables.DB_HOST,
         "libpq does not connect to {place}: {said}.",
@@ -409,13 +417,15 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
         over = "over TLS" if database.tls else "without TLS"
         address = re.search(r'host "([^"]+)"', message)
         since = f", from {address[1]}" if address else ""
+        rule, where = "no pg_hba.conf rule that admits", ""
+        if "rejects connection" in message:
+            rule, where = "a pg_hba.conf rule that rejects", " above that rule"
+        add = f"Add a hostssl rule for this user, database and network{where}."
         return codes.PROBE_DB_HBA.problem(
             variables.DB_SSLMODE.name,
-            f"PostgreSQL at {place} has no pg_hba.conf rule that admits the user "
-            f"{user}, database {database.name}{since} {over}.",
-            "Add a hostssl rule for this user, database and network."
-            if database.tls
-            else _STRONGER,
+            f"PostgreSQL at {place} has {rule} the user {user}, database "
+            f"{database.name}{since} {over}.",
+            add if database.tls else _STRONGER,
         )
     if refusal.routine == "InitializeSessionUserId" or _NO_ROLE.match(message):
         return codes.PROBE_DB_ROLE.problem(

@@ -441,6 +441,16 @@ def test_password_that_libpq_says_is_hidden_and_understood(
             "probe-libpq",
             None,
         ),
+        (
+            f"{LIBPQ}GSSAPI continuation error: Unspecified GSS failure.",
+            "probe-libpq",
+            None,
+        ),
+        (
+            f'{LIBPQ}could not load private key file "k": key values mismatch',
+            "probe-client-files",
+            None,
+        ),
         (f'private key file "{PASSWORD}" has group access', "probe-libpq", None),
         (f"{LIBPQ}server closed the connection unexpectedly", "probe-db-passing", None),
         (f"{LIBPQ}FEHLER: ein anderes Wort", "probe-db-passing", None),
