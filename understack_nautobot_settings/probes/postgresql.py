@@ -51,8 +51,10 @@ from understack_nautobot_settings.problems import Problem
 
 PORT = 5432
 WHO = (
-    "select current_user::text, current_setting('server_version'), s.version, "
-    "s.cipher, s.client_dn, s.client_serial::text "
+    "select current_user::text, current_setting('server_version') || case "
+    "current_setting('transaction_read_only') when 'on' then "
+    "', which takes no writes' else '' end, s.version, s.cipher, s.client_dn, "
+    "s.client_serial::text "
     "from pg_stat_ssl s where s.pid = pg_backend_pid()"
 )
 """Answers who came in, as the server sees it."""
