@@ -10,6 +10,7 @@ import django
 from django.conf import settings as django_settings
 from django.core.cache import CacheHandler
 from django.db.utils import ConnectionHandler
+from redis.exceptions import RedisError
 
 from lab.certificates import Mount
 from understack_nautobot_settings import configure
@@ -179,3 +180,11 @@ def broker(settings: dict[str, Any]) -> Iterator[Any]:
     finally:
         connection.release()
         app.close()
+
+
+def is_let_in(client: Any) -> bool:
+    """Tell whether Redis answers a client of redis-py."""
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False

@@ -19,8 +19,10 @@ from lab.servers.databases import RedisServer
 from lab.servers.gateway import Gateway
 from lab.servers.gateway import Route
 from lab.servers.recording import RecordingServer
+from lab.wire.sections.beside import wait_for
 from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
+from tests.live.deployment import is_let_in
 from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
 from understack_nautobot_settings.probes.targets import exit_status
@@ -181,13 +183,13 @@ def test_refusal_by_pg_hba_is_reported(request, mount, version, mode, hba, expec
 
     assert code(found) == expected
     assert CANARY not in str(found)
-
-
     if "rejects connection" in found.server_said:
         assert "has a pg_hba.conf rule that rejects" in found.problem.message
         assert found.problem.hint.endswith(
             "above that rule." if mode == "verify-full" else "or verify-ca."
         )
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -541,6 +543,25 @@ def test_redis_name_unknown_to_gateway_is_reported(mount, redis_server):
         found = probe("cache", env)
 
     assert code(found) == "probe-gateway-name"
+
+
+def test_full_redis_behind_the_gateway_is_among_the_causes(authority, mount):
+    """It closes what it accepts, and the gateway what leads to it."""
+    with (
+        RedisServer(authority=authority, settings=("maxclients 1",)) as server,
+        Gateway(redis=Route(server.port)) as gateway,
+        server.admin() as held,
+    ):
+        # The connection with which the lab found the server ready may linger.
+        wait_for(lambda: is_let_in(held), 10)
+        env = redis_environment(gateway.port("redis"), mount, "")
+        found = probe("cache", env)
+
+    assert (code(found), found.is_transient) == ("probe-gateway-name", True)
+    assert (
+        "or whose server behind the route does not run or has no connection left"
+        in (found.problem.message)
+    )
 
 
 def test_gateway_that_is_down_is_reported_transient_until_restarted(

@@ -19,6 +19,8 @@ from lab.certificates import SERVER
 from lab.certificates import Authority
 from lab.certificates import now
 from lab.certificates import write_mount
+from lab.processes import Process
+from lab.processes import accepts
 from lab.processes import free_port
 from lab.servers.databases import PostgresServer
 from lab.servers.databases import RedisServer
@@ -29,12 +31,13 @@ from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
 from lab.servers.scripted import over_tls
+from lab.servers.scripted import silence
 from lab.wire.sections.beside import wait_for
 from tests.live.deployment import cache
-from lab.servers.scripted import silence
 from tests.live.deployment import configured
 from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
+from tests.live.deployment import is_let_in
 from tests.live.deployment import parameters
 from tests.live.deployment import redis_environment
 from tests.live.deployment import redis_settings
@@ -196,9 +199,6 @@ def test_login_refused_by_other_means_is_not_blamed_on_the_certificate(
     assert found.server_said.endswith('authentication failed for user "app"')
 
 
-def test_channel_binding_with_certificate_login_is_reported(postgres18, mount):
-    env = database_environment(postgres18.port, mount, "verify-full")
-    found = probe("database", {**env, **options(channel_binding="require")})
 def test_database_that_takes_no_writes_passes_and_says_so(postgres, mount):
     """As a standby does, which a Nautobot in maintenance mode may use."""
     env = database_environment(postgres.port, mount, "verify-full")
@@ -222,6 +222,9 @@ def test_login_by_kerberos_is_not_reported_as_passing(postgres15, mount):
     assert "GSSAPI continuation error" in found.problem.message
 
 
+def test_channel_binding_with_certificate_login_is_reported(postgres18, mount):
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", {**env, **options(channel_binding="require")})
 
     assert code(found) == "probe-libpq"
     assert "channel binding required" in found.problem.message
@@ -384,6 +387,16 @@ def test_database_host_list_passes_if_one_host_answers(postgres18, mount, ports)
         assert found.is_transient
 
 
+def test_database_host_list_passes_after_two_hosts_that_say_nothing(postgres18, mount):
+    with ScriptedServer(silence) as one, ScriptedServer(silence) as other:
+        ports = f"{one.port},{other.port},{postgres18.port}"
+        env = database_environment(postgres18.port, mount, "verify-full")
+        env |= {"NAUTOBOT_DB_HOST": ",".join(["localhost"] * 3)}
+        found = probe("database", {**env, "NAUTOBOT_DB_PORT": ports})
+
+    assert found.ok, found.problem
+
+
 # --- Redis that no worker can use --------------------------------------------------
 
 
@@ -410,16 +423,24 @@ def test_redis_that_workers_cannot_use_fails(lines, target, expected):
     expected = expected and expected.format(acl="probe-redis-permission")
     assert code(found) == expected, found
     assert keys == []
-def test_database_host_list_passes_after_two_hosts_that_say_nothing(postgres18, mount):
-    with ScriptedServer(silence) as one, ScriptedServer(silence) as other:
-        ports = f"{one.port},{other.port},{postgres18.port}"
-        env = database_environment(postgres18.port, mount, "verify-full")
-        env |= {"NAUTOBOT_DB_HOST": ",".join(["localhost"] * 3)}
-        found = probe("database", {**env, "NAUTOBOT_DB_PORT": ports})
-
-    assert found.ok, found.problem
 
 
+def test_redis_without_auth_is_not_reported_as_wrong_password():
+    with RedisServer(tls=False, settings=('rename-command AUTH ""',)) as server:
+        found = probe("cache", redis_environment(server.port, None, "canary"))
+
+    assert code(found) == "probe-redis-error"
+    assert "does not know the command AUTH" in found.problem.message
+    assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize("target", ["cache", "broker"])
+def test_redis_cluster_is_not_quoted_with_words_of_ours(target):
+    with RedisServer(tls=False, settings=("cluster-enabled yes",)) as server:
+        found = probe(target, redis_environment(server.port, None, ""))
+
+    said = {"cache": "ERR SELECT is not allowed in cluster mode", "broker": ""}
+    assert found.server_said == said[target]
 
 
 @pytest.mark.parametrize("default", ["on nopass ~* &* +@all", "off"])
@@ -440,34 +461,14 @@ def test_redis_user_without_password_is_probed_as_redis_py_logs_in(default, user
     assert [code(found) for found in probes] == [expected, expected]
 
 
-def _is_let_in(client):
-    try:
-        return client.ping()
-    except RedisError:
-        return False
-
-
 def test_redis_without_a_connection_left_is_reported_as_transient():
-def test_redis_without_auth_is_not_reported_as_wrong_password():
-    with RedisServer(tls=False, settings=('rename-command AUTH ""',)) as server:
-        found = probe("cache", redis_environment(server.port, None, "canary"))
-
-    assert code(found) == "probe-redis-error"
-    assert "does not know the command AUTH" in found.problem.message
-    assert "canary" not in str(found)
-
-
-@pytest.mark.parametrize("target", ["cache", "broker"])
-def test_redis_cluster_is_not_quoted_with_words_of_ours(target):
-    with RedisServer(tls=False, settings=("cluster-enabled yes",)) as server:
-        found = probe(target, redis_environment(server.port, None, ""))
     with (
         RedisServer(tls=False, settings=("maxclients 2",)) as server,
         server.admin() as one,
         server.admin() as another,
     ):
         # The connection with which the lab found the server ready may linger.
-        wait_for(lambda: _is_let_in(one) and _is_let_in(another), 10)
+        wait_for(lambda: is_let_in(one) and is_let_in(another), 10)
         found = probe("cache", redis_environment(server.port, None, "p"))
 
     assert (code(found), found.is_transient) == ("probe-redis-busy", True)
@@ -670,6 +671,31 @@ def test_exchanged_ports_without_gateway_are_reported(
         "probe-not-redis",
     ]
     assert exit_status(found) == 1
+
+
+@pytest.fixture(scope="module")
+def web_server(authority, tmp_path_factory):
+    """A server that refuses every protocol but its own, as nginx and Go do."""
+    leaf, place, port = authority.server(), tmp_path_factory.mktemp("web"), free_port()
+    mount = write_mount(place, leaf, authority.ca_pem)
+    process = Process(
+        "A web server",
+        [
+            *("openssl", "s_server", "-www", "-accept", f"127.0.0.1:{port}"),
+            *("-cert", mount.certificate, "-key", mount.key, "-alpn", "h2,http/1.1"),
+        ],
+        log=place / "log",
+        ready=lambda: accepts(port),
+    )
+    yield port
+    process.end()
+
+
+@pytest.mark.parametrize("more", [DIRECT, {}], ids=["direct", "classic"])
+def test_web_server_in_the_place_of_postgresql_is_reported(web_server, mount, more):
+    env = database_environment(web_server, mount, "verify-full", **more)
+
+    assert code(probe("database", env)) == "probe-not-postgresql"
 
 
 # --- connections -------------------------------------------------------------------

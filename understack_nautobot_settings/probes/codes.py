@@ -65,7 +65,8 @@ PROBE_TLS_REFUSED = Code(
 PROBE_TLS_HANDSHAKE = Code(
     "probe-tls-handshake",
     "The TLS handshake fails, but not because of a certificate.",
-    "Compare the TLS versions and ciphers that both sides allow.",
+    "Compare the TLS versions, ciphers and protocols (ALPN) that both sides allow. The "
+    "log of the server gives its reason.",
 )
 PROBE_NOT_POSTGRESQL = Code(
     "probe-not-postgresql",
@@ -111,11 +112,11 @@ PROBE_GATEWAY_SNI_OFF = Code(
 )
 PROBE_GATEWAY_NAME = _passing(
     "probe-gateway-name",
-    "The gateway has no route for this host name, or no server runs behind the route. "
-    "It closes the connection in the same way for both.",
+    "The gateway has no route for this host name, or the server behind the route does "
+    "not run or has no connection left. It closes the connection in the same way.",
     "Add the name to the `hostnames` of the TLSRoute (`fqdn` in the envoy-configs "
-    "route), or use the name that is there. If it is there, start the server and check "
-    "the endpoints of the Service behind the route.",
+    "route), or use the name that is there. If it is there, check that the server runs "
+    "behind the route (the endpoints of the Service) and has connections left.",
     "Envoy Gateway not routing traffic",
 )
 PROBE_SERVER_CA = Code(

@@ -345,6 +345,12 @@ class PostgresqlServer(Server):
         said = self.said_to(SSL_REQUEST) if asked else None
         return self._answered(said) or self._stranger()
 
+    def refusal(self, reason: str) -> Problem | None:
+        """Return what an alert says against us, None for nothing that is known."""
+        if reason == "TLSV1_ALERT_NO_APPLICATION_PROTOCOL":
+            return self.not_tls()
+        return super().refusal(reason)
+
     def silent(self) -> Problem:
         """Return why nothing is answered."""
         return self._stranger() if self.is_plain_redis() else super().silent()

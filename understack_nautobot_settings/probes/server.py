@@ -2,7 +2,8 @@
 
 A gateway that routes by the name in TLS closes a connection without an answer for half
 a dozen reasons. Those that one more connection tells are looked for. Whether it has no
-route for the name or no server behind the route cannot be seen from outside.
+route for the name, or the server behind the route is down or full, cannot be seen from
+outside.
 """
 
 import math
@@ -262,14 +263,19 @@ class Server:
             )
         return endpoint.problem(
             codes.PROBE_GATEWAY_NAME,
-            f"{closes}: the gateway has no route for this name, or no server runs "
-            "behind the route.",
+            f"{closes}, like a gateway that has no route for this name, or whose "
+            "server behind the route does not run or has no connection left.",
         )
 
     def refusal(self, reason: str) -> Problem | None:
-        """Return what an alert says against our certificate, None for nothing."""
+        """Return what an alert says against us, None for nothing that is known."""
         if "ALERT" in reason:
             self.attempt.quote(spaced(reason))
+        if reason == "TLSV1_UNRECOGNIZED_NAME":
+            return self.endpoint.problem(
+                codes.PROBE_GATEWAY_NAME,
+                f"answers that it does not know the name {self.endpoint.name}.",
+            )
         return client_problem(reason, self.tls, self.endpoint)
 
     def lost(self, error: OSError) -> Problem:

@@ -53,6 +53,8 @@ _UNSET = CertificateFile("", "")
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
 _NO_LIST = ", such as a missing revocation list (CRL) of that CA"
+_REQUIRED = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+_REQUIRED_BY_TLS_1_2 = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_BAD_CERTIFICATE")
 _NEW_ONE = "It is in the server's revocation list (CRL). Issue a new certificate."
 _CLIENT_REFUSED = (
     f"{_EXPIRED}|{_REVOKED}|SSLV3_ALERT_CERTIFICATE_UNKNOWN|"
@@ -146,7 +148,10 @@ NO_TLS = Tls(
 
 def symptom_of(error: OSError) -> str:
     """Return what an error is, without the moment's details."""
-    return str(getattr(error, "reason", None) or type(error).__name__)
+    # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": Python has no name.
+    unnamed = re.match(r"\[SSL\] (.+) \(_ssl\.c", error.strerror or "")
+    named = unnamed[1].replace(" ", "_").upper() if unnamed else None
+    return str(named or getattr(error, "reason", None) or type(error).__name__)
 
 
 def _of_certificate(code: Code, endpoint: Endpoint, fact: str) -> Problem:
@@ -237,6 +242,18 @@ def name_problem(seen: Certificate | None, endpoint: Endpoint) -> Problem:
 def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
     """Return what an alert says against our certificate, None for nothing."""
     place, variable, own = endpoint.place, tls.cert.variable, tls.own_certificate
+    # PostgreSQL says it after the handshake, and in words.
+    says_so = not tls.cert.path and endpoint.server != POSTGRESQL
+    if reason == _REQUIRED or (says_so and reason in _REQUIRED_BY_TLS_1_2):
+        return codes.PROBE_CLIENT_REQUIRED.problem(
+            variable,
+            f"{place} requires a client certificate, and none is configured.",
+            f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
+            if endpoint.server in _TURN_ON
+            else f"Set {variable}, and the variable of its key.",
+        )
+    if not tls.cert.path:
+        return None
     if reason == "TLSV1_ALERT_UNKNOWN_CA":
         where = CLIENT_CA.get(endpoint.server, "")
         # Redis takes no list.
@@ -247,16 +264,6 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
             f"Let {endpoint.server} trust that CA for clients{where}, or present a "
             "certificate of the CA that it trusts. If it does trust it, its log gives "
             f"the reason{such}.",
-        )
-    if reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" or (
-        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not tls.cert.path
-    ):
-        return codes.PROBE_CLIENT_REQUIRED.problem(
-            variable,
-            f"{place} requires a client certificate, and none is configured.",
-            f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
-            if endpoint.server in _TURN_ON
-            else f"Set {variable}, and the variable of its key.",
         )
     fact = f"{place} refuses the client certificate ({_shown(own)})"
     if reason == _EXPIRED and not (own is not None and own.is_expired):
@@ -337,9 +344,8 @@ def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
     try:
         return tls.context()
     except OSError as error:
-        words = getattr(error, "reason", None) or error.strerror or "unreadable"
-        # "[SSL] PEM lib (_ssl.c:4149)" where OpenSSL names no reason.
-        words = words.removeprefix("[SSL] ").partition(" (_ssl.c")[0]
+        is_openssl = isinstance(error, ssl.SSLError)
+        words = symptom_of(error) if is_openssl else error.strerror or "unreadable"
         raise Failed(_unloaded_problem(tls, endpoint, alert_words(words))) from None
 
 

@@ -1,3 +1,5 @@
+import ssl
+
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -27,6 +29,7 @@ from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_cache
 from understack_nautobot_settings.probes.tls import seen_certificate
+from understack_nautobot_settings.probes.tls import symptom_of
 
 
 def test_redis_without_ca_file_names_every_variable_to_change():
@@ -190,6 +193,61 @@ def test_server_chain_without_intermediate_is_refused(mount):
         )
 
     assert attempt.problem.code == "probe-server-ca"
+
+
+@pytest.mark.parametrize(
+    ("error", "symptom"),
+    [
+        (TimeoutError(), "TimeoutError"),
+        (ConnectionResetError(104, "Connection reset by peer"), "ConnectionResetError"),
+        (
+            ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"),
+            "TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+        ),
+    ],
+)
+def test_symptom_is_a_word_without_details(error, symptom):
+    assert symptom_of(error) == symptom
+
+
+def refusing_name(description):
+    """A server that ends the handshake with an alert, and no certificate is sent."""
+    context = tls_context(CA.server())
+    context.sni_callback = lambda *seen: description
+    return over_tls(context, silence)
+
+
+@pytest.mark.parametrize(
+    ("description", "code", "message"),
+    [
+        (
+            ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME,
+            "probe-gateway-name",
+            "localhost:{port} answers that it does not know the name localhost.",
+        ),
+        (
+            ssl.ALERT_DESCRIPTION_ACCESS_DENIED,
+            "probe-tls-handshake",
+            "the TLS handshake with localhost:{port} fails: alert access denied.",
+        ),
+        (
+            ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE,
+            "probe-tls-handshake",
+            "the TLS handshake with localhost:{port} fails: alert handshake failure.",
+        ),
+    ],
+    ids=["name", "access", "handshake"],
+)
+def test_alert_without_client_certificate_is_not_blamed_on_it(
+    mount, description, code, message
+):
+    """PostgreSQL asks for a certificate, and says later that it wants one."""
+    with ScriptedServer(after_ssl_request(refusing_name(description))) as server:
+        settings = database(server.port, mount, mode="require")
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert outcome(attempt) == (["dns", "tcp", "tls"], code)
+    assert attempt.problem.message == message.format(port=server.port)
 
 
 def test_client_files_that_cannot_be_loaded_are_reported(mount):
