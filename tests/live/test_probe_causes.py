@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -673,29 +674,52 @@ def test_exchanged_ports_without_gateway_are_reported(
     assert exit_status(found) == 1
 
 
-@pytest.fixture(scope="module")
-def web_server(authority, tmp_path_factory):
-    """A server that refuses every protocol but its own, as nginx and Go do."""
-    leaf, place, port = authority.server(), tmp_path_factory.mktemp("web"), free_port()
-    mount = write_mount(place, leaf, authority.ca_pem)
+@contextmanager
+def web_server(authority, place, *options):
+    """Run a server of OpenSSL's, and yield its port."""
+    mount, port = write_mount(place, authority.server(), authority.ca_pem), free_port()
     process = Process(
         "A web server",
         [
             *("openssl", "s_server", "-www", "-accept", f"127.0.0.1:{port}"),
-            *("-cert", mount.certificate, "-key", mount.key, "-alpn", "h2,http/1.1"),
+            *("-cert", mount.certificate, "-key", mount.key, "-CAfile", mount.ca),
+            *options,
         ],
         log=place / "log",
         ready=lambda: accepts(port),
     )
-    yield port
-    process.end()
+    try:
+        yield port
+    finally:
+        process.end()
 
 
 @pytest.mark.parametrize("more", [DIRECT, {}], ids=["direct", "classic"])
-def test_web_server_in_the_place_of_postgresql_is_reported(web_server, mount, more):
-    env = database_environment(web_server, mount, "verify-full", **more)
+def test_web_server_in_the_place_of_postgresql_is_reported(
+    authority, mount, tmp_path, more
+):
+    """It refuses every protocol but its own, as nginx and Go do."""
+    with web_server(authority, tmp_path, "-alpn", "h2,http/1.1") as port:
+        found = probe(
+            "database", database_environment(port, mount, "verify-full", **more)
+        )
 
-    assert code(probe("database", env)) == "probe-not-postgresql"
+    assert code(found) == "probe-not-postgresql"
+
+
+def test_certificate_that_the_client_does_not_send_is_not_called_unset(
+    authority, mount, tmp_path
+):
+    options = ("-Verify", "2", "-client_sigalgs", "rsa_pss_rsae_sha256")
+    with web_server(authority, tmp_path, *options) as port:
+        found = probe("cache", redis_environment(port, mount, ""))
+
+    assert code(found) == "probe-client-certificate-required"
+    assert found.problem.message == (
+        f"localhost:{port} requires a client certificate, and the configured one "
+        "(CN=app, issued by CN=understack-mtls-ca) was not sent."
+    )
+    assert "of a kind that the server accepts" in found.problem.hint
 
 
 # --- connections -------------------------------------------------------------------

@@ -48,6 +48,10 @@ _TURN_ON = {
     POSTGRESQL: f"set {variables.DB_SSLMODE.name}=verify-full",
     REDIS: f"unset {_REDIS_MTLS} where it is off",
 }
+_OTHER_KIND = (
+    "Issue it with a key and a signature of a kind that the server accepts: a client "
+    "does not send any other."
+)
 _UNSET = CertificateFile("", "")
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
@@ -245,12 +249,18 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
     # PostgreSQL says it after the handshake, and in words.
     says_so = not tls.cert.path and endpoint.server != POSTGRESQL
     if reason == _REQUIRED or (says_so and reason in _REQUIRED_BY_TLS_1_2):
+        fact, remedy = f"the configured one ({_shown(own)}) was not sent", _OTHER_KIND
+        if not tls.cert.path:
+            fact, remedy = (
+                "none is configured",
+                (
+                    f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
+                    if endpoint.server in _TURN_ON
+                    else f"Set {variable}, and the variable of its key."
+                ),
+            )
         return codes.PROBE_CLIENT_REQUIRED.problem(
-            variable,
-            f"{place} requires a client certificate, and none is configured.",
-            f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
-            if endpoint.server in _TURN_ON
-            else f"Set {variable}, and the variable of its key.",
+            variable, f"{place} requires a client certificate, and {fact}.", remedy
         )
     if not tls.cert.path:
         return None
@@ -269,8 +279,8 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
     if reason == _EXPIRED and not (own is not None and own.is_expired):
         return _expired_above(fact, tls, endpoint)
     if re.fullmatch(_CLIENT_REFUSED, reason):
-        remedy = _NEW_ONE if reason == _REVOKED else None
-        return _dated_problem(tls, fact, f": {alert_words(reason)}", remedy)
+        new = _NEW_ONE if reason == _REVOKED else None
+        return _dated_problem(tls, fact, f": {alert_words(reason)}", new)
     return None
 
 
