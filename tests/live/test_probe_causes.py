@@ -214,6 +214,23 @@ def test_database_that_takes_no_writes_passes_and_says_so(postgres, mount):
     assert ", which takes no writes; the server sees" in found.stages[-1].detail
 
 
+def test_failure_behind_a_password_is_not_said_to_have_passed(postgres18, mount):
+    postgres18.set_password("right")
+    env = database_environment(postgres18.port, mount, "verify-full")
+    with postgres18.changed(
+        "alter role app set session_preload_libraries = 'nowhere'",
+        back=("alter role app reset all",),
+        hba=PASSWORDS,
+    ):
+        found = probe("database", {**env, "NAUTOBOT_DB_PASSWORD": "right"})
+
+    assert code(found) == "probe-db-passing"
+    assert (
+        "a second attempt does not show why, because it sends no password: could "
+        in (found.problem.message)
+    )
+
+
 def test_login_by_kerberos_is_not_reported_as_passing(postgres15, mount):
     env = database_environment(postgres15.port, mount, "verify-full")
     with postgres15.changed(hba=("hostssl all all all gss",)):

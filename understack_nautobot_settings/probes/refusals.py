@@ -306,11 +306,13 @@ def session_problem(
     unlike = answer is None or answer.wants_password or sqlstate in _OPTIONS_REFUSED
     if sqlstate and unlike:
         return _refusal_problem(StartUpAnswer(sqlstate, said), database)
-    words = attempt.server_said or "no answer in time"
+    words, seen = attempt.server_said or "no answer in time", "did not fail in this way"
+    if answer is not None and answer.wants_password:
+        seen = "does not show why, because it sends no password"
     return codes.PROBE_DB_PASSING.problem(
         variables.DB_HOST.name,
-        f"the connection to {database.place} failed, and a second attempt did not fail "
-        f"in this way: {words}.",
+        f"the connection to {database.place} failed, and a second attempt {seen}: "
+        f"{words}.",
     )
 
 

@@ -470,6 +470,18 @@ def test_password_is_reported_wrong_only_if_the_server_says_so(mount, text, code
     assert PASSWORD not in str(attempt.problem)
 
 
+def test_failure_behind_a_password_is_not_said_to_have_passed(mount):
+    with ScriptedServer(postgres_saying(authentication(10))) as server:
+        settings = database(server.port, mount, mode="disable")
+        driver = failing(DriverError(f"{LIBPQ}FATAL:  no logins today"))
+        attempt = walk(probe_database, settings, Names(), driver=driver)
+
+    assert attempt.problem.message == (
+        f"the connection to localhost:{server.port} failed, and a second attempt does "
+        "not show why, because it sends no password: no logins today."
+    )
+
+
 def let_in_by_hand(mount, text):
     """Return an attempt for which libpq fails so, and nothing else, and the port."""
     with ScriptedServer(postgres_saying(authentication(0))) as server:
