@@ -44,9 +44,10 @@ CLIENT_CA = {
     POSTGRESQL: " (CloudNativePG: clientCASecret together with replicationTLSSecret)",
     REDIS: " (ca.crt of the secret in redis.tls.existingSecret)",
 }
+_MOUNT = "Mount the secret nautobot-mtls-client"
 _TURN_ON = {
-    POSTGRESQL: f"set {variables.DB_SSLMODE.name}=verify-full",
-    REDIS: f"unset {_REDIS_MTLS} where it is off",
+    POSTGRESQL: f"{_MOUNT}, and set {variables.DB_SSLMODE.name}=verify-full.",
+    REDIS: f"{_MOUNT}, and unset {_REDIS_MTLS} where it is off.",
 }
 _OTHER_KIND = (
     "Issue it with a key and a signature of a kind that the server accepts: a client "
@@ -251,14 +252,10 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
     if reason == _REQUIRED or (says_so and reason in _REQUIRED_BY_TLS_1_2):
         fact, remedy = f"the configured one ({_shown(own)}) was not sent", _OTHER_KIND
         if not tls.cert.path:
-            fact, remedy = (
-                "none is configured",
-                (
-                    f"Mount the secret nautobot-mtls-client, and {_TURN_ON[endpoint.server]}."
-                    if endpoint.server in _TURN_ON
-                    else f"Set {variable}, and the variable of its key."
-                ),
-            )
+            fact = "none is configured"
+            remedy = f"Set {variable}, and the variable of its key."
+            if endpoint.server in _TURN_ON:
+                remedy = _TURN_ON[endpoint.server]
         return codes.PROBE_CLIENT_REQUIRED.problem(
             variable, f"{place} requires a client certificate, and {fact}.", remedy
         )
