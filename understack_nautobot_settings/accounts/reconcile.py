@@ -12,8 +12,6 @@ from typing import NamedTuple
 from understack_nautobot_settings.accounts import codes
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.plan import Account
-from understack_nautobot_settings.accounts.plan import Policy
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import status_with
@@ -56,7 +54,7 @@ class Summary(NamedTuple):
 def reconcile_accounts(
     backend: Backend,
     credentials: Collection[Credential],
-    policy: Policy,
+    policy: plan.Policy,
     *,
     dry_run: bool,
     problems: Iterable[Problem] = (),
@@ -97,7 +95,7 @@ class _Work(NamedTuple):
     """What a run does, one account after the other."""
 
     backend: Backend
-    policy: Policy
+    policy: plan.Policy
     run: Run
     summary: Summary
 
@@ -167,7 +165,7 @@ class _Work(NamedTuple):
             return more if isinstance(more, Problem) else [*steps, *more]
         return [*steps, *self.run.carry_out(further)]
 
-    def stale(self, wanted: Collection[str]) -> list[Account]:
+    def stale(self, wanted: Collection[str]) -> list[plan.Account]:
         """Return the accounts to take back; of those that are kept, say so."""
         find = partial(self.backend.marked_accounts, self.policy)
         marked = self.accepted("stale accounts", find) or []
@@ -181,7 +179,7 @@ class _Work(NamedTuple):
             self.summary.problems.append(problem)
         return []
 
-    def take_back(self, account: Account) -> None:
+    def take_back(self, account: plan.Account) -> None:
         """Remove or release an account whose secret is gone."""
         username = account.username
         steps = plan.stale_steps(account, self.policy)

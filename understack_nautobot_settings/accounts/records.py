@@ -13,9 +13,6 @@ from nautobot.users.models import Token as TokenRecord
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.plan import Account
-from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Token
 from understack_nautobot_settings.reconciliation.database import Database
 from understack_nautobot_settings.reconciliation.database import save
 from understack_nautobot_settings.reconciliation.secret import Secret
@@ -37,11 +34,11 @@ class DatabaseAccounts(Database):
         """Return the names of all groups."""
         return _names(Group.objects)
 
-    def permission_steps(self, _policy: Policy) -> list[Step]:
+    def permission_steps(self, _policy: plan.Policy) -> list[Step]:
         """Return nothing: the database asks for no permission."""
         return []
 
-    def account(self, credential: Credential) -> Account | None:
+    def account(self, credential: Credential) -> plan.Account | None:
         """Return the user of a credential, None where there is no such user."""
         user = _users(credential.username).first()
         if user is None:
@@ -58,7 +55,7 @@ class DatabaseAccounts(Database):
         key = credential.token.reveal()
         return bool(TokenRecord.objects.filter(key=key).exists())
 
-    def marked_accounts(self, policy: Policy) -> list[Account]:
+    def marked_accounts(self, policy: plan.Policy) -> list[plan.Account]:
         """Return every account that carries the mark of the owner."""
         users = get_user_model().objects.filter(groups__name__in=policy.own_groups)
         return [_account(user) for user in users.distinct().order_by("username")]
@@ -115,18 +112,18 @@ def _names(records: Any) -> list[str]:
     return list(records.values_list("name", flat=True))
 
 
-def _account(user: Any, *, password_matches: bool = True) -> Account:
+def _account(user: Any, *, password_matches: bool = True) -> plan.Account:
     records = TokenRecord.objects.filter(user=user)
     if hasattr(records, "with_sensitive_fields"):
         records = records.with_sensitive_fields("key")
-    return Account(
+    return plan.Account(
         user.username,
         user.is_active,
         user.is_superuser,
         frozenset(_names(user.groups)),
         password_matches,
         tuple(
-            Token(
+            plan.Token(
                 str(record.pk),
                 Secret(record.key),
                 record.description,

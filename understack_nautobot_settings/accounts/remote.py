@@ -14,9 +14,6 @@ from typing import Any
 
 from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
-from understack_nautobot_settings.accounts.plan import Account
-from understack_nautobot_settings.accounts.plan import Policy
-from understack_nautobot_settings.accounts.plan import Token
 from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unusable
 from understack_nautobot_settings.reconciliation.rest import TOKENS
@@ -59,7 +56,7 @@ class RemoteAccounts(Backend):
         """Return the names of all groups."""
         return self._groups()
 
-    def permission_steps(self, policy: Policy) -> list[Step]:
+    def permission_steps(self, policy: plan.Policy) -> list[Step]:
         """Return what lets accounts change their own tokens, where that is missing."""
         name = f"own tokens of accounts of {policy.owner}"
         text = "Lets these accounts change their own API tokens."
@@ -71,7 +68,7 @@ class RemoteAccounts(Backend):
         fields = {**OWN_TOKENS, **own}
         return [Step(plan.CREATE_PERMISSION, detail=name, fields=fields)]
 
-    def account(self, credential: Credential) -> Account | None:
+    def account(self, credential: Credential) -> plan.Account | None:
         """Return the user of a credential, None where there is no such user."""
         name = credential.username
         user = self._found(USERS, "username", name)
@@ -92,7 +89,7 @@ class RemoteAccounts(Backend):
         """Tell whether any active user logs in with the token of a credential."""
         return self._api.accepts(token_login(credential.token))
 
-    def marked_accounts(self, policy: Policy) -> list[Account]:
+    def marked_accounts(self, policy: plan.Policy) -> list[plan.Account]:
         """Return every account that carries the mark of the owner."""
         own = {*policy.own_groups}
         if own.isdisjoint(self._groups()):
@@ -167,9 +164,11 @@ class RemoteAccounts(Backend):
                 )
         return [known[name] for name in names]
 
-    def _account(self, user: Record, tokens: tuple[Token, ...] | None) -> Account:
+    def _account(
+        self, user: Record, tokens: tuple[plan.Token, ...] | None
+    ) -> plan.Account:
         names = {number: name for name, number in self._groups().items()}
-        return Account(
+        return plan.Account(
             field(user, "username", str),
             field(user, "is_active", bool),
             field(user, "is_superuser", bool),
@@ -194,13 +193,13 @@ class RemoteAccounts(Backend):
             }
         return self._group_ids
 
-    def _tokens(self, login: Secret, username: str) -> tuple[Token, ...] | None:
+    def _tokens(self, login: Secret, username: str) -> tuple[plan.Token, ...] | None:
         try:
             records = self._api.records(TOKENS, login=login)
         except Refused:
             return None
         return tuple(
-            Token(
+            plan.Token(
                 field(record, "id", str),
                 Secret(field(record, "key", str)),
                 field(record, "description", str),

@@ -4,8 +4,6 @@ from nautobot.extras.models import Job as JobRecord
 from nautobot.extras.models import JobQueue as QueueRecord
 
 from understack_nautobot_settings.queues import plan
-from understack_nautobot_settings.queues.plan import Job
-from understack_nautobot_settings.queues.plan import Queue
 from understack_nautobot_settings.reconciliation.database import Database
 from understack_nautobot_settings.reconciliation.database import save
 from understack_nautobot_settings.reconciliation.steps import Step
@@ -14,11 +12,11 @@ from understack_nautobot_settings.reconciliation.steps import Step
 class DatabaseQueues(Database):
     """Jobs and queues through Django's models."""
 
-    def jobs_and_queues(self) -> tuple[list[Job], list[Queue]]:
+    def jobs_and_queues(self) -> tuple[list[plan.Job], list[plan.Queue]]:
         """Return every job that Nautobot knows, and every queue that it has."""
         records = JobRecord.objects.select_related("default_job_queue")
         jobs = [
-            Job(
+            plan.Job(
                 record.name,
                 record.grouping,
                 record.class_path,
@@ -31,7 +29,7 @@ class DatabaseQueues(Database):
             for record in records.prefetch_related("job_queues")
         ]
         queues = QueueRecord.objects.values_list("name", "queue_type", "description")
-        return jobs, [Queue(*values) for values in queues]
+        return jobs, [plan.Queue(*values) for values in queues]
 
     def make(self, step: Step) -> None:
         """Make one step."""

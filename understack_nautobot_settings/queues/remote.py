@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.queues import plan
-from understack_nautobot_settings.queues.plan import Job
-from understack_nautobot_settings.queues.plan import Queue
 from understack_nautobot_settings.reconciliation.rest import Record
 from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.reconciliation.rest import checked
@@ -28,7 +26,7 @@ class RemoteQueues(Backend):
         self._queues: dict[str, str] = {}
         self._jobs: dict[str, str] = {}
 
-    def jobs_and_queues(self) -> tuple[list[Job], list[Queue]]:
+    def jobs_and_queues(self) -> tuple[list[plan.Job], list[plan.Queue]]:
         """Return every job that Nautobot knows, and every queue that it has."""
         queues = self._api.records(QUEUES)
         jobs = self._api.records(JOBS)
@@ -36,7 +34,7 @@ class RemoteQueues(Backend):
         self._jobs = {_class_path(one): _key(one) for one in jobs}
         names = {key: name for name, key in self._queues.items()}
         return [_job(one, names) for one in jobs], [
-            Queue(
+            plan.Queue(
                 field(one, "name", str),
                 str(checked(_choice(one.get("queue_type")), str)),
                 field(one, "description", str),
@@ -72,9 +70,9 @@ class RemoteQueues(Backend):
                 self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
 
 
-def _job(record: Record, queues: Mapping[str, str]) -> Job:
+def _job(record: Record, queues: Mapping[str, str]) -> plan.Job:
     allowed = field(record, "job_queues", list)
-    return Job(
+    return plan.Job(
         field(record, "name", str),
         field(record, "grouping", str),
         _class_path(record),
