@@ -196,6 +196,7 @@ def _certificate(
     constraints = extensions.get(x509.BasicConstraints)
     names = extensions.get(x509.SubjectAlternativeName)
     common_names = read.subject.get_attributes_for_oid(x509.OID_COMMON_NAME)
+    key_kind, public_key = _public_key(read)
     # The octets, whatever their encoding.
     _, _, after_oid = read.subject.public_bytes().partition(_COMMON_NAME)
     return Certificate(
@@ -221,8 +222,8 @@ def _certificate(
         has_critical_constraints=bool(constraints and constraints.critical),
         key_usages=key_usages,
         extended_usages=_extended_usages(extensions.get(x509.ExtendedKeyUsage)),
-        key_kind=_key_kind(read),
-        public_key=_public_key(read),
+        key_kind=key_kind,
+        public_key=public_key,
         der=der,
     )
 
@@ -327,22 +328,16 @@ def _extended_usages(extension: Any) -> tuple[str, ...] | None:
     return tuple(_PURPOSES.get(oid, oid) for oid in oids)
 
 
-def _public_key(certificate: x509.Certificate) -> bytes:
+def _public_key(certificate: x509.Certificate) -> tuple[str, bytes]:
+    """Return kind and hash of the public key, both empty where it cannot be read."""
     from cryptography import x509
 
     try:
         key: Any = certificate.public_key()
-        return x509.SubjectKeyIdentifier.from_public_key(key).digest
+        digest = x509.SubjectKeyIdentifier.from_public_key(key).digest
     except Exception:  # noqa: BLE001 - as in read_certificate
-        return b""
-
-
-def _key_kind(certificate: x509.Certificate) -> str:
-    try:
-        key: Any = certificate.public_key()
-    except Exception:  # noqa: BLE001 - as in read_certificate
-        return ""
+        return "", b""
     if hasattr(key, "curve"):
-        return str(key.curve.name)
+        return str(key.curve.name), digest
     kind = type(key).__name__.removesuffix("PublicKey").lstrip("_")
-    return f"{kind} {key.key_size}" if hasattr(key, "key_size") else kind
+    return f"{kind} {key.key_size}" if hasattr(key, "key_size") else kind, digest
