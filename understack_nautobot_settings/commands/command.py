@@ -32,6 +32,7 @@ PROGRAM = "understack-nautobot-settings"
 
 # What a key of a ConfigMap may be: Kubernetes makes a variable of each.
 _VARIABLE_NAME = r"[A-Za-z0-9_.-]+"
+_LONGEST_NUMBER = len("99999.999")
 
 
 class Console(NamedTuple):
@@ -141,6 +142,16 @@ def known_word(noun: str, words: Sequence[str], text: str, listed_by: str = "") 
     elif listed_by:
         said = f"To list all: '{PROGRAM} {listed_by}'."
     raise CouldNotCheck(f"unknown {noun} '{shown_argument(text)}'. {said}")
+
+
+def seconds(text: str, *, least: float = 0.0) -> float:
+    """Return the seconds that an argument gives, at least so many, below 100,000."""
+    digits = text.replace(".", "", 1)
+    is_number = digits.isascii() and digits.isdecimal()
+    if not is_number or len(text) > _LONGEST_NUMBER or float(text) < least:
+        shown = shown_argument(text)
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
+    return float(text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

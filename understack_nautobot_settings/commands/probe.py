@@ -11,6 +11,7 @@ from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import add_json
 from understack_nautobot_settings.commands.command import known_word
+from understack_nautobot_settings.commands.command import seconds
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
 from understack_nautobot_settings.commands.terminal import problem_line
@@ -21,10 +22,8 @@ from understack_nautobot_settings.probes.targets import exit_status
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.targets import probes_as_json
 from understack_nautobot_settings.problems import printable
-from understack_nautobot_settings.problems import shown_argument
 
 _HTTPS = "https://"
-_LONGEST = len("99999.999")
 _STAGE_COLUMNS = len("certificate")
 
 
@@ -88,15 +87,6 @@ def _target(text: str) -> str:
             "and without blanks."
         )
     return text
-
-
-def seconds(text: str) -> float:
-    """Return the seconds that an argument gives."""
-    digits = text.replace(".", "", 1)
-    if not (digits.isascii() and digits.isdecimal() and len(text) <= _LONGEST):
-        shown = shown_argument(text)
-        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
-    return float(text)
 
 
 def attempt(

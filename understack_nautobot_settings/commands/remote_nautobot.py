@@ -17,12 +17,12 @@ from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import seconds
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import INTERRUPTED
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
-from understack_nautobot_settings.problems import shown_argument
 from understack_nautobot_settings.problems import status_with
 from understack_nautobot_settings.reconciliation import codes
 from understack_nautobot_settings.reconciliation.failures import Unreachable
@@ -31,24 +31,13 @@ from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import read_bytes
 
-DAY = 86400
+_SHORTEST_RUN = 0.001
 
 Write = Callable[[str], object]
 Work = Callable[..., str]
 """Takes what the arguments say; what returns the back end, or None, when it is given
 the class that reaches a remote Nautobot; a list for problems; and what writes a line of
 the result. Returns the last line, which follows the problems."""
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= DAY:
-        shown = shown_argument(text)
-        raise argparse.ArgumentTypeError(f"'{shown}' is not a number of seconds")
-    return value
 
 
 def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) -> None:
@@ -85,7 +74,7 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
     remote.add_argument(
         "--timeout",
-        type=_seconds,
+        type=partial(seconds, least=_SHORTEST_RUN),
         default=300.0,
         metavar="SECONDS",
         help="give up after so many seconds (default: 300)",

@@ -13,11 +13,11 @@ from understack_nautobot_settings.commands.command import Command
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import seconds
 from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.commands.probe import add_target_arguments
 from understack_nautobot_settings.commands.probe import attempt
 from understack_nautobot_settings.commands.probe import report
-from understack_nautobot_settings.commands.probe import seconds
 from understack_nautobot_settings.commands.terminal import terminal_of
 from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.targets import exit_status
