@@ -11,23 +11,12 @@ from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.reconciliation.steps import Step
 
 CREATE_USER = "create user"
-ADOPT_USER = "adopt user"
-SET_EMAIL = "set email"
-MAKE_SUPERUSER = "make superuser"
-END_SUPERUSER = "make no superuser any more"
-TAKE_PASSWORD = "take password away"  # noqa: S105
-SET_PASSWORD = "set password"  # noqa: S105 - a step, not a password
-JOIN_GROUP = "join group"
 CREATE_TOKEN = "create token"  # noqa: S105
-ADOPT_TOKEN = "adopt token"  # noqa: S105
-ROTATE_TOKEN = "rotate token"  # noqa: S105
-RENEW_TOKEN = "renew token"  # noqa: S105
 REMOVE_TOKEN = "remove token"  # noqa: S105
 RELEASE_USER = "release user"
 REMOVE_USER = "remove user"
 CREATE_GROUP = "create group"
 CREATE_PERMISSION = "create permission"
-LOOK_AGAIN = "look at tokens once the password is set"
 
 CREATED = "accounts created by "
 ADOPTED = "accounts adopted by "
@@ -157,20 +146,20 @@ def account_steps(
         account = Account(name, groups=frozenset({mark}), email=credential.email or "")
         add(CREATE_USER, email=account.email, groups=[mark], password=password)
     if not account.groups & {*policy.own_groups}:
-        add(ADOPT_USER, groups=[policy.adopted_group])
+        add("adopt user", groups=[policy.adopted_group])
     if not account.password_matches:
-        add(SET_PASSWORD if password else TAKE_PASSWORD, password=password)
+        add("set password" if password else "take password away", password=password)
     if credential.email not in (None, account.email):
-        add(SET_EMAIL, email=credential.email)
+        add("set email", email=credential.email)
     # What a secret does not say about a superuser is left as it is.
     wanted = policy.superuser if credential.superuser is None else credential.superuser
     if wanted and not account.is_superuser:
-        add(MAKE_SUPERUSER, is_superuser=True, is_staff=True)
+        add("make superuser", is_superuser=True, is_staff=True)
     elif account.is_superuser and credential.superuser is False:
-        add(END_SUPERUSER, is_superuser=False, is_staff=False)
+        add("make no superuser any more", is_superuser=False, is_staff=False)
     for group in policy.groups:
         if group not in account.groups:
-            add(JOIN_GROUP, group, groups=[group])
+            add("join group", group, groups=[group])
     return steps
 
 
@@ -196,12 +185,12 @@ def token_steps(
     kept = [*right, *marked][0]
     steps = []
     if not right:
-        steps.append(Step(ROTATE_TOKEN, name, key=kept.id, fields=key))
+        steps.append(Step("rotate token", name, key=kept.id, fields=key))
     elif kept.description != policy.token_mark:
-        steps.append(Step(ADOPT_TOKEN, name, key=kept.id, fields=mark))
+        steps.append(Step("adopt token", name, key=kept.id, fields=mark))
     if not kept.usable:
         lasting = {**key, "write_enabled": True, "expires": None}
-        steps.append(Step(RENEW_TOKEN, name, key=kept.id, fields=lasting))
+        steps.append(Step("renew token", name, key=kept.id, fields=lasting))
     stale = [token for token in marked if policy.prune and token is not kept]
     return [*steps, *(Step(REMOVE_TOKEN, name, key=token.id) for token in stale)]
 

@@ -157,7 +157,8 @@ class _Work(NamedTuple):
         if tokens is not None:
             further = plan.token_steps(credential, tokens, self.policy)
         elif self.run.dry_run:
-            further = [Step(plan.LOOK_AGAIN, credential.username)]
+            later = "look at tokens once the password is set"
+            further = [Step(later, credential.username)]
         elif again:
             raise Refused("the user's own password does not show its tokens")
         else:

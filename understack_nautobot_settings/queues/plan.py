@@ -21,12 +21,9 @@ from understack_nautobot_settings.queues.wishes import Wishes
 from understack_nautobot_settings.reconciliation.steps import Step
 
 CREATE_QUEUE = "create queue"
-DESCRIBE_QUEUE = "describe queue"
 ALLOW_JOB = "allow"
 DISALLOW_JOB = "no longer allow"
-ENABLE_JOB = "enable"
 KEEP_QUEUES = "keep the queues set here for"
-RELEASE_QUEUES = "leave the queues to the class of"
 CELERY = "celery"
 
 
@@ -135,7 +132,7 @@ class _Plan:
             return
         if wish.description not in (None, queue.description):
             text, fields = wish.description or "", {"description": wish.description}
-            self.steps.append(Step(DESCRIBE_QUEUE, wish.name, text, fields=fields))
+            self.steps.append(Step("describe queue", wish.name, text, fields=fields))
         wanted: dict[str, Job] = {}
         for choice in wish.jobs:
             for job in self.chosen(wish.name, (choice,)):
@@ -178,7 +175,7 @@ class _Plan:
     def enable(self, job: Job) -> None:
         if not job.enabled:
             self.enabled.add(job.class_path)
-            self._add(ENABLE_JOB, "", job, enabled=True)
+            self._add("enable", "", job, enabled=True)
 
     def chosen(self, where: str, choices: Iterable[JobChoice]) -> list[Job]:
         """Return the installed jobs that are chosen; say which are missing."""
@@ -205,7 +202,7 @@ class _Plan:
 
     def _override(self, job: Job, *, wanted: bool) -> None:
         if job.overridden != wanted:
-            verb = KEEP_QUEUES if wanted else RELEASE_QUEUES
+            verb = KEEP_QUEUES if wanted else "leave the queues to the class of"
             self._add(verb, "", job, job_queues_override=wanted)
 
     def _add(self, verb: str, queue: str, job: Job, **fields: Any) -> None:

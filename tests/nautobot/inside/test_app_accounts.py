@@ -295,7 +295,7 @@ def test_database_error_is_reported_without_the_token(secrets):
         raise IntegrityError(f"Key (key)=({KEYS['svc-a']}) already exists.")
 
     with connection.execute_wrapper(refuse), pytest.raises(Refused) as raised:
-        DatabaseAccounts().apply(Step(plan.SET_EMAIL, "svc-a", fields={"email": "x"}))
+        DatabaseAccounts().apply(Step("set email", "svc-a", fields={"email": "x"}))
     assert str(raised.value) == "IntegrityError"
     assert raised.value.__context__ is None
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))

@@ -376,11 +376,11 @@ def test_second_plan_is_empty(wishes):
     for step in queue_steps(wishes, list(jobs.values()), queues.values(), problems=[]):
         if step.verb == job_queues.CREATE_QUEUE:
             queues[step.subject] = Queue(step.subject, "celery", "")
-        elif step.verb == job_queues.DESCRIBE_QUEUE:
+        elif step.verb == "describe queue":
             queues[step.subject] = queues[step.subject]._replace(
                 description=step.detail
             )
-        elif step.verb == job_queues.ENABLE_JOB:
+        elif step.verb == "enable":
             jobs[step.key] = jobs[step.key]._replace(enabled=True)
         else:
             assert step.verb == job_queues.ALLOW_JOB
