@@ -86,7 +86,9 @@ def check_certificates(
         try:
             problems = _refusals(mount, key_password)
         except openssl.NotJudged as failure:
-            return [*mount.problems, *_not_judged(mount, failure)]
+            code, words = codes.CERTIFICATE_NOT_JUDGED, "could not be shown to OpenSSL"
+            unjudged = [one.problem(code, f"{words}: {failure}.") for one in mount.read]
+            return [*mount.problems, *unjudged[:1]]
         half_way = not attempt and _is_perhaps_half_way(files, problems)
         is_current = all(file.is_current() for file in mount.read)
         if not problems or (is_current and not half_way):
@@ -100,12 +102,6 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
         # A link without a target: the volume is there, its content is not.
         return any(os.path.islink(file.path) for file in files.present())
     return codes.CERTIFICATE_KEY_MISMATCH.id in seen
-
-
-def _not_judged(mount: Mount, failure: openssl.NotJudged) -> Iterator[Problem]:
-    for file in mount.read[:1]:
-        words = f"could not be shown to OpenSSL: {failure}."
-        yield file.problem(codes.CERTIFICATE_NOT_JUDGED, words)
 
 
 # --- what is refused -----------------------------------------------------------
@@ -190,19 +186,15 @@ def _pair_problems(
     if not by_libpq and presented.asked and not key_password:
         # An empty password opens it, which libpq tries and Python asks for.
         problems.append(key.problem(codes.KEY_ENCRYPTED, _LOCKED))
-    if not _is_accepted(presented, mount.now):
+    explicit = has_explicit_curve(presented.leaf)
+    # Only what there are words to find for is read.
+    if explicit or not openssl.is_valid(presented.told, mount.now):
         leaf = mount.certificate(presented.leaf, cert)
         problems += _verdict_problems(cert, key, leaf, presented)
     if weak and not problems:
         words = f"may be refused: {weak}."
         problems.append(cert.problem(codes.CERTIFICATE_WEAK, words))
     return presented.leaf, problems
-
-
-def _is_accepted(presented: openssl.Verdict, now: float) -> bool:
-    """Tell whether there is nothing to put into words, for which it would be read."""
-    explicit = has_explicit_curve(presented.leaf or b"")
-    return not explicit and openssl.is_valid(presented.told, now)
 
 
 def _presented(
