@@ -4,23 +4,18 @@ What is judged are bytes that were read once. Python's ``ssl`` loads certificate
 from paths alone, so it gets paths of memory.
 """
 
-from __future__ import annotations
-
 import errno
 import os
+import ssl
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextlib import suppress
 from typing import IO
-from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import pem
-
-if TYPE_CHECKING:
-    import ssl
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 SIGNATURE = 7
@@ -94,8 +89,6 @@ def present(
     Raises:
         NotJudged: OpenSSL cannot be asked here.
     """
-    import ssl
-
     asked: list[bool] = []
 
     def password() -> str:
@@ -153,8 +146,6 @@ def end_of(told: Mapping[str, Any], which: str = "notAfter") -> float | None:
 
     None where that is unknown: Python reads no fractions of a second.
     """
-    import ssl
-
     try:
         return ssl.cert_time_to_seconds(told[which])
     except (KeyError, ValueError):
@@ -172,8 +163,6 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
 
     Raises `NotJudged` where OpenSSL cannot be asked here.
     """
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         with _path(content) as path:
@@ -204,8 +193,6 @@ def _path(content: bytes) -> Iterator[str]:
 
     Raises `NotJudged` where the system refuses it, or does not let it be loaded.
     """
-    import ssl
-
     try:
         with _memory() as file:
             file.write(content)

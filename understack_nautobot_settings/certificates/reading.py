@@ -304,13 +304,11 @@ def _is_ca(
     is_self_issued: bool,
 ) -> bool:
     """Tell whether OpenSSL takes a certificate for a CA (X509_check_ca)."""
-    from cryptography import x509
-
     if key_usages is not None and "cert sign" not in key_usages:
         return False
     if constraints is not None:
         return bool(constraints.value.ca)
-    is_old_root = is_self_issued and read.version is x509.Version.v1
+    is_old_root = is_self_issued and read.version.name == "v1"
     return is_old_root or key_usages is not None
 
 
