@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from understack_nautobot_settings.django_app.measurements import METRICS
+from tests.contract.exported_metrics import LABELS
 
 ALERTS = Path(__file__).parents[2] / "examples" / "kubernetes" / "alerts.yaml"
 RULES = [
@@ -14,7 +14,6 @@ RULES = [
     for group in yaml.safe_load(ALERTS.read_text())["spec"]["groups"]
     for rule in group["rules"]
 ]
-LABELS = {metric.name: {*metric.labels} for metric in METRICS}
 # Prometheus adds these to whatever it scrapes.
 SCRAPED = {"pod", "namespace", "job", "instance"}
 

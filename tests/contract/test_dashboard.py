@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from understack_nautobot_settings.django_app.measurements import METRICS
+from tests.contract import exported_metrics
 
 DASHBOARD = json.loads(
     (Path(__file__).parents[2] / "examples/grafana/nautobot-mtls.json").read_text()
 )
 # What Prometheus adds to every series of a pod.
 ADDED = {"namespace", "pod"}
-LABELS = {metric.name: ADDED | {*metric.labels} for metric in METRICS}
+LABELS = {name: ADDED | labels for name, labels in exported_metrics.LABELS.items()}
 PANELS = [
     pytest.param(panel, target["expr"], id=panel["title"])
     for panel in DASHBOARD["panels"]

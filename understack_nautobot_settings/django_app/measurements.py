@@ -151,31 +151,17 @@ def _remaining(seconds: float) -> str:
     return distance(datetime.timedelta(seconds=seconds))
 
 
-class Metric(NamedTuple):
-    """A gauge, as both ways of exporting it declare it."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...]
-
-
-SECONDS_LEFT = Metric(
-    "understack_certificate_seconds_left",
-    "Seconds until the certificate file expires (notAfter), negative once it has; "
-    "NaN where it cannot be read",
-    ("path", "use", "process"),
-)
-READABLE = Metric(
-    "understack_certificate_readable",
-    "1 where the certificate file holds certificates that can be read, else 0",
-    ("path", "use", "process"),
-)
-TLS = Metric(
-    "understack_connection_tls_info",
-    "1 for the way each connection is protected",
-    ("connection", "tls", "verify", "process"),
-)
-METRICS = (SECONDS_LEFT, READABLE, TLS)
+SECONDS_LEFT = "understack_certificate_seconds_left"
+READABLE = "understack_certificate_readable"
+TLS = "understack_connection_tls_info"
+METRICS = {
+    SECONDS_LEFT: "Seconds until the certificate file expires (notAfter), negative "
+    "once it has; NaN where it cannot be read",
+    READABLE: "1 where the certificate file holds certificates that can be read, "
+    "else 0",
+    TLS: "1 for the way each connection is protected",
+}
+"""Every gauge and its help text."""
 
 
 def samples(
@@ -183,13 +169,14 @@ def samples(
     process: str,
     *,
     clock: Callable[[], float] = time.time,
-) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
-    """Yield every gauge with the values of its labels and its value at this moment.
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield name, labels and value at this moment of every gauge.
 
     `process` is ``"web"`` or ``"worker"``; `clock` is as for `file_expiries`.
     """
     for path, use, not_after, left in file_expiries(settings, clock=clock):
-        yield SECONDS_LEFT, (path, use, process), left
-        yield READABLE, (path, use, process), float(bool(not_after))
+        labels = {"path": path, "use": use, "process": process}
+        yield SECONDS_LEFT, labels, left
+        yield READABLE, labels, float(bool(not_after))
     for mode in connection_modes(settings):
-        yield TLS, (*mode, process), 1.0
+        yield TLS, {**mode._asdict(), "process": process}, 1.0

@@ -15,11 +15,10 @@ from celery import bootsteps
 from django.conf import settings
 from prometheus_client import REGISTRY
 from prometheus_client import Gauge
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric
 
 from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.measurements import METRICS
-from understack_nautobot_settings.django_app.measurements import Metric
 from understack_nautobot_settings.django_app.measurements import samples
 
 REFRESH_SECONDS = 60.0
@@ -27,28 +26,23 @@ REFRESH_SECONDS = 60.0
 
 def families() -> Iterator[Any]:
     """Yield the metric families of the web server, for Nautobot's registry."""
-    found: dict[Metric, Any] = {
-        metric: GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for metric in METRICS
-    }
-    for metric, labels, value in samples(SettingsInForce(settings), "web"):
-        found[metric].add_metric(labels, value)
+    found = {name: Metric(name, text, "gauge") for name, text in METRICS.items()}
+    for name, labels, value in samples(SettingsInForce(settings), "web"):
+        found[name].add_sample(name, labels, value)
     yield from found.values()
 
 
 @cache
-def _gauges(registry: Any) -> dict[Metric, Any]:
-    """Declare the same metrics as gauges that a worker's processes share by files."""
-    return {
-        metric: Gauge(*metric, multiprocess_mode="mostrecent", registry=registry)
-        for metric in METRICS
-    }
+def _gauge(registry: Any, name: str, labels: tuple[str, ...]) -> Gauge:
+    """Declare one of them as a gauge that a worker's processes share by files."""
+    mode, text = "mostrecent", METRICS[name]
+    return Gauge(name, text, labels, multiprocess_mode=mode, registry=registry)
 
 
 def refresh_gauges(registry: Any = REGISTRY) -> None:
     """Write the values of this moment, to prometheus-client's registry by default."""
-    for metric, labels, value in samples(SettingsInForce(settings), "worker"):
-        _gauges(registry)[metric].labels(*labels).set(value)
+    for name, labels, value in samples(SettingsInForce(settings), "worker"):
+        _gauge(registry, name, (*labels,)).labels(**labels).set(value)
 
 
 class CertificateMetrics(bootsteps.StartStopStep):

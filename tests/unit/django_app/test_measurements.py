@@ -247,16 +247,24 @@ def test_metrics_of_one_request_use_one_moment(mount):
     with open(mount.ca, "w") as file:
         file.write("gone")
     found = list(samples(settings, "web", clock=lambda: AT_END + 5))
-    assert found[0] == (SECONDS_LEFT, (mount.certificate, "PostgreSQL", "web"), -5.0)
-    assert found[1] == (READABLE, (mount.certificate, "PostgreSQL", "web"), 1.0)
-    assert found[2][:2] == (SECONDS_LEFT, (mount.ca, "PostgreSQL", "web"))
+    web = {"use": "PostgreSQL", "process": "web"}
+    certificate, ca = {"path": mount.certificate, **web}, {"path": mount.ca, **web}
+    assert found[0] == (SECONDS_LEFT, certificate, -5.0)
+    assert found[1] == (READABLE, certificate, 1.0)
+    assert found[2][:2] == (SECONDS_LEFT, ca)
     assert math.isnan(found[2][2])
-    assert found[3:] == [
-        (READABLE, (mount.ca, "PostgreSQL", "web"), 0.0),
-        (TLS, ("database", "mutual", "verify-full", "web"), 1.0),
-        (TLS, ("cache", "server", "default", "web"), 1.0),
-        (TLS, ("broker", "server", "default", "web"), 1.0),
+    assert found[3] == (READABLE, ca, 0.0)
+    assert [(name, *labels.items(), value) for name, labels, value in found[4:]] == [
+        (TLS, *zip(TLS_LABELS, values, strict=True), 1.0)
+        for values in (
+            ("database", "mutual", "verify-full", "web"),
+            ("cache", "server", "default", "web"),
+            ("broker", "server", "default", "web"),
+        )
     ]
+
+
+TLS_LABELS = ("connection", "tls", "verify", "process")
 
 
 def test_expiry_after_renewal_is_that_of_the_new_certificate(tmp_path, authority):
