@@ -8,7 +8,6 @@ part of the content.
 import binascii
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from understack_nautobot_settings.certificates import codes
 from understack_nautobot_settings.problems import Code
@@ -57,11 +56,8 @@ _KEY = rb"(?s)0(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01"
 _LONG_LENGTHS = range(0x80, 0x85)
 
 
-class PemFault(NamedTuple):
-    """What keeps OpenSSL from reading a file; the fact follows its path."""
-
-    code: Code
-    fact: str
+Fault = tuple[Code, str]
+"""What keeps OpenSSL from reading a file: a code, and words that follow its path."""
 
 
 def holds(content: bytes, wanted: str) -> bool:
@@ -110,7 +106,7 @@ def armoured(der: bytes, label: str) -> bytes:
     return b"\n".join([begin.encode(), *lines, end.encode(), b""])
 
 
-def pem_fault(content: bytes, wanted: str) -> PemFault | None:
+def pem_fault(content: bytes, wanted: str) -> Fault | None:
     """Return the first fault in the form of a file that OpenSSL has refused.
 
     Args:
@@ -137,80 +133,77 @@ def _blocks(content: bytes, wanted: str) -> Iterator[tuple[bytes, bytes]]:
             label = None
 
 
-def _form_fault(content: bytes, wanted: str) -> PemFault | None:
+def _form_fault(content: bytes, wanted: str) -> Fault | None:
     if not content.strip():
-        return PemFault(codes.FILE_EMPTY, "holds only blanks.")
+        return codes.FILE_EMPTY, "holds only blanks."
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
-        return PemFault(codes.PEM_UTF16, "is UTF-16 text.")
+        return codes.PEM_UTF16, "is UTF-16 text."
     if is_der(content):
         if re.match(_PKCS7, content):
             fact = f"holds a PKCS #7 bundle (DER), not a {wanted}."
-            return PemFault(codes.PEM_OTHER_KIND, fact)
+            return codes.PEM_OTHER_KIND, fact
         if _is_pkcs12(content):
-            return PemFault(codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM.")
+            return codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM."
         if wanted == PRIVATE_KEY and re.match(_CERTIFICATE, content):
-            fact = "holds a certificate (DER), not a private key."
-            return PemFault(codes.PEM_OTHER_KIND, fact)
-        return PemFault(codes.PEM_DER, "is DER, not PEM.")
+            return codes.PEM_OTHER_KIND, "holds a certificate (DER), not a private key."
+        return codes.PEM_DER, "is DER, not PEM."
     labels = set(re.findall(_BEGIN, content))
     if not labels:
         return _unarmoured_fault(content)
     if re.search(_LITERAL_LINE_END, content):
         fact = r"has the two characters \n where a line should end."
-        return PemFault(codes.PEM_LITERAL_LINE_ENDS, fact)
+        return codes.PEM_LITERAL_LINE_ENDS, fact
     if b"\r" in content and b"\n" not in content:
-        return PemFault(codes.PEM_CR_ONLY, "ends its lines with CR alone.")
+        return codes.PEM_CR_ONLY, "ends its lines with CR alone."
     if holds(content, wanted):
         return None
     seen = "a PEM block of another kind"
     for pattern, kind in reversed(_KINDS):
         if any(re.fullmatch(pattern, label) for label in labels):
             seen = kind
-    return PemFault(codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}.")
+    return codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}."
 
 
-def _unarmoured_fault(content: bytes) -> PemFault:
+def _unarmoured_fault(content: bytes) -> Fault:
     """Return what a file is that has no BEGIN line."""
     decoded = _decoded(content) or b""
     if re.search(_BEGIN, decoded):
-        return PemFault(codes.PEM_BASE64, "is base64 of a PEM file.")
+        return codes.PEM_BASE64, "is base64 of a PEM file."
     if is_der(decoded):
-        return PemFault(codes.PEM_NO_ARMOUR, "is base64 without BEGIN and END lines.")
+        return codes.PEM_NO_ARMOUR, "is base64 without BEGIN and END lines."
     if b"-----END " in content:
-        fact = "starts after the BEGIN line of its first block."
-        return PemFault(codes.PEM_TRUNCATED, fact)
-    return PemFault(codes.PEM_NONE, "holds no PEM block.")
+        return codes.PEM_TRUNCATED, "starts after the BEGIN line of its first block."
+    return codes.PEM_NONE, "holds no PEM block."
 
 
 def _is_pkcs12(content: bytes) -> bool:
     return re.match(_PKCS12, content) is not None
 
 
-def _layout_fault(content: bytes, wanted: str) -> PemFault | None:
+def _layout_fault(content: bytes, wanted: str) -> Fault | None:
     for line in content.split(b"\n"):
         end = line.find(b"-----END ")
         if 0 <= end < line.rfind(b"-----BEGIN "):
             fact = "has an END line and the next BEGIN line joined into one."
-            return PemFault(codes.PEM_GLUED, fact)
+            return codes.PEM_GLUED, fact
     if re.search(_ONE_LINE, content):
-        return PemFault(codes.PEM_ONE_LINE, "has lost its line ends.")
+        return codes.PEM_ONE_LINE, "has lost its line ends."
     if re.search(_INDENTED, content):
-        return PemFault(codes.PEM_INDENTED, "has indented BEGIN or END lines.")
+        return codes.PEM_INDENTED, "has indented BEGIN or END lines."
     for line in content.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
         found = re.search(_BOUNDARY_LINE, line)
         if found and found[0] != line.rstrip(b" \t\r"):
             fact = "has other characters on the line of a BEGIN or END."
-            return PemFault(codes.PEM_LINES, fact)
+            return codes.PEM_LINES, fact
     ends = {end.group(1): end.start() for end in re.finditer(_END, content)}
     for begin in re.finditer(_BEGIN, content):
         label = begin.group(1)
         if re.fullmatch(_LABELS[wanted], label) and ends.get(label, -1) < begin.end():
-            fact = "ends before the END line of its last block."
-            return PemFault(codes.PEM_TRUNCATED, fact)
+            return codes.PEM_TRUNCATED, "ends before the END line of its last block."
     return None
 
 
-def _block_fault(content: bytes, wanted: str) -> PemFault | None:
+def _block_fault(content: bytes, wanted: str) -> Fault | None:
     for _, body in _blocks(content, wanted):
         if is_encrypted(body):
             continue
@@ -218,16 +211,15 @@ def _block_fault(content: bytes, wanted: str) -> PemFault | None:
         if decoded is None:
             return damaged(wanted)
         if is_der(decoded) and _first_object(decoded) is None:
-            fact = f"holds a {wanted} of which a part is missing."
-            return PemFault(codes.PEM_TRUNCATED, fact)
+            return codes.PEM_TRUNCATED, f"holds a {wanted} of which a part is missing."
         if re.search(_BLANK_LINE, _without_headers(body).lstrip() + b"\n"):
-            return PemFault(codes.PEM_LINES, f"has blank lines within a {wanted}.")
+            return codes.PEM_LINES, f"has blank lines within a {wanted}."
     return None
 
 
-def damaged(wanted: str) -> PemFault:
+def damaged(wanted: str) -> Fault:
     """Return the fault of a block whose content is not what its label says."""
-    return PemFault(codes.PEM_DAMAGED, f"holds a {wanted} that is damaged.")
+    return codes.PEM_DAMAGED, f"holds a {wanted} that is damaged."
 
 
 def _without_headers(body: bytes) -> bytes:
