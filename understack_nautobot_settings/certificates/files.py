@@ -234,8 +234,9 @@ def closed_directory(path: str) -> str | None:
     """Return the first directory on the way to a file that we may not enter."""
     from pathlib import PurePath
 
-    above = reversed(PurePath(os.path.realpath(path)).parents)
-    closed = (one for one in above if not os.access(one, os.X_OK, effective_ids=True))
+    # What is missing cannot be entered either.
+    there = filter(os.path.isdir, reversed(PurePath(os.path.realpath(path)).parents))
+    closed = (one for one in there if not os.access(one, os.X_OK, effective_ids=True))
     return next(map(str, closed), None)
 
 

@@ -104,8 +104,9 @@ def test_heartbeat_of_a_refused_path_is_not_looked_for_elsewhere(path, said):
     assert str(attempt.problem) == f"{name}: {said}"
 
 
-def test_missing_heartbeat_is_reported_with_its_switch(tmp_path):
-    file = tmp_path / "heartbeat"
+@pytest.mark.parametrize("where", ["heartbeat", "no/directory/heartbeat"])
+def test_missing_heartbeat_is_reported_with_its_switch(tmp_path, where):
+    file = tmp_path / where
     switch = "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES"
 
     off = walk(probe_heartbeat, heartbeat_env(file))
