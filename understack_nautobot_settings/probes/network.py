@@ -200,7 +200,7 @@ def unreachable(
 ) -> Problem:
     """Return the problem of endpoints at which nobody accepts a connection.
 
-    `failures` are the last ones of those that have an address, in their order.
+    `failures` are the first ones of those that have an address, in their order.
     """
     places: dict[tuple[Code, str, str], list[str]] = {}
     for endpoint in failures or endpoints:

@@ -123,7 +123,8 @@ class Server:
                 try:
                     connection = self.network.connect(self.address, share)
                 except OSError as error:
-                    failures[self.endpoint] = error
+                    # The last addresses are those that the system has no route to.
+                    failures.setdefault(self.endpoint, error)
                     continue
                 attempt.connections += 1
                 connection.settimeout(attempt.left)

@@ -118,6 +118,21 @@ def test_hosts_that_fail_in_their_own_way_are_told_apart(mount):
     )
 
 
+def test_address_without_route_does_not_hide_why_the_preferred_one_fails(mount):
+    class Dual(Network):
+        def resolve(self, host, port):
+            return [(socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port))]
+
+        def connect(self, address, seconds):
+            if address[0] == socket.AF_INET6:
+                raise OSError(101, "Network is unreachable")
+            raise ConnectionRefusedError(111, "x")
+
+    attempt = walk(probe_database, database(1, mount), Dual(), driver=refusing)
+
+    assert attempt.problem.message == "localhost:1 refuses the TCP connection."
+
+
 def test_second_address_is_tried_after_the_first_fails(mount):
     class Two(Network):
         def resolve(self, host, port):
