@@ -272,7 +272,8 @@ class Server:
         """Return what an alert says against us, None for nothing that is known."""
         if "ALERT" in reason:
             self.attempt.quote(spaced(reason))
-        if reason == "TLSV1_UNRECOGNIZED_NAME":
+        named = self.name and not self.endpoint.is_ip
+        if named and reason == "TLSV1_UNRECOGNIZED_NAME":
             return self.endpoint.problem(
                 codes.PROBE_GATEWAY_NAME,
                 f"answers that it does not know the name {self.endpoint.name}.",
