@@ -312,9 +312,10 @@ class Server:
             return self.silent()
         if isinstance(error, HUNG_UP):
             return self.hung_up()
-        if getattr(error, "reason", None) in _NOT_TLS:
+        symptom = symptom_of(error)
+        if symptom in _NOT_TLS:
             return self.not_tls()
-        refused = self.refusal(symptom_of(error))
+        refused = self.refusal(symptom)
         return refused or handshake_problem(error, self.endpoint)
 
     def _refused(self, refusal: ssl.SSLCertVerificationError) -> Problem:

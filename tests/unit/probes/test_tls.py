@@ -25,9 +25,15 @@ from tests.unit.probes.attempts import refusing
 from tests.unit.probes.attempts import secured
 from tests.unit.probes.attempts import walk
 from tests.unit.probes.attempts import walk_to
+from understack_nautobot_settings.probes.attempt import Attempt
+from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.driver_session import DriverError
+from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.postgresql import probe_database
 from understack_nautobot_settings.probes.redis import probe_cache
+from understack_nautobot_settings.probes.server import Server
+from understack_nautobot_settings.probes.tls import NO_TLS
+from understack_nautobot_settings.probes.tls import Tls
 from understack_nautobot_settings.probes.tls import seen_certificate
 from understack_nautobot_settings.probes.tls import symptom_of
 
@@ -248,6 +254,37 @@ def test_alert_without_client_certificate_is_not_blamed_on_it(
 
     assert outcome(attempt) == (["dns", "tcp", "tls"], code)
     assert attempt.problem.message == message.format(port=server.port)
+
+
+def test_name_that_was_not_sent_is_not_said_to_be_unknown(mount):
+    script = after_ssl_request(refusing_name(ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME))
+    with ScriptedServer(script) as server:
+        settings = database(server.port, mount, host="127.0.0.1", mode="require")
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert attempt.problem.message == (
+        f"the TLS handshake with 127.0.0.1:{server.port} fails: unrecognized name."
+    )
+
+
+def test_plain_text_is_told_by_a_python_that_does_not_know_the_reason(mount):
+    """Of OpenSSL 3.2 and later, Python 3.12 has no name for it."""
+
+    class Unnamed(Tls):
+        def context(self):
+            return self
+
+        def wrap_socket(self, connection, server_hostname):
+            raise ssl.SSLError(1, "[SSL] record layer failure (_ssl.c:1000)")
+
+    tls = Unnamed(*NO_TLS)
+    with ScriptedServer(silence) as listening:
+        endpoint = Endpoint("Redis", "localhost", listening.port, "X")
+        server = Server(Attempt("cache", 5.0), Names(), (endpoint,), tls)
+        with server.reach() as connection, pytest.raises(Failed) as failed:
+            server.secure(connection)
+
+    assert failed.value.problem.code == "probe-not-tls"
 
 
 def test_client_files_that_cannot_be_loaded_are_reported(mount):
