@@ -36,6 +36,7 @@ from understack_nautobot_settings.probes.network import shown_address
 from understack_nautobot_settings.probes.refusals import Database
 from understack_nautobot_settings.probes.refusals import NotPostgresql
 from understack_nautobot_settings.probes.refusals import alert_in
+from understack_nautobot_settings.probes.refusals import known_refusal
 from understack_nautobot_settings.probes.refusals import server_words
 from understack_nautobot_settings.probes.refusals import session_problem
 from understack_nautobot_settings.probes.refusals import start_up
@@ -240,14 +241,16 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
 
 
 def _fail_on_query(server: PostgresqlServer, text: str) -> None:
-    server.attempt.quote(server.database.without_password(text))
-    place = server.database.place
+    database = server.database
+    server.attempt.quote(database.without_password(text))
+    place = database.place
     code, fact = codes.PROBE_DB_ERROR, f"PostgreSQL at {place} does not answer a query."
     if any(words in text for words in _LOST):
         code = codes.PROBE_CLOSED
         fact = f"{place} accepts the session and closes it on the first query."
     with server.attempt.stage("query"):
-        raise Failed(code.problem(variables.DB_HOST.name, fact))
+        refused = known_refusal(text, database)
+        raise Failed(refused or code.problem(variables.DB_HOST.name, fact))
 
 
 # --- why the driver failed -----------------------------------------------------

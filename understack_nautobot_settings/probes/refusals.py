@@ -301,11 +301,11 @@ def session_problem(
         attempt.quote(hidden(answer.message))
         return _refusal_problem(answer, database)
     attempt.quote(hidden(said or text), by="" if said else _LIBPQ)
-    sqlstate = _sqlstate_of(said)
+    refused = known_refusal(said, database)
     # The start by hand has no password, and less of the session than libpq's.
-    unlike = answer is None or answer.wants_password or sqlstate in _OPTIONS_REFUSED
-    if sqlstate and unlike:
-        return _refusal_problem(StartUpAnswer(sqlstate, said), database)
+    unlike = answer is None or answer.wants_password
+    if refused and (unlike or refused.code == codes.PROBE_DB_OPTIONS.id):
+        return refused
     words, seen = attempt.server_said or "no answer in time", "did not fail in this way"
     if answer is not None and answer.wants_password:
         seen = "does not show why, because it sends no password"
@@ -314,6 +314,13 @@ def session_problem(
         f"the connection to {database.place} failed, and a second attempt {seen}: "
         f"{words}.",
     )
+
+
+def known_refusal(said: str, database: Database) -> Problem | None:
+    """Return what English words of the server mean, None where they are not known."""
+    sqlstate = _sqlstate_of(said)
+    answer = StartUpAnswer(sqlstate, said)
+    return _refusal_problem(answer, database) if sqlstate else None
 
 
 def _own_problem(text: str, database: Database) -> Problem | None:

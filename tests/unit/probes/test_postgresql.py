@@ -668,6 +668,11 @@ def test_database_without_host_is_left_to_libpq(mount, error):
             "probe-closed",
             "localhost:1 accepts the session and closes it on the first query.",
         ),
+        (
+            "server login has been failing, try again later (server_login_retry)",
+            "probe-db-starting",
+            "PgBouncer at localhost:1 has no connection to PostgreSQL behind it.",
+        ),
     ],
 )
 def test_failed_query_is_reported_in_query_stage(mount, text, code, fact):
