@@ -59,7 +59,9 @@ _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
 _NO_LIST = ", such as a missing revocation list (CRL) of that CA"
 _REQUIRED = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-_REQUIRED_BY_TLS_1_2 = ("SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_BAD_CERTIFICATE")
+# TLS 1.2 says the first of these also where no cipher is common to both sides.
+_FAILURE = "SSLV3_ALERT_HANDSHAKE_FAILURE"
+_REQUIRED_BY_TLS_1_2 = (_FAILURE, "SSLV3_ALERT_BAD_CERTIFICATE")
 _NEW_ONE = "It is in the server's revocation list (CRL). Issue a new certificate."
 _CLIENT_REFUSED = (
     f"{_EXPIRED}|{_REVOKED}|SSLV3_ALERT_CERTIFICATE_UNKNOWN|"
@@ -256,8 +258,12 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
             remedy = f"Set {variable}, and the variable of its key."
             if endpoint.server in _TURN_ON:
                 remedy = _TURN_ON[endpoint.server]
+        verb = "requires"
+        if reason == _FAILURE:
+            verb = "probably requires"
+            remedy += " If it requires none, compare the ciphers that both sides allow."
         return codes.PROBE_CLIENT_REQUIRED.problem(
-            variable, f"{place} requires a client certificate, and {fact}.", remedy
+            variable, f"{place} {verb} a client certificate, and {fact}.", remedy
         )
     if not tls.cert.path:
         return None

@@ -1,3 +1,5 @@
+import ssl
+
 import pytest
 
 from lab.servers.listening import tls_context
@@ -70,6 +72,22 @@ def test_https_server_without_answer_is_reported(mount, script, code):
         attempt = walk(probe_https, url, env, Names(), prefix="X_", seconds=seconds)
 
     assert outcome(attempt)[1] == code
+
+
+def test_https_server_without_common_cipher_is_not_surely_said_to_want_one(mount):
+    context = tls_context(CA.server())
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AES128-SHA:@SECLEVEL=0")
+    env = {"X_CA": mount.ca}
+    with ScriptedServer(over_tls(context, silence)) as server:
+        url = f"https://localhost:{server.port}"
+        attempt = walk(probe_https, url, env, Names(), prefix="X_")
+
+    assert str(attempt.problem) == (
+        f"X_CLIENT_CERT: localhost:{server.port} probably requires a client "
+        "certificate, and none is configured. Set X_CLIENT_CERT, and the variable of "
+        "its key. If it requires none, compare the ciphers that both sides allow."
+    )
 
 
 @pytest.mark.parametrize(
