@@ -200,34 +200,24 @@ def unreachable(
 ) -> Problem:
     """Return the problem of endpoints at which nobody accepts a connection.
 
-    `failures` are the first ones of those that have an address, in their order.
+    `failures` are the first ones of those that have an address.
     """
-    places: dict[tuple[Code, str, str], list[str]] = {}
-    for endpoint in failures or endpoints:
-        kind = _failure(failures.get(endpoint))
-        places.setdefault(kind, []).append(endpoint.place)
-    unresolved = [one.name for one in endpoints if failures and one not in failures]
-    facts = [
-        f"{' and '.join(at)} {one if len(at) == 1 else several}"
-        for (_, one, several), at in places.items()
-    ]
-    if unresolved:
-        does = "does" if len(unresolved) == 1 else "do"
-        facts.append(f"{' and '.join(unresolved)} {does} not resolve.")
-    code, _, _ = list(places)[-1]
+    code, facts = codes.PROBE_NETWORK, []
+    for endpoint in dict.fromkeys(endpoints):
+        if failures and endpoint not in failures:
+            facts.append(f"{endpoint.name} does not resolve.")
+            continue
+        code, fact = _failure(failures.get(endpoint))
+        facts.append(f"{endpoint.place} {fact}")
     return code.problem(endpoints[0].variable, " ".join(facts))
 
 
-def _failure(error: OSError | None) -> tuple[Code, str, str]:
-    """Return the code of a failed connection, and what one server does, or several."""
+def _failure(error: OSError | None) -> tuple[Code, str]:
     if isinstance(error, TimeoutError):
-        fact = "not answer a TCP connection in time."
-        return codes.PROBE_TIMEOUT, f"does {fact}", f"do {fact}"
+        return codes.PROBE_TIMEOUT, "does not answer a TCP connection in time."
     if isinstance(error, ConnectionRefusedError):
-        fact = "the TCP connection."
-        return codes.PROBE_REFUSED, f"refuses {fact}", f"refuse {fact}"
-    fact = f"cannot be reached: {_reason(error)}."
-    return codes.PROBE_NETWORK, fact, fact
+        return codes.PROBE_REFUSED, "refuses the TCP connection."
+    return codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
 
 
 def _reason(error: OSError | UnicodeError | None) -> str:

@@ -95,7 +95,7 @@ def test_host_that_does_not_resolve_is_not_said_to_refuse(mount):
     attempt = walk(probe_database, settings, OneName(), driver=refusing)
 
     assert attempt.problem.message == (
-        "localhost:1 refuses the TCP connection. nowhere does not resolve."
+        "nowhere does not resolve. localhost:1 refuses the TCP connection."
     )
 
 
@@ -113,8 +113,8 @@ def test_hosts_that_fail_in_their_own_way_are_told_apart(mount):
     attempt = walk(probe_database, settings, Silent(), driver=refusing)
 
     assert attempt.problem.message == (
-        "silent:1 does not answer a TCP connection in time. one:1 and other:1 refuse "
-        "the TCP connection."
+        "silent:1 does not answer a TCP connection in time. one:1 refuses the TCP "
+        "connection. other:1 refuses the TCP connection."
     )
 
 
