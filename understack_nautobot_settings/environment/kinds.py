@@ -36,7 +36,6 @@ _HARMLESS = (
     r"|tcp://[0-9.]{7,15}:[0-9]{1,5}"
 )
 _NEARLY_THE_SAME = 0.95
-_ALIKE = 0.85
 QUOTES = ("'", '"')
 
 # How a JSON object begins, and "-----BEGIN" in base64.
@@ -109,9 +108,9 @@ class Module(Text):
         text = super().parse(text)
         near = nearest(text, self.known, _NEARLY_THE_SAME)
         if "." not in text:
-            # Such as postgresql, where no package has this name.
-            ends = {one.rpartition(".")[2]: one for one in reversed(self.known)}
-            near = ends.get(nearest(text, ends, _ALIKE), "")
+            # Such as postgres; a package of somebody's own may have any other name.
+            ends = ((one.rpartition(".")[2], one) for one in self.known)
+            near = next((one for end, one in ends if end.startswith(text)), "")
         if near and text not in self.known:
             raise Invalid(
                 f"{echo(text)} is unknown, and nearly the name of {self.noun}.",
@@ -357,9 +356,11 @@ class HostName(Kind[str]):
         # Only the address of IPv6, in brackets, has colons.
         if not re.fullmatch(r"\*|[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", text):
             raise Invalid(
-                "a name in the value is the name of no host.",
-                "Separate the names by blanks, and write no scheme, port or quotes; "
-                ".example.com stands for every name below example.com.",
+                "a name in the value is one that no request can have.",
+                "Write each name by itself, without scheme, port or quotes; the "
+                "variable has blanks between names. Write an IPv6 address in brackets, "
+                "and an international name as xn--. .example.com stands for every name "
+                "below example.com.",
             )
         return text
 

@@ -261,6 +261,7 @@ def test_misspelt_backend_is_the_only_problem(judge, name, text, meant, mounted)
         "django_prometheus.cache.backends.redis.NativeRedisCache",
         "django.core.cache.backends.locmem.LocMemCache",
         "django_valkey.cache.ValkeyCache",
+        *("my_postgresql", "postgresql2", "mysql2", "django_cockroachdb"),
     ],
 )
 def test_backend_of_somebody_else_is_taken(name):

@@ -340,9 +340,10 @@ def test_redis_path_with_mutual_tls_off_is_warned_about():
 
 
 NO_HOST = (
-    "a name in the value is the name of no host. Separate the names by blanks, and "
-    "write no scheme, port or quotes; .example.com stands for every name below "
-    "example.com."
+    "a name in the value is one that no request can have. Write each name by itself, "
+    "without scheme, port or quotes; the variable has blanks between names. Write an "
+    "IPv6 address in brackets, and an international name as xn--. .example.com stands "
+    "for every name below example.com."
 )
 
 
@@ -351,6 +352,7 @@ NO_HOST = (
     [
         *("a.example,b.example", "https://a.example", "a.example:8080", "[::1],b"),
         *("*.example", '["*"]', "'a.example'", "a.example\n", "m\u00fcnchen.example"),
+        "::1",
     ],
 )
 def test_allowed_host_that_no_request_can_name_is_refused(hosts):
