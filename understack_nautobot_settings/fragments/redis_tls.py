@@ -373,7 +373,8 @@ class _RedisTls:
         url = self.settings.get(name)
         if not isinstance(url, str) or options not in self.decided:
             return
-        if re.search("ssl_cert_reqs=(cert_)?none", url, re.IGNORECASE):
+        verified = self.decided[options].get("ssl_cert_reqs") != "none"
+        if verified and re.search("ssl_cert_reqs=(cert_)?none", url, re.IGNORECASE):
             # Celery lets the URL win.
             self.read.problems += redis_urls.check_urls(name, [url])
         if redis_urls.scheme_of(url) != "redis":

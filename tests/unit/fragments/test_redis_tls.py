@@ -813,6 +813,20 @@ def test_result_backend_that_verifies_nobody_is_refused(word):
     ]
 
 
+def test_result_backend_that_says_what_the_variable_says_is_taken():
+    problems = []
+
+    redis_tls_settings(
+        {"CELERY_RESULT_BACKEND": "rediss://localhost/2?ssl_cert_reqs=none"},
+        {"NAUTOBOT_REDIS_SSL_CERT_REQS": "none"},
+        problems=problems,
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert [one for one in problems if one.severity == "error"] == []
+
+
 def test_result_backend_in_another_redis_is_left_alone_without_tls_options():
     with pytest.warns(SettingsWarning) as caught:
         found = redis_tls_settings(
