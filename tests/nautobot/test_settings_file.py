@@ -148,9 +148,9 @@ def test_file_that_loses_tls_without_configure_is_one_error(run):
 
     assert status == 1
     assert stdout == (
-        f"error configure-not-called configure: {path} does not call it, so there is "
-        "no TLS for database, cache and broker. Call configure(globals()) in the last "
-        "line of the settings file.\n1 error, 0 warnings\n"
+        f"error configure-not-called configure: {path} does not call it, so TLS is "
+        "not required for database, cache and broker. Call configure(globals()) in the "
+        "last line of the settings file.\n1 error, 0 warnings\n"
     )
 
 

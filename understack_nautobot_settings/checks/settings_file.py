@@ -130,7 +130,7 @@ def _not_called(path: str, settings: dict[str, Any]) -> Problem:
     fact = f"{path} does not call it."
     if not lost:
         return codes.CONFIGURE_NOT_CALLED.problem("configure", fact)
-    fact = f"{path} does not call it, so there is no TLS for {one_of(lost, 'and')}."
+    fact = f"{path} does not call it, so TLS is not required for {one_of(lost, 'and')}."
     hint = "Call configure(globals()) in the last line of the settings file."
     problem = codes.CONFIGURE_NOT_CALLED.problem("configure", fact, hint)
     return problem._replace(severity=ERROR)
