@@ -257,9 +257,9 @@ CERTIFICATE_ISSUER_UNKNOWN = WarningCode(
 CERTIFICATE_CHAIN_REFUSED = WarningCode(
     "certificate-chain-refused",
     "The client certificate leads to a CA in the CA file, and OpenSSL refuses the way "
-    "there: a CA limits which names or how many CAs stand below it, or a certificate "
-    "has an extension that OpenSSL does not know. That is wrong where clients and "
-    "servers share a CA.",
+    "there; most often a CA limits which names or how many CAs stand below it, an "
+    "issuer is no CA, or a certificate has an extension that OpenSSL does not know. "
+    "That is wrong where clients and servers share a CA.",
     "Ask the server with `probe`. Where one CA signs clients and servers, issue the "
     "certificate within the limits of its CAs, or by another CA.",
 )
