@@ -186,18 +186,18 @@ class _RedisTls:
         present = wanted or exists(files["ssl_ca_certs"].default)
         self.mutual = mode != "off" and not unknown and present
         self.address = address.over_tls() if self.mutual else address
-        self.host = address.host.strip("[]").lower()
+        self.hosts = [address.host.strip("[]").lower()]
         location = caches.get("default", {}).get("LOCATION")
         urls = redis_urls.urls_of(location, ",")
-        built = address.database(location) is not None
-        if urls and not built:
+        if urls and address.database(location) is None:
             host = redis_urls.host_of(urls[0])
             broker = redis_urls.urls_of(decided.get("CELERY_BROKER_URL"), ";")
-            # The file names its Redis, and the variable does not, or nothing uses it.
-            if not read.is_set(variables.REDIS_HOST) or {host} == {
-                redis_urls.host_of(url) for url in broker
-            }:
-                self.host = host
+            if not read.is_set(variables.REDIS_HOST):
+                # The file names its Redis.
+                self.hosts = [host]
+            elif {host} == {*map(redis_urls.host_of, filter(_is_redis, broker))}:
+                # The broker there gets the certificates.
+                self.hosts = [host, *(one for one in self.hosts if one != host)]
 
     def refuse_sentinel(self, urls: list[str], broker: str) -> None:
         """Refuse Sentinel, which is asked without TLS; `broker` says its URLs."""
@@ -228,14 +228,14 @@ class _RedisTls:
                 "this URL has none.",
             )
             for name, host in redis_urls.plain_event_brokers(self.settings).items()
-            if host == self.host
+            if host in self.hosts
         )
 
     def _leave(self, place: str, fact: str | None = None) -> None:
         """Name a connection that is left alone, by default for its host."""
         elsewhere = (
-            f"its host is not {self.host}, so it keeps its scheme and gets no client "
-            "certificate."
+            f"its host is not {one_of(self.hosts)}, so it keeps its scheme and gets no "
+            "client certificate."
         )
         self.read.report(codes.REDIS_LEFT_ALONE, place, fact or elsewhere)
 
@@ -301,7 +301,7 @@ class _RedisTls:
         if self._upgrades(cache):
             urls = [redis_urls.over_tls(url) for url in urls]
         self.read.problems += redis_urls.check_urls(place, urls)
-        ours = not urls or redis_urls.host_of(urls[0]) == self.host
+        ours = not urls or redis_urls.host_of(urls[0]) in self.hosts
         schemes = {redis_urls.scheme_of(url) for url in urls}
         if self.mutual and not ours and schemes & redis_urls.TCP_SCHEMES:
             # Unless the file says itself how this one is reached.
@@ -382,7 +382,7 @@ class _RedisTls:
         database = self.address.database(url)
         if database is not None:
             self.decided[name] = self.address.url(database, credentials=True)
-        elif self.mutual and redis_urls.host_of(url) == self.host:
+        elif self.mutual and redis_urls.host_of(url) in self.hosts:
             self.read.problems += redis_urls.check_urls(name, [url])
             self.decided[name] = redis_urls.over_tls(url)
         else:

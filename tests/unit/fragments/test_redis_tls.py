@@ -783,6 +783,30 @@ def test_cache_and_broker_of_the_file_in_one_other_redis_agree():
     assert found["CELERY_BROKER_URL"] == "rediss://own:6379/0"
 
 
+def test_redis_of_the_variable_keeps_its_tls_beside_one_of_the_file():
+    base = {
+        **caches("redis://own/1"),
+        "more": caches("redis://named:6380/2")["default"],
+    }
+    env = {"NAUTOBOT_REDIS_HOST": "named"}
+
+    found = settings(env, broker="redis://own/0", base=base)
+
+    assert [one["LOCATION"] for one in found["CACHES"].values()] == [
+        "rediss://own/1",
+        "rediss://named:6380/2",
+    ]
+
+
+def test_cache_on_the_host_of_a_broker_that_is_no_redis_is_left_alone():
+    env = {"NAUTOBOT_REDIS_HOST": "named"}
+
+    with pytest.warns(SettingsWarning, match="its host is not named, so it keeps"):
+        found = settings(env, "redis://own:6379/1", "amqp://own:5672//")
+
+    assert found["CACHES"]["default"]["LOCATION"] == "redis://own:6379/1"
+
+
 def test_sentinel_url_that_cannot_be_taken_apart_is_refused():
     """Celery's message would show the start of the password."""
     url = "sentinel://:p/w@one:26379"
