@@ -55,7 +55,7 @@ def hardening_settings(
             )
         if "*" in base.get("ALLOWED_HOSTS", ()):
             hint = f"List the host names in {variables.ALLOWED_HOSTS.name}."
-            if "*" not in env.get(variables.ALLOWED_HOSTS.name, ""):
+            if "*" not in env.get(variables.ALLOWED_HOSTS.name, "").split(" "):
                 hint = f"{_REMOVE.format('ALLOWED_HOSTS')} {hint}"
             read.report(
                 codes.HARDENING_ALLOWED_HOSTS,

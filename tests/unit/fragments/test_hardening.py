@@ -61,12 +61,13 @@ def test_hardening_with_debug_and_any_host_is_refused_for_both(hosts):
     )
 
 
-def test_hardening_with_debug_and_any_host_of_the_file_names_the_file():
-    """Variables that are not set cannot be unset."""
+@pytest.mark.parametrize("hosts", ["", "*.example"])
+def test_hardening_with_debug_and_any_host_of_the_file_names_the_file(hosts):
+    """Variables that are not set, or say something else, cannot be unset."""
+    env = {"UNDERSTACK_HARDENING": "on", "NAUTOBOT_ALLOWED_HOSTS": hosts}
+
     with pytest.raises(SettingsError) as caught:
-        hardening_settings(
-            {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, {"UNDERSTACK_HARDENING": "on"}
-        )
+        hardening_settings({"DEBUG": True, "ALLOWED_HOSTS": ["*"]}, env)
 
     assert sentences(caught.value) == (
         "UNDERSTACK_HARDENING: DEBUG is on, and its error pages show settings to "
