@@ -188,7 +188,18 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
         return
     refusal = _refusal(judge())
     if refusal is not None:
-        yield from _chain_refusal(mount, cert, ca, *refusal, alone=judge(trust=None))
+        code, words = refusal
+        if code in (openssl.SIGNATURE, *openssl.NO_ISSUER):
+            yield _issuer_unknown(mount, cert, ca, words)
+            return
+        listed = any(one.is_ca is False for one in mount.trusted)
+        if code in openssl.INVALID_CA and listed:
+            # `_no_authority` tells which of them is no CA.
+            return
+        if judge(trust=None).verify_code != code:
+            # What is refused without a CA as well is an error already.
+            fact = f"OpenSSL refuses {cert.path} under {ca.path}: {words}."
+            yield codes.CERTIFICATE_CHAIN_REFUSED.problem(cert.variable, fact)
         return
     weak, strict = _refusal(judge(level=None)), _refusal(judge(strict=True))
     if weak is not None:
@@ -214,29 +225,15 @@ def _refusal(verdict: openssl.Verdict) -> tuple[int, str] | None:
     return code, openssl.reason_words(verdict.error)
 
 
-def _chain_refusal(
-    mount: Mount,
-    cert: MountedFile,
-    ca: MountedFile,
-    code: int,
-    words: str,
-    *,
-    alone: openssl.Verdict,
-) -> Iterator[Problem]:
-    if code in (openssl.SIGNATURE, *openssl.NO_ISSUER):
-        leaf = mount.chain[0] if mount.chain else None
-        named = f"({leaf.subject}, issued by {leaf.issuer}) " if leaf else ""
-        found = _end_of_chain(mount)
-        end = f": {words}" if found is None else found
-        fact = f"{named}does not lead to a CA in {ca.path}{end}."
-        yield cert.problem(codes.CERTIFICATE_ISSUER_UNKNOWN, fact)
-        return
-    listed = any(one.is_ca is False for one in mount.trusted)
-    # `_no_authority` tells which of them is no CA; what is refused without a CA as
-    # well is an error already.
-    if not (code in openssl.INVALID_CA and listed) and alone.verify_code != code:
-        fact = f"OpenSSL refuses {cert.path} under {ca.path}: {words}."
-        yield codes.CERTIFICATE_CHAIN_REFUSED.problem(cert.variable, fact)
+def _issuer_unknown(
+    mount: Mount, cert: MountedFile, ca: MountedFile, words: str
+) -> Problem:
+    leaf = mount.chain[0] if mount.chain else None
+    named = f"({leaf.subject}, issued by {leaf.issuer}) " if leaf else ""
+    found = _end_of_chain(mount)
+    end = f": {words}" if found is None else found
+    fact = f"{named}does not lead to a CA in {ca.path}{end}."
+    return cert.problem(codes.CERTIFICATE_ISSUER_UNKNOWN, fact)
 
 
 def _end_of_chain(mount: Mount) -> str | None:
