@@ -52,7 +52,8 @@ def _identity_problems(
     if alias == "default" and presents_certificate(options) and not named:
         return [_user_missing(env)]
     if mode in ("prefer", "allow") or not {"sslmode", "service"} & {*options}:
-        own, variable = alias != "default" and mode, variables.DB_SSLMODE
+        variable = variables.DB_SSLMODE
+        own = mode is not None and alias != "default"
         # A file that does not use the variable calls no `configure`.
         if _is_local(host) or not (own or raw(variable, env) is None):
             return []

@@ -76,9 +76,9 @@ def check_allowed_hosts(
     problems: list[Problem] = []
     setting, name = "ALLOWED_HOSTS", variables.ALLOWED_HOSTS.name
     said = env.get(name, "").split(" ")
+    read = Reader(env, problems)
     for host in well_formed(settings, problems, setting).get(setting, ()):
-        place = name if host in said else setting
-        Reader(env, problems).parsed(HostName(), host, place)
+        read.parsed(HostName(), host, name if host in said else setting)
     return problems
 
 

@@ -106,12 +106,15 @@ class Module(Text):
     def parse(self, text: str) -> str:
         """Return the name; refuse one that is nearly a known one."""
         text = super().parse(text)
-        near = nearest(text, self.known, _NEARLY_THE_SAME)
-        if "." not in text:
+        if text in self.known:
+            return text
+        if "." in text:
+            near = nearest(text, self.known, _NEARLY_THE_SAME)
+        else:
             # Such as postgres; a package of somebody's own may have any other name.
             ends = ((one.rpartition(".")[2], one) for one in self.known)
             near = next((one for end, one in ends if end.startswith(text)), "")
-        if near and text not in self.known:
+        if near:
             raise Invalid(
                 f"{echo(text)} is unknown, and nearly the name of {self.noun}.",
                 f"Did you mean {near}?",
