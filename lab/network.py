@@ -42,6 +42,12 @@ add chain ip lab arriving { type filter hook input priority 0; }
 add rule ip lab leaving tcp sport @sent drop
 add rule ip lab arriving tcp dport @received drop
 """
+# New flows get other ports.
+RESERVING = """
+file=/proc/sys/net/ipv4/ip_local_reserved_ports
+before=$(cat $file)
+echo "${before:+$before,}$1" > $file
+"""
 
 
 class Site(NamedTuple):
@@ -57,10 +63,12 @@ class Site(NamedTuple):
 
     def forget(self, ports: Iterable[int], direction: Direction = "both") -> None:
         """Drop what belongs to flows from these ports of the site, seen from there."""
-        elements = ", ".join(map(str, sorted(ports)))
+        elements = ",".join(map(str, sorted(ports)))
         for name, one_way in (("sent", "out"), ("received", "in")):
             if direction in {"both", one_way}:
                 _nft(self.name, f"add element ip lab {name} {{ {elements} }}")
+        # A NAT table would let a new flow from the same port through.
+        _run([*inside(self.name), "sh", "-c", RESERVING, "sh", elements])
 
 
 @contextmanager
