@@ -68,9 +68,9 @@ def test_symptom_stands_in_a_heading(symptom):
 
 def test_symptoms_on_the_page_have_cause_and_link():
     sections = re.split(r"^##+ ", PAGE, flags=re.MULTILINE)
-    symptoms = [one for one in sections if "**See:**" in one]
+    symptoms = [one for one in sections if "**Next:**" in one]
     assert len(symptoms) == len(re.findall(r"^### ", PAGE, re.MULTILINE)) > 40
     for section in symptoms:
-        cause, _, look = section.partition("\n")[2].partition("**See:**")
+        cause, _, look = section.partition("\n")[2].partition("**Next:**")
         assert cause.strip(), section
         assert look.strip(), section
