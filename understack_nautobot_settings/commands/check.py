@@ -77,7 +77,7 @@ def _run(arguments: Any, console: Console) -> Outcome:
 COMMAND = Command(
     "list all problems, without connecting to anything",
     "List everything that is wrong with the environment and the certificate files, "
-    "without connecting to anything. Only --config needs Nautobot. Exit status 1 where "
+    "without connecting to anything. Only --config needs Nautobot. Exit status 1 if "
     "there is an error.",
     _add_arguments,
     _run,
@@ -108,8 +108,9 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
-    heading = terminal.heading("Problems", _summary(problems))
-    blocks = ["\n".join(terminal.block(one)) for one in _together(problems)]
+    together = _together(problems)
+    heading = terminal.heading("Problems", _summary(together))
+    blocks = ["\n".join(terminal.block(one)) for one in together]
     return "\n".join([*heading, "\n\n".join(blocks), ""])
 
 

@@ -99,7 +99,7 @@ def test_same_problem_of_several_variables_is_one_block():
     ]
 
     assert inspection_text(Inspection(problems, []), TABLE) == (
-        "Problems                                0 errors, 2 warnings\n"
+        "Problems                                 0 errors, 1 warning\n"
         "────────────────────────────────────────────────────────────\n"
         "! NAUTOBOT_DB_SSLCERT, NAUTOBOT_REDIS_SSL_CERTFILE         c\n"
         "  It is old.\n"
