@@ -188,8 +188,8 @@ REFUSED = [
         "a partial sign-on secret",
         {"SOCIAL_AUTH_OIDC_SECRET": f"{CANARY}-of-sign-on"},
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: single sign-on has client-secret, but no "
-        "issuer. Set it, or store it in /opt/nautobot/sso/issuer; remove the others "
-        "for no single sign-on.",
+        "issuer. Set it, or store it in /opt/nautobot/sso/issuer; to do without single "
+        "sign-on, remove the other parts.",
     ),
     row(
         "an issuer without TLS",

@@ -417,7 +417,7 @@ def test_plain_text_to_redis_with_tls_is_reported(redis_server):
     assert code(found) == "probe-tls-required"
     assert found.problem.hint == (
         "Mount the client certificate and unset UNDERSTACK_REDIS_MTLS, or set "
-        "NAUTOBOT_REDIS_SSL=true where Redis wants none."
+        "NAUTOBOT_REDIS_SSL=true if Redis asks for none."
     )
 
 

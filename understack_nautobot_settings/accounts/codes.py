@@ -1,4 +1,4 @@
-"""What can be wrong with the secrets of API accounts, and with a Nautobot."""
+"""What can be wrong with API accounts and their secrets."""
 
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import WarningCode
@@ -49,7 +49,7 @@ ACCOUNT_GROUP_MISSING = Code(
 ACCOUNT_REFUSED = Code(
     "account-refused",
     "Nautobot refused to list or to change accounts.",
-    "Correct the secret, or the permissions of the account that this runs as.",
+    "Correct the secret, or the permissions of the user of the bootstrap token.",
 )
 TOKEN_TAKEN = Code(
     "token-taken",
@@ -58,9 +58,9 @@ TOKEN_TAKEN = Code(
 )
 TOKEN_LEFT = WarningCode(
     "token-left",
-    "A token of a released user is out of reach: over the REST API only its own user "
+    "The token of a released user is still there: over the REST API only its own user "
     "may remove it.",
-    "Remove the token where the user is administered.",
+    "Remove the token inside Nautobot.",
 )
 PRUNE_WITHHELD = Code(
     "prune-withheld",

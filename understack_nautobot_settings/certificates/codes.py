@@ -176,8 +176,8 @@ KEY_CIPHER = WarningCode(
 )
 KEY_MODE = Code(
     "key-mode",
-    "libpq refuses a private key that others may read: the mode may be at most 0640 "
-    "where root owns the key, and at most 0600 otherwise.",
+    "libpq refuses a private key that others may read: the mode may be at most 0640 if "
+    "root owns the key, and at most 0600 otherwise.",
     "Mount the Secret with `defaultMode: 256` and set `securityContext.fsGroup`.",
 )
 CERTIFICATE_EXPIRED = Code(
@@ -248,19 +248,20 @@ CERTIFICATE_INTERMEDIATE_DATES = WarningCode(
 )
 CERTIFICATE_ISSUER_UNKNOWN = WarningCode(
     "certificate-issuer-unknown",
-    "The client certificate does not lead to a CA in the CA file. That is right where "
-    "clients and servers have different CAs, and wrong where they share one.",
-    "Ask the server with `probe`. Where one CA signs clients and servers, store its "
+    "OpenSSL finds no chain of signatures from the client certificate to a CA in the "
+    "CA file. That is right if clients and servers have different CAs, and wrong if "
+    "they share one.",
+    "Ask the server with `probe`. If one CA signs clients and servers, store its "
     "certificate in the CA file, and intermediates after the client certificate.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
 CERTIFICATE_CHAIN_REFUSED = WarningCode(
     "certificate-chain-refused",
-    "The client certificate leads to a CA in the CA file, and OpenSSL refuses the way "
-    "there; most often a CA limits which names or how many CAs stand below it, an "
-    "issuer is no CA, or a certificate has an extension that OpenSSL does not know. "
-    "That is wrong where clients and servers share a CA.",
-    "Ask the server with `probe`. Where one CA signs clients and servers, issue the "
+    "OpenSSL refuses the chain from the client certificate to a CA in the CA file. "
+    "Most often a CA limits which names or how many CAs stand below it, an issuer is "
+    "no CA, or a certificate has an extension that OpenSSL does not know. That is "
+    "wrong if clients and servers share a CA.",
+    "Ask the server with `probe`. If one CA signs clients and servers, issue the "
     "certificate within the limits of its CAs, or by another CA.",
 )
 CERTIFICATE_NAME_MISMATCH = WarningCode(
@@ -353,13 +354,13 @@ CA_NOT_FOR_SERVERS = WarningCode(
 )
 CA_HOLDS_CERTIFICATE = WarningCode(
     "ca-holds-client-certificate",
-    "The client certificate is listed among the CAs, where it has no effect.",
+    "The CA file lists the client certificate, which has no effect there.",
     "Remove it from the CA file.",
 )
 CA_OF_ITSELF = WarningCode(
     "ca-of-itself",
-    "The client certificate is self-signed and listed as its own CA: its issuer was "
-    "`selfSigned` rather than the CA.",
+    "The client certificate is self-signed and listed as its own CA: it was issued "
+    "with the issuer `selfSigned` instead of the CA.",
     "Issue it with the CA issuer.",
 )
 CA_HOLDS_OTHER = WarningCode(

@@ -19,9 +19,9 @@ SETTING_REPLACED = WarningCode(
 CONFIGURE_NOT_CALLED = WarningCode(
     "configure-not-called",
     "The settings file does not call `configure`, so variables that it does not read "
-    "itself decide nothing. This is an error where they ask for TLS.",
+    "itself have no effect. This is an error if they ask for TLS.",
     "Call `configure(globals())` in the last line of the settings file. A file that "
-    "calls the functions of single concerns needs nothing.",
+    "calls the functions of single concerns needs no such call.",
 )
 
 SERVICE_LINK = Code(
@@ -40,7 +40,7 @@ NAUTOBOT_VALUE_INVALID = Code(
 VARIABLE_MISSPELT = WarningCode(
     "variable-misspelt",
     "The name is unknown, and nearly that of a variable that is read.",
-    "Correct the name, or ignore this where a program of yours reads it.",
+    "Correct the name, or ignore this if a program of yours reads it.",
 )
 LIBPQ_VARIABLE = WarningCode(
     "libpq-variable",
@@ -98,7 +98,8 @@ GATEWAY_TRAILING_DOT = WarningCode(
 )
 GATEWAY_SNI_OFF = WarningCode(
     "gateway-sni-off",
-    "`sslsni=0` keeps the server name out of the TLS hello, by which a gateway routes.",
+    "`sslsni=0` keeps the server name out of the TLS hello, and a gateway routes by "
+    "that name.",
     "Remove `sslsni=0` and `PGSSLSNI`.",
     "Envoy Gateway not routing traffic",
 )
@@ -122,8 +123,8 @@ CA_BUNDLE_EMPTY = WarningCode(
 )
 DB_SSLMODE_UNSET = WarningCode(
     "db-sslmode-unset",
-    "Without an sslmode libpq takes `prefer`, and a settings file may say it: TLS is "
-    "used where the server offers it, plain text otherwise, and no server is verified.",
+    "The sslmode is unset, which means `prefer`, or the settings file sets `prefer` or "
+    "`allow`. libpq may then use plain text, and verifies no server.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or `disable` for plain text.",
 )
 DB_USER_MISSING = Code(
@@ -136,7 +137,7 @@ SITE_HOST_MISSING = Code(
     "site-host-missing",
     "A site worker would connect to its own pod, where neither PostgreSQL nor Redis "
     "is.",
-    "Set it to the name by which the gateway of the global cluster is reached.",
+    "Set it to the host name of the gateway of the global cluster.",
 )
 SITE_PARTITION_MISSING = Code(
     "site-partition-missing",
@@ -151,7 +152,7 @@ SITE_QUEUE_MISSING = Code(
 )
 METRICS_OPEN = WarningCode(
     "metrics-open",
-    "Under hardening, `/metrics` answers everybody who reaches the user interface, "
+    "Hardening is on, and `/metrics` answers everybody who reaches the user interface, "
     "with paths of certificates and numbers of the inventory.",
     "Set `NAUTOBOT_METRICS_AUTHENTICATED=true` and give Prometheus a token, or do not "
     "route `/metrics` from outside the cluster.",

@@ -149,7 +149,7 @@ def check_libpq_variables(
         else:
             fact = f"libpq takes {parameter}"
             own = _OWN_VARIABLES.get(parameter, variables.DB_EXTRA_OPTIONS)
-            hint = f"Unset it; where it is wanted, use {own.name}."
+            hint = f"Unset it; if you need it, use {own.name}."
         problems.append(
             codes.LIBPQ_VARIABLE.problem(name, f"{fact} from this variable.", hint)
         )

@@ -60,7 +60,7 @@ def _identity_problems(
         problem = codes.DB_SSLMODE_UNSET.problem(
             sslmode if mode else variable.name,
             f"it is {mode or 'unset'}, so libpq does not verify the server "
-            f"{echo_host(host)}, and uses plain text where the server offers no TLS.",
+            f"{echo_host(host)}, and uses plain text if the server offers no TLS.",
             "Write verify-full there, or disable for plain text." if own else None,
         )
         return [problem]
@@ -138,7 +138,7 @@ def check_gateway(
 def _redis_hosts(
     settings: Mapping[str, Any], env: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Return the hosts of the default cache and of the broker, after who says them."""
+    """Return the hosts of default cache and broker, each after what names it."""
     cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
     broker = settings.get("CELERY_BROKER_URL")
     urls = [("CACHES.default.LOCATION", url) for url in urls_of(cache, ",")]

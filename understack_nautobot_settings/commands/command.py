@@ -221,7 +221,7 @@ def read_environment(path: str) -> dict[str, str]:
         text = read_text(path)
     except FileRefused as refused:
         raise CouldNotCheck(
-            f"{where} {refused.words}. Write it by 'kubectl exec POD -- env'."
+            f"{where} {refused.words}. Write it with 'kubectl exec POD -- env'."
         ) from None
     env: dict[str, str] = {}
     nul = "\0" in text
@@ -233,8 +233,8 @@ def read_environment(path: str) -> dict[str, str]:
         named = nul or re.fullmatch(_VARIABLE_NAME, name)
         if not (equals and name and named):
             raise CouldNotCheck(
-                f"{where} has no NAME=VALUE in line {number}. Write it by 'env', or by "
-                "'env -0' where a value has line breaks."
+                f"{where} has no NAME=VALUE in line {number}. Write the file with "
+                "'env', or with 'env -0' if a value has line breaks."
             )
         if name in env:
             raise CouldNotCheck(

@@ -118,8 +118,8 @@ def _run(arguments: Any, console: Console) -> Outcome:
 COMMAND = Command(
     "connect as Nautobot would, and say where it fails",
     "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
-    "TCP, TLS, identity, login, query. Exit status 1 where something is wrong, 2 "
-    "where something cannot be reached.",
+    "TCP, TLS, identity, login, query. Exit status 1 if something is wrong, 2 if "
+    "something cannot be reached.",
     partial(add_target_arguments, attempt="--timeout"),
     _run,
 )

@@ -66,17 +66,17 @@ def add_account_arguments(
         type=_owner,
         metavar="NAME",
         help="whose accounts these are, such as the name of the cluster: letters, "
-        "digits, '.', '_' and '-'; only accounts with this mark are ever changed",
+        "digits, '.', '_' and '-'; only accounts that are marked with it are changed",
     )
     parser.add_argument(
         "--adopt",
         action="store_true",
-        help="take over users that exist without the mark",
+        help="take over users that exist without a mark",
     )
     parser.add_argument(
         "--prune",
         action="store_true",
-        help="remove accounts and tokens with the mark that are in no secret",
+        help="remove marked accounts and tokens that are in no secret",
     )
     parser.add_argument(
         "--group",
@@ -85,12 +85,12 @@ def add_account_arguments(
         dest="groups",
         type=_group,
         metavar="NAME",
-        help="a group that every account joins, for its permissions; repeatable",
+        help="a group that every account joins, for its permissions; may be repeated",
     )
     parser.add_argument(
         "--superuser",
         action="store_true",
-        help="make every account a superuser whose secret does not say otherwise",
+        help="make every account a superuser, unless its secret says otherwise",
     )
     add_remote_arguments(parser, remote_only=remote_only)
 
@@ -130,7 +130,7 @@ COMMAND = Command(
     "make API users of a remote Nautobot match secrets",
     "Make API users and their tokens equal to mounted secrets, over the REST API "
     "with a bootstrap token. Inside Nautobot, use 'nautobot-server "
-    "reconcile_accounts'. Exit status 2 where Nautobot could not be asked.",
+    "reconcile_accounts'. Exit status 2 if Nautobot could not be asked.",
     partial(add_account_arguments, remote_only=True),
     partial(outcome_of, _reconcile),
 )

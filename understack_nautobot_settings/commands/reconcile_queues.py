@@ -45,7 +45,7 @@ def add_queue_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
     """Add the arguments; see `add_remote_arguments`."""
-    parser.add_argument("file", metavar="FILE", help="the wanted state, .yaml or .json")
+    parser.add_argument("file", metavar="FILE", help="the queue file, .yaml or .json")
     add_remote_arguments(parser, remote_only=remote_only)
 
 
@@ -101,7 +101,7 @@ COMMAND = Command(
     "make job queues of a remote Nautobot match a file",
     "Make job queues, and the jobs allowed on them, equal to a file, over the REST "
     "API with a token. Inside Nautobot, use 'nautobot-server reconcile_job_queues'. "
-    "Exit status 2 where Nautobot could not be asked.",
+    "Exit status 2 if Nautobot could not be asked.",
     partial(add_queue_arguments, remote_only=True),
     partial(outcome_of, _reconcile),
 )

@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--diff",
         metavar="FILE",
         help="show what differs from another pod's 'show --json' (- for standard "
-        "input); exit status 1 where anything does",
+        "input); exit status 1 if anything does",
     )
     parser.add_argument(
         "--with-nautobot",
@@ -94,7 +94,7 @@ def _run(arguments: Any, console: Console) -> Outcome:
 COMMAND = Command(
     "show the settings in force and where each comes from",
     "Show the settings in force, where each comes from, and a fingerprint to compare "
-    "two pods by. Secrets are masked, and no part of the fingerprint.",
+    "two pods by. Secrets are masked and are not part of the fingerprint.",
     _add_arguments,
     _run,
 )

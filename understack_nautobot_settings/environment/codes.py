@@ -145,13 +145,13 @@ REFERENCE_NOT_UTF8 = Code(
 TEMPLATE_LEFTOVER = WarningCode(
     "template-leftover",
     "A string of the plugin configuration looks like what a template or Kubernetes "
-    "left behind: `$(NAME)` names no variable of the container that is listed before, "
-    "`map[…]` is how Go prints a map.",
+    "left behind: Kubernetes leaves `$(NAME)` if no variable of this name is listed "
+    "before, and Go prints a map as `map[…]`.",
     "Write `${NAME}` in place of `$(NAME)`; use `toJson` in a Helm template.",
 )
 EXPANSION_TOO_LARGE = Code(
     "expansion-too-large",
-    "References put more than 16 Mi characters into the plugin configuration.",
+    "References make the plugin configuration longer by more than 16 Mi characters.",
     "Refer to shorter values, or less often.",
 )
 

@@ -31,10 +31,10 @@ DB_POOLER: Variable[str | None] = _variable(
     "UNDERSTACK_DB_POOLER",
     Choice("pool mode", ("session", "transaction")),
     None,
-    "`transaction` where PgBouncer in transaction mode stands before PostgreSQL, as "
-    "CloudNativePG's Pooler does: no `options` at the start of a connection, which "
-    "PgBouncer refuses, and no cursor on the server, which could end up in another "
-    "session. `session`: no `options`.",
+    "`transaction` if PgBouncer in transaction mode stands before PostgreSQL, as "
+    "CloudNativePG's Pooler does: no `options` at the start of a connection, because "
+    "PgBouncer refuses it, and no cursor on the server, because it could end up in "
+    "another session. `session`: no `options`.",
     settings=(
         "DATABASES.default.DISABLE_SERVER_SIDE_CURSORS",
         "DATABASES.default.OPTIONS.options",
@@ -44,8 +44,8 @@ DB_CONNECT_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_DB_CONNECT_TIMEOUT",
     Number(int, unit="seconds", least=1, most=_MOST_SECONDS),
     10,
-    "How long libpq waits for a connection, each address (`connect_timeout`). "
-    "Without it a silent server hangs the process for ever.",
+    "How long libpq waits for a connection to each address (`connect_timeout`). "
+    "Without a limit a silent server hangs the process for ever.",
     settings=("DATABASES.default.OPTIONS.connect_timeout",),
 )
 DB_TCP_USER_TIMEOUT: Variable[int] = _wan_variable(
@@ -103,7 +103,8 @@ REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
     Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     5.0,
     "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
-    "Where it is set, it is the broker's as well.",
+    "If it is set, it holds for the broker too, unless "
+    "`UNDERSTACK_BROKER_SOCKET_TIMEOUT` is set.",
     settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",),
 )
 BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
@@ -170,9 +171,10 @@ JOB_RESULT_RETRIES: Variable[int] = _wan_variable(
     "UNDERSTACK_JOB_RESULT_RETRIES",
     Number(int),
     240,
-    "How often the process that runs a job tries again to store its state while the "
-    "database is away, up to 5 seconds apart: by default some ten minutes, Nautobot's "
-    "own time limit for a job. Without it the job never ends; profile `wan`.",
+    "How often the process that runs a job tries again to store the state of the job "
+    "while the database is away, up to 5 seconds apart; 240 take about ten minutes, "
+    "Nautobot's own time limit for a job. A job whose state cannot be stored never "
+    "ends; profile `wan`.",
     settings=("CELERY_RESULT_BACKEND_MAX_RETRIES",),
 )
 

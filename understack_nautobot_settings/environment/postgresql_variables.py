@@ -82,7 +82,7 @@ DB_SSLMODE: Variable[str | None] = _variable(
     "`verify-full` or `verify-ca`: mutual TLS with `sslcert`, `sslkey` and "
     "`sslrootcert`; `verify-full` also checks the host name. `require`: encryption "
     "only, no client certificate, no verification. `disable`: plain TCP, explicitly. "
-    "Unset: no TLS option is set.",
+    "Unset: no TLS option is set, and libpq uses TLS only if the server offers it.",
     settings=(
         "DATABASES.default.OPTIONS.sslmode",
         "DATABASES.default.OPTIONS.sslcertmode",
@@ -123,22 +123,22 @@ DB_EXTRA_OPTIONS: Variable[str | None] = _variable(
     JsonObject(),
     None,
     "JSON object of further libpq parameters, merged into `OPTIONS`. It may not "
-    "contradict a TLS option above.",
+    "contradict another variable.",
     settings=("DATABASES.default.OPTIONS",),
 )
 SERVICE: Variable[str | None] = _variable(
     "PGSERVICE",
     Text(),
     None,
-    "Refused where a client certificate is presented: libpq takes from the service "
-    "what the settings leave open, and no check can see that.",
+    "Refused if a client certificate is presented: libpq takes from the service what "
+    "the settings leave open, and no check can see that.",
 )
 SSLCERTMODE: Variable[str | None] = _variable(
     "PGSSLCERTMODE",
     Text(),
     None,
-    "`disable` is refused where a client certificate is presented: libpq takes it from "
-    "here, and presents none.",
+    "`disable` is refused if a client certificate is presented, because libpq would "
+    "then present none.",
 )
 
 DB_KEYS: dict[str, Variable[str]] = {

@@ -34,8 +34,8 @@ REDIS_MTLS: Variable[str] = _variable(
     "UNDERSTACK_REDIS_MTLS",
     Choice("mode", ("auto", "on", "off")),
     "auto",
-    "`auto`: mutual TLS where the CA file exists. `on`: a missing CA file is an "
-    "error. `off`: adds neither a client certificate nor TLS.",
+    "`auto`: mutual TLS if the CA file exists. `on`: mutual TLS, and a missing CA file "
+    "is an error. `off`: adds neither a client certificate nor TLS.",
 )
 REDIS_SSL_CA_CERTS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CA_CERTS",
@@ -80,13 +80,13 @@ REDIS_PASSWORD_ENCODED: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_PASSWORD_ENCODED",
     Flag(),
     False,
-    "Set to true where `NAUTOBOT_REDIS_PASSWORD` is percent-encoded already.",
+    "Set to true if `NAUTOBOT_REDIS_PASSWORD` is percent-encoded already.",
 )
 REDIS_SCHEME: Variable[str | None] = _url_variable(
     "NAUTOBOT_REDIS_SCHEME",
     Choice("Redis URL scheme", ("redis", "rediss", "unix")),
     None,
-    "Scheme of the URL that Nautobot builds; decides over `NAUTOBOT_REDIS_SSL`.",
+    "Scheme of the URL that Nautobot builds; wins over `NAUTOBOT_REDIS_SSL`.",
 )
 REDIS_SSL: Variable[bool] = _url_variable(
     "NAUTOBOT_REDIS_SSL",

@@ -33,7 +33,7 @@ DEFAULT_PLUGINS: Variable[bool] = _plugin_variable(
     Flag(),
     True,
     "`off` keeps the open-source defaults (`nautobot_plugin_nornir`, "
-    "`nautobot_golden_config`) out, which otherwise load where they are installed.",
+    "`nautobot_golden_config`) out, which otherwise load if they are installed.",
     settings=("PLUGINS",),
 )
 EXTRA_PLUGINS: Variable[tuple[str, ...]] = _plugin_variable(
@@ -55,8 +55,8 @@ EXTRA_PLUGINS_CONFIG: Variable[str | None] = _plugin_variable(
     JsonObject(),
     None,
     "JSON object, plugin name to configuration, deep-merged into `PLUGINS_CONFIG`. "
-    "`${NAME}` in a string value becomes the variable of that name, `${NAME|int}` "
-    "alone in its string with that type.",
+    "`${NAME}` in a string value becomes the value of that variable; a string that is "
+    "`${NAME|int}` alone becomes a value of that type.",
     settings=("PLUGINS_CONFIG",),
     secret=True,
 )
@@ -64,8 +64,8 @@ EXTRA_PLUGINS_CONFIG_FILE: Variable[str | None] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE",
     Path(),
     None,
-    "Path of a file with the same JSON; for what exceeds the 128 KiB that one "
-    "environment string holds.",
+    "Path of a file with the JSON of `NAUTOBOT_EXTRA_PLUGINS_CONFIG`, for more than "
+    "the 128 KiB that one environment string holds.",
     settings=("PLUGINS_CONFIG",),
 )
 
@@ -91,8 +91,8 @@ DB_IDENTITY_MAP: Variable[bool] = Variable(
     "UNDERSTACK_DB_IDENTITY_MAP",
     Flag(),
     False,
-    "`true` where PostgreSQL maps the CN of client certificates to other users "
-    "(pg_ident.conf): `check` then takes a CN that is not `NAUTOBOT_DB_USER`.",
+    "`true` if PostgreSQL maps the CN of client certificates to other users "
+    "(pg_ident.conf): `check` then accepts a CN that is not `NAUTOBOT_DB_USER`.",
     concern="certificates",
 )
 ROLE: Variable[str | None] = _site_variable(
@@ -107,16 +107,16 @@ TASK_ACKS_LATE: Variable[str | None] = _site_variable(
     "CELERY_TASK_ACKS_LATE",
     Text(),
     None,
-    "The chart writes it for `task_acks_late`, and nothing reads it: `check` says so. "
-    "Set the setting of this name in `nautobot_config.py` instead.",
+    "The chart writes it for `task_acks_late`, and nothing reads it, of which `check` "
+    "warns. Set the setting of this name in `nautobot_config.py` instead.",
 )
 TASK_QUEUES: Variable[tuple[str, ...]] = _site_variable(
     "CELERY_TASK_QUEUES",
     Names(),
     (),
     "Queues that the worker takes tasks from. The Helm chart writes it from "
-    "`taskQueues` and hands it to `celery worker --queues`; read by `check` alone, "
-    "which wants the partition among them on a site worker.",
+    "`taskQueues` and hands it to `celery worker --queues`. Only `check` reads it: a "
+    "site worker must serve the queue of its partition or site.",
 )
 
 # --- secrets -------------------------------------------------------------------
@@ -160,7 +160,7 @@ OIDC_KEY: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_KEY",
     Text(),
     None,
-    "Client id at the provider; `nautobot` where neither this nor the file is given.",
+    "Client id at the provider; `nautobot` if neither this nor the file is given.",
     settings=("SOCIAL_AUTH_OIDC_KEY",),
 )
 OIDC_SECRET: Variable[str | None] = _sso_variable(
@@ -200,7 +200,7 @@ DEBUG: Variable[bool] = _hardening_variable(
     "NAUTOBOT_DEBUG",
     Flag(),
     False,
-    "Django's `DEBUG`; refused where hardening is on.",
+    "Django's `DEBUG`; refused if hardening is on.",
     settings=("DEBUG",),
     nautobots=True,
 )
@@ -227,8 +227,8 @@ ALLOWED_HOSTS: Variable[tuple[str, ...]] = _hardening_variable(
     "NAUTOBOT_ALLOWED_HOSTS",
     HostNames(),
     (),
-    "Host names of this deployment, separated by blanks; `*` is refused where "
-    "hardening is on.",
+    "Host names of this deployment, separated by blanks; `*` is refused if hardening "
+    "is on.",
     settings=("ALLOWED_HOSTS",),
     nautobots=True,
 )
@@ -260,7 +260,7 @@ LOG_LEVEL: Variable[str] = _log_variable(
     "NAUTOBOT_LOG_LEVEL",
     Choice("log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     "INFO",
-    "Level of the log lines where `UNDERSTACK_LOG_FORMAT` is set.",
+    "Level of the log lines if `UNDERSTACK_LOG_FORMAT` is set.",
     settings=("LOGGING",),
 )
 
@@ -272,27 +272,28 @@ SSL_CERT_FILE: Variable[str | None] = _check_variable(
     Path(),
     None,
     "CA bundle that OpenSSL trusts in place of the system's. PostgreSQL and Redis do "
-    "not need it; `check` alone reads it, and warns of a bundle without public CAs.",
+    "not need it; only `check` reads it, and warns of a bundle without public CAs.",
 )
 REQUESTS_CA_BUNDLE: Variable[str | None] = _check_variable(
     "REQUESTS_CA_BUNDLE",
     Path(),
     None,
-    "The same for Python's requests library.",
+    "CA bundle that Python's requests library trusts in place of its own. Only `check` "
+    "reads it, and warns of a bundle without public CAs.",
 )
 SSLKEYLOGFILE: Variable[str | None] = _check_variable(
     "SSLKEYLOGFILE",
     Path(),
     None,
-    "File to which Python writes the keys of every TLS session. `check` alone reads "
-    "it, and warns.",
+    "File to which Python writes the keys of every TLS session. `check` warns if it is "
+    "set.",
 )
 OPENSSL_CONF: Variable[str | None] = _check_variable(
     "OPENSSL_CONF",
     Path(),
     None,
-    "Configuration that OpenSSL reads in place of the system's. `check` alone reads "
-    "it, and warns.",
+    "Configuration that OpenSSL reads in place of the system's. `check` warns if it is "
+    "set.",
 )
 
 # --- probing -------------------------------------------------------------------
@@ -310,8 +311,8 @@ K8S_COMPONENT: Variable[str | None] = _site_variable(
     "NAUTOBOT_K8S_COMPONENT",
     FreeText(),
     None,
-    "What the Helm chart runs in a container, such as `nautobot-celery-default`. It "
-    "writes none for an init container, which `check` takes for no worker.",
+    "What the Helm chart runs in a container, such as `nautobot-celery-default`. It is "
+    "unset in an init container, and `check` then accepts that no queue is set.",
 )
 CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = _probe_variable(
     "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",

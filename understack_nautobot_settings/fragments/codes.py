@@ -7,8 +7,8 @@ from understack_nautobot_settings.problems import WarningCode
 
 PLUGIN_NAME_INVALID = Code(
     "plugin-name-invalid",
-    "An extra plugin is given by a name that Python cannot import, often the name "
-    "of the distribution (hyphens) in place of the module (underscores).",
+    "An extra plugin has a name that Python cannot import, often the name of the "
+    "distribution (hyphens) in place of the module (underscores).",
     "Use names as Python imports them, separated by commas.",
 )
 PLUGIN_SKIPPED = WarningCode(
@@ -29,7 +29,7 @@ PLUGIN_CONFIG_NOT_OBJECT = Code(
 )
 PLUGIN_CONFIG_UNUSED = WarningCode(
     "plugin-config-unused",
-    "A plugin is configured that is not loaded, or its name is misspelt.",
+    "The configuration names a plugin that is not loaded, or misspells its name.",
     "Correct the name, add the plugin to `NAUTOBOT_EXTRA_PLUGINS`, or remove its "
     "configuration.",
 )
@@ -52,12 +52,12 @@ SITE_NAME_INVALID = Code(
 
 DB_ENGINE_NOT_POSTGRESQL = Code(
     "db-engine-not-postgresql",
-    "TLS for PostgreSQL is asked for, and the database engine is another one.",
+    "Variables ask for TLS to PostgreSQL, and the database engine is another one.",
     "Unset the PostgreSQL TLS variables, or use a PostgreSQL engine.",
 )
 DB_SSLNEGOTIATION_MODE = Code(
     "db-sslnegotiation-mode",
-    "libpq starts TLS at once only where TLS is mandatory.",
+    "libpq starts TLS at once only if the sslmode demands TLS.",
     "Set `NAUTOBOT_DB_SSLMODE` to `verify-full`, `verify-ca` or `require`, or unset "
     "`NAUTOBOT_DB_SSLNEGOTIATION`.",
 )
@@ -75,7 +75,7 @@ DB_LIBPQ_UNKNOWN = WarningCode(
 )
 DB_EXTRA_OPTION_CONFLICT = Code(
     "db-extra-option-conflict",
-    "A further libpq parameter contradicts what another variable decides.",
+    "`NAUTOBOT_DB_EXTRA_OPTIONS` has a parameter that another variable decides.",
     "Set it through its own variable, and remove it from `NAUTOBOT_DB_EXTRA_OPTIONS`.",
 )
 DB_EXTRA_OPTION_TYPE = Code(
@@ -138,8 +138,8 @@ REDIS_URL_MALFORMED = Code(
 )
 REDIS_URLS_MIXED = Code(
     "redis-urls-mixed",
-    "Of several Redis URLs some are `redis://` and some `rediss://`; after a failover "
-    "Celery would not verify the server.",
+    "Some of several Redis URLs are `redis://` and some are `rediss://`. After a "
+    "failover Celery would not verify the server.",
     "Use `rediss://` for all of them.",
 )
 REDIS_SENTINEL_TLS = Code(
@@ -157,8 +157,8 @@ REDIS_CACHE_BACKEND = Code(
 REDIS_LEFT_ALONE = WarningCode(
     "redis-left-alone",
     "A connection to Redis or Valkey gets none of the TLS options: its host is not the "
-    "one that the certificates were issued for, or its client is not configured by "
-    "this library.",
+    "one that the certificates were issued for, or this library does not configure its "
+    "client.",
     "Give it TLS options of its own in the settings file, if it needs them.",
 )
 REDIS_BROKER_SOCKET = Code(
@@ -254,7 +254,7 @@ HARDENING_ALLOWED_HOSTS = Code(
 
 LOG_FORMAT_NAUTOBOT = WarningCode(
     "log-format-nautobot",
-    "The log format is set up by Nautobot's own function, which is not there.",
+    "Nautobot's own function sets up the log format, and it cannot be imported here.",
     "Ignore this outside of Nautobot.",
 )
 
@@ -289,5 +289,5 @@ REDIS_BROKER_FAILOVER_TRUST = WarningCode(
     "redis-broker-failover-trust",
     "The broker URL lists several brokers. When kombu switches to another one it takes "
     "its own transport, which trusts the system's CAs beside the configured one.",
-    "Use one URL, of a name that follows the active Redis.",
+    "Use one URL, with a host name that always leads to the active Redis.",
 )

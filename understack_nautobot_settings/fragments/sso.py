@@ -152,14 +152,14 @@ def _check_names(files: Iterable[str], directory: str, read: Reader) -> None:
     names = {name for name in files if name[0] != "."}
     if names and names.isdisjoint(PARTS):
         fact = f"{directory} has files, but none of {one_of(PARTS, 'and')}."
-        hint = "Rename the keys of the Secret, or mount none for no single sign-on."
+        hint = "Rename the keys of the Secret, or mount none to switch sign-on off."
         read.report(codes.SSO_INCOMPLETE, variables.SSO_DIR.name, fact, hint)
 
 
 def _refuse_unreadable(read: Reader, path: str, refused: FileRefused) -> None:
     name, hint = variables.SSO_DIR.name, None
     if refused.reason is Reason.MISSING:
-        hint = f"Mount the secret there, or unset {name} for no single sign-on."
+        hint = f"Mount the secret there, or unset {name} to do without single sign-on."
     read.report(codes.SSO_UNREADABLE, name, f"{path} {refused.words}.", hint)
 
 
@@ -171,8 +171,8 @@ def _check_complete(parts: Mapping[str, str], directory: str, read: Reader) -> N
                 codes.SSO_INCOMPLETE,
                 PARTS[part].name,
                 f"single sign-on has {present}, but no {part}.",
-                f"Set it, or store it in {os.path.join(directory, part)}; remove the "
-                "others for no single sign-on.",
+                f"Set it, or store it in {os.path.join(directory, part)}; to do "
+                "without single sign-on, remove the other parts.",
             )
 
 

@@ -21,8 +21,8 @@ PROBE_REFUSED = _passing(
 )
 PROBE_TIMEOUT = _passing(
     "probe-timeout",
-    "A stage took too long. At the stage tcp no answer came, as when a firewall drops "
-    "the packets.",
+    "A stage took too long. If it is the stage tcp, no answer came, as when a firewall "
+    "drops the packets.",
     "Check the server, and routes, firewalls and network policies on the way, or give "
     "it more time.",
 )
@@ -38,29 +38,29 @@ PROBE_SILENT = _passing(
 )
 PROBE_CLOSED = _passing(
     "probe-closed",
-    "The server accepts the connection and closes it. A proxy does so where no server "
-    "runs behind it, and a server that is shutting down or has no connection left.",
+    "The server accepts the connection and closes it. A proxy does so if no server "
+    "runs behind it, and a server if it is shutting down or has no connection left.",
     "Check that the server runs behind this address, that it is not shutting down, and "
     "that it has connections left.",
 )
 PROBE_NOT_TLS = Code(
     "probe-not-tls",
     "TLS is configured, and the port speaks plain text.",
-    "Use the TLS port of Redis, or set `UNDERSTACK_REDIS_MTLS=off` where it has none.",
+    "Use the TLS port of Redis, or set `UNDERSTACK_REDIS_MTLS=off` if it has none.",
 )
 PROBE_TLS_REQUIRED = Code(
     "probe-tls-required",
     "Plain text is configured, and the port speaks TLS.",
     "For Redis, mount the client certificate and unset `UNDERSTACK_REDIS_MTLS`, or set "
-    "`NAUTOBOT_REDIS_SSL=true` where it wants none. For PostgreSQL, set "
+    "`NAUTOBOT_REDIS_SSL=true` if Redis asks for no certificate. For PostgreSQL, set "
     "`NAUTOBOT_DB_SSLMODE=verify-full`.",
     "Redis connection refused with TLS error",
 )
 PROBE_TLS_REFUSED = Code(
     "probe-tls-refused",
-    "PostgreSQL answers that it does not do TLS.",
-    "Turn TLS on there (CloudNativePG: `serverTLSSecret`); until then nothing is sent "
-    "to it.",
+    "PostgreSQL answers that it has no TLS.",
+    "Turn TLS on there (CloudNativePG: `serverTLSSecret`); until then no password is "
+    "sent to it.",
 )
 PROBE_TLS_HANDSHAKE = Code(
     "probe-tls-handshake",
@@ -80,8 +80,8 @@ PROBE_NOT_REDIS = Code(
 )
 PROBE_DIRECT_UNSUPPORTED = Code(
     "probe-direct-unsupported",
-    "Direct negotiation is configured, and the server is older than PostgreSQL 17, or "
-    "a PgBouncer that does not know it.",
+    "Direct negotiation is configured, and the server does not know it: a PostgreSQL "
+    "older than 17, or a PgBouncer.",
     "Unset `NAUTOBOT_DB_SSLNEGOTIATION`, or upgrade the server.",
 )
 PROBE_GATEWAY_NEGOTIATION = Code(
@@ -113,7 +113,7 @@ PROBE_GATEWAY_SNI_OFF = Code(
 PROBE_GATEWAY_NAME = _passing(
     "probe-gateway-name",
     "The gateway has no route for this host name, or the server behind the route does "
-    "not run or has no connection left. It closes the connection in the same way.",
+    "not run or has no connection left. In all these cases it closes the connection.",
     "Add the name to the `hostnames` of the TLSRoute (`fqdn` in the envoy-configs "
     "route), or use the name that is there. If it is there, check that the server runs "
     "behind the route (the endpoints of the Service) and has connections left.",
@@ -151,8 +151,8 @@ PROBE_SERVER_PURPOSE = Code(
 )
 PROBE_SERVER_UNVERIFIED = Code(
     "probe-server-unverified",
-    "OpenSSL does not accept the server certificate for the reason that it gives; "
-    "Python 3.13 is stricter than earlier ones.",
+    "OpenSSL does not accept the server certificate, and the message gives its reason. "
+    "Python 3.13 is stricter than earlier versions.",
     "Issue the certificate or its CA again with what is missing.",
 )
 PROBE_CLIENT_CA = Code(
@@ -164,22 +164,22 @@ PROBE_CLIENT_CA = Code(
 )
 PROBE_CLIENT_REQUIRED = Code(
     "probe-client-certificate-required",
-    "The server wants a client certificate, and none was presented.",
+    "The server demands a client certificate, and none was presented.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or mount the certificate for Redis.",
     "connection requires a valid client certificate; Redis connection refused with TLS "
     "error",
 )
 PROBE_CLIENT_EXPIRED = Code(
     "probe-client-expired",
-    "The server refuses the client certificate because it is expired, or a CA above it "
-    "or the server's revocation list is.",
+    "The server refuses the client certificate as expired: the certificate itself, a "
+    "CA above it, or the server's revocation list has expired.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "SSL error: certificate has expired",
 )
 PROBE_CLIENT_REFUSED = Code(
     "probe-client-refused",
-    "The server refuses the client certificate: not for clients, not valid yet, "
-    "revoked, or for a reason in the server's log.",
+    "The server refuses the client certificate: it is not for clients, not valid yet, "
+    "or revoked, or the reason is in the log of the server.",
     "Issue it for client authentication by the CA that the server trusts. The log of "
     "the server gives the reason.",
 )
@@ -196,7 +196,7 @@ PROBE_DRIVER = Code(
 )
 PROBE_LIBPQ = Code(
     "probe-libpq",
-    "libpq refuses to connect, for the reason that it gives.",
+    "libpq refuses to connect, and the message gives its reason.",
     "Check the certificate files with `check`, `NAUTOBOT_DB_EXTRA_OPTIONS`, and `PG*` "
     "variables in the environment.",
 )
@@ -220,9 +220,8 @@ PROBE_DB_PASSWORD = Code(
     "one and none is configured.",
     "Set `NAUTOBOT_DB_PASSWORD` to the password of this user; in the examples the "
     "secret `nautobot-db` of a site, or `nautobot-cluster-app` of the global cluster, "
-    "has it. "
-    "PostgreSQL answers the same where the user does not exist or its password has "
-    "expired: its log tells.",
+    "has it. PostgreSQL answers the same if the user does not exist or its password "
+    "has expired; its log gives the reason.",
 )
 PROBE_DB_ROLE = Code(
     "probe-db-role",
@@ -236,8 +235,8 @@ PROBE_DB_NAME = Code(
 )
 PROBE_DB_STARTING = _passing(
     "probe-db-starting",
-    "PostgreSQL is starting, stopping or recovering, or a PgBouncer before it has no "
-    "connection to it.",
+    "PostgreSQL is starting, stopping or recovering, or a PgBouncer in front of it has "
+    "no connection to it.",
     "Wait.",
 )
 PROBE_DB_FULL = _passing(
@@ -254,21 +253,22 @@ PROBE_DB_SESSION = _passing(
 )
 PROBE_DB_OPTIONS = Code(
     "probe-db-options",
-    "PostgreSQL does not know what the libpq parameter `options` sets, or PgBouncer "
-    "before it does not accept a parameter with which the session starts.",
+    "PostgreSQL does not know what the libpq parameter `options` sets, or a PgBouncer "
+    "in front of it does not accept a parameter of the start of a session.",
     "Correct `options` in `NAUTOBOT_DB_EXTRA_OPTIONS`. For PgBouncer set "
     "`UNDERSTACK_DB_POOLER=transaction`, or list the parameter in its "
     "`ignore_startup_parameters`.",
 )
 PROBE_DB_PASSING = _passing(
     "probe-db-passing",
-    "The driver failed, and a second attempt did not show this fault: it has passed, "
-    "comes and goes, or cannot be seen from here.",
+    "The driver failed, and a second attempt did not show this fault: the fault has "
+    "passed, comes and goes, or cannot be seen from here.",
     "Try again, and read what the server said.",
 )
 PROBE_DB_ERROR = Code(
     "probe-db-error",
-    "PostgreSQL refuses the session or the query for a reason of its own.",
+    "PostgreSQL refuses the session or the query with an error that has no code of its "
+    "own.",
     "Look into its log.",
 )
 PROBE_REDIS_AUTH = Code(
@@ -310,32 +310,33 @@ PROBE_REDIS_BUSY = _passing(
 )
 PROBE_REDIS_ERROR = Code(
     "probe-redis-error",
-    "Redis refuses to serve for a reason of its own.",
+    "Redis answers with an error that has no code of its own.",
     "Look into its log.",
 )
 PROBE_HEARTBEAT_OFF = Code(
     "probe-heartbeat-off",
-    "A worker writes a heartbeat file only if the variable is true.",
+    "There is no heartbeat file, and the variable that makes the worker write one is "
+    "not true.",
     "Set `NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES=true` on the worker.",
 )
 PROBE_HEARTBEAT = _passing(
     "probe-heartbeat",
-    "The worker's heartbeat is missing, old, or of the future.",
+    "The worker's heartbeat is missing, too old, or in the future.",
     "The worker has not started, has ended, hangs, or has lost its broker: look into "
     "its log.",
 )
 PROBE_WORKER_CERTIFICATE = Code(
     "probe-worker-certificate",
-    "The worker's client certificate is expired; open connections go on, new ones are "
-    "refused.",
+    "The worker's client certificate is expired: open connections go on, and servers "
+    "refuse new ones.",
     "Renew it and check that it reaches the pod: ExternalSecret, no subPath mount.",
     "The worker pod stays running but all tasks fail",
 )
 PROBE_WORKER_SILENT = _passing(
     "probe-worker-silent",
     "The worker does not answer through the broker.",
-    "It is not running, has lost its broker, or has another name: see its log, and "
-    "`--destination`.",
+    "The worker is not running, has lost its broker, or has another name: look into "
+    "its log, and compare its name with `--destination`.",
 )
 PROBE_HTTP_STATUS = Code(
     "probe-http-status",
@@ -350,5 +351,5 @@ PROBE_HTTP_UNAVAILABLE = _passing(
 PROBE_BROKEN = Code(
     "probe-broken",
     "The probe itself failed, so nothing is known about the target.",
-    "Look at the settings of the target in `show`, and report it.",
+    "Look at the settings of the target in `show`, and report the failure.",
 )

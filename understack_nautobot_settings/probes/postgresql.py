@@ -370,8 +370,8 @@ class PostgresqlServer(Server):
             return self.endpoint.problem(
                 codes.PROBE_CLOSED,
                 "answers with an error before TLS or a session begins.",
-                "Look into the log of PostgreSQL: it answers so where it cannot start "
-                "a process for the connection.",
+                "Look into the log of PostgreSQL: it answers so if it cannot start a "
+                "process for the connection.",
             )
         if said == b"N" and not self.plain:
             fact = f"PostgreSQL at {self.endpoint.place} refuses TLS."

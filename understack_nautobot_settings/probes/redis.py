@@ -381,7 +381,7 @@ class RedisServer(Server):
             codes.PROBE_TLS_REQUIRED,
             "speaks TLS, and plain text is configured.",
             f"Mount the client certificate and unset {variables.REDIS_MTLS.name}, or "
-            f"set {variables.REDIS_SSL.name}=true where Redis wants none.",
+            f"set {variables.REDIS_SSL.name}=true if Redis asks for none.",
         )
 
     def not_tls(self) -> Problem:
@@ -448,8 +448,8 @@ def _login_refusal(word: str, said: str, login: Login) -> Problem | None:
     elif word == "DENIED":
         fact = "has no password, so its protected mode admits local clients only."
         remedy = (
-            "Set a password there (requirepass) and here, or 'protected-mode no' "
-            "where it demands client certificates."
+            "Set a password there (requirepass) and here, or 'protected-mode no' if "
+            "it demands client certificates."
         )
     elif not login.credentials or not (word == "WRONGPASS" or is_about_password):
         return None

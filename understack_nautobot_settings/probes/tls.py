@@ -47,7 +47,7 @@ CLIENT_CA = {
 _MOUNT = "Mount the secret nautobot-mtls-client"
 _TURN_ON = {
     POSTGRESQL: f"{_MOUNT}, and set {variables.DB_SSLMODE.name}=verify-full.",
-    REDIS: f"{_MOUNT}, and unset {_REDIS_MTLS} where it is off.",
+    REDIS: f"{_MOUNT}, and unset {_REDIS_MTLS} if it is off.",
 }
 _OTHER_KIND = (
     "Issue it with a key and a signature of a kind that the server accepts: a client "

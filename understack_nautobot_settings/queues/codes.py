@@ -38,7 +38,7 @@ QUEUE_NOT_CELERY = Code(
 QUEUE_IS_DEFAULT = Code(
     "queue-is-default",
     "A job would lose the queue that it is sent to by default.",
-    "Give the job another default queue, or list the queue.",
+    "Give the job another default queue, or list the job for this queue in the file.",
 )
 QUEUE_REFUSED = Code(
     "queue-refused",

@@ -5,7 +5,7 @@ from understack_nautobot_settings.problems import Code
 NAUTOBOT_UNUSABLE = Code(
     "nautobot-unusable",
     "The URL is not HTTPS, the server is not trusted, it does not accept the token, or "
-    "the answer is not from Nautobot: a redirect, a page on another server, too large, "
-    "of another form.",
+    "its answer is not that of Nautobot's REST API: a redirect, a next page on another "
+    "server, too large, or of another form.",
     "Correct `--url` and `--ca-file`, or the proxy in front of Nautobot.",
 )

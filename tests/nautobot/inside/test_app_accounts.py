@@ -271,8 +271,8 @@ def test_password_refused_by_nautobot_is_reported_with_the_rule(secrets, setting
     assert status == 1
     assert complaints == [
         f'{secrets}/a: "svc-a: create user" was refused: password '
-        "(password_too_short). Correct the secret, or the permissions of the account "
-        "that this runs as."
+        "(password_too_short). Correct the secret, or the permissions of the user of "
+        "the bootstrap token."
     ]
 
 

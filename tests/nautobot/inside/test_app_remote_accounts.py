@@ -202,7 +202,7 @@ def test_user_made_by_hand_is_adopted_on_request_and_released_if_stale(run, secr
     assert (status, printed[0]) == (0, f"admin: release user {ADOPTED!r}")
     assert complaints == [
         "admin: the user was released, but its token could not be removed. Remove "
-        "the token where the user is administered."
+        "the token inside Nautobot."
     ]
     assert not admin.groups.exists()
 
@@ -236,7 +236,7 @@ def test_token_of_inactive_user_is_refused(run, secrets):
     assert status == 1
     assert complaints == [
         f'{secrets}/a: "svc-a: create token" was refused: HTTP 400 for key. Correct '
-        "the secret, or the permissions of the account that this runs as."
+        "the secret, or the permissions of the user of the bootstrap token."
     ]
 
 
@@ -256,7 +256,7 @@ def test_token_of_user_without_permission_ends_with_status_1(run):
     assert (status, len(printed)) == (1, 1)
     assert complaints == [
         "groups and permissions: the listing of users/groups/ was refused: HTTP 403. "
-        "Correct the secret, or the permissions of the account that this runs as."
+        "Correct the secret, or the permissions of the user of the bootstrap token."
     ]
 
 
@@ -409,7 +409,8 @@ def test_stale_account_that_loses_its_mark_meanwhile_is_kept(run, secrets, monke
     assert (status, printed[0]) == (1, "not done: svc-b: remove user")
     assert complaints == [
         'svc-b: "svc-b: remove user" was refused: the user lost its mark while this '
-        "ran. Correct the secret, or the permissions of the account that this runs as."
+        "ran. Correct the secret, or the permissions of the user of the bootstrap "
+        "token."
     ]
     assert User.objects.filter(username="svc-b").exists()
 

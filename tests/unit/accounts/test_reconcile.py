@@ -233,7 +233,7 @@ def test_user_without_access_to_its_tokens_over_rest_is_reported():
     assert lines == []
     assert [str(problem) for problem in summary.problems] == [
         "/secrets/svc: the user's own password does not show its tokens. Correct the "
-        "secret, or the permissions of the account that this runs as."
+        "secret, or the permissions of the user of the bootstrap token."
     ]
 
 
@@ -320,7 +320,7 @@ def test_token_of_released_user_over_rest_is_kept_and_reported():
     assert lines == [f"admin: release user {ADOPTED!r}"]
     assert [str(problem) for problem in summary.problems] == [
         "admin: the user was released, but its token could not be removed. Remove the "
-        "token where the user is administered."
+        "token inside Nautobot."
     ]
     assert KEY_B in nautobot.users["admin"].tokens
 
@@ -346,7 +346,7 @@ def test_other_accounts_are_corrected_beside_a_refused_one():
     assert summary.created == ["new"]
     assert [str(problem) for problem in summary.problems] == [
         '/secrets/svc: "svc: set password" was refused: not today. Correct the secret, '
-        "or the permissions of the account that this runs as."
+        "or the permissions of the user of the bootstrap token."
     ]
 
 

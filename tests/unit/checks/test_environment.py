@@ -180,7 +180,7 @@ def test_invalid_value_is_refused_for_every_nautobot_variable():
 def test_misspelt_variable_name_is_warned_about_with_the_nearest(name, nearest):
     assert lines(check_spelling({name: "x"})) == [
         f"{name}: this name is unknown; {nearest} is known. Correct the name, or "
-        "ignore this where a program of yours reads it."
+        "ignore this if a program of yours reads it."
     ]
 
 
@@ -266,12 +266,12 @@ def test_every_libpq_variable_is_reported():
     [
         (
             "PGHOSTADDR",
-            "libpq takes hostaddr from this variable. Unset it; where it is wanted, "
+            "libpq takes hostaddr from this variable. Unset it; if you need it, "
             "use NAUTOBOT_DB_EXTRA_OPTIONS.",
         ),
         (
             "PGUSER",
-            "libpq takes user from this variable. Unset it; where it is wanted, use "
+            "libpq takes user from this variable. Unset it; if you need it, use "
             "NAUTOBOT_DB_USER.",
         ),
         (
@@ -565,7 +565,7 @@ def test_site_worker_without_hosts_is_an_error(host, place):
         "DATABASES": {"default": {"HOST": host}},
         "CACHES": {"default": {"LOCATION": "redis://localhost:6379/1"}},
     }
-    remedy = "Set it to the name by which the gateway of the global cluster is reached."
+    remedy = "Set it to the host name of the gateway of the global cluster."
 
     assert lines(check_role(settings, env, role="site-worker")) == [
         f"{place} a site worker would connect to {host or 'a socket'} in its own pod. "
@@ -604,7 +604,7 @@ def test_site_worker_whose_file_names_its_own_pod_is_an_error():
 
     assert line == (
         "CELERY_BROKER_URL: a site worker would connect to localhost in its own pod. "
-        "Set it to the name by which the gateway of the global cluster is reached."
+        "Set it to the host name of the gateway of the global cluster."
     )
 
 

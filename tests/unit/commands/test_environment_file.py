@@ -31,7 +31,7 @@ def test_environment_file_lines_are_read_unchanged(tmp_path, text, env):
     assert read_environment(str(file)) == env
 
 
-GARBAGE = "has no NAME=VALUE in line {}. Write it by 'env', or by 'env -0' where a "
+GARBAGE = "has no NAME=VALUE in line {}. Write the file with 'env', or with 'env -0' "
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_check_json_has_the_documented_keys(tmp_path):
             "severity": "warning",
             "variable": "PGSERVICE",
             "message": "libpq takes service from this variable.",
-            "hint": "Unset it; where it is wanted, use NAUTOBOT_DB_EXTRA_OPTIONS.",
+            "hint": "Unset it; if you need it, use NAUTOBOT_DB_EXTRA_OPTIONS.",
         }
     ]
     leaf, _ = found["certificates"]
@@ -135,8 +135,8 @@ def test_invalid_env_file_ends_with_status_2(tmp_path, command):
         2,
         "",
         f"understack-nautobot-settings {command}: --env-file: {other} has no "
-        "NAME=VALUE in line 1. Write it by 'env', or by 'env -0' where a value has "
-        "line breaks.\n",
+        "NAME=VALUE in line 1. Write the file with 'env', or with 'env -0' if a value "
+        "has line breaks.\n",
     )
 
 

@@ -585,7 +585,8 @@ def test_options_refused_by_pooler_are_warned_about():
             {"broker_url": "rediss://a/0;rediss://b/0"},
             "CELERY_BROKER_URL: the URL lists several brokers, and kombu goes on with "
             "its own transport after the first, which trusts the system's CAs beside "
-            "the configured one. Use one URL, of a name that follows the active Redis.",
+            "the configured one. Use one URL, with a host name that always leads to "
+            "the active Redis.",
         ),
     ],
     ids=["result backend", "several brokers"],

@@ -103,8 +103,8 @@ def test_sso_with_files_of_other_names_alone_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(tmp_path)}) == (
         f"UNDERSTACK_SSO_DIR: {tmp_path} has files, but none of issuer, client-id and "
-        "client-secret. Rename the keys of the Secret, or mount none for no single "
-        "sign-on."
+        "client-secret. Rename the keys of the Secret, or mount none to switch "
+        "sign-on off."
     )
 
 
@@ -127,8 +127,8 @@ def test_sso_with_partial_secret_names_the_missing_part(mounted):
 
     assert refusal(env) == (
         "SOCIAL_AUTH_OIDC_SECRET: single sign-on has issuer, but no client-secret. "
-        f"Set it, or store it in {directory}/client-secret; remove the others for no "
-        "single sign-on."
+        f"Set it, or store it in {directory}/client-secret; to do without single "
+        "sign-on, remove the other parts."
     )
 
 
@@ -138,11 +138,11 @@ def test_sso_with_client_id_alone_names_both_missing_parts(mounted):
 
     assert refusal(env) == (
         "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT: single sign-on has client-id, but no issuer. "
-        f"Set it, or store it in {directory}/issuer; remove the others for no single "
-        "sign-on.\n"
+        f"Set it, or store it in {directory}/issuer; to do without single sign-on, "
+        "remove the other parts.\n"
         "SOCIAL_AUTH_OIDC_SECRET: single sign-on has client-id, but no client-secret. "
-        f"Set it, or store it in {directory}/client-secret; remove the others for no "
-        "single sign-on."
+        f"Set it, or store it in {directory}/client-secret; to do without single "
+        "sign-on, remove the other parts."
     )
 
 
@@ -273,7 +273,7 @@ def test_sso_directory_that_is_set_and_missing_is_refused(tmp_path):
 
     assert refusal({"UNDERSTACK_SSO_DIR": str(directory)}) == (
         f"UNDERSTACK_SSO_DIR: {directory} does not exist. Mount the secret there, or "
-        "unset UNDERSTACK_SSO_DIR for no single sign-on."
+        "unset UNDERSTACK_SSO_DIR to do without single sign-on."
     )
 
 

@@ -290,7 +290,7 @@ FULL = b"-ERR max number of clients reached\r\n"
             {},
             "probe-redis-auth",
             "has no password, so its protected mode admits local clients only.",
-            "Set a password there (requirepass) and here, or 'protected-mode no' where "
+            "Set a password there (requirepass) and here, or 'protected-mode no' if "
             "it demands client certificates.",
         ),
         (

@@ -247,7 +247,7 @@ def test_database_server_without_processes_is_not_called_a_stranger(mount, mode)
 
     assert str(attempt.problem) == (
         f"NAUTOBOT_DB_HOST: localhost:{server.port} answers with an error before TLS "
-        "or a session begins. Look into the log of PostgreSQL: it answers so where it "
+        "or a session begins. Look into the log of PostgreSQL: it answers so if it "
         "cannot start a process for the connection."
     )
 

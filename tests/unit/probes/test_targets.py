@@ -97,7 +97,7 @@ def test_probe_that_raises_is_reported_without_secret():
     ]
     assert str(probe.problem) == (
         "a: the probe itself failed with ValueError. Look at the settings of the "
-        "target in show, and report it."
+        "target in show, and report the failure."
     )
     # Nothing is known about the target.
     assert exit_status([probe]) == 2

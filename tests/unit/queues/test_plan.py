@@ -304,7 +304,7 @@ def test_default_queue_of_job_is_never_removed():
         [],
         [
             "iad3: the queue is the default queue of the job 'Intended'. Give the job "
-            "another default queue, or list the queue."
+            "another default queue, or list the job for this queue in the file."
         ],
     )
 
