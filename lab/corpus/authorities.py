@@ -302,7 +302,7 @@ def _lint(pki: Pki) -> Iterator[Situation]:
         return Said(
             "certificate-not-strict",
             "cert",
-            f"OpenSSL's strict rules refuse {{cert}} under {{ca}}: {what}.",
+            f"OpenSSL's strict rules refuse {{cert}} with the CAs of {{ca}}: {what}.",
         )
 
     def several(other: Authority, name: str) -> Said:

@@ -118,7 +118,7 @@ class Mount:
 
     Attributes:
         use: The client, as in `ClientFiles`.
-        read: The files that could be read, in the order certificate, key, CA.
+        files: Those that could be read, in the order certificate, key, CA.
         problems: Why the others cannot be read, at most one for each.
         cert: The certificate file, None where there is none or it cannot be read.
         key: Likewise the file that holds the key, which may be that one.
@@ -139,7 +139,7 @@ class Mount:
                 found[file] = look
             else:
                 self.problems.append(look)
-        self.read = list(found.values())
+        self.files = list(found.values())
         self.cert = found.get(files.cert)
         self.key = found.get(files.key or files.cert)
         self.ca = found.get(files.ca)
@@ -181,7 +181,7 @@ def describe_certificates(
     The client certificate, its intermediates, then the CAs, as the files have them.
     """
     mount = Mount(files._replace(key=None), clock, read)
-    return [one for file in mount.read for one in mount.certificates(file)]
+    return [one for file in mount.files for one in mount.certificates(file)]
 
 
 def _refused(file: CertificateFile, refusal: FileRefused) -> Problem:

@@ -87,10 +87,10 @@ def check_certificates(
             problems = _refusals(mount, key_password)
         except openssl.NotJudged as failure:
             code, words = codes.CERTIFICATE_NOT_JUDGED, "could not be shown to OpenSSL"
-            unjudged = [one.problem(code, f"{words}: {failure}.") for one in mount.read]
-            return [*mount.problems, *unjudged[:1]]
+            found = [one.problem(code, f"{words}: {failure}.") for one in mount.files]
+            return [*mount.problems, *found[:1]]
         half_way = not attempt and _is_perhaps_half_way(files, problems)
-        is_current = all(file.is_current() for file in mount.read)
+        is_current = all(file.is_current() for file in mount.files)
         if not problems or (is_current and not half_way):
             break
     return problems
@@ -128,7 +128,7 @@ def _exchanged(mount: Mount) -> Problem | None:
     """Return which files hold what belongs into another of them, None for none."""
     if mount.problems:
         return None
-    wanted = zip(mount.read, (_LEAF, _KEY, _CA), strict=False)
+    wanted = zip(mount.files, (_LEAF, _KEY, _CA), strict=False)
     held = ((file, kind, _holding(mount, file)) for file, kind in wanted)
     away = [(file, kind, found) for file, kind, found in held if kind != found]
     if not away or sorted(one[1] for one in away) != sorted(one[2] for one in away):

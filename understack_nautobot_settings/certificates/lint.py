@@ -77,7 +77,7 @@ def inspect_certificates(
     with suppress(openssl.NotJudged):
         issuer += _issuer_warnings(mount, key_password)
     problems = [
-        *(one for file in mount.read for one in _form_warnings(file)),
+        *(one for file in mount.files for one in _form_warnings(file)),
         *_key_warnings(files, mount),
         *_name_problems(mount, files.user),
         *_chain_dates(mount, window),
@@ -198,17 +198,17 @@ def _issuer_warnings(mount: Mount, key_password: str | None) -> Iterator[Problem
             return
         if judge(trust=None).verify_code != code:
             # What is refused without a CA as well is an error already.
-            fact = f"OpenSSL refuses {cert.path} under {ca.path}: {words}."
+            fact = f"OpenSSL refuses {cert.path} with the CAs of {ca.path}: {words}."
             yield codes.CERTIFICATE_CHAIN_REFUSED.problem(cert.variable, fact)
         return
     weak, strict = _refusal(judge(level=None)), _refusal(judge(strict=True))
     if weak is not None:
-        words = f"may be refused under {ca.path}: {weak[1]}."
+        words = f"may be refused with the CAs of {ca.path}: {weak[1]}."
         yield cert.problem(codes.CERTIFICATE_WEAK, words, _STRONGER_CA)
     if strict is not None and not any(map(_is_lax, mount.trusted)):
         yield codes.CERTIFICATE_NOT_STRICT.problem(
             cert.variable,
-            f"OpenSSL's strict rules refuse {cert.path} under {ca.path}: "
+            f"OpenSSL's strict rules refuse {cert.path} with the CAs of {ca.path}: "
             f"{_STRICT_WORDS.get(strict[0], strict[1])}.",
         )
 

@@ -108,7 +108,7 @@ class _Connection(NamedTuple):
     """How settings make one connection.
 
     Attributes:
-        uses_tls: Whether it is told to use TLS, or how far.
+        uses_tls: Whether it is told to use TLS.
         facts: What decides that, by its place below the setting.
         secured: The servers that it reaches over TLS.
         plain: Those that it reaches without.

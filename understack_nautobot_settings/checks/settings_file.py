@@ -95,7 +95,7 @@ def load_settings_file(
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a file may also end the process
-            raise SettingsFileError(_place_of(error, path)) from None
+            raise SettingsFileError(_raised_at(error, path)) from None
         settings = settings_of(vars(sys.modules[_MODULE]))
         written = written or dict(settings)
         start = last_start()
@@ -216,7 +216,7 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _place_of(error: BaseException, path: str) -> str:
+def _raised_at(error: BaseException, path: str) -> str:
     """Return which line raised what, in the file or elsewhere, without its text."""
     here = os.path.abspath(path)
     stack = [*walk_tb(error.__traceback__)]

@@ -142,7 +142,7 @@ def _outcome(words: list[str], console: Console) -> Outcome:
     except KeyboardInterrupt:
         return Outcome(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        return Outcome(COULD_NOT_CHECK, remarks=f"{name}: {_place_of(error)}\n")
+        return Outcome(COULD_NOT_CHECK, remarks=f"{name}: {_raised_at(error)}\n")
 
 
 def _overview() -> str:
@@ -151,13 +151,13 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
     return (
         f"usage: {PROGRAM} [-h] [--version] COMMAND ...\n\n"
-        "Settings of Nautobot from the environment: what they are, and what is wrong\n"
-        f"with them.\n\ncommands:\n{''.join(lines)}\n"
+        "Show and check the settings that Nautobot gets from the environment.\n\n"
+        f"commands:\n{''.join(lines)}\n"
         "Exit status: 0 fine, 1 something is wrong, 2 could not check.\n"
     )
 
 
-def _place_of(error: Exception) -> str:
+def _raised_at(error: Exception) -> str:
     """Return where an unexpected error was raised; its text may hold a secret."""
     from traceback import extract_tb
 

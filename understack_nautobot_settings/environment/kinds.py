@@ -423,14 +423,17 @@ def echo_host(text: str) -> str:
 
 
 def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the known word that a text is a misspelling of, empty if there is none."""
+    """Return the known word that a text is a misspelling of, empty if there is none.
+
+    `cutoff` is the least likeness, from 0 to 1, by `difflib.get_close_matches`.
+    """
     return next(iter(nearest_ones(text, known, 1, cutoff)), "")
 
 
 def nearest_ones(
     text: str, known: Iterable[str], most: int, cutoff: float = 0.6
 ) -> list[str]:
-    """Return the known words that a text may be a misspelling of, the best first."""
+    """Return at most so many words that a text may misspell, the best first."""
     from difflib import get_close_matches
 
     if not text or len(text) > LONGEST_ECHO:

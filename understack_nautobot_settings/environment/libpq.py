@@ -9,7 +9,7 @@ DIRECT_SINCE = 170000
 """The libpq that knows ``sslnegotiation``."""
 
 SSLCERTMODE_SINCE = 160000
-"""The libpq that knows ``sslcertmode``."""
+"""The libpq that knows ``sslcertmode``, and ``sslrootcert=system``."""
 
 SYSTEM_TRUST = "system"
 """The ``sslrootcert`` that stands for the CAs of the operating system."""

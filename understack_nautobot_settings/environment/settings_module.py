@@ -45,7 +45,7 @@ def default_database(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def at(settings: Mapping[str, Any], trail: Trail, otherwise: object = None) -> Any:
-    """Return what stands at the end of a trail."""
+    """Return what stands at the end of a trail, `otherwise` if nothing does."""
     here: Any = settings
     for key in trail:
         if not isinstance(here, Mapping):

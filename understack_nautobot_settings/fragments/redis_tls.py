@@ -140,15 +140,15 @@ def _is_redis(url: str) -> bool:
 
 
 class _RedisTls:
-    """The Redis that the certificates were issued for, and how TLS reaches it.
+    """How the Redis that the certificates were issued for is reached over TLS.
 
     Attributes:
         decided: The settings that the fragment returns; grows.
         caches: The caches in Redis as they were given.
-        mutual: Whether a client certificate is presented and every TCP connection to
-            it uses TLS.
-        address: What the environment says of it, over TLS where that is mutual.
-        host: Its host in lower case.
+        mutual: Whether a client certificate is presented to it, and every TCP
+            connection to it uses TLS.
+        address: Its address by the environment, over TLS if `mutual`.
+        hosts: The hosts that the certificates are for, in lower case.
     """
 
     def __init__(

@@ -775,8 +775,8 @@ def test_chain_beyond_the_limits_of_its_ca_is_quoted_from_openssl(
             "certificate-chain-refused",
             "warning",
             "NAUTOBOT_REDIS_SSL_CERTFILE",
-            f"OpenSSL refuses {tmp_path}/tls.crt under {tmp_path}/ca.crt: path length "
-            "constraint exceeded.",
+            f"OpenSSL refuses {tmp_path}/tls.crt with the CAs of {tmp_path}/ca.crt: "
+            "path length constraint exceeded.",
             codes.CERTIFICATE_CHAIN_REFUSED.fix.replace("`", ""),
         )
     ]
@@ -798,8 +798,8 @@ def test_certificate_of_a_weak_ca_may_be_refused(tmp_path: Path, strict: bool) -
         "certificate-weak",
         "warning",
         "NAUTOBOT_REDIS_SSL_CERTFILE",
-        f"{tmp_path}/tls.crt may be refused under {tmp_path}/ca.crt: CA certificate "
-        "key too weak.",
+        f"{tmp_path}/tls.crt may be refused with the CAs of {tmp_path}/ca.crt: CA "
+        "certificate key too weak.",
         "Issue the CA, and what it signs, anew with ECDSA P-256 or RSA 2048, signed "
         "with SHA-256.",
     )
