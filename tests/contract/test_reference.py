@@ -70,6 +70,17 @@ def test_every_code_is_in_the_reference_once():
     assert rows == [code.id for code in reference.codes()]
 
 
+def test_code_stands_under_its_own_name():
+    declared = {
+        name: one.id
+        for room in reference.ROOMS.values()
+        for name, one in vars(room).items()
+        if isinstance(one, Code)
+    }
+
+    assert [name.lower().replace("_", "-") for name in declared] == [*declared.values()]
+
+
 # --- variables -----------------------------------------------------------------
 
 

@@ -167,7 +167,7 @@ KEY_ENCRYPTED = Code(
     "The private key is encrypted, and a pod cannot ask for its password.",
     "Store the key without a password: `openssl pkey -in OLD -out NEW`.",
 )
-KEY_CIPHER = WarningCode(
+KEY_OLD_CIPHER = WarningCode(
     "key-old-cipher",
     "The private key is encrypted with a cipher that OpenSSL 3 does not load by "
     "itself, such as DES, RC2 or RC4. The OpenSSL of the driver may still accept it.",
@@ -296,7 +296,7 @@ KEY_PATH_ENGINE = WarningCode(
 
 # --- the CA file ------------------------------------------------------------
 
-CA_IS_CERTIFICATE = Code(
+CA_IS_CLIENT_CERTIFICATE = Code(
     "ca-is-client-certificate",
     "The CA file holds the client certificate instead of a CA.",
     "Store the certificate of the CA as `ca.crt` of the Secret.",
@@ -352,7 +352,7 @@ CA_NOT_FOR_SERVERS = WarningCode(
     "accepted from a server.",
     "Store the CA of the servers there, or issue the CA without extended key usages.",
 )
-CA_HOLDS_CERTIFICATE = WarningCode(
+CA_HOLDS_CLIENT_CERTIFICATE = WarningCode(
     "ca-holds-client-certificate",
     "The CA file lists the client certificate, which has no effect there.",
     "Remove it from the CA file.",
@@ -363,7 +363,7 @@ CA_OF_ITSELF = WarningCode(
     "with the issuer `selfSigned` instead of the CA.",
     "Issue it with the CA issuer.",
 )
-CA_HOLDS_OTHER = WarningCode(
+CA_HOLDS_LEAF = WarningCode(
     "ca-holds-leaf",
     "A certificate in the CA file is not a CA.",
     "Remove it from the CA file.",

@@ -327,7 +327,7 @@ def _locked(key: MountedFile, password: str | None) -> Problem:
             "Correct sslpassword, or store the key without a password.",
         )
     words = "is encrypted with a cipher that the OpenSSL of this Python does not load."
-    return key.problem(codes.KEY_CIPHER, words)
+    return key.problem(codes.KEY_OLD_CIPHER, words)
 
 
 def _opens(content: bytes, password: str | None) -> bool | None:
@@ -425,7 +425,7 @@ def _no_anchor(
     for one in others:
         if one.der == leaf:
             return ca.problem(
-                codes.CA_IS_CERTIFICATE,
+                codes.CA_IS_CLIENT_CERTIFICATE,
                 f"holds the client certificate {one.subject}, not a CA.",
                 f"Store the certificate of {one.issuer} there.",
             )

@@ -331,11 +331,11 @@ def _no_authority(
         return ca.problem(codes.CA_OF_ITSELF, words)
     if ours:
         words = f"lists the client certificate {one.subject} among the CAs."
-        return ca.problem(codes.CA_HOLDS_CERTIFICATE, words)
+        return ca.problem(codes.CA_HOLDS_CLIENT_CERTIFICATE, words)
     words = f"lists {one.subject}, which is not a CA."
     # Self-signed, it vouches for a server that presents it.
     remedy = _UNLESS_PRESENTED if one.is_self_issued else None
-    return ca.problem(codes.CA_HOLDS_OTHER, words, remedy)
+    return ca.problem(codes.CA_HOLDS_LEAF, words, remedy)
 
 
 def _mount_warnings(files: ClientFiles, mountinfo: str) -> Iterator[Problem]:

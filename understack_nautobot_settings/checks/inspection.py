@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 # Who has to replace a CA file need not remove anything from it, and what leads to a
 # CA is seen in the new one.
 _REPLACE_THE_FILE = (
-    certificates_codes.CA_IS_CERTIFICATE.id,
+    certificates_codes.CA_IS_CLIENT_CERTIFICATE.id,
     certificates_codes.CA_NONE.id,
     certificates_codes.CA_EXPIRED.id,
     certificates_codes.CA_NOT_YET_VALID.id,
     certificates_codes.CA_WITHOUT_ROOT.id,
 )
 _FOLLOWING = (
-    certificates_codes.CA_HOLDS_CERTIFICATE.id,
-    certificates_codes.CA_HOLDS_OTHER.id,
+    certificates_codes.CA_HOLDS_CLIENT_CERTIFICATE.id,
+    certificates_codes.CA_HOLDS_LEAF.id,
     certificates_codes.CA_DATES.id,
     certificates_codes.CERTIFICATE_ISSUER_UNKNOWN.id,
     certificates_codes.CERTIFICATE_CHAIN_REFUSED.id,

@@ -97,7 +97,7 @@ PROBE_GATEWAY_IP = Code(
     "Use the host name of the gateway's TLSRoute.",
     "Envoy Gateway not routing traffic",
 )
-PROBE_GATEWAY_DOT = Code(
+PROBE_GATEWAY_TRAILING_DOT = Code(
     "probe-gateway-trailing-dot",
     "The host name ends with a dot, which TLS sends along; the gateway's route has "
     "none.",
@@ -162,7 +162,7 @@ PROBE_CLIENT_CA = Code(
     "Cluster, or present a certificate of the CA that the server trusts.",
     'PostgreSQL rejects connection with "tlsv1 alert unknown ca"',
 )
-PROBE_CLIENT_REQUIRED = Code(
+PROBE_CLIENT_CERTIFICATE_REQUIRED = Code(
     "probe-client-certificate-required",
     "The server demands a client certificate, and none was presented.",
     "Set `NAUTOBOT_DB_SSLMODE=verify-full`, or mount the certificate for Redis.",
@@ -189,7 +189,7 @@ PROBE_CLIENT_FILES = _passing(
     "Run `check` for the details. If it finds nothing, a renewal was replacing them at "
     "that moment: try again.",
 )
-PROBE_DRIVER = Code(
+PROBE_DRIVER_MISSING = Code(
     "probe-driver-missing",
     "The driver or kombu cannot be imported here.",
     "Run it inside the Nautobot image.",
@@ -245,7 +245,7 @@ PROBE_DB_FULL = _passing(
     "Raise `max_connections` or the connection limit of the user, or use fewer "
     "connections (`CONN_MAX_AGE`, the number of workers).",
 )
-PROBE_DB_SESSION = _passing(
+PROBE_DB_SESSION_ATTRIBUTES = _passing(
     "probe-db-session-attributes",
     "No server is in the state that `target_session_attrs` demands, as during a "
     "failover.",

@@ -283,7 +283,7 @@ def _login_problem(
     """Return why a login failed, by asking the server once more by hand."""
     if text is None:
         fact = "no PostgreSQL driver can be imported here."
-        return codes.PROBE_DRIVER.problem(variables.DB_HOST.name, fact)
+        return codes.PROBE_DRIVER_MISSING.problem(variables.DB_HOST.name, fact)
     answer, attempt = None, server.attempt
     if isinstance(connection, ssl.SSLSocket):
         # libpq goes no further either: with direct negotiation it is a must.

@@ -107,7 +107,7 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
     (
         # The states of a server that target_session_attrs does not take.
         "session is (not )?read-only|server is (not )?in hot standby mode",
-        codes.PROBE_DB_SESSION,
+        codes.PROBE_DB_SESSION_ATTRIBUTES,
         variables.DB_EXTRA_OPTIONS,
         "no server at {place} is in the state that target_session_attrs demands.",
         None,
@@ -450,7 +450,7 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
             f"PostgreSQL at {place} does not admit the user {user}.",
         )
     if not presents:
-        return codes.PROBE_CLIENT_REQUIRED.problem(
+        return codes.PROBE_CLIENT_CERTIFICATE_REQUIRED.problem(
             variables.DB_SSLMODE.name,
             f"{place} requires a client certificate, and none is configured.",
             _STRONGER,

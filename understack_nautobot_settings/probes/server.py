@@ -259,7 +259,7 @@ class Server:
         bare = host.rstrip(".")
         if bare != host and self.chosen(protocol, bare) is not None:
             return endpoint.problem(
-                codes.PROBE_GATEWAY_DOT,
+                codes.PROBE_GATEWAY_TRAILING_DOT,
                 f"{closes}, and answers to the name without the dot.",
             )
         return endpoint.problem(

@@ -46,7 +46,7 @@ _NOT_CHECKED = frozenset(
         codes.PROBE_NETWORK,
         codes.PROBE_SILENT,
         codes.PROBE_CLOSED,
-        codes.PROBE_DRIVER,
+        codes.PROBE_DRIVER_MISSING,
         codes.PROBE_BROKEN,
         codes.PROBE_DB_PASSING,
     )

@@ -262,7 +262,7 @@ def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:
         if reason == _FAILURE:
             verb = "probably requires"
             remedy += " If it requires none, compare the ciphers that both sides allow."
-        return codes.PROBE_CLIENT_REQUIRED.problem(
+        return codes.PROBE_CLIENT_CERTIFICATE_REQUIRED.problem(
             variable, f"{place} {verb} a client certificate, and {fact}.", remedy
         )
     if not tls.cert.path:

@@ -149,7 +149,7 @@ def probe_ping(
             answers = (ask or ping)(settings, destination, attempt.left * _SHARE)
         except ImportError:
             fact = "kombu cannot be imported here."
-            raise Failed(codes.PROBE_DRIVER.problem(variable, fact)) from None
+            raise Failed(codes.PROBE_DRIVER_MISSING.problem(variable, fact)) from None
         except Exception as error:  # noqa: BLE001 - of any transport of kombu
             fact = f"the broker did not accept the ping ({type(error).__name__})."
             remedy = "Run 'understack-nautobot-settings probe broker' for the reason."
