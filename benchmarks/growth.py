@@ -19,7 +19,7 @@ from lab.certificates import Authority
 from lab.corpus import POSTGRESQL
 from lab.corpus import client_files
 from understack_nautobot_settings.certificates.judging import check_certificates
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.evaluation import evaluate
 
 ROUNDS = 5
@@ -83,7 +83,7 @@ def _plugins(environment: dict[str, str]) -> dict[int, Figure]:
     taken = {}
     for count in COUNTS:
         with _installed(count, environment) as env:
-            base = nautobot_settings(env)
+            base = base_settings(env)
             work = partial(evaluate, base, env, check_files=lambda _: [])
             evaluation = work()
             assert len(evaluation.settings["PLUGINS"]) >= count, evaluation.problems

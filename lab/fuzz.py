@@ -43,7 +43,7 @@ from lab.certificates import write_mount
 from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import over_tls
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.commands.main import COMMANDS
 from understack_nautobot_settings.commands.main import main as command_line
 from understack_nautobot_settings.configuration import configure
@@ -234,7 +234,7 @@ often = settings(
 def configuring(env: dict[str, str], base: dict[str, Any]) -> None:
     """Any environment over any base: settings, or a `SettingsError`."""
     env = with_secrets(env)
-    namespace = {**nautobot_settings(env), **base}
+    namespace = {**base_settings(env), **base}
     with bounded():
         try:
             configure(namespace, env)

@@ -18,7 +18,7 @@ from celery import Celery
 from kombu.serialization import register
 
 from understack_nautobot_settings import configure
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 
 BY_HAND = "LAB_BY_HAND"
 """Set, a process takes nothing from the library but the TLS options."""
@@ -58,7 +58,7 @@ def without_library(settings: Mapping[str, Any]) -> dict[str, Any]:
 def celery_app() -> Celery:
     """Return an application on the settings of this process' environment."""
     further = json.loads(os.environ.get(FURTHER, "{}"))
-    namespace = nautobot_settings(os.environ) | further
+    namespace = base_settings(os.environ) | further
     configure(namespace, os.environ)
     if os.environ.get(BY_HAND):
         namespace = without_library(namespace) | further

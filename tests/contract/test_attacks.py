@@ -19,7 +19,7 @@ import understack_nautobot_settings
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings.certificates import pem
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.commands import explain
 from understack_nautobot_settings.commands import masking
 from understack_nautobot_settings.commands.main import main
@@ -69,7 +69,7 @@ def test_secret_in_any_variable_is_never_shown(tls, secret):
         env = {**KEY, **tls, name: secret}
         texts = [said(argv, env) for argv in (["check"], ["show", "--json"])]
         try:
-            configure(nautobot_settings(env), env)
+            configure(base_settings(env), env)
         except SettingsError as error:
             texts += [str(error), repr(error)]
         if any(CANARY.lower() in text.lower() for text in texts):
@@ -393,7 +393,7 @@ WRITTEN = {
 )
 def test_unusual_path_in_settings_file_is_refused_in_words(switch, write, kind):
     env = {**KEY, **switch}
-    base = nautobot_settings(env)
+    base = base_settings(env)
     files = [*variables.DB_FILES, *variables.REDIS_FILES]
     write(base, dict.fromkeys(files, WRITTEN[kind]))
 

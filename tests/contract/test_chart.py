@@ -16,7 +16,7 @@ from tests.chart import STORED
 from tests.chart import digest
 from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks.inspection import inspect_environment
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.environment import variables
 
 FACTS = json.loads(Path(os.environ.get("RENDERED_FACTS", STORED)).read_text())
@@ -121,7 +121,7 @@ def test_site_worker_needs_a_queue_and_its_init_container_does_not(name, files):
 def test_configure_accepts_the_chart_environment(name, files):
     _, _, container = CONTAINERS[name]
     env = {**container["env"], **files}
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
     configure(namespace, env)
     options = namespace["DATABASES"]["default"]["OPTIONS"]
     assert options["sslmode"] == "verify-full"

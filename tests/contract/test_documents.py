@@ -8,7 +8,7 @@ import pytest
 from lab.certificates import Authority
 from lab.certificates import write_mount
 from understack_nautobot_settings import configure
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 
 SSLMODES = ("", "require", "verify-ca", "verify-full")
 DEFAULT_PLUGINS = ["nautobot_plugin_nornir", "nautobot_golden_config"]
@@ -110,7 +110,7 @@ def test_documented_environment_gives_the_documented_settings(
         installed()
     if extra_config:
         env["NAUTOBOT_EXTRA_PLUGINS_CONFIG"] = EXTRA_CONFIG
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
 
     configure(namespace, env)
 

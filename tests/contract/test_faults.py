@@ -14,7 +14,7 @@ from tests.refusals import sentences
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import configure
 from understack_nautobot_settings.checks import start_up
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.start_up import startup_line
 from understack_nautobot_settings.evaluation import evaluate
 
@@ -260,7 +260,7 @@ def everything(error):
 @pytest.mark.parametrize(("env", "lines"), REFUSED)
 def test_fault_is_refused_in_words_without_secret(env, lines):
     env = {**SECRETS, **env}
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
 
     with pytest.raises(SettingsError) as caught:
         configure(namespace, env)
@@ -295,7 +295,7 @@ WARNED = [
 @pytest.mark.parametrize(("env", "sentences"), WARNED)
 def test_fault_is_warned_about_without_secret(env, sentences, caplog):
     env = {**SECRETS, **env}
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
 
     configure(namespace, env)
 
@@ -308,7 +308,7 @@ def test_fault_is_warned_about_without_secret(env, sentences, caplog):
 
 def settings_of(**env):
     env = {**SECRETS, **env}
-    evaluation = evaluate(nautobot_settings(env), env)
+    evaluation = evaluate(base_settings(env), env)
     assert [str(problem) for problem in evaluation.problems] == []
     assert CANARY not in startup_line(evaluation.settings)
     return evaluation.settings
@@ -332,7 +332,7 @@ def test_missing_ca_file_is_an_error_and_not_a_downgrade(tmp_path):
     }
 
     with pytest.raises(SettingsError) as caught:
-        configure(nautobot_settings(env), env)
+        configure(base_settings(env), env)
 
     assert (
         "SSL certificate file required by NAUTOBOT_REDIS_SSL_CA_CERTS not found: "
@@ -355,7 +355,7 @@ def test_escaped_reference_and_hashes_are_kept():
     text = '{"nautobot_golden_config": {"t": "$${X} $2b$12$canary $NAME $$ $$<Y>"}}'
     env = {**SECRETS, CONFIG: text}
 
-    settings = evaluate(nautobot_settings(env), env).settings
+    settings = evaluate(base_settings(env), env).settings
 
     assert settings["PLUGINS_CONFIG"]["nautobot_golden_config"]["t"] == (
         "${X} $2b$12$canary $NAME $$ $<Y>"
@@ -364,7 +364,7 @@ def test_escaped_reference_and_hashes_are_kept():
 
 def test_existing_options_are_merged():
     env = {**SECRETS, "NAUTOBOT_DB_SSLMODE": "disable"}
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
     namespace["DATABASES"]["default"]["OPTIONS"] = {"pool": True}
     namespace["CELERY_BROKER_TRANSPORT_OPTIONS"] = {"visibility_timeout": 7200}
 
@@ -402,7 +402,7 @@ def test_certificate_without_key_or_key_without_certificate_is_an_error(
     env = {**SECRETS, **mounted, name: f"{tmp_path}/missing"}
 
     with pytest.raises(SettingsError) as caught:
-        configure(nautobot_settings(env), env)
+        configure(base_settings(env), env)
 
     first = sentences(caught.value).splitlines()[0]
     assert first == (

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from lab.certificates import Mount
 from understack_nautobot_settings import configure
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 
 if not django_settings.configured:
     django_settings.configure(USE_TZ=True)
@@ -24,7 +24,7 @@ if not django_settings.configured:
 def configured(env: dict[str, str]) -> dict[str, Any]:
     """Return the settings that an environment gives."""
     env = {"NAUTOBOT_SECRET_KEY": "key-0123456789" * 4, **env}
-    namespace = nautobot_settings(env)
+    namespace = base_settings(env)
     configure(namespace, env)
     return namespace
 

@@ -194,9 +194,9 @@ def test_settings_name_the_connection_class_without_importing_redis():
         "import sys\n"
         "from understack_nautobot_settings.evaluation import evaluate\n"
         "from understack_nautobot_settings.checks.nautobot_base "
-        "import nautobot_settings\n"
+        "import base_settings\n"
         "env = {'UNDERSTACK_CONNECTION_PROFILE': 'wan'}\n"
-        "evaluate(nautobot_settings(env), env)\n"
+        "evaluate(base_settings(env), env)\n"
         "print(sorted({'redis', 'kombu', 'django'} & set(sys.modules)))\n"
     )
     done = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 
 from lab.certificates import Authority
 from lab.certificates import write_mount
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "nautobot_config.py"
@@ -53,7 +53,7 @@ json.dump({
 """
 
 SETTINGS = (
-    *nautobot_settings({}),
+    *base_settings({}),
     "CELERY_BROKER_USE_SSL",
     "UNDERSTACK_PARTITION",
 )
@@ -175,7 +175,7 @@ def test_base_settings_equal_those_of_nautobot(tmp_path, env):
     base["DATABASES"]["default"].pop("TEST", None)
     del base["CACHES"]["default"]["TIMEOUT"]
     base["CACHES"]["default"]["OPTIONS"].pop("CUSTOM_HEALTH_CHECK_CLASS", None)
-    assumed = nautobot_settings(env)
+    assumed = base_settings(env)
     assert assumed == {name: base[name] for name in assumed}
 
 
@@ -281,7 +281,7 @@ def test_example_without_nautobot_configures_a_namespace(monkeypatch, mount):
     package = types.ModuleType("nautobot")
     core = types.ModuleType("nautobot.core")
     settings = types.ModuleType("nautobot.core.settings")
-    vars(settings).update(nautobot_settings(env))
+    vars(settings).update(base_settings(env))
     for module in (package, core, settings):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     for name, text in env.items():

@@ -16,7 +16,7 @@ from understack_nautobot_settings import SettingsWarning
 from understack_nautobot_settings import configure
 from understack_nautobot_settings import connection_settings
 from understack_nautobot_settings.checks import start_up
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.environment.variables import VARIABLES
 from understack_nautobot_settings.evaluation import FRAGMENTS
 from understack_nautobot_settings.evaluation import evaluate
@@ -186,7 +186,7 @@ ENVIRONMENTS = st.dictionaries(st.sampled_from(NAMES), TEXTS)
 
 def base(env):
     return {
-        **nautobot_settings(env),
+        **base_settings(env),
         "INSTALLED_APPS": ["a"],
         "MIDDLEWARE": ["m"],
         "LOGGING": {"version": 1, "loggers": {}},
@@ -302,7 +302,7 @@ def test_only_known_variables_are_read():
     read = set()
     for values in itertools.product(*SWITCHES.values()):
         env = Recording(zip(SWITCHES, values, strict=True))
-        evaluate(nautobot_settings(env), env, check_files=passes)
+        evaluate(base_settings(env), env, check_files=passes)
         read |= env.read
 
     assert read <= set(NAMES)

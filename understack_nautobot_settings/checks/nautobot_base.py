@@ -110,6 +110,3 @@ def settings_for(
 def no_files(_files: ClientFiles, **_options: Any) -> list[Problem]:
     """Judge no certificate file: for where nothing is mounted."""
     return []
-
-
-nautobot_settings = base_settings

@@ -15,7 +15,7 @@ from functools import cache as cached
 from functools import partial
 from typing import Any
 
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
@@ -225,7 +225,7 @@ def _file_settings(env: Mapping[str, str]) -> dict[str, Any]:
     from understack_nautobot_settings.fragments import postgresql_tls
     from understack_nautobot_settings.fragments import redis_tls
 
-    settings = nautobot_settings(env)
+    settings = base_settings(env)
     settings |= postgresql_tls.postgresql_tls_settings(
         settings, env, problems=[], check_files=no_files, libpq=lambda: None
     )
@@ -240,7 +240,7 @@ def _evaluated(
     """Return all settings, and what `evaluate` finds wrong with them."""
     from understack_nautobot_settings.evaluation import evaluate
 
-    base = nautobot_settings(env)
+    base = base_settings(env)
     settings, problems = evaluate(base, env, **options)
     return {**base, **settings}, problems
 

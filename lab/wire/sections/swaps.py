@@ -21,7 +21,7 @@ from lab.wire.deployment import Say
 from lab.wire.promises import Promise
 from understack_nautobot_settings import SettingsError
 from understack_nautobot_settings import configure
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 
 SECTION = "swaps"
 SWAPS = 1000
@@ -104,7 +104,7 @@ def main() -> None:
     while not os.path.exists(stop):
         checks += 1
         try:
-            configure(nautobot_settings(env), env)
+            configure(base_settings(env), env)
         except SettingsError as error:
             alarms.append(str(error))
         # A swap removes the directory that was opened.

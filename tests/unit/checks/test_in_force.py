@@ -8,7 +8,7 @@ import pytest
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import decided_settings
-from understack_nautobot_settings.checks.nautobot_base import nautobot_settings
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.evaluation import evaluate
 
 CANARY = "c4n4ry"
@@ -30,7 +30,7 @@ OFF = " For a Redis without TLS set UNDERSTACK_REDIS_MTLS=off."
 
 def configured(env=ENV, above=lambda settings: None):
     """Return the settings as `configure` leaves them, and what it decided."""
-    base = nautobot_settings(env)
+    base = base_settings(env)
     above(base)
     found = evaluate(base, env, check_files=lambda files: []).settings
     return {**base, **found}, decided_settings(base, found, env)
@@ -103,7 +103,7 @@ WAYS = {
         "DATABASES.default",
     ),
     "Nautobot's settings imported again": (
-        lambda s: s.update(nautobot_settings(ENV)),
+        lambda s: s.update(base_settings(ENV)),
         "DATABASES.default",
     ),
     "caches assigned": (
@@ -307,7 +307,7 @@ def test_call_above_the_import_of_nautobots_settings_is_refused():
     """Though no variable asks for TLS of the database, which would be refused too."""
     env = {**ENV, "NAUTOBOT_DB_SSLMODE": "disable"}
     settings, decided = configured(env, above=lambda settings: settings.clear())
-    settings.update(nautobot_settings(env))
+    settings.update(base_settings(env))
 
     problems = check_in_force(settings, decided)
 
