@@ -25,6 +25,7 @@ from understack_nautobot_settings.environment.client_files import postgresql_opt
 from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
+from understack_nautobot_settings.environment.libpq import DJANGO_KEYS
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
@@ -51,13 +52,6 @@ _OWN_VARIABLES: dict[str, Variable[Any]] = {
     "connect_timeout": variables.DB_CONNECT_TIMEOUT,
     **variables.DB_PARAMETERS,
     "password": variables.DB_PASSWORD,
-}
-_DJANGO_KEYS = {
-    "dbname": "NAME",
-    "host": "HOST",
-    "password": "PASSWORD",
-    "port": "PORT",
-    "user": "USER",
 }
 
 _PREFIXES = ("NAUTOBOT_", "UNDERSTACK_", "SOCIAL_AUTH_")
@@ -137,7 +131,7 @@ def check_libpq_variables(
         return []
     decided = {
         *postgresql_options(settings),
-        *(one for one, key in _DJANGO_KEYS.items() if database.get(key)),
+        *(one for key, one in DJANGO_KEYS.items() if database.get(key)),
     }
     problems = []
     for name, parameter in LIBPQ_VARIABLES.items():

@@ -10,7 +10,7 @@ from understack_nautobot_settings.environment.client_files import postgresql_opt
 from understack_nautobot_settings.environment.client_files import redis_options
 from understack_nautobot_settings.environment.kinds import Invalid
 from understack_nautobot_settings.environment.kinds import echo
-from understack_nautobot_settings.environment.kinds import echo_host
+from understack_nautobot_settings.environment.kinds import shown_host
 from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.reader import Reader
@@ -60,7 +60,7 @@ def _identity_problems(
         problem = codes.DB_SSLMODE_UNSET.problem(
             sslmode if mode else variable.name,
             f"it is {mode or 'unset'}, so libpq does not verify the server "
-            f"{echo_host(host)}, and uses plain text if the server offers no TLS.",
+            f"{shown_host(host)}, and uses plain text if the server offers no TLS.",
             "Write verify-full there, or disable for plain text." if own else None,
         )
         return [problem]

@@ -92,7 +92,7 @@ def inspection_text(inspection: Inspection, terminal: Terminal) -> str:
         lines += [_certificate_line(certificate) for certificate in certificates]
         lines.append(_summary(problems))
         return "\n".join(lines) + "\n"
-    parts = [_problem_table(problems, terminal)]
+    parts = [_problem_table(_together(problems), terminal)]
     if certificates:
         parts.append(_certificate_table(certificates, terminal))
     return "\n".join(parts)
@@ -108,9 +108,8 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
-    together = _together(problems)
-    heading = terminal.heading("Problems", _summary(together))
-    blocks = ["\n".join(terminal.block(one)) for one in together]
+    heading = terminal.heading("Problems", _summary(problems))
+    blocks = ["\n".join(terminal.block(one)) for one in problems]
     return "\n".join([*heading, "\n\n".join(blocks), ""])
 
 

@@ -417,16 +417,13 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…"
 
 
-def echo_host(text: str) -> str:
-    """Return a host as `echo`, unless it looks like something else."""
-    return echo(text) if re.fullmatch(HOST_FORM, text) else "that is configured"
+def shown_host(text: str, instead: str = "that is configured") -> str:
+    """Return a host, `instead` if it may be something else, such as a password."""
+    return text if re.fullmatch(HOST_FORM, text) else instead
 
 
 def nearest(text: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the known word that a text is a misspelling of, empty if there is none.
-
-    `cutoff` is the least likeness, from 0 to 1, by `difflib.get_close_matches`.
-    """
+    """Return the known word that a text misspells, by `difflib`; empty if none does."""
     return next(iter(nearest_ones(text, known, 1, cutoff)), "")
 
 

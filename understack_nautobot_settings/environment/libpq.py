@@ -14,6 +14,10 @@ SSLCERTMODE_SINCE = 160000
 SYSTEM_TRUST = "system"
 """The ``sslrootcert`` that stands for the CAs of the operating system."""
 
+_AS_PARAMETER = ("USER", "PASSWORD", "HOST", "PORT")
+DJANGO_KEYS = {"NAME": "dbname", **{key: key.lower() for key in _AS_PARAMETER}}
+"""The parameters that a ``DATABASES`` entry has outside of its OPTIONS, by its keys."""
+
 # Those named as the parameter that they give.
 _BY_NAME = """
     CONNECT_TIMEOUT GSSDELEGATION GSSENCMODE GSSLIB HOST HOSTADDR KRBSRVNAME

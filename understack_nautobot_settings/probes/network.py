@@ -2,14 +2,13 @@
 
 import errno
 import ipaddress
-import re
 import socket
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
-from understack_nautobot_settings.environment.kinds import HOST_FORM
+from understack_nautobot_settings.environment.kinds import shown_host
 from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Attempt
 from understack_nautobot_settings.probes.attempt import Failed
@@ -58,12 +57,12 @@ class Endpoint(NamedTuple):
     @property
     def name(self) -> str:
         """The host, as it is shown: some put a password where it belongs."""
-        return _shown_host(self.host, "(not shown)")
+        return shown_host(self.host, "(not shown)")
 
     @property
     def place(self) -> str:
         """Host and port as people write them."""
-        host = _shown_host(self.host, "")
+        host = shown_host(self.host, "")
         if not host:
             return "the configured host"
         if self.is_socket:
@@ -144,10 +143,6 @@ class Network:
         return connection
 
 
-def _shown_host(host: str, instead: str) -> str:
-    return host if re.fullmatch(HOST_FORM, host) else instead
-
-
 def listed(names: Sequence[str], most: int) -> str:
     """Return the first names as a list, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -172,10 +167,9 @@ def resolve(
             try:
                 found = network.resolve(host, endpoint.port)
             except (OSError, UnicodeError) as error:
-                named = _shown_host(host, "that is configured")
                 failed = codes.PROBE_DNS.problem(
                     endpoint.variable,
-                    f"the name {named} does not resolve: {_reason(error)}.",
+                    f"the name {shown_host(host)} does not resolve: {_reason(error)}.",
                 )
             else:
                 ways += [(endpoint, address) for address in found]

@@ -20,6 +20,7 @@ from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import named_files
 from understack_nautobot_settings.environment.client_files import postgresql_options
 from understack_nautobot_settings.environment.libpq import DIRECT_SINCE
+from understack_nautobot_settings.environment.libpq import DJANGO_KEYS
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import SSLCERTMODE_SINCE
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -160,9 +161,9 @@ def _database(
     parameters |= {
         name: value for name, value in options.items() if name not in _DJANGOS_OWN
     }
-    for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"):
-        if entry.get(name):
-            parameters["dbname" if name == "NAME" else name.lower()] = entry[name]
+    parameters |= {
+        one: entry[key] for key, one in DJANGO_KEYS.items() if entry.get(key)
+    }
     if not names_host:
         parameters["sslsni"] = "0"
     mode = options.get("sslmode")

@@ -181,7 +181,7 @@ def test_opportunistic_sslmode_of_the_settings_file_is_warned_about(word):
     assert [one.severity for one in found] == ["warning"]
     assert lines(found) == [
         f"DATABASES.default.OPTIONS.sslmode: it is {word}, so libpq does not verify "
-        "the server 'db', and uses plain text if the server offers no TLS. Set "
+        "the server db, and uses plain text if the server offers no TLS. Set "
         "NAUTOBOT_DB_SSLMODE=verify-full, or disable for plain text."
     ]
     assert check_database_identity(database(sslmode=word, host="localhost")) == []
@@ -218,7 +218,7 @@ def test_further_database_without_verification_is_warned_about():
 
     assert line == (
         "DATABASES.replica.OPTIONS.sslmode: it is prefer, so libpq does not verify the "
-        "server 'replica', and uses plain text if the server offers no TLS. Write "
+        "server replica, and uses plain text if the server offers no TLS. Write "
         "verify-full there, or disable for plain text."
     )
 
@@ -231,6 +231,6 @@ def test_unset_sslmode_of_several_databases_is_one_warning():
     found = check_database_identity({"DATABASES": {"default": near, **far}})
 
     assert [one.fact for one in found] == [
-        "NAUTOBOT_DB_SSLMODE: it is unset, so libpq does not verify the server 'one', "
+        "NAUTOBOT_DB_SSLMODE: it is unset, so libpq does not verify the server one, "
         "and uses plain text if the server offers no TLS."
     ]
