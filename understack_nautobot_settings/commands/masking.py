@@ -62,7 +62,7 @@ _HARMLESS_KEYS = {
     "CACHES": _REDIS_TLS
     | _words("""
         BACKEND CLIENT_CLASS CONNECTION_FACTORY CONNECTION_POOL_CLASS KEY_PREFIX
-        LOCATION PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class
+        LOCATION PARSER_CLASS REDIS_CLIENT_CLASS SERIALIZER connection_class username
     """),
     "CELERY_BROKER_USE_SSL": _REDIS_TLS,
     "CELERY_REDIS_BACKEND_USE_SSL": _REDIS_TLS,
@@ -147,7 +147,7 @@ class Masking(NamedTuple):
                     name += "*"
                 below[name] = self._shown((*trail, str(key)), item)
             return below
-        if _default_alias(trail) in _SECRETS and trail[0] not in _URLS:
+        if trail in _SECRETS and trail[0] not in _URLS:
             return MASK
         if isinstance(value, list | tuple):
             return [self._shown(trail, item, lists + 1) for item in value]
@@ -169,8 +169,8 @@ class Masking(NamedTuple):
         return name if isinstance(value, type) else f"<{name}>"
 
     def _number(self, trail: Trail, value: float) -> Any:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ".".join(trail))
-        if re.search(_SECRETIVE, name, re.IGNORECASE) or str(value) in self.known:
+        secretive = re.search(_SECRETIVE, ".".join(trail), re.IGNORECASE)
+        if secretive or str(value) in self.known:
             return value if value == at(_DEFAULTS, trail) else MASK
         # JSON has no infinity.
         return value if abs(value) < float("inf") else str(value)
@@ -235,7 +235,6 @@ def known_secrets(
 
 
 def _is_harmless(trail: Trail) -> bool:
-    trail = _default_alias(trail)
     top, *below = trail
     if trail in DECIDED_BY or (not below and top in _HARMLESS_SETTINGS):
         return True
@@ -247,13 +246,6 @@ def _has_form(key: str, text: str) -> bool:
     if key in _PATHS:
         return looks_like_a_path(text)
     return key not in _FORMS or bool(re.fullmatch(_FORMS[key], text))
-
-
-def _default_alias(trail: Trail) -> Trail:
-    """Return the trail of the alias ``default`` for that of any other alias."""
-    if trail[0] in ("DATABASES", "CACHES") and len(trail) > 1:
-        return (trail[0], "default", *trail[2:])
-    return trail
 
 
 def _has_reference(value: Any) -> bool:

@@ -9,6 +9,7 @@ from understack_nautobot_settings.checks.provenance import DEEPEST
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.commands.command import as_json
 from understack_nautobot_settings.commands.masking import Masking
+from understack_nautobot_settings.commands.masking import known_secrets
 from understack_nautobot_settings.commands.show import shown
 from understack_nautobot_settings.commands.show import shown_text
 from understack_nautobot_settings.commands.terminal import Terminal
@@ -63,6 +64,8 @@ def test_declared_secret_is_masked():
         ),
         ("redis://redis?password=s3cret", "redis://redis?password=***"),
         ("redis://redis?db=1&s3cret", "redis://redis?db=1&***"),
+        ("redis://redis?db=1!s3cret", "redis://redis?db=***"),
+        ("redis://redis?s3-cret=1", "redis://redis?***"),
         ("amqps://u:s3cret@broker//", "amqps://***@broker//"),
         ("sentinel://:s@a:1;sentinel://:s@b:2", "sentinel://***@b:2"),
         ("redis://a/0;s3cret", "***"),
@@ -72,6 +75,7 @@ def test_declared_secret_is_masked():
         ("rediss://[fd00::1]:6379/0", "rediss://[fd00::1]:6379/0"),
         ("s3cret://redis", "***"),
         ("redis://redis/AbCdEfGhIjKlMnOp0123", "***"),
+        ("redis://redis.example/AbCdEfGhIjKlMnOp0123", "***"),
     ],
 )
 def test_credentials_in_a_url_are_masked(url, shown_as):
@@ -115,6 +119,47 @@ def test_location_of_a_cache_without_scheme_shows_no_credentials(location, shown
     found = settings_shown({}, namespace={"CACHES": caches})
 
     assert found["CACHES"]["default"]["LOCATION"] == shown_as
+
+
+def test_known_secret_in_a_url_or_number_is_masked():
+    masking = Masking({}, frozenset({"correcthorse", "12345678"}))
+
+    found = {"CELERY_BROKER_URL": "redis://correcthorse/0", "LIMIT": 12345678}
+    assert masking.masked(found) == {"CELERY_BROKER_URL": "***", "LIMIT": "***"}
+
+
+def test_known_secrets_are_those_of_variables_and_settings():
+    """Also where no setting takes the variable, and as they are without blanks."""
+    env = {"SOCIAL_AUTH_OIDC_SECRET": "of sign-on\n", "NAUTOBOT_DB_PASSWORD": "abc"}
+    env["NAUTOBOT_EXTRA_PLUGINS_CONFIG"] = '{"p": {}}'
+
+    assert known_secrets(env, {"SECRET_KEY": "1234"}) == {"of sign-on", "1234"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"OF_THE_FILE": "s3cret"},
+        {"BRANDING_TITLE": {"a": "s3cret"}},
+        {"DATABASES": {"replica": {"PASSWORD": ["s3cret", 7777]}}},
+    ],
+    ids=["unknown setting", "below a harmless one", "password of a replica"],
+)
+def test_text_that_nothing_declares_harmless_is_masked(settings):
+    text = json.dumps(Masking({}).masked(settings))
+
+    assert "***" in text
+    assert "s3cret" not in text
+    assert "7777" not in text
+
+
+def test_user_of_a_further_cache_is_shown_and_its_password_is_not():
+    pool = {"username": "app", "password": "s3cret"}
+    caches = {"more": {"OPTIONS": {"CONNECTION_POOL_KWARGS": pool}}}
+
+    found = Masking({}).masked({"CACHES": caches})["CACHES"]["more"]["OPTIONS"]
+
+    assert found == {"CONNECTION_POOL_KWARGS": {"username": "app", "password": "***"}}
 
 
 def test_secret_that_looks_like_a_url_is_masked_whole():
@@ -184,16 +229,18 @@ def test_number_of_a_setting_with_a_secretive_name_is_masked(name, value):
         pytest.param("${S|bool}", id="cast to a truth value"),
         pytest.param("${EMPTY:-}", id="empty"),
         pytest.param(["$<S>", "x"], id="in a list"),
+        pytest.param([{"b": "${S|int}"}], id="in an object of a list"),
     ],
 )
 def test_plugin_value_with_reference_is_masked_whole(value):
     assert plugin({"a": value}, S="1", EMPTY="") == {"a": "***"}
 
 
-def test_infinite_number_is_shown_as_text():
-    base = {"PLUGINS": ["p"], "PLUGINS_CONFIG": {"p": {"a": float("inf")}}}
+@pytest.mark.parametrize("text", ["inf", "-inf"])
+def test_infinite_number_is_shown_as_text(text):
+    base = {"PLUGINS": ["p"], "PLUGINS_CONFIG": {"p": {"a": float(text)}}}
 
-    assert settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"] == {"a": "inf"}
+    assert settings_shown({}, namespace=base)["PLUGINS_CONFIG"]["p"] == {"a": text}
 
 
 def test_default_of_a_plugin_is_shown():
@@ -211,14 +258,15 @@ def test_value_nested_too_deep_is_masked():
     config = innermost = {}
     for _ in range(DEEPEST):
         innermost["a"] = innermost = {}
-    innermost["a"] = "${S}"
-    lists = "s3cret"
+    innermost.update(a="${S}", b=7777)
+    lists = 7777
     for _ in range(DEEPEST * 2):
         lists = [lists]
 
     text = json.dumps(plugin({"deep": config, "lists": lists}, S="s3cret"))
 
     assert "s3cret" not in text
+    assert "7777" not in text
     assert "***" in text
 
 
@@ -287,6 +335,8 @@ def test_fingerprint_differs_with_settings_and_not_with_secrets():
     assert len(ours) == 16
     assert int(ours, 16)
     assert ours == fingerprint(NAUTOBOT_DB_PASSWORD="two")
+    one, two = (fingerprint(NAUTOBOT_DB_USER=f"pass word {n}") for n in (1, 2))
+    assert one == two
     assert ours != fingerprint()
     assert ours != fingerprint(NAUTOBOT_DB_PASSWORD="one", NAUTOBOT_DB_HOST="db")
     assert ours != fingerprint(
