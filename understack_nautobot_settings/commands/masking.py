@@ -181,14 +181,14 @@ class Masking(NamedTuple):
         if scheme is None:
             return MASK
         # A password may hold anything, so everything up to the last @ goes.
-        credentials, at, address = value[scheme.end() :].rpartition("@")
+        credentials, _, address = value[scheme.end() :].rpartition("@")
         address, question, query = address.partition("?")
         segments = address.split("/")
         plain = re.fullmatch(_PLAIN_ADDRESS, f"{scheme[0]}{address}")
         if not plain or any(re.fullmatch(_OPAQUE, one) for one in segments):
             return MASK
         arguments = "&".join(map(_argument, query.split("&"))) if question else ""
-        who = f"{MASK}@" if credentials and at else ""
+        who = f"{MASK}@" if credentials else ""
         shown = f"{scheme[0]}{who}{address}{question}{arguments}"
         return MASK if any(one in shown for one in self.known) else shown
 

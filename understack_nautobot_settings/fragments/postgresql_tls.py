@@ -160,7 +160,7 @@ def _replicas(
 def _refuse_socket(
     read: Reader, default: Mapping[str, Any], decided: Mapping[str, Any]
 ) -> None:
-    options = {**mapping(default.get("OPTIONS")), **decided}
+    options = mapping(default.get("OPTIONS"))
     # A service names its host where nobody sees it, as nobody named a database.
     unknown = not default or "service" in options
     setting, above = "DATABASES.default.HOST", "DATABASES.default.OPTIONS"

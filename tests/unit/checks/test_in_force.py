@@ -618,10 +618,19 @@ def test_connection_mode_of_broker_follows_its_tls_options(url, options, mode):
     assert tuple(connection_modes(broker)[-1]) == ("broker", *mode)
 
 
-def test_connection_mode_of_cache_behind_sentinel_follows_its_tls_options():
-    options = {"CONNECTION_POOL_KWARGS": {"ssl": True, "ssl_cert_reqs": "required"}}
+@pytest.mark.parametrize(
+    ("arguments", "verify"),
+    [
+        ({"ssl": True, "ssl_cert_reqs": "required"}, "required"),
+        ({"ssl": True}, "default"),
+    ],
+)
+def test_connection_mode_of_cache_behind_sentinel_follows_its_tls_options(
+    arguments, verify
+):
+    options = {"CONNECTION_POOL_KWARGS": arguments}
     cache = {**CACHE, "LOCATION": "redis://service/1", "OPTIONS": options}
 
     modes = connection_modes({"CACHES": {"default": cache}})
 
-    assert ("cache", "server", "required") in map(tuple, modes)
+    assert ("cache", "server", verify) in map(tuple, modes)

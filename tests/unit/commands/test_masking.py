@@ -166,7 +166,7 @@ def test_secret_that_looks_like_a_url_is_masked_whole():
     assert settings_shown({"NAUTOBOT_SECRET_KEY": "s3cret://"})["SECRET_KEY"] == "***"
 
 
-HARMLESS = {"n": 1, "width": 0.15, "enabled": True, "off": False, "none": None}
+HARMLESS = {"n": 1, "width": 0.15, "use_auth": True, "off": False, "none": None}
 
 
 def test_plugin_configuration_shows_numbers_and_booleans():

@@ -301,6 +301,24 @@ def test_certificate_path_is_judged_under_the_name_that_set_it():
     ]
 
 
+@pytest.mark.parametrize(
+    "env",
+    [{"NAUTOBOT_DB_SSLMODE": "verify-full"}, {"NAUTOBOT_DB_SSLCERT": MOUNT["sslcert"]}],
+    ids=["the sslmode", "a path"],
+)
+def test_files_of_settings_file_are_judged_where_a_variable_decides(env):
+    judged = []
+
+    postgresql_tls_settings(
+        {"DATABASES": databases(sslmode="verify-full", **MOUNT)},
+        env,
+        check_files=lambda files: judged.append(files) or [],
+    )
+
+    (files,) = judged
+    assert [file.path for file in files.present()] == list(MOUNT.values())
+
+
 PIN = "pkcs11:token=nautobot;pin-value=c4n4ry"
 HOSTS = {"default": {"ENGINE": ENGINE, "HOST": "a,b", "PORT": "5432,5433"}}
 

@@ -440,7 +440,7 @@ def test_redis_socket_keeps_its_scheme_and_gets_no_tls():
 def test_cache_that_is_not_redis_is_not_changed():
     base = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
-    assert settings({}, base=base)["CACHES"] == base
+    assert settings({}, base=base) == {**on(), "CACHES": base}
     assert settings({}, base=base, broker="amqps://b") == {
         "CACHES": base,
         "CELERY_BROKER_URL": "amqps://b",
@@ -559,6 +559,22 @@ def test_unknown_redis_certificate_requirement_is_refused():
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a valid certificate "
         "requirement. Did you mean none? (Also valid: required, optional.)"
     )
+
+
+@pytest.mark.parametrize("name", ["UNDERSTACK_REDIS_MTLS", "NAUTOBOT_REDIS_SCHEME"])
+def test_files_are_not_judged_where_it_is_unknown_whether_tls_is_asked_for(name):
+    """One mistake, one message."""
+    problems, judged = [], []
+
+    redis_tls_settings(
+        {},
+        {name: "onn", "NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"},
+        problems=problems,
+        check_files=lambda files: judged.append(files) or [],
+    )
+
+    assert [problem.variable for problem in problems] == [name]
+    assert judged == []
 
 
 @pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CACHES_BACKEND"])
@@ -910,6 +926,7 @@ def test_cache_left_without_tls_is_warned_about(cache, line):
     assert found["CACHES"]["other"] == cache
     assert found["CACHES"]["default"]["LOCATION"] == "rediss://redis:6379/1"
     assert [str(one.message) for one in caught] == [line]
+    assert settings(env, base=base, mounted=False)["CACHES"] == base
 
 
 def test_cache_elsewhere_with_own_tls_options_is_kept_without_warning():
@@ -1066,13 +1083,20 @@ def test_redis_socket_url_is_written_in_the_form_of_celery(mode):
             "%3F for ?.",
         ),
         (
+            "redis://:4/c4n4ry@localhost/1",
+            None,
+            "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
+            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
+            "%3F for ?.",
+        ),
+        (
             f"redis://localhost:{'9' * 5000}/1",
             None,
             "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
             "and password. Write it as redis://HOST:PORT/0.",
         ),
     ],
-    ids=["socket", "mixed brokers", "raw slash", "endless port"],
+    ids=["socket", "mixed brokers", "raw slash", "raw slash after digits", "endless port"],
 )
 def test_unusable_redis_url_is_refused(cache, broker, line):
     assert refusal({}, cache, broker) == line

@@ -43,9 +43,16 @@ def test_weak_secret_key_is_warned_about(key, fact):
     ]
 
 
-def test_weak_secret_key_of_settings_file_is_named_by_its_setting():
-    with pytest.warns(SettingsWarning, match="^SECRET_KEY: the key has fewer than 50"):
-        secret_settings({"SECRET_KEY": "0123456789" * 4}, {})
+@pytest.mark.parametrize(
+    ("key", "fact"),
+    [
+        ("0123456789" * 4, "has fewer than 50"),
+        (b"django-insecure-" + b"0123456789" * 5, "begins with django-insecure-"),
+    ],
+)
+def test_weak_secret_key_of_settings_file_is_named_by_its_setting(key, fact):
+    with pytest.warns(SettingsWarning, match=f"^SECRET_KEY: the key {fact}"):
+        secret_settings({"SECRET_KEY": key}, {})
 
 
 def test_secret_key_of_settings_file_is_kept():
@@ -56,9 +63,10 @@ def test_secret_key_is_read_from_file(tmp_path):
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
 
-    assert secret_settings(
-        {"SECRET_KEY": ""}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}
-    ) == {"SECRET_KEY": KEY}
+    for said in ("", KEY):
+        assert secret_settings(
+            {"SECRET_KEY": said}, {"NAUTOBOT_SECRET_KEY_FILE": str(file)}
+        ) == {"SECRET_KEY": KEY}
 
 
 @pytest.mark.parametrize("key", ["", None])
