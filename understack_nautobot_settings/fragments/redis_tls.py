@@ -394,9 +394,9 @@ class _RedisTls:
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool
     ) -> dict[str, Any]:
         """Return redis-py's arguments for a consumer of which a file said some."""
-        mutual = self.mutual and ours and bool(schemes & redis_urls.TCP_SCHEMES)
-        if not mutual and "rediss" not in schemes:
+        if "rediss" not in schemes:
             return {}
+        mutual = self.mutual and ours
         files = variables.REDIS_FILES
         # None and an empty text are how redis-py says that there is no file.
         said = {one: path for one, path in said.items() if path or one not in files}

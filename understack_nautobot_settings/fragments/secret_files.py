@@ -51,9 +51,7 @@ def secret_settings(
         if key:
             decided["SECRET_KEY"] = key
             _warn_weak(key, read)
-            # Nautobot reads the variable as it stands.
-            agreeing = {None, "", given, env.get(variables.SECRET_KEY.name)}
-            if given and said not in agreeing:
+            if given and said not in {None, "", given}:
                 read.report(
                     codes.FILE_OVERRULED,
                     name_given(variables.SECRET_KEY, env),

@@ -303,7 +303,7 @@ def test_certificate_path_is_judged_under_the_name_that_set_it():
 
 @pytest.mark.parametrize(
     "env",
-    [{"NAUTOBOT_DB_SSLMODE": "verify-full"}, {"NAUTOBOT_DB_SSLCERT": MOUNT["sslcert"]}],
+    [{"NAUTOBOT_DB_SSLMODE": "verify-full"}, {"NAUTOBOT_DB_SSLCERT": "/m/c"}],
     ids=["the sslmode", "a path"],
 )
 def test_files_of_settings_file_are_judged_where_a_variable_decides(env):
@@ -316,7 +316,17 @@ def test_files_of_settings_file_are_judged_where_a_variable_decides(env):
     )
 
     (files,) = judged
-    assert [file.path for file in files.present()] == list(MOUNT.values())
+    _, *others = MOUNT.values()
+    cert = env.get("NAUTOBOT_DB_SSLCERT", MOUNT["sslcert"])
+    assert [file.path for file in files.present()] == [cert, *others]
+
+
+def test_direct_negotiation_is_written_with_the_first_libpq_that_knows_it():
+    env = {"NAUTOBOT_DB_SSLMODE": "require", "NAUTOBOT_DB_SSLNEGOTIATION": "direct"}
+
+    options = settings(env, libpq=170000)["DATABASES"]["default"]["OPTIONS"]
+
+    assert options["sslnegotiation"] == "direct"
 
 
 PIN = "pkcs11:token=nautobot;pin-value=c4n4ry"

@@ -253,6 +253,8 @@ def test_redis_password_from_file_reaches_cache_and_broker(tmp_path):
     [
         ("redis://:p%2Fw@broker:1/0", "rediss://:p%2Fw@broker:1/0"),
         ("redis://a:1/0;redis://b:1/0", "rediss://a:1/0;rediss://b:1/0"),
+        ("redis://broker:1//0", "rediss://broker:1//0"),
+        ("redis://broker:1", "rediss://broker:1"),
         (
             "rediss://:p@broker/0?heartbeat=3",
             "rediss://:p@broker/0?heartbeat=3",
@@ -554,8 +556,11 @@ def test_tls_options_in_urls_of_the_settings_file_are_refused():
     )
 
 
-def test_unknown_redis_certificate_requirement_is_refused():
-    assert refusal({"NAUTOBOT_REDIS_SSL_CERT_REQS": "CERT_NONE"}) == (
+@pytest.mark.parametrize("mounted", [True, False])
+def test_unknown_redis_certificate_requirement_is_refused(mounted):
+    env = {"NAUTOBOT_REDIS_SSL_CERT_REQS": "CERT_NONE"}
+
+    assert refusal(env, mounted=mounted) == (
         "NAUTOBOT_REDIS_SSL_CERT_REQS: 'CERT_NONE' is not a valid certificate "
         "requirement. Did you mean none? (Also valid: required, optional.)"
     )
@@ -853,6 +858,23 @@ def test_result_backend_that_verifies_nobody_is_refused(word):
     ]
 
 
+def test_result_backend_without_tls_that_has_tls_options_is_refused():
+    problems = []
+
+    redis_tls_settings(
+        {"CELERY_RESULT_BACKEND": "redis://localhost/2?ssl_keyfile=k"},
+        {},
+        problems=problems,
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert [one.fact for one in problems] == [
+        "CELERY_RESULT_BACKEND: the URL sets ssl_keyfile, which replaces the "
+        "configured TLS."
+    ]
+
+
 def test_result_backend_that_says_what_the_variable_says_is_taken():
     problems = []
 
@@ -865,6 +887,22 @@ def test_result_backend_that_says_what_the_variable_says_is_taken():
     )
 
     assert [one for one in problems if one.severity == "error"] == []
+
+
+def test_result_backend_without_tls_is_kept_where_no_certificate_is_mounted():
+    found = redis_tls_settings(
+        {
+            "CELERY_BROKER_URL": "rediss://localhost:6379/0",
+            "CELERY_RESULT_BACKEND": "redis://localhost:6380/2",
+        },
+        {},
+        exists=lambda path: False,
+    )
+
+    assert found == {
+        "CELERY_BROKER_URL": "rediss://localhost:6379/0",
+        "CELERY_BROKER_USE_SSL": SYSTEM,
+    }
 
 
 def test_result_backend_in_another_redis_is_left_alone_without_tls_options():
@@ -927,6 +965,33 @@ def test_cache_left_without_tls_is_warned_about(cache, line):
     assert found["CACHES"]["default"]["LOCATION"] == "rediss://redis:6379/1"
     assert [str(one.message) for one in caught] == [line]
     assert settings(env, base=base, mounted=False)["CACHES"] == base
+
+
+def test_cache_on_the_address_of_the_variable_uses_tls():
+    env = {"NAUTOBOT_REDIS_HOST": "[FD00::1]"}
+
+    found = settings(env, "redis://:own@[fd00::1]:6380/1", "redis://[FD00::1]:6379/0")
+
+    assert found["CACHES"] == caches("rediss://:own@[fd00::1]:6380/1", MUTUAL)
+
+
+def test_cache_on_another_socket_is_kept_without_warning():
+    other = {"BACKEND": BACKEND, "LOCATION": "unix:///run/more@1.sock?db=1"}
+    base = {**caches("redis://redis:6379/1"), "other": other}
+
+    found = settings({"NAUTOBOT_REDIS_HOST": "redis"}, base=base)
+
+    assert found["CACHES"]["other"] == other
+
+
+def test_cache_with_several_urls_of_which_one_is_unknown_gets_no_tls():
+    """redis-py would stop at TLS options beside redis://."""
+    urls = "redis://localhost:6379/1,valkey://localhost:6379/1"
+
+    with pytest.warns(SettingsWarning, match="the scheme of the URL is unknown here"):
+        found = settings({}, urls)
+
+    assert found["CACHES"] == caches(urls)
 
 
 def test_cache_elsewhere_with_own_tls_options_is_kept_without_warning():
@@ -1090,13 +1155,20 @@ def test_redis_socket_url_is_written_in_the_form_of_celery(mode):
             "%3F for ?.",
         ),
         (
+            "redis://:4#c4n4ry@localhost/1",
+            None,
+            "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
+            "and password. Percent-encode the password in it: %2F for /, %23 for #, "
+            "%3F for ?.",
+        ),
+        (
             f"redis://localhost:{'9' * 5000}/1",
             None,
             "CACHES.default.LOCATION: the URL cannot be taken apart into host, port "
             "and password. Write it as redis://HOST:PORT/0.",
         ),
     ],
-    ids=["socket", "mixed brokers", "raw slash", "raw slash after digits", "endless port"],
+    ids=["socket", "mixed brokers", "raw slash", "slash after digits", "hash after digits", "endless"],
 )
 def test_unusable_redis_url_is_refused(cache, broker, line):
     assert refusal({}, cache, broker) == line

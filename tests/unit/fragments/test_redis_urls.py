@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.fragments.redis_urls import RedisAddress
 from understack_nautobot_settings.fragments.redis_urls import broker_place
+from understack_nautobot_settings.fragments.redis_urls import host_of
 from understack_nautobot_settings.fragments.redis_urls import nautobot_url
 from understack_nautobot_settings.fragments.redis_urls import over_tls
 from understack_nautobot_settings.fragments.redis_urls import redis_address
@@ -123,6 +124,31 @@ def test_redis_host_may_be_name_or_address(host):
     found, problems = address(HOST=host)
 
     assert (found.host, problems) == (host, [])
+
+
+@pytest.mark.parametrize("host", ["/run/redis.sock", "@redis"])
+def test_socket_as_redis_host_without_its_scheme_is_refused(host):
+    found, problems = address(HOST=host)
+
+    assert found.host == "localhost"
+    assert problems == [
+        "NAUTOBOT_REDIS_HOST: it names a Unix socket, and the scheme is redis. Set "
+        "NAUTOBOT_REDIS_SCHEME to unix, or this to a host name."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("redis://:p@w@Redis:6379/0", "redis"),
+        ("rediss://[FD00::1]:6379/0", "fd00::1"),
+        ("redis://redis/0/1?a=[]@b", "redis"),
+        ("unix:///run/redis.sock", ""),
+    ],
+)
+def test_host_of_url_is_found(url, host):
+    """The certificates go to it: no part of a password may be taken for it."""
+    assert host_of(url) == host
 
 
 def test_service_link_as_redis_port_is_reported():
