@@ -325,7 +325,7 @@ def _extra_options(
             read.report(
                 codes.DB_EXTRA_OPTION_REFUSED, name, f"{parameter} is not accepted."
             )
-        elif parameter not in PARAMETERS and meant != parameter:
+        elif meant != parameter:
             read.report(
                 codes.DB_EXTRA_OPTION_CASE,
                 name,

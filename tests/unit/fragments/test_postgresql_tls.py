@@ -679,6 +679,15 @@ def refusal(env, base=None, libpq=170005):
     return sentences(caught.value)
 
 
+def test_engine_that_is_no_module_is_not_shown():
+    """A URL with a password may stand there."""
+    base = {"default": {"ENGINE": "mysql://app:c4n4ry@db"}}
+
+    assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, base).startswith(
+        "NAUTOBOT_DB_SSLMODE: the database engine is no module. "
+    )
+
+
 def test_sslmode_with_mysql_is_refused():
     assert refusal({"NAUTOBOT_DB_SSLMODE": "verify-ca"}, MYSQL) == (
         "NAUTOBOT_DB_SSLMODE: the database engine is 'django.db.backends.mysql'. "

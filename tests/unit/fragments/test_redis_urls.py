@@ -29,6 +29,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
         ({"NAUTOBOT_REDIS_SSL": "true"}, "rediss://localhost:6379/0"),
         ({"NAUTOBOT_REDIS_SSL": "false"}, "redis://localhost:6379/0"),
         ({"NAUTOBOT_REDIS_PASSWORD": "a/b"}, "redis://:a/b@localhost:6379/0"),
+        ({"NAUTOBOT_REDIS_USERNAME": "u"}, "redis://u:@localhost:6379/0"),
         (
             {"NAUTOBOT_REDIS_USERNAME": "u", "NAUTOBOT_REDIS_PASSWORD": "p"},
             "redis://u:p@localhost:6379/0",
