@@ -242,6 +242,15 @@ def test_value_added_below_configure_that_affects_tls_is_an_error(change, line):
             "NAUTOBOT_CELERY_BROKER_URL",
         ),
         (
+            {
+                "NAUTOBOT_CELERY_BROKER_URL": "rediss://redis/0",
+                "NAUTOBOT_REDIS_SSL": "true",
+            },
+            lambda s: pool(s).pop("ssl_cert_reqs"),
+            "CACHES.default",
+            "NAUTOBOT_REDIS_SSL",
+        ),
+        (
             lambda s: s["CACHES"]["default"].update(LOCATION="rediss://redis/1"),
             lambda s: pool(s).pop("ssl_cert_reqs"),
             "CACHES.default",
@@ -254,7 +263,10 @@ def test_value_added_below_configure_that_affects_tls_is_an_error(change, line):
             "a line above the call",
         ),
     ],
-    ids=["Redis variable", "broker variable", "Redis in file", "database in file"],
+    ids=[
+        *("Redis variable", "broker variable", "Redis variable beside broker's"),
+        *("Redis in file", "database in file"),
+    ],
 )
 def test_lost_tls_names_who_asked_for_it(above, change, setting, asked):
     """Without the remedy that switches Redis mTLS off, which is not on."""
@@ -335,7 +347,11 @@ def test_added_database_with_own_sslmode_or_beside_plain_one_is_not_reported():
     other = {**DATABASE, "HOST": "elsewhere", "OPTIONS": {"sslmode": "disable"}}
     plain = {**ENV, "NAUTOBOT_DB_HOST": "db", "NAUTOBOT_DB_SSLMODE": "disable"}
 
+    mysql = {**DATABASE, "HOST": "db", "ENGINE": "django.db.backends.mysql"}
+    env = {**ENV, "NAUTOBOT_DB_HOST": "db"}
+
     assert undone(lambda s: s["DATABASES"].update(reports=other)) == []
+    assert undone(lambda s: s["DATABASES"].update(reports=mysql), env) == []
     assert undone(lambda s: s["DATABASES"].update(reports=DATABASE), plain) == []
 
 

@@ -216,7 +216,11 @@ def test_startup_line_is_logged_if_file_changes_logging_below(
         configure_logging(QUIET, settings=namespace)
 
     assert {"LOGGING_CONFIG", "SECRET_KEY"} < set(names)
+    assert namespace["__dir__"]() == names
     assert namespace["LOGGING_CONFIG"] == logging_config
+    if below == {"LOGGING": {}}:
+        # One that changes nothing.
+        assert namespace["LOGGING"] == {"version": 1, "incremental": True}
     assert caplog.messages == [startup_line(namespace)]
 
 
