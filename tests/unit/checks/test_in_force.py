@@ -82,6 +82,10 @@ WAYS = {
         lambda s: s["DATABASES"]["default"]["OPTIONS"].update(requiressl=0),
         "DATABASES.default",
     ),
+    "service": (
+        lambda s: s["DATABASES"]["default"]["OPTIONS"].update(service="plain"),
+        "DATABASES.default",
+    ),
     "Unix socket": (
         lambda s: s["DATABASES"]["default"].update(HOST="/run/postgresql"),
         "DATABASES.default",
@@ -541,6 +545,18 @@ def test_tuple_of_file_beside_a_decided_value_is_not_decided():
     assert problem.message == (
         "a line below the call of configure replaced json.limit."
     )
+
+
+@pytest.mark.parametrize(
+    ("extra", "replaced"), [("json", ["PLUGINS"]), ("", [])], ids=["added to", "kept"]
+)
+def test_list_made_of_a_tuple_is_decided_where_something_was_added(extra, replaced):
+    env = {**KEY, "NAUTOBOT_EXTRA_PLUGINS": extra}
+    settings, decided = configured(env, lambda s: s.update(PLUGINS=("mine",)))
+
+    problems = check_in_force({**settings, "PLUGINS": []}, decided, env)
+
+    assert [problem.variable for problem in problems] == replaced
 
 
 def test_value_replaced_below_configure_by_a_translation_is_one_warning():

@@ -153,6 +153,16 @@ def test_text_that_nothing_declares_harmless_is_masked(settings):
     assert "7777" not in text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown_as"),
+    [("UTC", "UTC"), ("-----BEGIN PRIVATE KEY-----", "***"), ("aB1" * 7, "***")],
+)
+def test_text_of_a_harmless_setting_is_shown_unless_it_looks_like_a_secret(
+    text, shown_as
+):
+    assert Masking({}).masked({"TIME_ZONE": text}) == {"TIME_ZONE": shown_as}
+
+
 def test_user_of_a_further_cache_is_shown_and_its_password_is_not():
     pool = {"username": "app", "password": "s3cret"}
     caches = {"more": {"OPTIONS": {"CONNECTION_POOL_KWARGS": pool}}}

@@ -119,6 +119,9 @@ def test_database_password_is_read_from_file(tmp_path):
         "DATABASES": {"default": {"NAME": "app", "PASSWORD": "p/a#s?s"}, "other": {}},
     }
     assert databases == {"default": {"NAME": "app", "PASSWORD": ""}, "other": {}}
+    assert secret_settings(
+        {"SECRET_KEY": KEY}, {"NAUTOBOT_DB_PASSWORD_FILE": str(file)}
+    ) == {"SECRET_KEY": KEY, "DATABASES": {"default": {"PASSWORD": "p/a#s?s"}}}
 
 
 def test_database_password_of_variable_is_left_as_nautobot_read_it():
