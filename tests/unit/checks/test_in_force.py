@@ -464,6 +464,10 @@ def event_broker(host):
             ["UNDERSTACK_PARTITION: a line below the call of configure replaced it."],
         ),
         (
+            lambda s: s.update(SECRET_KEY="of the file"),
+            ["SECRET_KEY: a line below the call of configure replaced it."],
+        ),
+        (
             lambda s: s.update(PLUGINS=["mine"]),
             ["PLUGINS: a line below the call of configure replaced it."],
         ),
@@ -494,6 +498,7 @@ def event_broker(host):
     ],
     ids=[
         "partition",
+        "secret key",
         "plugins",
         "timeouts",
         "cache elsewhere",
@@ -641,6 +646,8 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
         ("redis://redis", True, ("server", "default")),
         ("redis+socket:///run/redis.sock", True, ("off", "none")),
         ("redis://redis", {}, ("off", "none")),
+        ("rediss://redis", {}, ("server", "default")),
+        ("rediss://redis;redis://other", {}, ("off", "none")),
     ],
 )
 def test_connection_mode_of_broker_follows_its_tls_options(url, options, mode):
