@@ -217,6 +217,12 @@ def _other_kinds(
         ("request", "cert", request, "a certificate request"),
         ("pkcs7", "cert", bundle, "a PKCS #7 bundle"),
         ("pkcs7-der", "ca", binary, "a PKCS #7 bundle (DER)"),
+        (
+            "pkcs7-base64",
+            "ca",
+            base64.encodebytes(binary),
+            "a PKCS #7 bundle (DER)",
+        ),
         ("key-as-cert", "cert", leaf.key_pem, "a private key"),
         ("public-key", "key", public, "a public key"),
         ("openssh-key", "key", openssh, "a key in OpenSSH's own format"),
@@ -243,9 +249,13 @@ def _other_kinds(
                 ),
             ),
         )
-    for role in ("cert", "key"):
+    for role, label, content in (
+        ("cert", "pkcs12", archive),
+        ("key", "pkcs12", archive),
+        ("cert", "pkcs12-base64", base64.encodebytes(archive)),
+    ):
         yield Situation(
-            f"{role}-pkcs12",
-            {**good, FILES[role]: archive},
+            f"{role}-{label}",
+            {**good, FILES[role]: content},
             refused=(FORMS["pkcs12"].said(role),),
         )

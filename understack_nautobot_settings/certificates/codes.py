@@ -100,8 +100,9 @@ KEY_DER = WarningCode(
 )
 PEM_PKCS12 = Code(
     "pem-pkcs12",
-    "The file is a PKCS #12 archive (`.p12`, `.pfx`).",
-    "Extract certificate and key: `openssl pkcs12 -in FILE -nodes`.",
+    "The file is a PKCS #12 archive (`.p12`, `.pfx`), or base64 of one.",
+    "Extract certificate and key: `openssl pkcs12 -in FILE -nodes`, of base64 after "
+    "`base64 -d`.",
 )
 PEM_UTF16 = Code(
     "pem-utf16",

@@ -139,17 +139,10 @@ def _form_fault(content: bytes, wanted: str) -> Fault | None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
         return codes.PEM_UTF16, "is UTF-16 text."
     if is_der(content):
-        if re.match(_PKCS7, content):
-            fact = f"holds a PKCS #7 bundle (DER), not a {wanted}."
-            return codes.PEM_OTHER_KIND, fact
-        if _is_pkcs12(content):
-            return codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM."
-        if wanted == PRIVATE_KEY and re.match(_CERTIFICATE, content):
-            return codes.PEM_OTHER_KIND, "holds a certificate (DER), not a private key."
-        return codes.PEM_DER, "is DER, not PEM."
+        return _der_fault(content, wanted) or (codes.PEM_DER, "is DER, not PEM.")
     labels = set(re.findall(_BEGIN, content))
     if not labels:
-        return _unarmoured_fault(content)
+        return _unarmoured_fault(content, wanted)
     if re.search(_LITERAL_LINE_END, content):
         fact = r"has the two characters \n where a line should end."
         return codes.PEM_LITERAL_LINE_ENDS, fact
@@ -164,13 +157,25 @@ def _form_fault(content: bytes, wanted: str) -> Fault | None:
     return codes.PEM_OTHER_KIND, f"holds {seen}, not a {wanted}."
 
 
-def _unarmoured_fault(content: bytes) -> Fault:
+def _der_fault(der: bytes, wanted: str) -> Fault | None:
+    """Return what a binary object is, None where it may be what is wanted."""
+    if re.match(_PKCS7, der):
+        return codes.PEM_OTHER_KIND, f"holds a PKCS #7 bundle (DER), not a {wanted}."
+    if _is_pkcs12(der):
+        return codes.PEM_PKCS12, "is a PKCS #12 archive, not PEM."
+    if wanted == PRIVATE_KEY and re.match(_CERTIFICATE, der):
+        return codes.PEM_OTHER_KIND, "holds a certificate (DER), not a private key."
+    return None
+
+
+def _unarmoured_fault(content: bytes, wanted: str) -> Fault:
     """Return what a file is that has no BEGIN line."""
     decoded = _decoded(content) or b""
     if re.search(_BEGIN, decoded):
         return codes.PEM_BASE64, "is base64 of a PEM file."
     if is_der(decoded):
-        return codes.PEM_NO_ARMOUR, "is base64 without BEGIN and END lines."
+        fact = "is base64 without BEGIN and END lines."
+        return _der_fault(decoded, wanted) or (codes.PEM_NO_ARMOUR, fact)
     if b"-----END " in content:
         return codes.PEM_TRUNCATED, "starts after the BEGIN line of its first block."
     return codes.PEM_NONE, "holds no PEM block."

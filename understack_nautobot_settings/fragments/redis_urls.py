@@ -294,10 +294,16 @@ def check_urls(place: str, urls: Iterable[str]) -> Iterator[Problem]:
                 f"the URL sets {option}, which replaces the configured TLS.",
             )
         if not _is_whole(url):
+            remedy, scheme = "Write it as redis://HOST:PORT/0.", scheme_of(url)
+            if "," in url.rpartition("@")[2]:
+                each = ";".join([f"{scheme}://HOST:PORT"] * 2)
+                remedy = f"Write a URL for each host: {each}."
+            elif "@" in url:
+                remedy = _ENCODE
             yield codes.REDIS_URL_MALFORMED.problem(
                 place,
                 "the URL cannot be taken apart into host, port and password.",
-                _ENCODE if "@" in url else "Write it as redis://HOST:PORT/0.",
+                remedy,
             )
 
 

@@ -365,6 +365,17 @@ def test_broker_url_without_password_that_is_malformed_is_told_its_form():
     )
 
 
+@pytest.mark.parametrize("who", ["", ":c4n4ry@"])
+def test_broker_url_with_several_hosts_is_told_to_be_several_urls(who):
+    url = f"sentinel://{who}one:26379,two:26379/0"
+    env = {"NAUTOBOT_CELERY_BROKER_URL": url, "UNDERSTACK_REDIS_MTLS": "off"}
+
+    assert refusal(env, broker=url) == (
+        "NAUTOBOT_CELERY_BROKER_URL: the URL cannot be taken apart into host, port and "
+        "password. Write a URL for each host: sentinel://HOST:PORT;sentinel://HOST:PORT."
+    )
+
+
 @pytest.mark.parametrize(
     "query", ["db=1", "heartbeat=5&socket_timeout=c4n4ry", "virtual_host=1"]
 )
