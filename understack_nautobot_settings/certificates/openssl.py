@@ -106,6 +106,8 @@ def present(
     if strict:
         server.verify_flags |= ssl.VERIFY_X509_STRICT
     for context in (client, server):
+        # Whatever versions the system allows for connections.
+        context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         if level is not None:
             context.set_ciphers(f"DEFAULT@SECLEVEL={level}")

@@ -1008,3 +1008,29 @@ def connects(directory: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_tls_version_that_the_system_allows_is_no_fault_of_a_certificate(tmp_path):
+    """It is one of connections, and over TLS 1.2 they are made."""
+    mount = write_mount(tmp_path, ROOT.client(), ROOT.ca_pem)
+    configuration = tmp_path / "openssl.cnf"
+    configuration.write_text(
+        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n"
+        "MaxProtocol = TLSv1.2\n"
+    )
+    env = {
+        "NAUTOBOT_SECRET_KEY": "key-0123456789" * 4,
+        "NAUTOBOT_DB_USER": "app",
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "OPENSSL_CONF": str(configuration),
+        **mount.database_variables,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "understack_nautobot_settings", "check"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
