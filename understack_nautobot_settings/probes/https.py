@@ -22,6 +22,8 @@ _SERVER_ERROR = 500
 # The server is asked too early, or too often.
 _LATER = (408, 425, 429)
 _CLIENT_ERROR = 400
+# nginx answers 400 to a missing certificate as well as to one that it does not accept.
+_REFUSALS = (400, 401, 403)
 _REDIRECT = 300
 _NO_HTTP = "over TLS, but not in HTTP"
 
@@ -80,7 +82,20 @@ def probe_https(
             failed = status >= _SERVER_ERROR or status in _LATER
             code = codes.PROBE_HTTP_UNAVAILABLE if failed else codes.PROBE_HTTP_STATUS
             fact = f"{path} with status {status}" if status else _NO_HTTP
-            raise Failed(endpoint.problem(code, f"answers {fact}."))
+            hint = _about_certificate(server.tls) if status in _REFUSALS else None
+            raise Failed(endpoint.problem(code, f"answers {fact}.", hint))
+
+
+def _about_certificate(tls: Tls) -> str:
+    """Return what may help where a server may be unwilling for the certificate."""
+    own, name = tls.own_certificate, tls.cert.variable
+    remedy = f"If the server wants a client certificate, set {name}"
+    if own is not None:
+        remedy = (
+            f"If it is about the client certificate in {name} ({own.subject}, issued "
+            f"by {own.issuer}, {own.dates}), present one that the server accepts"
+        )
+    return f"{remedy}. Otherwise, correct the URL, or look into the log of the server."
 
 
 def _tls(env: Mapping[str, str], prefix: str) -> Tls:

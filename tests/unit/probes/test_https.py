@@ -2,6 +2,7 @@ import ssl
 
 import pytest
 
+from lab.certificates import write_mount
 from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import goodbye
@@ -151,6 +152,32 @@ def test_token_in_url_query_is_not_shown(mount):
     assert probes[0].problem.code == "probe-http-status"
     assert probes[0].server_said == "HTTP/1.1 403 No"
     assert "canary" not in str(probes_as_json(probes))
+
+
+@pytest.mark.parametrize("presents", [False, True])
+def test_status_400_is_perhaps_about_the_certificate(tmp_path, mount, presents):
+    """nginx answers it to a missing certificate, and to one that has expired."""
+    expired = CA.expired()
+    files = write_mount(tmp_path, expired, CA.ca_pem)
+    remedy, env = "If the server wants a client certificate, set X_CLIENT_CERT", {}
+    if presents:
+        env = {"X_CLIENT_CERT": files.certificate, "X_CLIENT_KEY": files.key}
+        end = expired.certificate.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        remedy = (
+            "If it is about the client certificate in X_CLIENT_CERT (CN=app, issued by "
+            f"CN=understack-mtls-ca, expired on {end}, 1 day ago), present one that "
+            "the server accepts"
+        )
+    script = over_tls(tls_context(CA.server()), https_saying(b"HTTP/1.1 400 No\r\n"))
+    with ScriptedServer(script) as server:
+        url = f"https://localhost:{server.port}/"
+        env = {**env, "X_CA": mount.ca}
+        attempt = walk(probe_https, url, env, Names(), prefix="X_")
+
+    assert str(attempt.problem) == (
+        f"URL: localhost:{server.port} answers / with status 400. {remedy}. Otherwise, "
+        "correct the URL, or look into the log of the server."
+    )
 
 
 def test_redirect_is_reported_and_not_followed(mount):
