@@ -26,6 +26,10 @@ class Front(LoopbackServer):
         self._context = context
         self._behind = behind
 
+    def server(self, connection: socket.socket) -> socket.socket:
+        """Return how the server behind is spoken with; as it is, by default."""
+        return connection
+
     def serve(self, connection: socket.socket) -> None:
         """Pass on one connection."""
         with contextlib.ExitStack() as stack:
@@ -33,8 +37,8 @@ class Front(LoopbackServer):
             if self._context is not None:
                 client = self._context.wrap_socket(connection, server_side=True)
                 stack.enter_context(client)
-            server = socket.create_connection((self.host, self._behind))
-            stack.enter_context(server)
+            behind = socket.create_connection((self.host, self._behind))
+            server = stack.enter_context(self.server(behind))
             answers = threading.Thread(target=_pass_on, args=(server, client))
             answers.start()
             _pass_on(client, server)

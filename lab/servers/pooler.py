@@ -26,7 +26,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 pool_mode = transaction
-max_client_conn = 5000
+max_client_conn = {clients}
 default_pool_size = {size}
 auth_type = cert
 auth_file = {directory}/users
@@ -38,12 +38,15 @@ client_tls_ca_file = {directory}/clients.crt
 
 
 @contextmanager
-def pooler(postgres: PostgresServer, *, size: int = 20) -> Iterator[int]:
+def pooler(
+    postgres: PostgresServer, *, size: int = 20, clients: int = 5000
+) -> Iterator[int]:
     """Run PgBouncer before a server; yields its port.
 
     Args:
         postgres: The server, which it reaches over its socket.
         size: Connections that it opens to the server at most.
+        clients: Connections that it accepts at most.
     """
     program, libraries = installation.pgbouncer()
     user = postgres._user or "root"
@@ -56,6 +59,7 @@ def pooler(postgres: PostgresServer, *, size: int = 20) -> Iterator[int]:
                 server_port=postgres.port,
                 port=port,
                 size=size,
+                clients=clients,
                 directory=directory,
             ).encode(),
             "users": b'"app" ""\n',

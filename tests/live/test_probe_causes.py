@@ -214,6 +214,22 @@ def test_database_that_takes_no_writes_passes_and_says_so(postgres, mount):
     assert ", which takes no writes; the server sees" in found.stages[-1].detail
 
 
+def test_database_with_another_role_for_its_sessions_passes(postgres, mount):
+    """As for users that a secrets engine makes; the role may not see the TLS."""
+    env = database_environment(postgres.port, mount, "verify-full")
+    with postgres.changed(
+        "create role owner",
+        "grant owner to app",
+        "alter role app set role = 'owner'",
+        back=("alter role app reset all", "drop role owner"),
+    ):
+        found = probe("database", env)
+
+    assert found.ok, found.problem
+    assert found.stages[-1].detail.startswith("as owner on PostgreSQL ")
+    assert found.stages[-1].detail.endswith("TLS or not, which it does not tell us")
+
+
 def test_failure_behind_a_password_is_not_said_to_have_passed(postgres18, mount):
     postgres18.set_password("right")
     env = database_environment(postgres18.port, mount, "verify-full")
@@ -292,6 +308,7 @@ NAMES = [
     ("wildcard", None, ["*.example"], "db.example", True),
     ("wildcard for two labels", None, ["*.example"], "a.db.example", False),
     ("CN beside a DNS name", "db.example", ["other"], "db.example", False),
+    ("no name", None, [], "db.example", False),
 ]
 
 
@@ -314,6 +331,18 @@ def server(authority):
     """A PostgreSQL whose certificate changes."""
     with PostgresServer(authority=authority) as running:
         yield running
+
+
+def test_redis_certificate_with_the_host_as_its_cn_says_so(authority, mount):
+    leaf = authority.issue("localhost", san=["db.example"], usages=SERVER)
+    with RedisServer(authority=authority, server=leaf, password="p") as server:
+        found = probe("cache", redis_environment(server.port, mount, "p"))
+
+    assert str(found.problem) == (
+        f"NAUTOBOT_REDIS_HOST: the certificate of localhost:{server.port} has "
+        "localhost as its CN and not as a DNS name. Use one of its names as host, or "
+        "add the host to the dnsNames of the server's Certificate."
+    )
 
 
 def test_redis_certificate_with_address_as_dns_name_is_reported(authority, mount):

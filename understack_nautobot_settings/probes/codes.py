@@ -33,8 +33,10 @@ PROBE_NETWORK = _passing(
 )
 PROBE_SILENT = _passing(
     "probe-silent",
-    "The server, or something in front of it, accepts connections and says nothing.",
-    "Look at the server and the load on it, and at what lies in between.",
+    "The server, or something in front of it, accepts connections and does not answer "
+    "in time.",
+    "Look at the server and the load on it, and at what lies in between: where only "
+    "small packets pass (MTU), the TLS handshake or the login stops half-way.",
 )
 PROBE_CLOSED = _passing(
     "probe-closed",
@@ -70,8 +72,8 @@ PROBE_TLS_HANDSHAKE = Code(
 )
 PROBE_NOT_POSTGRESQL = Code(
     "probe-not-postgresql",
-    "A server other than PostgreSQL answers.",
-    "Correct host and port.",
+    "A server other than PostgreSQL answers, or a gateway that ends TLS before it.",
+    "Correct host and port, or let the gateway pass TLS through.",
 )
 PROBE_NOT_REDIS = Code(
     "probe-not-redis",
@@ -204,7 +206,8 @@ PROBE_DB_HBA = Code(
     "probe-db-hba",
     "No rule of `pg_hba.conf` admits the connection: it has no TLS, or its user, "
     "database or network is not listed.",
-    "Set `NAUTOBOT_DB_SSLMODE=verify-full`, and compare with the `pg_hba` rules.",
+    "Where TLS is off, set `NAUTOBOT_DB_SSLMODE=verify-full`. Otherwise add a "
+    "`hostssl` rule for the user, the database and the network.",
     'PostgreSQL rejects with "no pg_hba.conf entry"',
 )
 PROBE_DB_CERTIFICATE_USER = Code(
@@ -241,9 +244,10 @@ PROBE_DB_STARTING = _passing(
 )
 PROBE_DB_FULL = _passing(
     "probe-db-full",
-    "PostgreSQL, the database or the user has no connection left.",
-    "Raise `max_connections` or the connection limit of the user, or use fewer "
-    "connections (`CONN_MAX_AGE`, the number of workers).",
+    "PostgreSQL, the database, the user or a PgBouncer has no connection left.",
+    "Raise `max_connections`, the connection limit of the user or, of PgBouncer, "
+    "`max_client_conn`; or use fewer connections (`CONN_MAX_AGE`, the number of "
+    "workers).",
 )
 PROBE_DB_SESSION_ATTRIBUTES = _passing(
     "probe-db-session-attributes",
@@ -275,7 +279,8 @@ PROBE_REDIS_AUTH = Code(
     "probe-redis-auth",
     "User or password of Redis is missing or wrong, or Redis has no password.",
     "Set `NAUTOBOT_REDIS_PASSWORD` to the password in the secret `nautobot-redis`. If "
-    "it is percent-encoded there, set `NAUTOBOT_REDIS_PASSWORD_ENCODED=true`.",
+    "it is percent-encoded there, set `NAUTOBOT_REDIS_PASSWORD_ENCODED=true`. If the "
+    "default user is off (`ACL LIST`), set `NAUTOBOT_REDIS_USERNAME`.",
 )
 PROBE_REDIS_PERMISSION = Code(
     "probe-redis-permission",

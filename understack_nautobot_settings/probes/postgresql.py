@@ -7,10 +7,13 @@ tells the SQLSTATE of a refused connection.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
@@ -31,9 +34,11 @@ from understack_nautobot_settings.probes.driver_session import DriverError
 from understack_nautobot_settings.probes.driver_session import NoDriver
 from understack_nautobot_settings.probes.driver_session import Session
 from understack_nautobot_settings.probes.driver_session import database_session
+from understack_nautobot_settings.probes.network import Address
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.network import shown_address
+from understack_nautobot_settings.probes.refusals import LIBPQ
 from understack_nautobot_settings.probes.refusals import Database
 from understack_nautobot_settings.probes.refusals import NotPostgresql
 from understack_nautobot_settings.probes.refusals import alert_in
@@ -55,11 +60,15 @@ PORT = 5432
 WHO = (
     "select current_user::text, current_setting('server_version') || case "
     "current_setting('transaction_read_only') when 'on' then "
-    "', which takes no writes' else '' end, s.version, s.cipher, s.client_dn, "
-    "s.client_serial::text "
-    "from pg_stat_ssl s where s.pid = pg_backend_pid()"
+    "', which takes no writes' else '' end, case when s.pid is null then '' else "
+    "s.version end, s.cipher, s.client_dn, s.client_serial::text from (select "
+    "pg_backend_pid() as pid) as own left join pg_stat_ssl as s using (pid)"
 )
-"""Answers who came in, as the server sees it."""
+"""Answers who came in, as the server sees it.
+
+The version of TLS is empty where the user may not see it, as a role that another one
+was set to may not.
+"""
 
 _SNI_VARIABLE = "PGSSLSNI"
 # Where libpq goes and as whom, unless it is told.
@@ -74,6 +83,9 @@ _VERIFIED = {
 # takes, which need not be the one that imports faster.
 _KNOWN_SINCE = {"sslnegotiation": DIRECT_SINCE, "sslcertmode": SSLCERTMODE_SINCE}
 _SHORTEST_CONNECT = 2
+_QUICK_LOOK_UP = 0.5
+# What libpq says of a certificate for other hosts, or for none.
+_NAME_REFUSED = "does not match host name|could not get server's host name"
 # What the drivers say of a session that ends.
 _LOST = ("closed", "EOF detected", "could not receive data")
 
@@ -114,7 +126,7 @@ def probe_database(
     started = attempt.clock()
     try:
         session = driver(
-            _with_timeout(database, attempt.patience),
+            _with_timeout(server),
             WHO,
             attempt.patience,
             libpq_since=max(_KNOWN_SINCE.get(one, 0) for one in database.parameters),
@@ -136,17 +148,33 @@ def probe_database(
         _note_success(server, session, attempt.clock() - started)
 
 
-def _with_timeout(database: Database, patience: float) -> dict[str, Any]:
-    parameters = database.parameters
+def _with_timeout(server: PostgresqlServer) -> dict[str, Any]:
+    parameters = dict(server.database.parameters)
     given = str(parameters.get("connect_timeout") or 0)
-    if not given.isdecimal():
-        # libpq takes a negative number for none, and refuses what is none.
-        return dict(parameters)
-    # Each host gets it; a dead one may not use up the time of those after it.
-    most = int(patience / max(1, len(database.endpoints)))
-    # libpq takes 0 for none as well.
-    seconds = max(_SHORTEST_CONNECT, min(most, int(given) or most))
-    return {**parameters, "connect_timeout": seconds}
+    # libpq takes a negative number for none, and refuses what is none.
+    if given.isdecimal():
+        # Each address gets it; a dead one may not use up the time of those after it.
+        most = int(server.attempt.patience / max(1, _count_addresses(server)))
+        # libpq takes 0 for none as well.
+        seconds = max(_SHORTEST_CONNECT, min(most, int(given) or most))
+        parameters["connect_timeout"] = seconds
+    return parameters
+
+
+def _count_addresses(server: PostgresqlServer) -> int:
+    """Return how many addresses libpq has, as far as that can be told at once."""
+    found: list[Address] = []
+
+    def look() -> None:
+        for one in server.endpoints:
+            with suppress(OSError, UnicodeError):
+                found.extend(server.network.resolve(one.address or one.host, one.port))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    # Where names resolve slowly, libpq needs the time for that.
+    thread.join(_QUICK_LOOK_UP)
+    return max(len(found), len(server.endpoints))
 
 
 def _database(
@@ -208,15 +236,16 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
     """Note the stages that the driver has passed; it took them in one step."""
     attempt, database, mode = server.attempt, server.database, server.mode
     if not session.row:
-        _fail_on_query(server, "no row")
+        _fail_on_query(server, "")
     user, version, protocol, cipher, subject, serial = session.row
     attempt.skip("dns", "resolved by libpq" if database.endpoints else "left to libpq")
     attempt.skip("tcp", shown_address(session.address) or "a socket of this machine")
     # A pooler in between has another connection to PostgreSQL, perhaps without TLS.
     spoken = ", ".join(part for part in (protocol, cipher) if part)
+    unspoken = "no TLS" if protocol is None else "TLS or not, which it does not tell us"
     tls = database.tls
     if tls is None:
-        attempt.skip("tls", f"{spoken or 'no TLS'}: sslmode is {mode}")
+        attempt.skip("tls", f"{spoken or unspoken}: sslmode is {mode}")
         attempt.skip("identity", "not verified: sslmode does not ask for it")
     else:
         attempt.skip("tls", spoken or f"TLS, because sslmode is {mode}")
@@ -231,7 +260,7 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
                 shown = described_server(found, tls, hosts)
         attempt.skip("identity", shown)
     attempt.skip("login", f"accepted from {session.driver}", seconds)
-    seen = protocol or "no TLS"
+    seen = protocol or unspoken
     if subject:
         # As `check` and OpenSSL write it; PostgreSQL writes it in decimal.
         number = hexadecimal(int(serial or 0))
@@ -242,13 +271,13 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
 
 
 def _fail_on_query(server: PostgresqlServer, text: str) -> None:
-    database = server.database
-    server.attempt.quote(database.without_password(text))
-    place = database.place
+    database, place = server.database, server.database.place
     code, fact = codes.PROBE_DB_ERROR, f"PostgreSQL at {place} does not answer a query."
-    if any(words in text for words in _LOST):
+    is_lost = any(words in text for words in _LOST)
+    if is_lost:
         code = codes.PROBE_CLOSED
         fact = f"{place} accepts the session and closes it on the first query."
+    server.attempt.quote(database.without_password(text), by=LIBPQ if is_lost else "")
     with server.attempt.stage("query"):
         refused = known_refusal(text, database)
         raise Failed(refused or code.problem(variables.DB_HOST.name, fact))
@@ -269,7 +298,7 @@ def _look(server: PostgresqlServer, text: str | None) -> None:
         with attempt.stage("login"):
             raise Failed(_login_problem(server, None, text))
     connection = server.reach()
-    if "does not match host name" in (text or ""):
+    if re.search(_NAME_REFUSED, text or ""):
         server.verdict = REFUSED
     elif server.tls.verify and server_words(text or ""):
         # libpq has accepted the certificate of the server that has answered it.

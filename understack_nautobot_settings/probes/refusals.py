@@ -29,7 +29,7 @@ _PROTOCOL_3 = 196608
 _LENGTH_OCTETS = 4
 _LONGEST_MESSAGE = 65536
 _MOST_MESSAGES = 64
-_LIBPQ = "libpq"
+LIBPQ = "libpq"
 _AUTHENTICATED = b"\0\0\0\0"
 
 # SQLSTATE, appendix A of the PostgreSQL manual.
@@ -66,7 +66,7 @@ _WORDS = (
     ("permission denied to set parameter", NO_PARAMETER),
     ("no such database", NO_DATABASE),
     ("too many (connections|clients)|connection slots are reserved", TOO_MANY),
-    ("no more connections allowed", TOO_MANY),
+    ("no more connections allowed|client connections exceeded", TOO_MANY),
     ("the database system is", NOT_YET[0]),
     ("unrecognized configuration parameter", NO_PARAMETER),
     ("unsupported startup parameter", NO_PARAMETER),
@@ -77,6 +77,8 @@ _WORDS = (
 )
 _UNSUPPORTED = re.compile(r"unsupported startup parameter: ([a-z_]+)")
 _LIST_IT = "list it in the ignore_startup_parameters of PgBouncer."
+_POOLER_LIMIT = re.compile(r"\((max_\w*client_conn\w*)\)")
+_USE_FEWER = "or use fewer connections (CONN_MAX_AGE, the number of workers)."
 _NO_ROLE = re.compile(
     r"role .*(does not exist|is not permitted to log in)|no such user"
 )
@@ -93,6 +95,23 @@ _REVOCATION_LIST = (
     "date."
 )
 _STRONGER = f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
+_ADD_RULE = "Add a hostssl rule for this user, database and network"
+_ONWARDS = (
+    "let a gateway pass TLS through (mode Passthrough), or a PgBouncer present a "
+    "certificate of its own (server_tls_sslmode, server_tls_cert_file, "
+    "server_tls_key_file)."
+)
+_TLS_ENDED = f"TLS ends in front of PostgreSQL: {_ONWARDS}"
+_NOT_ARRIVED = (
+    f"If TLS ends in front of PostgreSQL, {_ONWARDS} Otherwise, issue the certificate "
+    "with a key and a signature of a kind that PostgreSQL accepts: a client does not "
+    "send any other."
+)
+_MAPPED = (
+    "The CN is the user, so something else is compared: add a line for the certificate "
+    "to the map of the rule in pg_hba.conf (pg_ident.conf), or remove map= and "
+    "clientname= from the rule; at a PgBouncer, add the user to its auth_file."
+)
 _OR_CERTIFICATE = "Set it, or let pg_hba.conf ask for the certificate alone."
 
 # What libpq's own words mean, and a remedy where the code's is not enough.
@@ -294,13 +313,13 @@ def session_problem(
     said, hidden = server_words(text), database.without_password
     problem = None if said else _own_problem(text, database)
     if problem is not None:
-        attempt.quote(hidden(text), by=_LIBPQ)
+        attempt.quote(hidden(text), by=LIBPQ)
         return problem
     # Where neither it nor libpq said anything, this is what the server says now.
     if answer is not None and answer.sqlstate and (answer.message in said or not said):
         attempt.quote(hidden(answer.message))
         return _refusal_problem(answer, database)
-    attempt.quote(hidden(said or text), by="" if said else _LIBPQ)
+    attempt.quote(hidden(said or text), by="" if said else LIBPQ)
     refused = known_refusal(said, database)
     # The start by hand has no password, and less of the session than libpq's.
     unlike = answer is None or answer.wants_password
@@ -387,9 +406,12 @@ def _refusal_problem(refusal: StartUpAnswer, database: Database) -> Problem:
         code = codes.PROBE_DB_STARTING
         fact = f"PostgreSQL at {place} is starting, stopping or recovering."
     elif sqlstate == TOO_MANY:
-        code = codes.PROBE_DB_FULL
+        code, server = codes.PROBE_DB_FULL, "PostgreSQL"
+        limit = _POOLER_LIMIT.search(message)
+        if limit:
+            server, hint = "PgBouncer", f"Raise {limit[1]} of PgBouncer, {_USE_FEWER}"
         whom = f"user {user}, database {name}"
-        fact = f"PostgreSQL at {place} has no connection left for {whom}."
+        fact = f"{server} at {place} has no connection left for {whom}."
     return code.problem(variable.name, fact, hint)
 
 
@@ -423,18 +445,23 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
     place, user, message = database.place, database.user, refusal.message
     presents = database.tls is not None and bool(database.tls.cert.path)
     if "pg_hba.conf" in message:
-        over = "over TLS" if database.tls else "without TLS"
+        # What PostgreSQL sees; something in front of it may have ended TLS.
+        seen = database.tls is not None and "no encryption" not in message
         address = re.search(r'host "([^"]+)"', message)
         since = f", from {address[1]}" if address else ""
         rule, where = "no pg_hba.conf rule that admits", ""
         if "rejects connection" in message:
             rule, where = "a pg_hba.conf rule that rejects", " above that rule"
-        add = f"Add a hostssl rule for this user, database and network{where}."
+        variable, hint = variables.DB_HOST.name, f"{_ADD_RULE}{where}."
+        if database.tls is None:
+            variable, hint = variables.DB_SSLMODE.name, _STRONGER
+        elif not seen:
+            hint = _TLS_ENDED
         return codes.PROBE_DB_HBA.problem(
-            variables.DB_SSLMODE.name,
+            variable,
             f"PostgreSQL at {place} has {rule} the user {user}, database "
-            f"{database.name}{since} {over}.",
-            add if database.tls else _STRONGER,
+            f"{database.name}{since} {'over' if seen else 'without'} TLS.",
+            hint,
         )
     if refusal.routine == "InitializeSessionUserId" or _NO_ROLE.match(message):
         return codes.PROBE_DB_ROLE.problem(
@@ -449,17 +476,22 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
             variables.DB_HOST.name,
             f"PostgreSQL at {place} does not admit the user {user}.",
         )
-    if not presents:
+    wanted = "requires a valid client certificate" in message
+    if wanted or not presents:
+        variable, hint = variables.DB_SSLMODE.name, _STRONGER
+        fact = "none is configured"
+        if presents:
+            variable, hint = variables.DB_SSLCERT.name, _NOT_ARRIVED
+            fact = f"the configured one (CN={name}) did not arrive"
         return codes.PROBE_CLIENT_CERTIFICATE_REQUIRED.problem(
-            variables.DB_SSLMODE.name,
-            f"{place} requires a client certificate, and none is configured.",
-            _STRONGER,
+            variable, f"{place} requires a client certificate, and {fact}.", hint
         )
+    remedy = _MAPPED if name == user else None
     return codes.PROBE_DB_CERTIFICATE_USER.problem(
         variables.DB_USER.name,
         f"{place} does not accept the client certificate (CN={name}) for the user "
         f"{user}.",
-        None if database.parameters.get("user") else _NO_USER,
+        remedy if database.parameters.get("user") else _NO_USER,
     )
 
 

@@ -215,7 +215,7 @@ class Server:
     def silent(self) -> Problem:
         """Return why nothing is answered."""
         return self.endpoint.problem(
-            codes.PROBE_SILENT, "accepts the connection and says nothing."
+            codes.PROBE_SILENT, "accepts the connection and does not answer in time."
         )
 
     def closed(self, when: str = "without an answer") -> Problem:

@@ -53,6 +53,10 @@ _OTHER_KIND = (
     "Issue it with a key and a signature of a kind that the server accepts: a client "
     "does not send any other."
 )
+_IP_ADDRESSES = (
+    "Use one of its names as host, or add the address to the ipAddresses of the "
+    "server's Certificate."
+)
 _UNSET = CertificateFile("", "")
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
@@ -161,9 +165,11 @@ def symptom_of(error: OSError) -> str:
     return str(named or getattr(error, "reason", None) or type(error).__name__)
 
 
-def _of_certificate(code: Code, endpoint: Endpoint, fact: str) -> Problem:
+def _of_certificate(
+    code: Code, endpoint: Endpoint, fact: str, hint: str | None = None
+) -> Problem:
     return code.problem(
-        endpoint.variable, f"the certificate of {endpoint.place}{fact}."
+        endpoint.variable, f"the certificate of {endpoint.place}{fact}.", hint
     )
 
 
@@ -240,10 +246,14 @@ def _issuer_problem(
 
 def name_problem(seen: Certificate | None, endpoint: Endpoint) -> Problem:
     """Return the problem of a server certificate for other names."""
+    host, wanted, hint = endpoint.host, "a DNS name", None
     fact = f" is for {_names(seen)}, not for {endpoint.name}"
-    if endpoint.is_ip and seen is not None and endpoint.host in seen.names:
-        fact = f" has {endpoint.name} as a DNS name and not as an IP address"
-    return _of_certificate(codes.PROBE_SERVER_NAME, endpoint, fact)
+    if endpoint.is_ip:
+        wanted, hint = "an IP address", _IP_ADDRESSES
+    if seen is not None and host in (*seen.names, seen.common_name):
+        found = "a DNS name" if host in seen.names else "its CN"
+        fact = f" has {endpoint.name} as {found} and not as {wanted}"
+    return _of_certificate(codes.PROBE_SERVER_NAME, endpoint, fact, hint)
 
 
 def client_problem(reason: str, tls: Tls, endpoint: Endpoint) -> Problem | None:

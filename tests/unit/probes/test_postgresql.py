@@ -1,6 +1,7 @@
 import os
 import pwd
 import socket
+import time
 
 import pytest
 
@@ -226,7 +227,7 @@ def test_postgresql_socket_is_looked_for_in_its_directory(mount, tmp_path):
                 "28000", 'no entry in "pg_hba.conf"', "ClientAuthentication"
             ),
             "probe-db-hba",
-            "NAUTOBOT_DB_SSLMODE",
+            "NAUTOBOT_DB_HOST",
         ),
         (
             error_response("28000", "Rolle fehlt", "InitializeSessionUserId"),
@@ -320,6 +321,38 @@ def test_refused_database_login_is_reported_by_server_code(mount, said, code, va
     assert outcome(attempt) == (ALL_STAGES[:5], code)
     assert attempt.problem.variable == variable
     assert PASSWORD not in str(attempt.problem)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            error_response(
+                "08P01", "client connections exceeded (max_user_client_connections)"
+            ),
+            "NAUTOBOT_DB_HOST: PgBouncer at localhost:{port} has no connection left "
+            "for user app, database app. Raise max_user_client_connections of "
+            "PgBouncer, or use fewer connections (CONN_MAX_AGE, the number of "
+            "workers).",
+        ),
+        (
+            error_response("28000", 'certificate authentication failed for user "app"'),
+            "NAUTOBOT_DB_USER: localhost:{port} does not accept the client certificate "
+            "(CN=app) for the user app. The CN is the user, so something else is "
+            "compared: add a line for the certificate to the map of the rule in "
+            "pg_hba.conf (pg_ident.conf), or remove map= and clientname= from the "
+            "rule; at a PgBouncer, add the user to its auth_file.",
+        ),
+    ],
+    ids=["limit of PgBouncer", "map"],
+)
+def test_refusal_of_a_login_has_the_remedy_of_its_cause(mount, said, line):
+    script = after_ssl_request(secured(postgres_saying(said)))
+    with ScriptedServer(script) as server:
+        settings = database(server.port, mount)
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert str(attempt.problem) == line.format(port=server.port)
 
 
 @pytest.mark.parametrize(
@@ -601,6 +634,28 @@ def test_connect_timeout_is_libpqs_own_or_within_the_patience(
     assert seen == [sent]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "sent"), [(0.0, 2), (2.0, 4)], ids=["quick", "slow"]
+)
+def test_connect_timeout_is_shared_by_the_addresses_of_a_name(mount, seconds, sent):
+    """Where the name resolves slowly, libpq needs the time for that."""
+    seen = []
+
+    class Several(Network):
+        def resolve(self, host, port):
+            time.sleep(seconds)
+            return [(socket.AF_INET, (f"10.0.0.{one}", port)) for one in (1, 2, 3)]
+
+    def driver(parameters, statement, seconds, *, libpq_since=0):
+        seen.append(parameters["connect_timeout"])
+        return Session("d", (socket.AF_INET, ("127.0.0.1", 5)), ROW)
+
+    settings = database(5, mount, mode="disable", connect_timeout=4)
+    walk(probe_database, settings, Several(), driver=driver, seconds=9.0)
+
+    assert seen == [sent]
+
+
 def test_database_place_of_libpq_variables_is_where_the_cause_is_looked_for(mount):
     settings = database("", mount, mode="disable", host="db.example")
     env = {"PGHOSTADDR": "127.0.0.9", "PGPORT": "1", "PGHOST": "not.used"}
@@ -681,6 +736,7 @@ def test_failed_query_is_reported_in_query_stage(mount, text, code, fact):
 
     assert outcome(attempt) == (["query"], code)
     assert attempt.problem.message == fact
+    assert attempt.said_by == ("libpq" if "unexpectedly" in text else "")
 
 
 def test_requirement_that_libpq_names_is_shown_whole(mount):

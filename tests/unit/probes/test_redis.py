@@ -309,7 +309,8 @@ FULL = b"-ERR max number of clients reached\r\n"
             "probe-redis-auth",
             "does not accept this password for the default user.",
             "Set NAUTOBOT_REDIS_PASSWORD to the password in the secret nautobot-redis. "
-            "If it is percent-encoded there, set NAUTOBOT_REDIS_PASSWORD_ENCODED=true.",
+            "If it is percent-encoded there, set NAUTOBOT_REDIS_PASSWORD_ENCODED=true. "
+            "If the default user is off (ACL LIST), set NAUTOBOT_REDIS_USERNAME.",
         ),
         (
             {"auth": WRONG_PAIR},
