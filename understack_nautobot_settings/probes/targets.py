@@ -265,9 +265,8 @@ def _result(attempt: Attempt, unfinished: bool) -> Probe:
         said, symptom, by = attempt.server_said, attempt.symptom, attempt.said_by
         return Probe(target, problem is None, stages, problem, said, symptom, by)
     stage = attempt.current or "settings"
-    problem = codes.PROBE_TIMEOUT.problem(
-        target, f"the stage {stage} did not end in time."
-    )
+    code = codes.PROBE_DNS if stage == "dns" else codes.PROBE_TIMEOUT
+    problem = code.problem(target, f"the stage {stage} did not end in time.")
     late = Stage(stage, False, attempt.clock() - attempt.since, problem.message)
     return Probe(target, False, (*stages, late), problem)
 

@@ -231,6 +231,24 @@ def test_probe_that_does_not_end_times_out(mount):
     assert probe.is_transient
 
 
+def test_name_server_that_does_not_answer_is_not_blamed_on_the_server(mount):
+    waiting = threading.Event()
+
+    class Silent(Network):
+        def resolve(self, host, port):
+            waiting.wait(10)
+            return []
+
+    (probe,) = probe_targets(["cache"], environment(mount), network=Silent(), timeout=1)
+    waiting.set()
+
+    assert str(probe.problem) == (
+        "cache: the stage dns did not end in time. Correct the host name, or the DNS "
+        "of the cluster."
+    )
+    assert (probe.problem.code, probe.is_transient) == ("probe-dns", True)
+
+
 def test_look_for_the_cause_that_does_not_end_times_out_in_its_stage(mount):
     waiting = threading.Event()
 
