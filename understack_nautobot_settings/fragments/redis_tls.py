@@ -24,6 +24,7 @@ from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import collecting
 
+_RESULTS = "CELERY_RESULT_BACKEND"
 _CELERY_TLS = ("CELERY_BROKER_USE_SSL", "CELERY_REDIS_BACKEND_USE_SSL")
 # Celery connects to these where they are there, whatever the broker URL is.
 _BROKER_RIVALS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
@@ -102,7 +103,8 @@ def redis_tls_settings(
         place = redis_urls.broker_place(decided.get("CELERY_BROKER_URL"), env)
         if not built:
             read.extend(redis_urls.check_schemes(place, urls))
-        if caches or redis:
+        results = redis_urls.urls_of(settings.get(_RESULTS), ";")
+        if caches or redis or any(map(_is_redis, results)):
             tls = _RedisTls(
                 read,
                 settings,
@@ -113,11 +115,10 @@ def redis_tls_settings(
                 check_files=check_files,
             )
             if tls.mutual:
-                tls.refuse_sentinel(urls, place)
+                tls.refuse_sentinel({place: urls, _RESULTS: results})
                 tls.name_others()
             tls.decide_caches()
-            if redis:
-                tls.decide_broker(place)
+            tls.decide_results(tls.decide_broker(place) if redis else set())
             tls.warn()
         return decided
 
@@ -199,14 +200,18 @@ class _RedisTls:
                 # The broker there gets the certificates.
                 self.hosts = [host, *(one for one in self.hosts if one != host)]
 
-    def refuse_sentinel(self, urls: list[str], broker: str) -> None:
-        """Refuse Sentinel, which is asked without TLS; `broker` says its URLs."""
+    def refuse_sentinel(self, urls: Mapping[str, list[str]]) -> None:
+        """Refuse Sentinel, asked without TLS; Celery's URLs are by who says them."""
         places = [
             option if option == DEFAULT_FACTORY else f"CACHES.{alias}.OPTIONS.{option}"
             for alias, cache in self.caches.items()
             for option in redis_caches.sentinel_options(self.settings, cache)
         ]
-        places += [broker for url in urls if redis_urls.scheme_of(url) == "sentinel"]
+        places += [
+            place
+            for place, each in urls.items()
+            if "sentinel" in map(redis_urls.scheme_of, each)
+        ]
         for place in dict.fromkeys(places):
             self.read.report(
                 codes.REDIS_SENTINEL_TLS,
@@ -315,30 +320,31 @@ class _RedisTls:
         self.read.problems += redis_urls.check_mixture(place, urls)
         return urls, ours
 
-    def decide_broker(self, place: str) -> None:
-        """Put the broker over TLS; `place` says its URL."""
+    def decide_broker(self, place: str) -> set[str]:
+        """Put the broker over TLS, return its schemes; `place` says its URL."""
         broker = self.decided.get("CELERY_BROKER_URL")
         schemes = {self.address.scheme}
         if broker is not None:
             url = self._broker_url(broker, place)
             self.decided["CELERY_BROKER_URL"] = url
             schemes = set(map(redis_urls.scheme_of, redis_urls.urls_of(url, ";")))
-        over_tls = {}
-        for name in _CELERY_TLS:
-            said = mapping(self.decided.get(name))
-            options = self._options(schemes, said, name, ours=True)
-            if options:
-                over_tls[name] = {**said, **options}
-        for name in _BROKER_RIVALS:
-            if over_tls and self.settings.get(name):
+        if self._use_ssl(_CELERY_TLS[0], schemes):
+            for name in filter(self.settings.get, _BROKER_RIVALS):
                 self.read.report(
                     codes.BROKER_URL_RIVAL,
                     name,
                     "Celery connects to this URL in place of CELERY_BROKER_URL, and no "
                     "TLS was configured for it.",
                 )
-        self.decided |= over_tls
-        self._decide_result_backend()
+        return schemes
+
+    def _use_ssl(self, name: str, schemes: set[str]) -> dict[str, Any]:
+        """Decide Celery's TLS options under this name, and return them."""
+        said = mapping(self.decided.get(name))
+        options = self._options(schemes, said, name, ours=True)
+        if options:
+            self.decided[name] = {**said, **options}
+        return options
 
     def _broker_url(self, broker: Any, place: str) -> str | list[str]:
         """Return the broker's URL or URLs, in the form they were given."""
@@ -364,31 +370,34 @@ class _RedisTls:
         problems += redis_urls.check_mixture(place, urls)
         return ";".join(urls) if isinstance(broker, str) else urls
 
-    def _decide_result_backend(self) -> None:
+    def decide_results(self, broker: set[str]) -> None:
         """Put the result backend over TLS, where the file names a Redis without.
 
-        Celery refuses ``redis://`` beside TLS options; another host goes without.
+        `broker` are the schemes of the broker. Another host goes without.
         """
-        name, options = "CELERY_RESULT_BACKEND", "CELERY_REDIS_BACKEND_USE_SSL"
-        url = self.settings.get(name)
-        if not isinstance(url, str) or options not in self.decided:
-            return
-        verified = self.decided[options].get("ssl_cert_reqs") != "none"
-        if verified and re.search("ssl_cert_reqs=(cert_)?none", url, re.IGNORECASE):
-            # Celery lets the URL win.
-            self.read.problems += redis_urls.check_urls(name, [url])
-        if redis_urls.scheme_of(url) != "redis":
-            return
+        options, said = _CELERY_TLS[1], self.settings.get(_RESULTS)
+        url = said if isinstance(said, str) else ""
         database = self.address.database(url)
         if database is not None:
-            self.decided[name] = self.address.url(database, credentials=True)
-        elif self.mutual and redis_urls.host_of(url) in self.hosts:
-            self.read.problems += redis_urls.check_urls(name, [url])
-            self.decided[name] = redis_urls.over_tls(url)
-        else:
-            del self.decided[options]
-            if self.mutual:
-                self._leave(name)
+            url = self.address.broker_url(database)
+        elif self.mutual and redis_urls.scheme_of(url) == "redis":
+            if redis_urls.host_of(url) in self.hosts:
+                self.read.problems += redis_urls.check_urls(_RESULTS, [url])
+                url = redis_urls.over_tls(url)
+            else:
+                self._leave(_RESULTS)
+        self._use_ssl(options, broker | {redis_urls.scheme_of(url)})
+        if redis_urls.scheme_of(url) == "redis":
+            # Celery refuses it beside TLS options.
+            self.decided.pop(options, None)
+        verified = mapping(self.decided.get(options)).get("ssl_cert_reqs", "none")
+        if verified != "none" and re.search(
+            "ssl_cert_reqs=(cert_)?none", url, re.IGNORECASE
+        ):
+            # Celery lets the URL win.
+            self.read.problems += redis_urls.check_urls(_RESULTS, [url])
+        if url not in ("", said):
+            self.decided[_RESULTS] = url
 
     def _options(
         self, schemes: set[str], said: Mapping[str, Any], place: str, *, ours: bool

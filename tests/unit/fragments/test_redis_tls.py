@@ -678,6 +678,24 @@ def test_broker_behind_sentinel_is_refused(env, place):
     assert settings(env, broker=url, mounted=False) == off(broker=url)
 
 
+@pytest.mark.parametrize("broker", ["redis://localhost:6379/0", "amqp://mq//"])
+def test_result_backend_behind_sentinel_is_refused(broker):
+    problems = []
+
+    redis_tls_settings(
+        {
+            "CELERY_BROKER_URL": broker,
+            "CELERY_RESULT_BACKEND": "sentinel://a:26379/0;sentinel://b:26379/0",
+        },
+        {},
+        problems=problems,
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert list(map(str, problems)) == [SENTINEL.format("CELERY_RESULT_BACKEND")]
+
+
 NATIVE = pytest.mark.parametrize(
     "backend",
     [
@@ -793,9 +811,11 @@ def test_settings_file_without_variable_cannot_switch_verification_off(none):
     ],
     ids=["that Nautobot would build", "with its password", "of the file"],
 )
-def test_result_backend_in_the_same_redis_uses_tls(env, said, url):
+@pytest.mark.parametrize("broker", [None, "amqp://mq//"])
+def test_result_backend_in_the_same_redis_uses_tls(env, said, url, broker):
+    """Whatever the broker is."""
     found = redis_tls_settings(
-        {"CELERY_RESULT_BACKEND": said},
+        {"CELERY_RESULT_BACKEND": said, "CELERY_BROKER_URL": broker},
         env,
         check_files=lambda files: [],
         exists=lambda path: True,
@@ -803,6 +823,46 @@ def test_result_backend_in_the_same_redis_uses_tls(env, said, url):
 
     assert found["CELERY_RESULT_BACKEND"] == url
     assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
+
+
+def test_result_backend_over_tls_beside_a_plain_broker_is_verified():
+    """Celery refuses such a URL without options."""
+    found = redis_tls_settings(
+        {
+            "CELERY_RESULT_BACKEND": "rediss://other/2",
+            "CELERY_BROKER_URL": "redis://localhost/0",
+        },
+        {},
+        exists=lambda path: False,
+    )
+
+    assert found["CELERY_REDIS_BACKEND_USE_SSL"] == SYSTEM
+    assert "CELERY_BROKER_USE_SSL" not in found
+
+
+@pytest.mark.parametrize(
+    ("env", "said", "url"),
+    [
+        ({}, "redis://:p/a#s@localhost:6379/2", "redis://:p%2Fa%23s@localhost:6379/2"),
+        (
+            {"NAUTOBOT_REDIS_SCHEME": "unix", "NAUTOBOT_REDIS_HOST": "/r.sock"},
+            "unix://:p/a#s@/r.sock?db=2",
+            "redis+socket://:p%2Fa%23s@/r.sock?virtual_host=2",
+        ),
+    ],
+    ids=["TCP", "socket"],
+)
+def test_result_backend_that_nautobot_would_build_without_tls_is_built_anew(
+    env, said, url
+):
+    env = {**env, "NAUTOBOT_REDIS_PASSWORD": "p/a#s", "UNDERSTACK_REDIS_MTLS": "off"}
+
+    assert redis_tls_settings({"CELERY_RESULT_BACKEND": said}, env) == {
+        "CELERY_RESULT_BACKEND": url,
+        "CACHES": {
+            "default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": {"password": "p/a#s"}}}
+        },
+    }
 
 
 def test_cache_and_broker_of_the_file_in_one_other_redis_agree():
