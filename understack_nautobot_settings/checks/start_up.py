@@ -8,6 +8,8 @@ module for its names first, as Nautobot does, and a module may answer that itsel
 """
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -89,7 +91,14 @@ def look_again_later(
     _waiting[:] = _last[:] = [start]
     _take_over_logging(namespace)
     if "__name__" in namespace:
-        namespace["__dir__"] = lambda: _names(namespace)
+
+        def names() -> list[str]:
+            # A file may give a copy of its names, take the result over and go on.
+            module = sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""))
+            asked = vars(module) if module else namespace
+            return _names(asked if asked.get("__dir__") is names else namespace)
+
+        namespace["__dir__"] = names
 
 
 def last_start() -> _Start | None:

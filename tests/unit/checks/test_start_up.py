@@ -5,7 +5,9 @@ import logging
 import logging.config
 import os
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from cryptography import x509
@@ -232,6 +234,22 @@ def test_tls_replaced_below_configure_is_refused_after_module_has_run(quiet_logg
         namespace["__dir__"]()
     with pytest.raises(SettingsError, match=r"DATABASES\.default"):
         configure_logging(QUIET, settings=namespace)
+
+
+def test_module_that_took_over_a_configured_copy_is_itself_looked_at(
+    quiet_logger, monkeypatch
+):
+    """``ns = dict(globals()); configure(ns); globals().update(ns)``."""
+    module = ModuleType("nautobot_config")
+    vars(module).update(configured(env={**ENV, "NAUTOBOT_DB_SSLMODE": "require"}))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", module.__name__)
+
+    module.TIME_ZONE = "Europe/Berlin"
+    assert {"SECRET_KEY", "TIME_ZONE"} < set(dir(module))
+    module.DATABASES, module.LOGGING_CONFIG = {"default": {}}, None
+    with pytest.raises(SettingsError, match=r"DATABASES\.default"):
+        dir(module)
 
 
 @pytest.mark.parametrize(
