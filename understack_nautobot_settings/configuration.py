@@ -9,6 +9,7 @@ from typing import Any
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
@@ -52,7 +53,9 @@ def configure(
         # Whoever reports the locals of a traceback would report its secrets.
         del evaluation, read
         raise refusal
-    decided = decided_settings(namespace, evaluation.settings, env)
+    start = last_start()
+    earlier = start.decided if start else None
+    decided = decided_settings(namespace, evaluation.settings, env, earlier)
     namespace.update(evaluation.settings)
     # A value that is no flag is left to `check`, as nothing else depends on it.
     is_mapped = Reader(env, [])(variables.DB_IDENTITY_MAP)

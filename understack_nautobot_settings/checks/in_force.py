@@ -124,6 +124,7 @@ def decided_settings(
     before: Mapping[str, Any],
     settings: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
+    earlier: Decisions | None = None,
 ) -> Decisions:
     """Return what to remember of the settings that the fragments returned.
 
@@ -131,10 +132,14 @@ def decided_settings(
         before: The settings module as the call found it.
         settings: What `evaluate` returned for it.
         env: The environment that it was evaluated in.
+        earlier: What an earlier call decided, which is still decided where it is
+            still there: a file may take over the names of another one that calls.
     """
+    earlier = earlier or Decisions({}, {}, frozenset(), frozenset(), {})
     above = _connections(before)
     read = Reader(env, [])
-    connections = _connections({**before, **settings})
+    after = {**before, **settings}
+    connections = _connections(after)
     tls = {
         name: _hashes(connection.facts)
         for name, connection in connections.items()
@@ -144,12 +149,23 @@ def decided_settings(
     key = variables.SECRET_KEY
     # Nautobot has read the variable as well.
     base = {**before, key.settings[0]: _NOTHING} if read.is_set(key) else before
+    kept = (
+        trail
+        for trail in earlier.others
+        if is_decided(earlier, trail, at(after, trail, _NOTHING))
+    )
     return Decisions(
         tls,
-        {name: _asked_by(name, above.get(name), read) for name in tls},
+        {
+            name: earlier.asked[name]
+            if hashes == earlier.tls.get(name)
+            else _asked_by(name, above.get(name), read)
+            for name, hashes in tls.items()
+        },
         frozenset(connections.keys() - tls.keys()),
         frozenset().union(*servers),
-        {trail: _parts(value) for trail, value in _differing(base, settings)},
+        {trail: earlier.others[trail] for trail in kept}
+        | {trail: _parts(value) for trail, value in _differing(base, settings)},
     )
 
 

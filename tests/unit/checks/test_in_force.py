@@ -54,6 +54,18 @@ def test_settings_without_changes_are_in_force():
     assert check_in_force(settings, decided) == []
 
 
+def test_second_call_keeps_what_the_first_one_decided():
+    """A file may take over the names of another one, and both call `configure`."""
+    settings, first = configured()
+    again = evaluate(settings, ENV, check_files=lambda files: []).settings
+
+    assert decided_settings(settings, again, ENV, first) == first
+    changed = {**settings, "UNDERSTACK_PARTITION": "ord1"}
+    assert decided_settings(changed, {}, ENV, first).others.keys() == (
+        first.others.keys() - {("UNDERSTACK_PARTITION",)}
+    )
+
+
 def test_settings_added_by_nautobot_are_not_reported_as_replaced():
     def change(settings):
         engine = "django_prometheus.db.backends.postgresql"

@@ -173,6 +173,19 @@ def test_second_call_of_configure_replaces_startup_lines(quiet_logger, caplog):
     assert "partition dfw3" in line
 
 
+def test_value_replaced_below_second_call_of_configure_is_warned_about(
+    quiet_logger, caplog
+):
+    namespace = configured()
+    configure(namespace, ENV)
+    namespace["UNDERSTACK_PARTITION"] = "dfw3"
+
+    configure_logging(QUIET, settings=namespace)
+
+    _, replaced = caplog.messages
+    assert replaced.startswith("UNDERSTACK_PARTITION: a line below the call")
+
+
 def test_logging_is_configured_by_the_previous_logging_config(quiet_logger):
     namespace = configured({"LOGGING_CONFIG": "logging.disable"})
     try:
