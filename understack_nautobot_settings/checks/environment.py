@@ -31,6 +31,7 @@ from understack_nautobot_settings.environment.libpq import is_postgresql
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
+from understack_nautobot_settings.environment.reader import place_of
 from understack_nautobot_settings.environment.reader import raw
 from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.problems import Code
@@ -271,9 +272,14 @@ def check_metrics(
         for one in (variables.METRICS_ENABLED, variables.METRICS_AUTHENTICATED)
     )
     if role == "web" and read(variables.HARDENING) and enabled and not authenticated:
-        name = variables.METRICS_AUTHENTICATED.name
+        variable = variables.METRICS_AUTHENTICATED
+        setting = variable.name.removeprefix("NAUTOBOT_")
+        place = place_of(variable, authenticated, setting, env)
         fact = "it is not set to true, so /metrics needs no login and no token."
-        return [codes.METRICS_OPEN.problem(name, fact)]
+        hint = f"Let the settings file use {variable.name}, which is true."
+        return [
+            codes.METRICS_OPEN.problem(place, fact, hint if place == setting else None)
+        ]
     return []
 
 

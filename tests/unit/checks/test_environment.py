@@ -769,6 +769,20 @@ def test_metrics_are_judged_by_the_settings_in_force(settings, count, enabled):
     assert len(check_metrics(settings, env, role="web")) == count
 
 
+def test_metrics_that_the_settings_file_opens_are_its_problem():
+    env = {
+        "UNDERSTACK_HARDENING": "on",
+        "NAUTOBOT_METRICS_ENABLED": "true",
+        "NAUTOBOT_METRICS_AUTHENTICATED": "true",
+    }
+
+    assert lines(check_metrics({"METRICS_AUTHENTICATED": False}, env, role="web")) == [
+        "METRICS_AUTHENTICATED: it is not set to true, so /metrics needs no login and "
+        "no token. Let the settings file use NAUTOBOT_METRICS_AUTHENTICATED, which is "
+        "true."
+    ]
+
+
 def test_chart_variable_that_the_settings_file_reads_is_no_problem():
     assert (
         check_unused({"CELERY_TASK_ACKS_LATE": True}, {"CELERY_TASK_ACKS_LATE": "true"})
