@@ -11,6 +11,7 @@ from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.checks.start_up import look_again_later
+from understack_nautobot_settings.checks.start_up import note_environment
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.evaluation import evaluate
@@ -46,6 +47,7 @@ def configure(
         MissingFileError: A certificate file is missing (a ``FileNotFoundError``).
         SettingsError: Anything else is wrong; a ``ValueError``.
     """
+    note_environment(env)
     read = ReadOnce()
     evaluation = evaluate(namespace, env, check_files=check_files, read=read)
     refusal = settings_error(evaluation.problems)

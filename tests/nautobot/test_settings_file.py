@@ -150,7 +150,8 @@ def test_file_that_loses_tls_without_configure_is_one_error(run):
     assert stdout == (
         f"error configure-not-called configure: {path} does not call it, so TLS is "
         "not required for database, cache and broker. Call configure(globals()) in the "
-        "last line of the settings file.\n1 error, 0 warnings\n"
+        "last line of the settings file. For a Redis without TLS set "
+        "UNDERSTACK_REDIS_MTLS=off.\n1 error, 0 warnings\n"
     )
 
 
@@ -162,6 +163,51 @@ def test_variable_that_the_file_sets_is_the_source_of_what_it_decides(run):
 
     assert found["settings"]["UNDERSTACK_SITE"] == "a"
     assert found["sources"]["UNDERSTACK_SITE"] == "variable UNDERSTACK_SITE"
+
+
+OWN = """
+import os
+from nautobot.core.settings import *
+from understack_nautobot_settings import configure
+
+environment = {"UNDERSTACK_PARTITION": "a", **os.environ}
+"""
+
+
+def test_environment_given_to_the_call_is_the_one_that_is_shown(run):
+    found = json.loads(
+        run("show", OWN + "configure(globals(), environment)", "--json")[1]
+    )
+
+    assert found["settings"]["UNDERSTACK_PARTITION"] == "a"
+    assert found["sources"]["UNDERSTACK_PARTITION"] == "variable UNDERSTACK_PARTITION"
+
+
+WRONG = 'environment["NAUTOBOT_DB_SSLMODE"] = "prefer"\n'
+SWALLOWED = """
+try:
+    configure(globals(), environment)
+except ValueError:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "configure(globals(), environment)",
+        SWALLOWED,
+        "configure(globals())\nconfigure(globals(), environment)",
+    ],
+    ids=["raised", "swallowed", "by a second call"],
+)
+def test_check_reports_what_a_call_refuses_in_an_environment_of_its_own(run, call):
+    _, stdout, _, _ = run("check", OWN + WRONG + call, "--json")
+
+    found = json.loads(stdout)["problems"]
+    assert {one["code"] for one in found if one["severity"] == "error"} == {
+        "value-invalid"
+    }
 
 
 def test_check_names_the_line_of_a_syntax_error(run):

@@ -95,6 +95,7 @@ class Decisions(NamedTuple):
         plain: The connections that do not, as the file said above the call.
         servers: The servers that are reached over TLS.
         others: The hashes of all other values; of a list, one for each element.
+        hardened: Whether hardening is on.
     """
 
     tls: dict[str, dict[str, int]]
@@ -102,6 +103,7 @@ class Decisions(NamedTuple):
     plain: frozenset[str]
     servers: frozenset[str]
     others: dict[Trail, frozenset[int]]
+    hardened: bool
 
 
 class _Connection(NamedTuple):
@@ -135,7 +137,7 @@ def decided_settings(
         earlier: What an earlier call decided, which is still decided where it is
             still there: a file may take over the names of another one that calls.
     """
-    earlier = earlier or Decisions({}, {}, frozenset(), frozenset(), {})
+    earlier = earlier or Decisions({}, {}, frozenset(), frozenset(), {}, False)
     above = _connections(before)
     read = Reader(env, [])
     after = {**before, **settings}
@@ -166,6 +168,7 @@ def decided_settings(
         frozenset().union(*servers),
         {trail: earlier.others[trail] for trail in kept}
         | {trail: _parts(value) for trail, value in _differing(base, settings)},
+        read(variables.HARDENING),
     )
 
 
@@ -202,7 +205,10 @@ def check_in_force(
     """
     now = _connections(settings)
     hardening: list[Problem] = []
-    hardening_settings(settings, env, problems=hardening)
+    if decided.hardened:
+        # The call may have been given an environment of its own.
+        on = {**env, variables.HARDENING.name: "on"}
+        hardening_settings(settings, on, problems=hardening)
     problems = [
         *_lost_problems(now, decided),
         *_added_problems(now, decided),

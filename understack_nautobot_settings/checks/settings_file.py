@@ -19,7 +19,9 @@ from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.nautobot_base import no_files
 from understack_nautobot_settings.checks.start_up import forget_start
+from understack_nautobot_settings.checks.start_up import last_environment
 from understack_nautobot_settings.checks.start_up import last_start
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import one_of
 from understack_nautobot_settings.environment.merging import layered
@@ -50,7 +52,7 @@ class SettingsFile(NamedTuple):
             that there is none.
         written: Every setting as the file left it, before Nautobot and its apps add
             theirs; as far as the file came.
-        env: The environment as the file left it.
+        env: The environment as the file left it, or gave it to `configure`.
     """
 
     path: str
@@ -82,7 +84,7 @@ def load_settings_file(
             "nautobot_config.py."
         ) from None
     forget_start()
-    refused = False
+    refused = None
     with _environment(env), redirect_stdout(sys.stderr):
         check = "'check' without --config"
         base = layered(settings_of(vars(nautobot_module("settings", check))))
@@ -90,30 +92,34 @@ def load_settings_file(
         try:
             with _written(cli) as written:
                 cli.load_settings(os.path.abspath(path))
-        except SettingsError:
-            refused = True
+        except SettingsError as error:
+            refused = error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a file may also end the process
             raise SettingsFileError(_raised_at(error, path)) from None
         settings = settings_of(vars(sys.modules[_MODULE]))
         written = written or dict(settings)
-        start = last_start()
+        start, given = last_start(), last_environment()
+        env = os.environ if given is None else given
+        decided: Decisions | None = None
         if start is not None:
             # Here, where the environment is as the file left it.
-            decided: Decisions | None = start.decided
-            problems = [*start.warnings, *check_in_force(settings, start.decided)]
-        elif refused:
-            # What `configure` would have made, had it not refused.
+            decided = start.decided
+            problems = [*start.warnings, *check_in_force(settings, decided)]
+            if refused and with_files:
+                # By a second call.
+                problems += refused.problems
+        elif refused or given is not None:
             check_files = None if with_files else no_files
-            made, problems = evaluate(settings, check_files=check_files)
-            decided = decided_settings(settings, made)
-            settings |= made
+            made, problems = evaluate(settings, env, check_files=check_files)
+            if refused:
+                # What `configure` would have made, had it not refused.
+                decided = decided_settings(settings, made, env)
+                settings |= made
         else:
-            decided, problems = None, [_not_called(path, settings)]
-        return SettingsFile(
-            path, settings, base, decided, problems, written, dict(os.environ)
-        )
+            problems = [_not_called(path, settings)]
+        return SettingsFile(path, settings, base, decided, problems, written, dict(env))
 
 
 def _not_called(path: str, settings: dict[str, Any]) -> Problem:
@@ -132,6 +138,9 @@ def _not_called(path: str, settings: dict[str, Any]) -> Problem:
         return codes.CONFIGURE_NOT_CALLED.problem("configure", fact)
     fact = f"{path} does not call it, so TLS is not required for {one_of(lost, 'and')}."
     hint = "Call configure(globals()) in the last line of the settings file."
+    if not all(one.startswith("database") for one in lost):
+        # A file may call the function of PostgreSQL alone, where a CA is mounted.
+        hint += f" For a Redis without TLS set {variables.REDIS_MTLS.name}=off."
     problem = codes.CONFIGURE_NOT_CALLED.problem("configure", fact, hint)
     return problem._replace(severity=ERROR)
 

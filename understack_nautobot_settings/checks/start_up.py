@@ -72,6 +72,8 @@ class _Start(NamedTuple):
 _waiting: list[_Start] = []
 _last: list[_Start] = []
 _configured_by: list[str] = [DJANGO_LOGGING_CONFIG]
+# That of the last call of `configure`, refused or not.
+_environment: list[Mapping[str, str]] = []
 
 
 def look_again_later(
@@ -106,10 +108,20 @@ def last_start() -> _Start | None:
     return _last[0] if _last else None
 
 
+def note_environment(env: Mapping[str, str]) -> None:
+    """Note in which environment `configure` is called, whatever comes of it."""
+    _environment[:] = [env]
+
+
+def last_environment() -> Mapping[str, str] | None:
+    """Return the environment of the last call, None where there was none."""
+    return _environment[0] if _environment else None
+
+
 def forget_start() -> None:
     """Forget what a call of `configure` left, before a file is loaded."""
-    _waiting.clear()
-    _last.clear()
+    for kept in (_waiting, _last, _environment):
+        kept.clear()
 
 
 def configure_logging(
