@@ -1,6 +1,5 @@
 """Configuration in layers: defaults, what a file says, what the environment adds."""
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     Mappings merge name by name, at any depth; everything else, lists included,
     replaces what was there. The result shares no dict and no list with a layer,
     so that neither can change the other. What has another class (``defaultdict``)
-    keeps it and is shared, unless it is merged.
+    keeps it and is shared, unless it is merged; so is what holds itself.
     """
     result: dict[Any, Any] = {}
     for layer in layers:
@@ -31,24 +30,24 @@ def layered(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _copy(value: Any) -> Any:
     """Copy dicts, lists and the tuples that may hold them; recursion would end."""
-    root = [value]
-    todo: deque[Any] = deque([root])
-    tuples = []
+    copied: Any = [value]
+    # What is being copied, and where each copy goes and what is left of it.
+    around: set[int] = set()
+    todo: list[tuple[Any, Any, Any]] = [(None, copied, enumerate(copied))]
     while todo:
-        container = todo.popleft()
-        for key, item in (
-            container.items() if isinstance(container, dict) else enumerate(container)
-        ):
-            if type(item) in (dict, list):
-                copy = item.copy()
-            elif type(item) is tuple:
-                copy = list(item)
-                tuples.append((container, key))
-            else:
-                continue
-            container[key] = copy
-            todo.append(copy)
-    # Inner ones were met last.
-    for container, key in reversed(tuples):
-        container[key] = tuple(container[key])
-    return root[0]
+        origin, container, rest = todo[-1]
+        for key, item in rest:
+            if type(item) in (dict, list, tuple) and id(item) not in around:
+                around.add(id(item))
+                copy = list(item) if type(item) is tuple else item.copy()
+                container[key] = copy
+                left = copy.items() if isinstance(copy, dict) else enumerate(copy)
+                todo.append(((container, key, item), copy, iter(left)))
+                break
+        else:
+            todo.pop()
+            if origin is not None:
+                outer, key, item = origin
+                around.discard(id(item))
+                outer[key] = tuple(container) if type(item) is tuple else container
+    return copied[0]

@@ -124,6 +124,19 @@ def test_dict_of_another_class_keeps_it_unless_it_is_merged():
     assert (below["c"], above["c"]) == ({"d": [1]}, {"e": {}})
 
 
+def test_what_holds_itself_is_shared():
+    inner = {"list": []}
+    inner["list"].append(inner)
+    below = {"a": inner, "b": inner}
+
+    merged = layered(below)
+
+    assert merged["a"] is not inner
+    assert merged["a"] is not merged["b"]
+    assert merged["a"]["list"] is not inner["list"]
+    assert merged["a"]["list"][0] is inner
+
+
 def test_layers_deeper_than_the_stack_are_merged():
     deep = bottom = {}
     for _ in range(100_000):
