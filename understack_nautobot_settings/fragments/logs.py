@@ -74,6 +74,10 @@ def log_settings(
         # Nautobot's function adds to these, and a file may have called it before.
         added = ([], []) if "django_structlog" in apps else (apps, layers)
         before = given.get("LOGGING") or {}
+        if before.get("incremental"):
+            # It takes no new handler, and has nothing but levels.
+            kept = {"version", "loggers", "root"} & before.keys()
+            before = {name: before[name] for name in kept}
         logging = {**before, "loggers": _loggers(before, asked)}
         level = asked or variables.LOG_LEVEL.default
         set_up(

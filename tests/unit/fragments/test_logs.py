@@ -41,6 +41,23 @@ def test_log_settings_without_format_keep_the_base():
     }
 
 
+def test_incremental_logging_keeps_its_levels_and_takes_the_handlers():
+    """Python's logging would look for them among those that exist."""
+    said = {"version": 1, "incremental": True, "handlers": {"old": {"level": "INFO"}}}
+    base = {"LOGGING": {**said, "loggers": {"x": {"level": "ERROR"}}}}
+
+    found = log_settings(
+        base, {"UNDERSTACK_LOG_FORMAT": "json"}, structlog=structlog_set_up([])
+    )
+
+    assert found["LOGGING"] == {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "loggers": {"x": {"level": "ERROR"}, "celery.task": {}},
+        "root": {"level": "INFO"},
+    }
+
+
 def test_log_settings_without_format_and_base_are_empty():
     assert log_settings({}, {}) == {}
 
