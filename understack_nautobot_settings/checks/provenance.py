@@ -267,10 +267,10 @@ class _Origins(NamedTuple):
     def _read(self, trail: Trail, origin: str = "variable") -> list[Variable[Any]]:
         """Return the variables that decide a setting and are read from there."""
         deciding = DECIDED_BY.get(trail, [])
-        own = variables.CELERY_BROKER_URL
-        if own in deciding and source(own, self.env) != "default":
-            # Nautobot builds none then.
-            deciding = [own]
+        for own in (variables.CELERY_BROKER_URL, variables.BROKER_SOCKET_TIMEOUT):
+            if own in deciding and source(own, self.env) != "default":
+                # The others do not count then.
+                deciding = [own]
         return [one for one in deciding if source(one, self.env) == origin]
 
     def _is_base(self, trail: Trail, value: Any) -> bool:

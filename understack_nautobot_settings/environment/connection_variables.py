@@ -105,7 +105,10 @@ REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
     "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
     "If it is set, it holds for the broker too, unless "
     "`UNDERSTACK_BROKER_SOCKET_TIMEOUT` is set.",
-    settings=("CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",),
+    settings=(
+        "CACHES.default.OPTIONS.CONNECTION_POOL_KWARGS.socket_timeout",
+        "CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout",
+    ),
 )
 BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_BROKER_SOCKET_TIMEOUT",

@@ -195,6 +195,20 @@ def test_options_of_other_aliases_have_the_source_of_the_default_ones():
         )
 
 
+@pytest.mark.parametrize(
+    ("set_", "deciding"),
+    [("REDIS", "REDIS"), ("BROKER", "BROKER"), ("REDIS BROKER", "BROKER")],
+)
+def test_broker_timeout_has_the_variable_that_decides_it_as_source(set_, deciding):
+    env = {f"UNDERSTACK_{one}_SOCKET_TIMEOUT": "9" for one in set_.split()}
+
+    found = sources({**KEY, **env})
+
+    assert found["CELERY_BROKER_TRANSPORT_OPTIONS.socket_timeout"] == (
+        f"variable UNDERSTACK_{deciding}_SOCKET_TIMEOUT"
+    )
+
+
 def test_expanded_reference_has_the_plugin_configuration_as_source():
     env = {
         "UNDERSTACK_DEFAULT_PLUGINS": "off",
