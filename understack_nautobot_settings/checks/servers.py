@@ -20,8 +20,12 @@ from understack_nautobot_settings.environment.settings_module import databases
 from understack_nautobot_settings.environment.settings_module import default_database
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
+from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
+from understack_nautobot_settings.fragments.redis_urls import AMQP_SCHEMES
+from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import broker_place
 from understack_nautobot_settings.fragments.redis_urls import host_of
+from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
 from understack_nautobot_settings.problems import Problem
 
@@ -139,12 +143,18 @@ def _redis_hosts(
     settings: Mapping[str, Any], env: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """Return the hosts of default cache and broker, each after what names it."""
-    cache = entries(settings, "CACHES").get("default", {}).get("LOCATION")
+    cache = entries(settings, "CACHES").get("default", {})
+    locations = urls_of(cache.get("LOCATION"), ",") if is_redis_cache(cache) else []
     broker = settings.get("CELERY_BROKER_URL")
-    urls = [("CACHES.default.LOCATION", url) for url in urls_of(cache, ",")]
+    urls = [("CACHES.default.LOCATION", url) for url in locations]
     urls += [(broker_place(broker, env), url) for url in urls_of(broker, ";")]
     usual = Reader(env, [])(variables.REDIS_HOST)
-    hosts = [(place, host_of(url)) for place, url in urls]
+    # Of other brokers only some have a server: sqs:// and memory:// have none.
+    hosts = [
+        (place, host_of(url))
+        for place, url in urls
+        if host_of(url) or scheme_of(url) in {*BROKER_SCHEMES, *AMQP_SCHEMES}
+    ]
     return list(
         dict.fromkeys(
             (variables.REDIS_HOST.name, usual)

@@ -35,6 +35,7 @@ from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
+from understack_nautobot_settings.fragments.redis_urls import AMQP_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import REDIS_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import scheme_of
 from understack_nautobot_settings.fragments.redis_urls import urls_of
@@ -47,9 +48,6 @@ from understack_nautobot_settings.runtime.connection_hints import (
 
 CONFIGURE_LOGGING = "understack_nautobot_settings.checks.start_up.configure_logging"
 DJANGO_LOGGING_CONFIG = "logging.config.dictConfig"
-
-# Unless CELERY_BROKER_USE_SSL says otherwise; of other brokers it is not known here.
-_PLAIN_AMQP = ("amqp", "pyamqp")
 
 
 class _Start(NamedTuple):
@@ -251,7 +249,9 @@ def _other_than_redis(settings: Mapping[str, Any], mode: ConnectionMode) -> str:
         scheme = scheme_of(urls[0]) if urls else ""
         if scheme in {"", *REDIS_SCHEMES, "sentinel"}:
             return ""
-        plain = scheme in _PLAIN_AMQP and not settings.get("CELERY_BROKER_USE_SSL")
+        # Of other brokers it is not known here.
+        may_be_plain = scheme in AMQP_SCHEMES - {"amqps"}
+        plain = may_be_plain and not settings.get("CELERY_BROKER_USE_SSL")
         return "not Redis, no TLS" if plain else "not Redis"
     alias = mode.connection.partition(" ")[2] or "default"
     cache = entries(settings, "CACHES").get(alias, {})

@@ -32,6 +32,7 @@ SOCKET_SCHEMES = frozenset({"unix", "redis+socket"})
 REDIS_SCHEMES = TCP_SCHEMES | SOCKET_SCHEMES
 BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel"}
 """Schemes of the URLs by which Celery reaches Redis."""
+AMQP_SCHEMES = frozenset({"amqp", "pyamqp", "amqps"})
 
 _ALIKE = 0.8
 # Of `kombu.Connection`, beside what the rest of the URL gives.

@@ -608,6 +608,16 @@ def test_site_worker_whose_file_names_its_own_pod_is_an_error():
     )
 
 
+@pytest.mark.parametrize("broker", ["sqs://", "memory://"])
+def test_site_worker_without_a_server_for_cache_and_broker_connects_to_none(broker):
+    env = {"UNDERSTACK_PARTITION": "a", "CELERY_TASK_QUEUES": "a"}
+    local = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    caches = {"default": {**local, "LOCATION": "here"}}
+    settings = {**FAR, "CACHES": caches, "CELERY_BROKER_URL": broker}
+
+    assert check_role(settings, env, role="site-worker") == []
+
+
 def test_log_level_set_by_chart_is_not_warned_about():
     assert check_unused({}, {"NAUTOBOT_LOG_LEVEL": "INFO"}) == []
 
