@@ -28,11 +28,14 @@ from understack_nautobot_settings.fragments import codes as fragments_codes
 from understack_nautobot_settings.fragments.hardening import hardening_settings
 from understack_nautobot_settings.fragments.redis_caches import CLASSES
 from understack_nautobot_settings.fragments.redis_caches import DEFAULT_FACTORY
+from understack_nautobot_settings.fragments.redis_caches import PLAIN_CLASS
 from understack_nautobot_settings.fragments.redis_caches import asks_for_tls
+from understack_nautobot_settings.fragments.redis_caches import connection_class
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
 from understack_nautobot_settings.fragments.redis_caches import is_valkey_cache
 from understack_nautobot_settings.fragments.redis_caches import pool_arguments
 from understack_nautobot_settings.fragments.redis_caches import requirement
+from understack_nautobot_settings.fragments.redis_urls import BROKER_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import SOCKET_SCHEMES
 from understack_nautobot_settings.fragments.redis_urls import event_broker_problem
 from understack_nautobot_settings.fragments.redis_urls import host_of
@@ -212,6 +215,7 @@ def check_in_force(
     problems = [
         *_lost_problems(now, decided),
         *_added_problems(now, decided),
+        *_class_problems(settings),
         *_variable_problems(env, decided),
         *(one for one in hardening if one.severity == ERROR),
     ]
@@ -463,6 +467,19 @@ def _added_problems(
             yield _not_in_force(name, f"{added}, and it {what}.")
 
 
+def _class_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield which caches have a URL of TLS and a class of connections without."""
+    for alias, cache in entries(settings, "CACHES").items():
+        urls = urls_of(cache.get("LOCATION"), ",")
+        if _is_plain(pool_arguments(cache)) and _hosts(urls, "rediss"):
+            fact = f"{_BELOW} gave it rediss:// and left the class of its connections, "
+            yield _not_in_force(f"CACHES.{alias}", f"{fact}which was for redis://.")
+
+
+def _is_plain(arguments: Mapping[str, Any]) -> bool:
+    return connection_class(arguments) == PLAIN_CLASS
+
+
 def _variable_problems(env: Mapping[str, str], decided: Decisions) -> Iterator[Problem]:
     """Yield which variables a client takes in place of the TLS that was decided."""
     rivals = {}
@@ -516,6 +533,9 @@ def _redis_mode(connection: str, location: Any, options: Any) -> ConnectionMode:
     if bool(options) if connection == "broker" else asks_for_tls(given):
         # With these kombu and Sentinel use TLS whatever the URL begins with.
         secured |= {scheme_of(url) for url in urls} - SOCKET_SCHEMES
+    if _is_plain(given) or (options and not given):
+        # kombu takes no True for Redis, and uses no TLS then.
+        secured -= BROKER_SCHEMES
     if not urls or not all(scheme_of(url) in secured for url in urls):
         return ConnectionMode(connection, "off", "none")
     if "ssl_cert_reqs" in given:

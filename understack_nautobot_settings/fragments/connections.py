@@ -55,7 +55,6 @@ _REDIS_QUIET = {"protocol": 2, "client_info": False}
 
 # kombu's Redis transport over `redis_connections`.
 _BROKER_TRANSPORT = "understack_nautobot_settings.runtime.broker:Transport"
-_CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
 
 NAUTOBOTS_RESULT_BACKEND = "nautobot.core.celery.backends.NautobotDatabaseBackend"
 # Nautobot's result backend, which waits for a database that is away.
@@ -202,18 +201,22 @@ class _Profile(NamedTuple):
             pool |= self._keepalive(pool)
         elsewhere = (
             not {"CONNECTION_FACTORY", "CONNECTION_POOL_CLASS"}.isdisjoint(options)
-            or "connection_class" in pool
+            # An earlier call named ours, perhaps for another scheme.
+            or redis_caches.connection_class(pool)
+            not in ("", redis_caches.PLAIN_CLASS, redis_caches.TLS_CLASS)
             or redis_caches.sentinel_options(self.settings, cache)
         )
-        if scheme != "unix" and not elsewhere:
+        if scheme == "unix" and not elsewhere:
+            pool.pop("connection_class", None)
+        elif not elsewhere:
             secured = scheme == "rediss" or "ssl_cert_reqs" in pool
             pool["connection_class"] = _connection_class(secured)
             if self.wan:
                 pool = {**_REDIS_QUIET, **pool}
                 retries = self.read.chosen(variables.REDIS_RETRIES, pool, "retries")
                 pool["retries"] = retries
-        ours = (f"{_CONNECTIONS}.TlsConnection", _connection_class(secured=True))
-        if "ssl_ca_certs" in pool and pool.get("connection_class") not in ours:
+        tls_class = redis_caches.TLS_CLASS
+        if "ssl_ca_certs" in pool and redis_caches.connection_class(pool) != tls_class:
             self._warn_of_own_class(f"CACHES.{alias}")
         return redis_caches.with_pool_arguments(cache, pool)
 
@@ -308,8 +311,9 @@ def _connection_class(secured: bool) -> Any:
     Whoever only looks at settings, as the command line does, makes no connection, and
     redis-py takes longer to load than the rest of the package.
     """
-    name = "TlsConnection" if secured else "TcpConnection"
+    dotted = redis_caches.TLS_CLASS if secured else redis_caches.PLAIN_CLASS
     if "django" in sys.modules:
+        module, _, name = dotted.rpartition(".")
         with suppress(ImportError):
-            return getattr(import_module(_CONNECTIONS), name)
-    return f"{_CONNECTIONS}.{name}"
+            return getattr(import_module(module), name)
+    return dotted

@@ -15,6 +15,11 @@ _FACTORY = "CONNECTION_FACTORY"
 CLASSES = ("CLIENT_CLASS", _FACTORY, "CONNECTION_POOL_CLASS")
 """The options by which django-redis is told how to connect."""
 
+CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
+PLAIN_CLASS = f"{CONNECTIONS}.TcpConnection"
+TLS_CLASS = f"{CONNECTIONS}.TlsConnection"
+"""The classes of connections that this library names, without and with TLS."""
+
 
 def cache_backend(cache: Mapping[str, Any]) -> str:
     """Return the backend of a cache, Nautobot's where its variable is empty."""
@@ -68,6 +73,14 @@ def asks_for_tls(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments.get("ssl")) or any(
         name.startswith("ssl_") for name in arguments
     )
+
+
+def connection_class(arguments: Mapping[str, Any]) -> str:
+    """Return the dotted name of the class of connections, empty for redis-py's own."""
+    named = arguments.get("connection_class") or ""
+    if isinstance(named, type):
+        return f"{named.__module__}.{named.__qualname__}"
+    return str(named)
 
 
 def with_pool_arguments(

@@ -324,6 +324,19 @@ def test_what_hardening_refuses_is_an_error_below_the_call_as_well(below):
     assert check_in_force({**settings, **below}, configured(KEY)[1], env) == []
 
 
+def test_cache_url_of_tls_with_the_class_for_plain_connections_is_refused():
+    """The client would send its password in plain text, to a port of TLS."""
+    settings, decided = configured(KEY)
+    settings["CACHES"]["default"]["LOCATION"] = "rediss://redis/1"
+
+    (problem,) = check_in_force(settings, decided, {})
+    assert str(problem) == (
+        "CACHES.default: a line below the call of configure gave it rediss:// and left "
+        f"the class of its connections, which was for redis://. {MOVE}"
+    )
+    assert connection_modes(settings)[1][:2] == ("cache", "off")
+
+
 def test_lost_broker_tls_is_not_reported_for_its_options_as_well():
     change = {"CELERY_BROKER_USE_SSL": None, "CELERY_REDIS_BACKEND_USE_SSL": None}
 
@@ -656,7 +669,10 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
     [
         ("sentinel://redis:26379", {"ssl_cert_reqs": None}, ("server", "none")),
         ("amqp://rabbit", {"ca_certs": "/own/ca.crt"}, ("server", "default")),
-        ("redis://redis", True, ("server", "default")),
+        ("amqp://rabbit", True, ("server", "default")),
+        # kombu looks for options alone.
+        ("redis://redis", True, ("off", "none")),
+        ("rediss://redis", True, ("off", "none")),
         ("redis+socket:///run/redis.sock", True, ("off", "none")),
         ("redis://redis", {}, ("off", "none")),
         ("rediss://redis", {}, ("server", "default")),

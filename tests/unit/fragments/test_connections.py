@@ -359,8 +359,14 @@ def test_connection_options_of_base_are_kept():
         ),
         (cache_at("redis://redis/1", connection_class=dict), dict),
         (cache_at("unix:///run/redis.sock?db=1"), None),
+        (cache_at("rediss://redis/1", connection_class=TcpConnection), TlsConnection),
+        (cache_at("redis://redis/1", connection_class=TlsConnection), TcpConnection),
+        (cache_at("unix:///r.sock?db=1", connection_class=TcpConnection), None),
     ],
-    ids=["rediss", "list", "no location", "TLS options", "own class", "socket"],
+    ids=[
+        *("rediss", "list", "no location", "TLS options", "own class", "socket"),
+        *("of an earlier call", "with TLS by then", "over TCP by then"),
+    ],
 )
 @pytest.mark.parametrize("env", [{}, WAN], ids=["lan", "wan"])
 def test_connection_class_follows_the_cache_url(env, caches, connection_class):
