@@ -277,6 +277,9 @@ class _RedisTls:
         if takes_pool:
             arguments += ".CONNECTION_POOL_KWARGS"
         pool |= self._options(schemes, pool, arguments, ours=ours)
+        if self._upgrades(cache):
+            # redis-py stops at it beside a URL, whose scheme says the same by now.
+            pool.pop("ssl", None)
         if pool == before:
             return found
         if not takes_pool and "CLIENT_CLASS" in pool:

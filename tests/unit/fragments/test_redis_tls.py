@@ -825,6 +825,13 @@ def test_result_backend_in_the_same_redis_uses_tls(env, said, url, broker):
     assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
 
 
+def test_wish_for_tls_in_the_pool_goes_into_the_url():
+    """redis-py takes ``ssl`` for a client with a host, and for no connection."""
+    found = settings({}, base=caches("redis://r/1", {"ssl": True}), mounted=False)
+
+    assert found["CACHES"] == caches("rediss://r/1", SYSTEM)
+
+
 def test_result_backend_over_tls_beside_a_plain_broker_is_verified():
     """Celery refuses such a URL without options."""
     found = redis_tls_settings(
