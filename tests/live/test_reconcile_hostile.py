@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import re
 import resource
 import signal
+import ssl
 import time
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 
+from lab.certificates import DAY
+from lab.certificates import Authority
+from lab.certificates import now
 from lab.servers.listening import tls_context
 from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import over_tls
 from understack_nautobot_settings.commands.main import main
+from understack_nautobot_settings.reconciliation.rest import RestApi
+from understack_nautobot_settings.reconciliation.secret import Secret
 
 BOOTSTRAP = "5ddbb01cbf8ad84cc7c3daef75fb1ca3dc5c5f83"
 ACCOUNT = "e1e7094ae9a35ae6f6a2e4d8c41c0a0d1a6a5f2b"
@@ -92,14 +100,14 @@ def reconcile(request, tmp_path, mount):
     (tmp_path / "token").write_text(BOOTSTRAP)
     (tmp_path / "queues.json").write_text('{"queues": {"site-a": {}}}')
 
-    def reconcile(port, *options, printed=None):
+    def reconcile(port, *options, printed=None, host="localhost", stdout=None):
         words = {
             "accounts": ["reconcile-accounts", account, "--owner=a", "--prune"],
             "queues": ["reconcile-queues", tmp_path / "queues.json"],
         }[request.param]
-        words += [f"--url=https://localhost:{port}", f"--ca-file={mount.ca}"]
+        words += [f"--url=https://{host}:{port}", f"--ca-file={mount.ca}"]
         words += [f"--token-file={tmp_path / 'token'}", *options]
-        stdout, stderr = io.StringIO(), io.StringIO()
+        stdout, stderr = stdout or io.StringIO(), io.StringIO()
         status = main([*map(str, words)], {}, stdout=stdout, stderr=stderr)
         said = stdout.getvalue() + stderr.getvalue()
         for secret in (BOOTSTRAP, ACCOUNT, PASSWORD, "\x1b", "please report"):
@@ -444,16 +452,87 @@ def test_answer_that_ends_too_early_ends_with_status_2(served, reconcile, length
         )
 
 
-def test_server_with_foreign_certificate_gets_no_token(reconcile):
-    from lab.certificates import Authority
-
+@pytest.mark.parametrize(
+    ("host", "days", "why"),
+    [
+        ("localhost", None, "unable to get local issuer certificate"),
+        ("localhost", -1, "certificate has expired"),
+        (
+            "127.0.0.1",
+            90,
+            "IP address mismatch, certificate is not valid for '127.0.0.1'",
+        ),
+    ],
+    ids=["foreign CA", "expired", "another name"],
+)
+def test_server_with_unusable_certificate_gets_no_token(
+    reconcile, authority, host, days, why
+):
+    issuer = authority
+    if days is None:
+        issuer, days = Authority(), 90
+    end = now() + timedelta(days=days)
+    leaf = issuer.server("localhost", not_before=end - 2 * DAY, not_after=end)
     heard = []
-    context = tls_context(Authority().server("localhost"))
-    script = over_tls(context, answering(lambda _: response({}), heard))
+    script = over_tls(tls_context(leaf), answering(lambda _: response({}), heard))
     with ScriptedServer(script) as server:
-        status, said = reconcile(server.port)
-    assert (status, heard) == (1, [])
-    assert "the server's certificate is not trusted" in said
+        assert reconcile(server.port, host=host) == (
+            1,
+            f"Nautobot: the server's certificate is not trusted: {why}. Correct --url "
+            "and --ca-file, or the proxy in front of Nautobot.\n",
+        )
+    assert heard == []
+
+
+def test_time_between_requests_does_not_count(served, authority):
+    """A file of queues may wait for jobs longer than all requests may take."""
+    context = ssl.create_default_context(cadata=authority.ca_pem.decode())
+    with served(answering(lambda _: response(page([])))) as server:
+        url = f"https://localhost:{server.port}"
+        api = RestApi(url, Secret(BOOTSTRAP), context=context, seconds=2)
+        assert api.records("users/groups/") == []
+        time.sleep(2)
+        assert api.records("users/groups/") == []
+
+
+class Watched(io.StringIO):
+    """Standard output; takes nothing more once it is full."""
+
+    full = False
+
+    def write(self, text):
+        if self.full:
+            raise OSError(errno.ENOSPC, "ignored")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("reconcile", ["accounts"], indirect=True)
+def test_step_is_written_as_soon_as_it_is_made(served, reconcile):
+    stdout, seen = Watched(), []
+
+    def made():
+        seen.append(stdout.getvalue())
+        return response({"id": 1}, "201 Created")
+
+    with served(empty_nautobot(made)) as server:
+        reconcile(server.port, stdout=stdout)
+    first = "create group 'accounts created by a'\n"
+    assert seen[:3] == ["", first, f"{first}create group 'accounts adopted by a'\n"]
+
+
+@pytest.mark.parametrize("reconcile", ["accounts"], indirect=True)
+def test_run_goes_on_where_its_lines_cannot_be_written(served, reconcile):
+    stdout, made = Watched(), []
+    stdout.full = True
+
+    def answer():
+        made.append("change")
+        return response({"id": 1}, "201 Created")
+
+    with served(empty_nautobot(answer)) as server:
+        status, said = reconcile(server.port, stdout=stdout)
+    assert (status, len(made) > 2) == (2, True)
+    assert said.endswith("standard output: No space left on device\n")
 
 
 def test_unreachable_server_ends_with_status_2(served, reconcile):

@@ -223,8 +223,8 @@ def _entries(path: str) -> list[tuple[str, Any]]:
         return [(path, _texts(path))]
     content = _json(path, _text(path))
     if isinstance(content, dict):
-        lists = [content[name] for name in LISTS if name in content]
-        content = next((one for one in lists if isinstance(one, list)), content)
+        lists = [content[name] for name in LISTS if isinstance(content.get(name), list)]
+        content = [*chain(*lists)] if lists else content
     if not isinstance(content, list):
         return [(path, content)]
     if not content:

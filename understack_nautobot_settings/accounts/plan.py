@@ -15,6 +15,8 @@ CREATE_TOKEN = "create token"  # noqa: S105
 REMOVE_TOKEN = "remove token"  # noqa: S105
 RELEASE_USER = "release user"
 REMOVE_USER = "remove user"
+TAKEN_BACK = (REMOVE_USER, RELEASE_USER)
+MARK_LOST = "the user lost its mark while this ran"
 CREATE_GROUP = "create group"
 CREATE_PERMISSION = "create permission"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 from typing import NamedTuple
@@ -57,21 +56,21 @@ def reconcile_accounts(
     policy: plan.Policy,
     *,
     dry_run: bool,
-    problems: Iterable[Problem] = (),
+    problems: list[Problem],
     progress: Callable[[str], object],
 ) -> Summary:
     """Create, update, rotate and leave alone until accounts equal credentials.
 
     What is wrong with one account does not keep the others from being made right.
-    Nothing is removed in a run in which any secret was unusable, which ``problems``
-    tell: its account would look stale. ``progress`` takes a line for each step, and
-    one for what is not finished.
+    ``problems`` collects it. Nothing is removed in a run in which any secret was
+    unusable, which they tell: its account would look stale. ``progress`` takes a line
+    for each step, and one for what is not finished.
 
     Raises:
         Unreachable: The Nautobot cannot be asked now.
         Unusable: What answers is not what a Nautobot would.
     """
-    summary = Summary([], [], [], [], [], [*problems])
+    summary = Summary([], [], [], [], [], problems)
     run = Run(backend, dry_run=dry_run, progress=progress)
     work = _Work(backend, policy, run, summary)
     left = [*(one.username for one in credentials), "stale accounts"]

@@ -15,6 +15,7 @@ from understack_nautobot_settings.accounts import plan
 from understack_nautobot_settings.accounts.credentials import Credential
 from understack_nautobot_settings.reconciliation.database import Database
 from understack_nautobot_settings.reconciliation.database import save
+from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.reconciliation.steps import Step
 
@@ -65,11 +66,9 @@ class DatabaseAccounts(Database):
         users = _users(step.subject)
         if step.verb == plan.CREATE_GROUP:
             Group.objects.get_or_create(**step.fields)
-        elif step.verb == plan.REMOVE_USER:
-            users.delete()
-        elif step.verb == plan.RELEASE_USER:
+        elif step.verb in plan.TAKEN_BACK:
             for user in users:
-                user.groups.remove(*_groups(step))
+                _take_back(user, step)
         elif step.verb == plan.REMOVE_TOKEN:
             TokenRecord.objects.filter(pk=step.key).delete()
         elif step.key:
@@ -98,6 +97,15 @@ def _change(user: Any, step: Step) -> None:
     elif fields:
         user.save(update_fields=[*fields])
     user.groups.add(*_groups(step))
+
+
+def _take_back(user: Any, step: Step) -> None:
+    if not {*step.fields["groups"]} <= {*_names(user.groups)}:
+        raise Refused(plan.MARK_LOST)
+    if step.verb == plan.REMOVE_USER:
+        user.delete()
+    else:
+        user.groups.remove(*_groups(step))
 
 
 def _users(username: str) -> Any:

@@ -39,8 +39,6 @@ USERS = "users/users/"
 GROUPS = "users/groups/"
 PERMISSIONS = "users/permissions/"
 
-_TAKEN_BACK = (plan.REMOVE_USER, plan.RELEASE_USER)
-
 
 class RemoteAccounts(Backend):
     """Accounts through the REST API."""
@@ -80,9 +78,13 @@ class RemoteAccounts(Backend):
         else:
             logins = [password_login(name, credential.password)]
         for login in logins:
-            if login is not None and self._api.accepts(login):
+            if login is None or not self._api.accepts(login):
+                continue
+            tokens = self._tokens(login, name)
+            # A token that may not write cannot renew itself.
+            if all(one.usable or token_login(one.key) != login for one in tokens or ()):
                 self._logins[name] = login
-                return self._account(user, self._tokens(login, name))
+                return self._account(user, tokens)
         return self._account(user, None)._replace(password_matches=False)
 
     def token_in_use(self, credential: Credential) -> bool:
@@ -91,10 +93,11 @@ class RemoteAccounts(Backend):
 
     def marked_accounts(self, policy: plan.Policy) -> list[plan.Account]:
         """Return every account that carries the mark of the owner."""
-        own = {*policy.own_groups}
-        if own.isdisjoint(self._groups()):
+        # Nautobot refuses to filter by a group that does not exist.
+        own = {*policy.own_groups} & {*self._groups()}
+        if not own:
             return []
-        users = self._api.records(USERS, {"groups": policy.own_groups})
+        users = self._api.records(USERS, {"groups": sorted(own)})
         accounts = [self._account(user, None) for user in users]
         marked = [account for account in accounts if account.groups & own]
         return sorted(marked, key=lambda account: account.username)
@@ -127,14 +130,14 @@ class RemoteAccounts(Backend):
     def _change_user(self, step: Step, body: dict[str, Any]) -> None:
         user = self._found(USERS, "username", step.subject)
         if user is None:
-            if step.verb in _TAKEN_BACK:
+            if step.verb in plan.TAKEN_BACK:
                 return
             raise Refused("the user is not there any more")
         path = place(USERS, user.get("id"))
         groups, named = _group_ids(user), self._ids(step)
-        if step.verb in _TAKEN_BACK:
+        if step.verb in plan.TAKEN_BACK:
             if not {*named} <= {*groups}:
-                raise Refused("the user lost its mark while this ran")
+                raise Refused(plan.MARK_LOST)
             body = {"groups": [group for group in groups if group not in named]}
         elif named:
             body["groups"] = [*groups, *named]

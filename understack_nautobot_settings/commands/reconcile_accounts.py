@@ -3,13 +3,10 @@
 Shared by the management command inside Nautobot and the command line outside.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import read_credentials
@@ -23,9 +20,6 @@ from understack_nautobot_settings.commands.remote_nautobot import add_remote_arg
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
 from understack_nautobot_settings.commands.remote_nautobot import run_command
 from understack_nautobot_settings.problems import Problem
-
-if TYPE_CHECKING:
-    from understack_nautobot_settings.accounts.reconcile import Backend
 
 SUMMARY = (
     "Make API users and their tokens equal to mounted secrets: create, update, "
@@ -97,7 +91,7 @@ def add_account_arguments(
 
 def _reconcile(
     options: Any,
-    backend_of: Callable[[type[RemoteAccounts]], Backend | None],
+    backend_of: Callable[[type[RemoteAccounts]], Any],
     problems: list[Problem],
     write: Write,
 ) -> str:
@@ -117,7 +111,6 @@ def _reconcile(
         problems=problems,
         progress=write,
     )
-    problems[:] = summary.problems
     for username in summary.stale:
         write(f"{username}: in no usable secret, kept")
     return f"{summary}{' (dry run)' if options.dry_run else ''}"

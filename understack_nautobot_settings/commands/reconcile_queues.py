@@ -3,13 +3,10 @@
 Shared by the management command inside Nautobot and the command line outside.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 from typing import Any
 
 from understack_nautobot_settings.commands.command import Command
@@ -30,11 +27,6 @@ from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.steps import Run
 from understack_nautobot_settings.reconciliation.steps import Step
 
-if TYPE_CHECKING:
-    from understack_nautobot_settings.queues.records import DatabaseQueues
-
-    Backend = DatabaseQueues | RemoteQueues
-
 SUMMARY = (
     "Make sure that the job queue of each site exists and takes the jobs that a YAML "
     "or JSON file lists. Nothing is changed when anything in it is wrong."
@@ -51,7 +43,7 @@ def add_queue_arguments(
 
 def _reconcile(
     options: Any,
-    backend_of: Callable[[type[RemoteQueues]], Backend | None],
+    backend_of: Callable[[type[RemoteQueues]], Any],
     problems: list[Problem],
     write: Write,
     sleep: Callable[[float], object] = time.sleep,
@@ -79,7 +71,7 @@ def _reconcile(
 
 
 def _wait_for_jobs(
-    backend: Backend, wishes: Wishes, write: Write, sleep: Callable[[float], object]
+    backend: Any, wishes: Wishes, write: Write, sleep: Callable[[float], object]
 ) -> None:
     """Wait, where the file says so, until the jobs that it names are registered."""
     for _ in range(wishes.attempts - 1):

@@ -5,10 +5,10 @@ line, which reaches a remote Nautobot over REST.
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from io import StringIO
 from typing import Any
 
 from understack_nautobot_settings.accounts.credentials import read_bootstrap
@@ -18,9 +18,9 @@ from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
 from understack_nautobot_settings.commands.command import seconds
+from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
-from understack_nautobot_settings.problems import INTERRUPTED
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import printable
 from understack_nautobot_settings.problems import status_with
@@ -166,15 +166,27 @@ def _backend(
     return remote(connect(url, token, context=context, seconds=options.timeout))
 
 
-def outcome_of(work: Work, arguments: Any, _console: Console) -> Outcome:
+def outcome_of(work: Work, arguments: Any, console: Console) -> Outcome:
     """Reconcile a remote Nautobot as a command of the command line.
 
-    Where the process is interrupted, it still says what it has done.
+    A run may take minutes, and may be killed: what it has done is written at once.
+
+    Raises:
+        CouldNotCheck: Standard output did not take it all; the run went on.
     """
-    text, remarks = StringIO(), StringIO()
-    write, complain = (partial(print, file=stream) for stream in (text, remarks))
-    run = partial(run_command, work, arguments, local=None)
-    status = INTERRUPTED
-    with suppress(KeyboardInterrupt):
-        status = run(write=write, complain=complain)
-    return Outcome(status, text.getvalue(), remarks.getvalue())
+    failures: list[str] = []
+
+    def say(text: str) -> None:
+        try:
+            write(console.stdout, f"{text}\n")
+        except OSError as error:
+            failures.append(os.strerror(error.errno or 0))
+
+    def complain(text: str) -> None:
+        with suppress(OSError):
+            write(console.stderr, f"{text}\n")
+
+    status = run_command(work, arguments, local=None, write=say, complain=complain)
+    if failures:
+        raise CouldNotCheck(f"standard output: {failures[0]}")
+    return Outcome(status)

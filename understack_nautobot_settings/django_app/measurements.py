@@ -22,6 +22,7 @@ from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
+from understack_nautobot_settings.environment.settings_module import well_formed
 
 DAY = 86400.0
 KEPT_SECONDS = 5.0
@@ -120,7 +121,7 @@ def unhealthy(expiry: FileExpiry, days: float) -> str:
     """Return why a file makes its process unhealthy so many days before its end."""
     file, left = f"{expiry.path} ({expiry.use})", expiry.seconds_left
     if not expiry.not_after:
-        return f"{file} holds no certificate that can be read"
+        return f"{file}: no certificate can be read"
     if left <= 0:
         return f"{file} expired on {expiry.not_after}"
     if left < days * DAY:
@@ -143,7 +144,8 @@ def outlook(expiries: list[FileExpiry]) -> str:
 def unhealthy_days(settings: Mapping[str, Any]) -> float:
     """Return how long before its end a certificate makes its process unhealthy."""
     name = variables.EXPIRY_UNHEALTHY.name
-    days: float = settings.get(name, variables.EXPIRY_UNHEALTHY.default)
+    said = well_formed(settings, [], name)
+    days: float = said.get(name, variables.EXPIRY_UNHEALTHY.default)
     return days
 
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from django.core.checks import CheckMessage
-from django.db import DatabaseError
-from kombu.exceptions import OperationalError
 from prometheus_client.core import GaugeMetricFamily
 
 from understack_nautobot_settings.django_app.checks import message
@@ -57,11 +55,10 @@ def stuck_job_families() -> Iterator[Any]:
 
 def _found() -> list[StuckJob] | None:
     # Models can be imported once every app is ready.
-    from understack_nautobot_settings.queues.stuck_jobs import stuck_jobs
+    from understack_nautobot_settings.queues import stuck_jobs
 
     try:
-        return stuck_jobs()
-    # Before the first migration there is no table.
-    except (DatabaseError, LookupError, OSError, OperationalError) as error:
+        return stuck_jobs.stuck_jobs()
+    except stuck_jobs.FAILURES as error:
         logger.warning("Cannot look for stuck jobs: %s", error)
         return None

@@ -56,7 +56,8 @@ class RemoteQueues(Backend):
             self._api.change("PATCH", path, step.fields)
 
     def _assign(self, step: Step) -> None:
-        both = {"job": self._jobs[step.key], "job_queue": self._queues[step.subject]}
+        queue = self._queues.get(step.subject, step.subject)
+        both = {"job": self._jobs[step.key], "job_queue": queue}
         there = [
             one
             for one in self._api.records(ASSIGNMENTS, both)
@@ -71,15 +72,17 @@ class RemoteQueues(Backend):
 
 
 def _job(record: Record, queues: Mapping[str, str]) -> plan.Job:
-    allowed = field(record, "job_queues", list)
+    # A queue that is hidden from the user of the token goes by its id.
+    keys = [_key(one) for one in field(record, "job_queues", list)]
+    default = _key(record.get("default_job_queue"))
     return plan.Job(
         field(record, "name", str),
         field(record, "grouping", str),
         _class_path(record),
         field(record, "installed", bool),
         field(record, "enabled", bool),
-        frozenset(queues.get(_key(one), "") for one in allowed),
-        queues.get(_key(record.get("default_job_queue")), ""),
+        frozenset(queues.get(key, key) for key in keys),
+        queues.get(default, default),
         field(record, "job_queues_override", bool),
     )
 

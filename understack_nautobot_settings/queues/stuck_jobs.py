@@ -12,14 +12,21 @@ from datetime import timedelta
 from typing import Any
 from typing import NamedTuple
 
+from django.db import Error
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from nautobot.core.celery import app
 from nautobot.extras.jobs import run_job
+from nautobot.extras.models import JobQueue
 from nautobot.extras.models import JobResult
+from redis import RedisError
 
 GRACE_SECONDS = 900
 """How old a job has to be: what was just sent is on its way."""
 INSPECT_SECONDS = 2.0
+FAILURES = (Error, LookupError, OSError, OperationalError, RedisError)
+"""What is raised where the database or the broker cannot be asked: before the first
+migration there is no table, and a broker that is not Redis is a `LookupError`."""
 LOST = "The message of this job was lost; no queue and no worker has it."
 _PAGE = 1000
 
@@ -49,8 +56,7 @@ def stuck_jobs(
             seconds. Without, a job counts as held while its message is unacknowledged.
 
     Raises:
-        LookupError: The broker is not Redis, so nobody can look into its queues.
-        kombu.exceptions.OperationalError: The broker does not answer.
+        FAILURES: The database or the broker cannot be asked.
     """
     found = _not_in_broker(_pending(older_than))
     if found and ask_workers:
@@ -75,14 +81,17 @@ def end(job: StuckJob) -> bool:
     return True
 
 
-def inputs_of(job: StuckJob) -> dict[str, Any] | None:
-    """Return the inputs to submit a job with, None if only its message had them."""
+def inputs_of(job: StuckJob) -> dict[str, Any] | str:
+    """Return the inputs to submit a job with, or why it cannot be submitted."""
     record = JobResult.objects.get(pk=job.id)
+    job_class = record.job_model and record.job_model.job_class
+    if job_class is None:
+        return "the code of the job is not installed. End it."
     if record.scheduled_job is not None:
         return dict(record.scheduled_job.kwargs or {})
-    model = record.job_model
-    if model is None or model.job_class is None or model.job_class._get_vars():
-        return None
+    if job_class._get_vars():
+        fact = "its inputs were in the lost message alone."
+        return f"{fact} End it, and run the job again."
     return {}
 
 
@@ -105,18 +114,17 @@ def _pending(older_than: float) -> list[StuckJob]:
     records = JobResult.objects.filter(
         status="PENDING", date_created__lt=now - timedelta(seconds=older_than)
     )
-    return [
-        StuckJob(
-            str(record.pk),
-            record.name,
-            record.celery_kwargs["queue"],
-            (now - record.date_created).total_seconds(),
-        )
-        for record in records.order_by("date_created")
+    # Nautobot 2.4 does not write it into the record.
+    types = dict(JobQueue.objects.values_list("name", "queue_type"))
+    found = []
+    for record in records.order_by("date_created"):
+        queue = record.celery_kwargs.get("queue")
+        kind = record.celery_kwargs.get("nautobot_job_queue_type", types.get(queue))
         # Without a queue it was never sent; Kubernetes' queues are not the broker's.
-        if record.celery_kwargs.get("queue")
-        and record.celery_kwargs.get("nautobot_job_queue_type") != "kubernetes"
-    ]
+        if queue and kind != "kubernetes":
+            age = (now - record.date_created).total_seconds()
+            found.append(StuckJob(str(record.pk), record.name, queue, age))
+    return found
 
 
 def _not_in_broker(jobs: list[StuckJob]) -> list[StuckJob]:

@@ -6,15 +6,18 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
+from django.db import DataError
 from django.db import Error
-from django.db import OperationalError
+from django.db import IntegrityError
 from django.db import transaction
 
 from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unreachable
 from understack_nautobot_settings.reconciliation.steps import Backend
 from understack_nautobot_settings.reconciliation.steps import Step
+
+# What the database says of these holds values.
+_REFUSED = (DataError, IntegrityError, ObjectDoesNotExist)
 
 
 class Database(Backend):
@@ -24,27 +27,33 @@ class Database(Backend):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold a transaction; raise `Unreachable` where the database fails."""
-        reason = ""
+        """Hold a transaction.
+
+        Raises:
+            Refused: The database judges some constraints at its end.
+            Unreachable: The database fails.
+        """
+        failure: Exception
         try:
             with transaction.atomic():
                 yield
+            return
+        except _REFUSED as error:
+            failure = Refused(f"the database refused it: {type(error).__name__}")
         except Error as error:
             # Further lines may hold values.
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if reason:
-            raise Unreachable(f"the database failed: {reason}")
+            failure = Unreachable(f"the database failed: {reason}")
+        raise failure
 
     def apply(self, step: Step) -> None:
         """Make one step; raise `Refused` with a reason that holds no values."""
         reason = ""
         try:
             self.make(step)
-        except OperationalError:
-            raise
         except ValidationError as error:
             reason = _refused_fields(error)
-        except (DatabaseError, ObjectDoesNotExist) as error:
+        except _REFUSED as error:
             reason = type(error).__name__
         if reason:
             raise Refused(reason)

@@ -3,7 +3,7 @@
 Whoever answers may be hostile, and every request carries a credential. So nothing
 is sent anywhere but to the host, port and scheme that the operator named: no
 redirect is followed, and the address of a next page has to be on the same server.
-One deadline holds for the whole run, and answers and listings have a limit.
+One limit of time holds for all requests, and answers and listings have a limit.
 """
 
 import http.client
@@ -71,7 +71,8 @@ class RestApi:
         """Prepare, without connecting.
 
         The token logs in where a request names no other login. Without a context the
-        CAs of the system are trusted. All requests together may take so many seconds.
+        CAs of the system are trusted. All requests together may take so many seconds;
+        time between them does not count.
 
         Raises:
             Unusable: The URL is not ``https://HOST[:PORT][/PATH]``.
@@ -79,7 +80,7 @@ class RestApi:
         self._base = _base_url(url)
         self._login = token_login(token)
         self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
-        self._deadline = time.monotonic() + seconds
+        self._left = seconds
         self._context = context or ssl.create_default_context()
 
     def accepts(self, login: Secret) -> bool:
@@ -89,6 +90,10 @@ class RestApi:
         answered alike for a wrong password and a missing permission.
         """
         status, _ = self.request("OPTIONS", TOKENS, login=login)
+        if status not in {HTTPStatus.OK, *_NOT_ALLOWED}:
+            # A proxy's answer would pass for a wrong password, which is then set.
+            fact = "the server does not answer OPTIONS as a Nautobot does"
+            raise Unusable(f"{fact}: HTTP {status}")
         return status == HTTPStatus.OK
 
     def change(
@@ -188,9 +193,10 @@ class RestApi:
             Unreachable: No answer, or one that says to try again.
             Unusable: The certificate is not trusted, a redirect, too large an answer.
         """
-        left = self._deadline - time.monotonic()
+        left = self._left
         if left <= 0:
             raise Unreachable(self._late)
+        deadline = time.monotonic() + left
         target = path if path.startswith("/") else f"{self._base.path}/api/{path}"
         headers = {
             "Accept": "application/json",
@@ -215,15 +221,15 @@ class RestApi:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
             text = response.read(LARGEST_ANSWER + 1)
-            if time.monotonic() < self._deadline and not response.length:
+            if time.monotonic() < deadline and not response.length:
                 return _answer(response.status, text)
         except (OSError, UnicodeError, http.client.HTTPException) as raised:
             error = raised
         finally:
             watch.cancel()
             connection.close()
-        late = time.monotonic() >= self._deadline
-        raise Unreachable(self._late) if late else _failure(error)
+            self._left = deadline - time.monotonic()
+        raise Unreachable(self._late) if self._left <= 0 else _failure(error)
 
 
 def _base_url(url: str) -> SplitResult:
@@ -265,8 +271,8 @@ def _server(parts: SplitResult) -> tuple[str, str | None, int]:
 def _failure(error: Exception) -> Exception:
     """Return what the failure of a request means; it holds nothing of the request."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        fact = "the server's certificate is not trusted; name its CA with --ca-file"
-        return Unusable(fact)
+        said = error.verify_message.rstrip(".")
+        return Unusable(f"the server's certificate is not trusted: {said}")
     if isinstance(error, TimeoutError):
         fact = f"Nautobot does not answer within {ANSWER_SECONDS:g} seconds"
         return Unreachable(fact)

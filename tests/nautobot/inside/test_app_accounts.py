@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.db import IntegrityError
 from django.db import InterfaceError
+from django.db import InternalError
 from django.db import OperationalError
 from django.db import connection
 from nautobot.users.models import Token
@@ -299,6 +300,71 @@ def test_database_error_is_reported_without_the_token(secrets):
     assert str(raised.value) == "IntegrityError"
     assert raised.value.__context__ is None
     assert KEYS["svc-a"] not in "".join(traceback.format_exception(raised.value))
+
+
+def test_stale_account_that_loses_its_mark_meanwhile_is_kept(secrets):
+    run(secrets)
+    (secrets / "b.json").unlink()
+    user = User.objects.get(username="svc-b")
+    looks = []
+
+    def unmark(execute, sql, *arguments):
+        if "SELECT DISTINCT" in sql:
+            looks.append(sql)
+        # The next transaction begins.
+        if "FOR UPDATE" in sql and looks:
+            user.groups.clear()
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(unmark):
+        status, printed, complaints = run(secrets, "--prune")
+    assert (status, len(printed), len(looks)) == (1, 1, 1)
+    assert complaints == [
+        'svc-b: "svc-b: remove user" was refused: the user lost its mark while this '
+        "ran. Correct the secret, or the permissions of the account that this runs as."
+    ]
+    assert "svc-b" in users()
+
+
+def test_constraint_at_the_end_of_a_transaction_refuses_its_account_alone(secrets):
+    """As the table of an App has one that is not installed any more."""
+    run(secrets)
+    (secrets / "b.json").unlink()
+    write_secret(secrets / "a", "svc-a", KEYS["new"])
+    deleted = []
+
+    def refuse(execute, sql, *arguments):
+        if 'DELETE FROM "users_user"' in sql:
+            deleted.append(sql)
+        if sql.startswith("RELEASE") and deleted:
+            raise IntegrityError(f"Key (key)=({KEYS['svc-b']}) is still referenced.")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse):
+        status, printed, complaints = run(secrets, "--prune")
+    assert (status, printed[:-1]) == (1, ["svc-a: rotate token"])
+    assert complaints == [
+        "svc-b: the database refused it: IntegrityError. Correct the secret, or the "
+        "permissions of the account that this runs as."
+    ]
+    assert "svc-b" in users()
+
+
+def test_database_that_takes_no_writes_says_so_and_ends_with_status_2(secrets):
+    def refuse(execute, sql, *arguments):
+        if sql.startswith("INSERT"):
+            raise InternalError("cannot execute INSERT in a read-only transaction")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(refuse):
+        status, _, complaints = run(secrets)
+    assert (status, complaints) == (
+        2,
+        [
+            "Nautobot could not be asked: the database failed: cannot execute INSERT "
+            "in a read-only transaction."
+        ],
+    )
 
 
 def test_database_without_answer_ends_with_status_2(secrets):

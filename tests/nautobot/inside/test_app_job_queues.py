@@ -258,11 +258,38 @@ def test_token_without_permission_is_reported(wanted, over_rest):
     )
 
 
-def permit(user, model, *actions):
-    permission = ObjectPermission.objects.create(name=model, actions=list(actions))
+def permit(user, model, *actions, **constraints):
+    permission = ObjectPermission.objects.create(
+        name=model, actions=list(actions), constraints=constraints or None
+    )
     kind = ContentType.objects.get(app_label="extras", model=model)
     permission.object_types.add(kind)
     permission.users.add(user)
+
+
+def test_queue_that_is_hidden_from_the_token_is_taken_from_a_job(tmp_path, over_rest):
+    """Its name is not known, but its id is."""
+    path = tmp_path / "values.yaml"
+    path.write_text(CHART)
+    assert over_rest(path)[0] == 0
+    user = get_user_model().objects.get(username="administrator")
+    user.is_superuser = False
+    user.save()
+    permit(user, "job", "view", "change")
+    permit(user, "jobqueue", "view", name="default")
+    permit(user, "jobqueueassignment", "view", "add", "delete")
+    path.write_text(
+        "{queues: [], jobs: {queueAssignments: [{names: [Logs Cleanup], queues: "
+        "[default], includeExistingQueues: false}]}}"
+    )
+    hidden = JobQueue.objects.get(name="site-dc").pk
+    assert over_rest(path) == (
+        0,
+        [f"{hidden}: no longer allow 'Logs Cleanup'", "queues: 0, changes: 1"],
+        [],
+    )
+    assert queues_of() == ["default"]
+    assert over_rest(path) == (0, ["queues: 0, changes: 0"], [])
 
 
 def test_refusal_half_way_over_rest_says_what_was_done(wanted, over_rest):

@@ -305,6 +305,44 @@ def test_user_of_chart_without_password_is_created_and_kept(run, secrets):
     assert tokens()["svc-b"] == (before[1]["svc-b"][0], KEYS["new"], "kept by site-a")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"write_enabled": False}, {"expires": "2001-01-01T00:00:00Z"}],
+    ids=["read-only", "expired"],
+)
+def test_token_that_cannot_renew_itself_is_renewed(run, secrets, changed):
+    """The user has no password that somebody knows: it gets another."""
+    for name in ("hostname", "password"):
+        (secrets / "b" / name).unlink()
+    (secrets / "b" / "email").write_text("b@example.com")
+    run()
+    before = tokens()
+    Token.objects.filter(user__username="svc-b").update(**changed)
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[:-1] == ["svc-b: take password away", "svc-b: renew token"]
+    token = Token.objects.get(user__username="svc-b")
+    assert (token.write_enabled, token.expires) == (True, None)
+    assert tokens() == before
+    assert figures(run()[1]) == ["0 created", "0 updated", "2 unchanged"]
+
+
+@pytest.mark.parametrize("gone", [CREATED, ADOPTED])
+def test_dry_run_without_one_of_the_marks_shows_the_rest(run, secrets, gone):
+    """Somebody renamed or removed the group."""
+    run()
+    shutil.rmtree(secrets / "b")
+    Group.objects.get(name=gone).delete()
+    status, printed, complaints = run("--dry-run")
+    assert printed[0] == f"would create group {gone!r}"
+    if gone == ADOPTED:
+        assert (status, complaints) == (0, [])
+        assert printed[-2] == "svc-b: in no usable secret, kept"
+    else:
+        assert (status, len(complaints)) == (1, 1)
+        assert "the user 'svc-a' exists and was not created by" in complaints[0]
+
+
 def test_token_of_another_user_is_refused_for_user_without_password(run, secrets):
     """The token logs in, so whose it is has to be looked at."""
     run()

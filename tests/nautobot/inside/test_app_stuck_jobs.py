@@ -10,11 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError
 from django.core.management import call_command
 from django.utils import timezone
 from nautobot.core.celery import app
 from nautobot.extras.jobs import run_job
 from nautobot.extras.models import Job
+from nautobot.extras.models import JobQueue
 from nautobot.extras.models import JobResult
 from nautobot.extras.models import ScheduledJob
 
@@ -171,6 +173,22 @@ def test_job_of_kubernetes_queue_is_not_stuck(pending):
     assert run() == (0, ["stuck jobs: 0"], [])
 
 
+def test_job_of_kubernetes_queue_whose_record_says_no_type_is_not_stuck(pending):
+    """Nautobot 2.4 writes none."""
+    JobQueue.objects.create(name="pods", queue_type="kubernetes")
+    other = pending()
+    other.celery_kwargs = {"queue": "pods"}
+    other.save()
+
+    assert run() == (0, ["stuck jobs: 0"], [])
+
+
+@pytest.mark.parametrize("age", ["nan", "-1", "1e99"])
+def test_age_that_is_no_number_of_seconds_is_wrong_usage(age):
+    with pytest.raises(CommandError, match="is not a number of seconds"):
+        run(f"--older-than={age}")
+
+
 @pytest.mark.parametrize("named", ["id", "name"])
 def test_named_job_is_ended(pending, named):
     lost = pending()
@@ -193,7 +211,10 @@ def test_stuck_job_is_ended_only_if_named(pending):
     send(waiting)
 
     assert run("end") == (2, [], ["Name the jobs to end: their ids, or their names."])
-    assert run("end", str(waiting.pk))[0::2] == (1, [f"{waiting.pk} is not stuck."])
+    assert run("end", str(waiting.pk))[0::2] == (
+        1,
+        [f"{waiting.pk}: no stuck job older than 900 seconds has this id or name."],
+    )
     assert (state(lost), state(waiting)) == ("PENDING", "PENDING")
 
 
@@ -210,6 +231,19 @@ def test_stuck_job_without_stored_inputs_cannot_be_resubmitted(pending, broker):
         ],
     )
     assert broker.llen(QUEUE) == 0
+
+
+def test_stuck_job_without_code_cannot_be_resubmitted(pending):
+    lost = pending()
+    JobResult.objects.filter(pk=lost.pk).update(job_model=None)
+
+    assert run("resubmit", str(lost.pk))[0::2] == (
+        1,
+        [
+            f"{listed(lost)} cannot be resubmitted: the code of the job is not "
+            "installed. End it."
+        ],
+    )
 
 
 def test_scheduled_job_is_resubmitted_with_its_inputs(pending, broker):
@@ -244,6 +278,18 @@ def test_system_check_and_metric_name_the_stuck_job(pending):
     assert (message.id, str(lost.pk) in message.msg) == ("understack.job-stuck", True)
     assert [(one.labels["queue"], one.value) for one in family.samples] == [(QUEUE, 1)]
     assert check_stuck_jobs(databases=None) == []
+
+
+def test_broker_that_fails_meanwhile_ends_with_status_2(pending, broker):
+    """And leaves the other metrics alone."""
+    pending()
+    broker.set(QUEUE, "no list")
+
+    status, _, complaints = run()
+
+    assert (status, len(complaints)) == (2, 1)
+    assert "WRONGTYPE" in complaints[0]
+    assert list(stuck_job_families()) == []
 
 
 def test_stuck_jobs_without_broker_end_with_status_2(pending, monkeypatch):

@@ -385,14 +385,23 @@ def test_secret_of_chart_is_read(tmp_path, files, expected):
     assert read(path) == ([expected._replace(source=path)], [])
 
 
-@pytest.mark.parametrize("wrap", ["users", "tokens", None])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda users: users,
+        lambda users: {"users": users},
+        lambda users: {"tokens": users},
+        lambda users: {"tokens": users[1:], "users": users[:1]},
+    ],
+    ids=["bare", "users", "tokens", "both"],
+)
 def test_list_of_users_is_read(tmp_path, wrap):
     users = [
         {**CHART, "isSuperuser": True},
         {"username": "b", "email": "b@example.com", "api_token": OTHER_TOKEN},
     ]
     path = tmp_path / "users.json"
-    path.write_text(json.dumps({wrap: users} if wrap else users))
+    path.write_text(json.dumps(wrap(users)))
     credentials, problems = read(str(path))
 
     assert problems == []

@@ -43,7 +43,7 @@ def reconcile(nautobot, *credentials, dry_run=False, problems=(), **policy):
         credentials,
         Policy("understack", **policy),
         dry_run=dry_run,
-        problems=problems,
+        problems=[*problems],
         progress=lines.append,
     )
     return lines, summary

@@ -117,6 +117,23 @@ def test_database_without_answer_ends_with_status_2(secrets):
     )
 
 
+def test_refused_account_is_named_even_if_nautobot_stops_answering(secrets):
+    class Dying(InMemory):
+        def account(self, credential):
+            if credential.username == "svc-b":
+                raise Unreachable("the server answers HTTP 502")
+            return super().account(credential)
+
+    nautobot = Dying({"other": User(tokens=[TOKENS["a"]])}, remote=True)
+    status, printed, complaints = run(secrets, local=lambda: nautobot)
+    assert (status, printed[-1]) == (1, "not finished: svc-b, stale accounts")
+    assert complaints == [
+        f"{secrets}/a: the token for 'svc-a' belongs to another user. Store a new "
+        "token in the secret.",
+        "Nautobot could not be asked: the server answers HTTP 502.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

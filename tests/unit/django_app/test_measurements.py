@@ -125,7 +125,7 @@ def test_file_without_certificate_is_reported_unreadable(mount):
     first = file_expiries(settings_of(mount))[0]
     assert first == FileExpiry(mount.certificate, "PostgreSQL", "", math.nan)
     assert unhealthy(first, 1.0) == (
-        f"{mount.certificate} (PostgreSQL) holds no certificate that can be read"
+        f"{mount.certificate} (PostgreSQL): no certificate can be read"
     )
 
 
@@ -181,7 +181,14 @@ def test_health_page_names_the_file_that_expires_first():
 
 
 @pytest.mark.parametrize(
-    ("settings", "days"), [({}, 1.0), ({"UNDERSTACK_EXPIRY_UNHEALTHY": 0.5}, 0.5)]
+    ("settings", "days"),
+    [
+        ({}, 1.0),
+        ({"UNDERSTACK_EXPIRY_UNHEALTHY": 0.5}, 0.5),
+        ({"UNDERSTACK_EXPIRY_UNHEALTHY": "7"}, 1.0),
+        ({"UNDERSTACK_EXPIRY_UNHEALTHY": None}, 1.0),
+    ],
+    ids=["unset", "set", "text", "none"],
 )
 def test_unhealthy_threshold_follows_the_setting(settings, days):
     assert unhealthy_days(settings) == days

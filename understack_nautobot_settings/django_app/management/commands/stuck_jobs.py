@@ -5,9 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.core.management.base import CommandParser
-from django.db import DatabaseError
-from kombu.exceptions import OperationalError
 
+from understack_nautobot_settings.commands.command import seconds
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
 from understack_nautobot_settings.problems import FINE
 from understack_nautobot_settings.problems import WRONG
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--older-than",
-            type=float,
+            type=seconds,
             default=stuck_jobs.GRACE_SECONDS,
             metavar="SECONDS",
             help="how old a job has to be, 900 by default",
@@ -59,7 +58,7 @@ class Command(BaseCommand):
         """Look, act, and leave with the status."""
         try:
             status = self._act(options)
-        except (DatabaseError, LookupError, OSError, OperationalError) as error:
+        except stuck_jobs.FAILURES as error:
             reason = str(error).strip().partition("\n")[0]
             self._complain(f"Cannot look for stuck jobs: {reason}")
             status = COULD_NOT_CHECK
@@ -80,7 +79,10 @@ class Command(BaseCommand):
         chosen = [job for job in found if names & {job.id, job.name}]
         unknown = names - {text for job in chosen for text in (job.id, job.name)}
         for name in sorted(unknown):
-            self._complain(f"{name} is not stuck.")
+            age = f"{options['older_than']:g} seconds"
+            self._complain(
+                f"{name}: no stuck job older than {age} has this id or name."
+            )
         dry = options["dry_run"]
         dealt_with = [self._deal_with(job, action, dry_run=dry) for job in chosen]
         suffix = " (dry run)" if dry else ""
@@ -92,11 +94,8 @@ class Command(BaseCommand):
     ) -> bool:
         """End or resubmit a job, and tell whether that can be done."""
         inputs = stuck_jobs.inputs_of(job) if action == "resubmit" else None
-        if action == "resubmit" and inputs is None:
-            self._complain(
-                f"{job} cannot be resubmitted: its inputs were in the lost message "
-                "alone. End it, and run the job again."
-            )
+        if isinstance(inputs, str):
+            self._complain(f"{job} cannot be resubmitted: {inputs}")
             return False
         if dry_run:
             self._say(f"would {action} {job}")
@@ -104,4 +103,6 @@ class Command(BaseCommand):
             stuck_jobs.end(job) if inputs is None else stuck_jobs.resubmit(job, inputs)
         ):
             self._say(f"{action} {job}")
+        else:
+            self._say(f"{job} is not pending any more")
         return True
