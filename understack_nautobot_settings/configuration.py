@@ -9,6 +9,7 @@ from typing import Any
 from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.checks.in_force import decided_settings
+from understack_nautobot_settings.checks.start_up import CONFIGURE_LOGGING
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.checks.start_up import note_environment
@@ -55,8 +56,10 @@ def configure(
         # Whoever reports the locals of a traceback would report its secrets.
         del evaluation, read
         raise refusal
-    start = last_start()
-    earlier = start.decided if start else None
+    start, earlier = last_start(), None
+    # A file may take over the names of another one that has called.
+    if start is not None and namespace.get("LOGGING_CONFIG") == CONFIGURE_LOGGING:
+        earlier = start.decided
     decided = decided_settings(namespace, evaluation.settings, env, earlier)
     namespace.update(evaluation.settings)
     # A value that is no flag is left to `check`, as nothing else depends on it.
