@@ -516,8 +516,7 @@ def test_step_is_written_as_soon_as_it_is_made(served, reconcile):
 
     with served(empty_nautobot(made)) as server:
         reconcile(server.port, stdout=stdout)
-    first = "create group 'accounts created by a'\n"
-    assert seen[:3] == ["", first, f"{first}create group 'accounts adopted by a'\n"]
+    assert seen == ["", "create group 'accounts created by a'\n"]
 
 
 @pytest.mark.parametrize("reconcile", ["accounts"], indirect=True)
@@ -531,7 +530,7 @@ def test_run_goes_on_where_its_lines_cannot_be_written(served, reconcile):
 
     with served(empty_nautobot(answer)) as server:
         status, said = reconcile(server.port, stdout=stdout)
-    assert (status, len(made) > 2) == (2, True)
+    assert (status, len(made)) == (2, 2)
     assert said.endswith("standard output: No space left on device\n")
 
 

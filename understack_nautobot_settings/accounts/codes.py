@@ -49,7 +49,7 @@ ACCOUNT_GROUP_MISSING = Code(
 ACCOUNT_REFUSED = Code(
     "account-refused",
     "Nautobot refused to list or to change accounts.",
-    "Correct the secret, or the permissions of the user of the bootstrap token.",
+    "Correct the secret, or the permissions of the user that makes the changes.",
 )
 TOKEN_TAKEN = Code(
     "token-taken",

@@ -38,8 +38,8 @@ _LONGEST_NUMBER = len("99999.999")
 class Console(NamedTuple):
     """What a command works with besides its arguments.
 
-    Commands return what goes to standard output, only `main` writes it. The clock
-    gives seconds since the epoch.
+    Commands return what goes to standard output, and `main` writes it, but for what a
+    run that takes minutes writes at once. The clock gives seconds since the epoch.
     """
 
     env: Mapping[str, str]

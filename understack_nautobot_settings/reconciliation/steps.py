@@ -16,8 +16,8 @@ from understack_nautobot_settings.reconciliation.secret import Secret
 
 Found = TypeVar("Found")
 
-ATTEMPTS = 3
-"""A user and its token are two requests, and each may meet another run's."""
+ATTEMPTS = 4
+"""Two groups and a permission are three requests, and each may meet another run's."""
 
 
 @dataclass(frozen=True)

@@ -272,8 +272,8 @@ def test_password_refused_by_nautobot_is_reported_with_the_rule(secrets, setting
     assert status == 1
     assert complaints == [
         f'{secrets}/a: "svc-a: create user" was refused: password '
-        "(password_too_short). Correct the secret, or the permissions of the user of "
-        "the bootstrap token."
+        "(password_too_short). Correct the secret, or the permissions of the user "
+        "that makes the changes."
     ]
 
 
@@ -321,7 +321,8 @@ def test_stale_account_that_loses_its_mark_meanwhile_is_kept(secrets):
     assert (status, len(printed), len(looks)) == (1, 1, 1)
     assert complaints == [
         'svc-b: "svc-b: remove user" was refused: the user lost its mark while this '
-        "ran. Correct the secret, or the permissions of the account that this runs as."
+        "ran. Correct the secret, or the permissions of the user that makes the "
+        "changes."
     ]
     assert "svc-b" in users()
 
@@ -334,9 +335,10 @@ def test_constraint_at_the_end_of_a_transaction_refuses_its_account_alone(secret
     deleted = []
 
     def refuse(execute, sql, *arguments):
-        if 'DELETE FROM "users_user"' in sql:
+        if 'DELETE FROM "auth_user"' in sql:
             deleted.append(sql)
         if sql.startswith("RELEASE") and deleted:
+            deleted.clear()
             raise IntegrityError(f"Key (key)=({KEYS['svc-b']}) is still referenced.")
         return execute(sql, *arguments)
 
@@ -345,7 +347,7 @@ def test_constraint_at_the_end_of_a_transaction_refuses_its_account_alone(secret
     assert (status, printed[:-1]) == (1, ["svc-a: rotate token"])
     assert complaints == [
         "svc-b: the database refused it: IntegrityError. Correct the secret, or the "
-        "permissions of the account that this runs as."
+        "permissions of the user that makes the changes."
     ]
     assert "svc-b" in users()
 

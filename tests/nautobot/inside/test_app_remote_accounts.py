@@ -236,7 +236,7 @@ def test_token_of_inactive_user_is_refused(run, secrets):
     assert status == 1
     assert complaints == [
         f'{secrets}/a: "svc-a: create token" was refused: HTTP 400 for key. Correct '
-        "the secret, or the permissions of the user of the bootstrap token."
+        "the secret, or the permissions of the user that makes the changes."
     ]
 
 
@@ -256,7 +256,7 @@ def test_token_of_user_without_permission_ends_with_status_1(run):
     assert (status, len(printed)) == (1, 1)
     assert complaints == [
         "groups and permissions: the listing of users/groups/ was refused: HTTP 403. "
-        "Correct the secret, or the permissions of the user of the bootstrap token."
+        "Correct the secret, or the permissions of the user that makes the changes."
     ]
 
 
@@ -415,6 +415,21 @@ def test_groups_made_by_a_parallel_run_are_no_problem(run, monkeypatch):
     assert printed[:2] == [SHARED[2], "svc-a: create user"]
 
 
+def test_parallel_run_that_is_always_a_step_ahead_is_no_problem(run, monkeypatch):
+    """Two first runs in step: the slower one meets each of the three requests."""
+    request = InProcess.request
+
+    def raced(self, method, path, body=None, login=None):
+        if method == "POST" and path in ("users/groups/", "users/permissions/"):
+            request(self, method, path, body)
+        return request(self, method, path, body, login)
+
+    monkeypatch.setattr(InProcess, "request", raced)
+    status, printed, complaints = run()
+    assert (status, complaints) == (0, [])
+    assert printed[0] == "svc-a: create user"
+
+
 def before_request(monkeypatch, number, part, change):
     """Do something before the request of this number that has this in its path."""
     request, asked = InProcess.request, []
@@ -447,8 +462,8 @@ def test_stale_account_that_loses_its_mark_meanwhile_is_kept(run, secrets, monke
     assert (status, printed[0]) == (1, "not done: svc-b: remove user")
     assert complaints == [
         'svc-b: "svc-b: remove user" was refused: the user lost its mark while this '
-        "ran. Correct the secret, or the permissions of the user of the bootstrap "
-        "token."
+        "ran. Correct the secret, or the permissions of the user that makes the "
+        "changes."
     ]
     assert User.objects.filter(username="svc-b").exists()
 

@@ -233,7 +233,7 @@ def test_user_without_access_to_its_tokens_over_rest_is_reported():
     assert lines == []
     assert [str(problem) for problem in summary.problems] == [
         "/secrets/svc: the user's own password does not show its tokens. Correct the "
-        "secret, or the permissions of the user of the bootstrap token."
+        "secret, or the permissions of the user that makes the changes."
     ]
 
 
@@ -346,7 +346,7 @@ def test_other_accounts_are_corrected_beside_a_refused_one():
     assert summary.created == ["new"]
     assert [str(problem) for problem in summary.problems] == [
         '/secrets/svc: "svc: set password" was refused: not today. Correct the secret, '
-        "or the permissions of the user of the bootstrap token."
+        "or the permissions of the user that makes the changes."
     ]
 
 
