@@ -273,7 +273,7 @@ def check_metrics(
     )
     if role == "web" and read(variables.HARDENING) and enabled and not authenticated:
         variable = variables.METRICS_AUTHENTICATED
-        setting = variable.name.removeprefix("NAUTOBOT_")
+        (setting,) = variable.settings
         place = place_of(variable, authenticated, setting, env)
         fact = "it is not set to true, so /metrics needs no login and no token."
         hint = f"Let the settings file use {variable.name}, which is true."

@@ -15,9 +15,9 @@ _FACTORY = "CONNECTION_FACTORY"
 CLASSES = ("CLIENT_CLASS", _FACTORY, "CONNECTION_POOL_CLASS")
 """The options by which django-redis is told how to connect."""
 
-CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
-PLAIN_CLASS = f"{CONNECTIONS}.TcpConnection"
-TLS_CLASS = f"{CONNECTIONS}.TlsConnection"
+_CONNECTIONS = "understack_nautobot_settings.runtime.redis_connections"
+PLAIN_CLASS = f"{_CONNECTIONS}.TcpConnection"
+TLS_CLASS = f"{_CONNECTIONS}.TlsConnection"
 """The classes of connections that this library names, without and with TLS."""
 
 

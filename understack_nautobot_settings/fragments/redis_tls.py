@@ -256,18 +256,21 @@ class _RedisTls:
             found["BACKEND"] = redis_caches.cache_backend(cache)
         before = redis_caches.pool_arguments(cache)
         pool = dict(before)
+        upgrades = self._upgrades(cache)
+        if upgrades:
+            # redis-py stops at it beside a URL, whose scheme will say the same.
+            pool.pop("ssl", None)
         location = cache.get("LOCATION")
         database = self.address.database(location)
         ours = True
         if location is None or database is not None:
-            upgrades = self._upgrades(cache)
             address = self.address.over_tls() if upgrades else self.address
             pool |= address.credentials()
             schemes = {address.scheme}
             if database is not None:
                 found["LOCATION"] = address.url(database, credentials=False)
         else:
-            urls, ours = self._cache_urls(alias, cache)
+            urls, ours = self._cache_urls(alias, cache, upgrades=upgrades)
             schemes = {redis_urls.scheme_of(url) for url in urls}
             if urls:
                 as_text = isinstance(location, str)
@@ -277,9 +280,6 @@ class _RedisTls:
         if takes_pool:
             arguments += ".CONNECTION_POOL_KWARGS"
         pool |= self._options(schemes, pool, arguments, ours=ours)
-        if self._upgrades(cache):
-            # redis-py stops at it beside a URL, whose scheme says the same by now.
-            pool.pop("ssl", None)
         if pool == before:
             return found
         if not takes_pool and "CLIENT_CLASS" in pool:
@@ -301,12 +301,12 @@ class _RedisTls:
         return says_tls and not sentinel
 
     def _cache_urls(
-        self, alias: str, cache: Mapping[str, Any]
+        self, alias: str, cache: Mapping[str, Any], *, upgrades: bool
     ) -> tuple[list[str], bool]:
         """Return the URLs of a cache, and whether the certificates are for them."""
         place = f"CACHES.{alias}.LOCATION"
         urls = redis_urls.urls_of(cache.get("LOCATION"), ",")
-        if self._upgrades(cache):
+        if upgrades:
             urls = [redis_urls.over_tls(url) for url in urls]
         self.read.problems += redis_urls.check_urls(place, urls)
         ours = not urls or redis_urls.host_of(urls[0]) in self.hosts

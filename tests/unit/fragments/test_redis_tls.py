@@ -916,11 +916,17 @@ def test_sentinel_url_that_cannot_be_taken_apart_is_refused():
     )
 
 
-@pytest.mark.parametrize("word", ["none", "CERT_NONE"])
-def test_result_backend_that_verifies_nobody_is_refused(word):
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("rediss://localhost/2?ssl_cert_reqs=none", "ssl_cert_reqs"),
+        ("rediss://localhost/2?ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs"),
+        ("redis://localhost/2?ssl_keyfile=k", "ssl_keyfile"),
+    ],
+)
+def test_result_backend_with_tls_options_in_its_url_is_refused(url, option):
     """Celery takes the option of the URL in place of the setting."""
     problems = []
-    url = f"rediss://localhost/2?ssl_cert_reqs={word}"
 
     redis_tls_settings(
         {"CELERY_RESULT_BACKEND": url},
@@ -931,24 +937,7 @@ def test_result_backend_that_verifies_nobody_is_refused(word):
     )
 
     assert [one.fact for one in problems] == [
-        "CELERY_RESULT_BACKEND: the URL sets ssl_cert_reqs, which replaces the "
-        "configured TLS."
-    ]
-
-
-def test_result_backend_without_tls_that_has_tls_options_is_refused():
-    problems = []
-
-    redis_tls_settings(
-        {"CELERY_RESULT_BACKEND": "redis://localhost/2?ssl_keyfile=k"},
-        {},
-        problems=problems,
-        check_files=lambda files: [],
-        exists=lambda path: True,
-    )
-
-    assert [one.fact for one in problems] == [
-        "CELERY_RESULT_BACKEND: the URL sets ssl_keyfile, which replaces the "
+        f"CELERY_RESULT_BACKEND: the URL sets {option}, which replaces the "
         "configured TLS."
     ]
 
