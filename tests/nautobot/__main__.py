@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 PYTEST = (sys.executable, "-m", "pytest")
+# A file's servers are started once, and the slow files have few tests.
+BY_FILE = (*PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 INSIDE = "tests/nautobot/inside"
 BOTH = (
-    # A file's servers are started once.
-    (*PYTEST, "-n", "2", "--dist", "loadfile", "tests/nautobot", f"--ignore={INSIDE}"),
-    (*PYTEST, INSIDE),
+    (*BY_FILE, "tests/nautobot", f"--ignore={INSIDE}"),
+    (*BY_FILE, INSIDE),
 )
 WHOLE = (
     BOTH[0],
