@@ -193,7 +193,7 @@ def _is_host(text: str) -> bool:
         address = text.removeprefix("[").removesuffix("]").partition("%")[0]
         return address.count(":") > 1 and not address.strip("0123456789abcdefABCDEF:.")
     # Letters and digits of any script, and the marks that belong to them.
-    return all(one in "-._," or unicodedata.category(one)[0] in "LMN" for one in text)
+    return all(one in "-._" or unicodedata.category(one)[0] in "LMN" for one in text)
 
 
 class Choice(Kind[str]):

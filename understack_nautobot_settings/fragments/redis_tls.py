@@ -34,6 +34,8 @@ _TLS_OPTIONS: dict[str, Variable[Any]] = {
     **variables.REDIS_FILES,
 }
 
+_UNKNOWN_SCHEME = "the scheme of the URL is unknown here, so it gets no TLS."
+
 
 def redis_tls_settings(
     settings: Mapping[str, Any],
@@ -97,8 +99,8 @@ def redis_tls_settings(
         urls = [broker] if built else redis_urls.urls_of(broker, ";")
         # A setting that was refused is not replaced by anything.
         refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
-        redis = not refused and (any(map(_is_redis, urls)) or not urls)
-        if isinstance(broker, str):
+        redis = not refused and (built or not urls or any(map(_is_redis, urls)))
+        if isinstance(broker, str) and not built:
             decided["CELERY_BROKER_URL"] = broker.strip()
         place = redis_urls.broker_place(decided.get("CELERY_BROKER_URL"), env)
         if not built:
@@ -115,8 +117,9 @@ def redis_tls_settings(
                 check_files=check_files,
             )
             if tls.mutual:
-                tls.refuse_sentinel({place: urls, _RESULTS: results})
-                tls.name_others()
+                celery = {place: urls, _RESULTS: results}
+                tls.refuse_sentinel(celery)
+                tls.name_others(celery)
             tls.decide_caches()
             tls.decide_results(tls.decide_broker(place) if redis else set())
             tls.warn()
@@ -220,8 +223,11 @@ class _RedisTls:
                 "use it.",
             )
 
-    def name_others(self) -> None:
+    def name_others(self, celery: Mapping[str, list[str]]) -> None:
         """Name what reaches Redis, or its like, and is not configured here."""
+        for place, urls in celery.items():
+            if {"valkey", "valkeys"} & set(map(redis_urls.scheme_of, urls)):
+                self._leave(place, _UNKNOWN_SCHEME)
         for alias, cache in self.decided.get("CACHES", {}).items():
             if redis_caches.is_valkey_cache(cache):
                 fact = "this cache uses Valkey's client, which is not configured here"
@@ -316,8 +322,7 @@ class _RedisTls:
             if not redis_caches.asks_for_tls(redis_caches.pool_arguments(cache)):
                 self._leave(f"CACHES.{alias}")
         elif self.mutual and not schemes <= {*redis_urls.TCP_SCHEMES, "unix"}:
-            fact = "the scheme of the URL is unknown here, so it gets no TLS."
-            self._leave(place, fact)
+            self._leave(place, _UNKNOWN_SCHEME)
         elif self.mutual:
             urls = [redis_urls.over_tls(url) for url in urls]
         self.read.problems += redis_urls.check_mixture(place, urls)

@@ -73,6 +73,17 @@ def test_mounted_ca_turns_mutual_tls_on_for_cache_and_broker():
     assert settings({}) == on()
 
 
+@pytest.mark.parametrize("scheme", ["", " ", " redis", "rediss ", "rediss\n"])
+def test_url_of_nautobot_with_empty_scheme_or_blanks_in_it_is_built_again(scheme):
+    """Nautobot takes the variable as it is; Celery knows no such transport."""
+    env = {"NAUTOBOT_REDIS_SCHEME": scheme, "NAUTOBOT_REDIS_PASSWORD": "p;/"}
+    start = f"{scheme}://:p;/@localhost:6379/"
+
+    found = settings(env, f"{start}1", f"{start}0")
+
+    assert found == on(broker="rediss://:p%3B%2F@localhost:6379/0", password="p;/")
+
+
 def test_redis_settings_without_mounted_ca_are_unchanged():
     assert settings({}, mounted=False) == off()
 
@@ -1032,6 +1043,25 @@ def test_cache_left_without_tls_is_warned_about(cache, line):
     assert found["CACHES"]["default"]["LOCATION"] == "rediss://redis:6379/1"
     assert [str(one.message) for one in caught] == [line]
     assert settings(env, base=base, mounted=False)["CACHES"] == base
+
+
+@pytest.mark.parametrize("url", ["valkey://redis:6379/0", "VALKEYS://redis:6379/0"])
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"])
+def test_valkey_of_celery_is_left_without_tls_and_warned_about(name, url):
+    given = {"CACHES": caches("redis://redis:6379/1"), name: url}
+
+    with pytest.warns(SettingsWarning) as caught:
+        found = redis_tls_settings(
+            given,
+            {"NAUTOBOT_REDIS_HOST": "redis"},
+            check_files=lambda files: [],
+            exists=lambda path: True,
+        )
+
+    assert found.get(name, url) == url
+    assert [str(one.message) for one in caught] == [
+        f"{name}: the scheme of the URL is unknown here, so it gets no TLS. {LEFT}"
+    ]
 
 
 def test_cache_on_the_address_of_the_variable_uses_tls():

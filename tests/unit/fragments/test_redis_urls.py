@@ -97,6 +97,7 @@ def test_redis_url_is_built_from_its_variables(env, url):
         "\ufeffredis",
         "$(REDIS_HOST)",
         "redis\u2013a",
+        "redis-a,redis-b",
     ],
 )
 def test_redis_host_that_is_not_a_host_name_is_refused(host):
