@@ -111,13 +111,19 @@ def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
     """Judge the files as they were read."""
     problems = [*mount.problems]
     leaf: bytes | None = None
-    if mount.cert and mount.key:
-        if mount.use == POSTGRESQL and _holding(mount, mount.key) in ("", _KEY):
-            problems += _key_mode_problems(mount.key)
-        leaf, refused = _pair_problems(mount, mount.cert, mount.key, key_password)
+    key = mount.key
+    if key and mount.use == POSTGRESQL and _holding(mount, key) in ("", _KEY):
+        problems += _key_mode_problems(key)
+    if mount.cert and key:
+        leaf, refused = _pair_problems(mount, mount.cert, key, key_password)
         problems += refused
     elif mount.cert:
         problems += _certificate_form_problems(mount.cert)
+    elif key and _opens(key.content, key_password) is False:
+        fault = pem.pem_fault(key.content, pem.PRIVATE_KEY)
+        # libpq accepts a key that is DER.
+        if fault and not pem.is_der_key(key.content):
+            problems.append(key.problem(*fault))
     if mount.ca:
         problems += _trust_problems(mount, mount.ca, leaf)
     exchanged = _exchanged(mount) if problems else None

@@ -153,6 +153,40 @@ def test_certificate_without_key_is_still_judged(use: str, tmp_path: Path) -> No
 
 
 @USES
+@pytest.mark.parametrize(
+    ("key", "codes"),
+    [
+        (b"nothing", ["pem-none"]),
+        (b"\n", ["file-empty"]),
+        (ROOT.ca_pem, ["pem-other-kind"]),
+        (ROOT.issue().key_pem, []),
+    ],
+    ids=["no PEM", "blanks", "certificate", "key"],
+)
+def test_key_without_certificate_is_still_judged(
+    use: str, key: bytes, codes: list[str], tmp_path: Path
+) -> None:
+    files = client_files(use, written(tmp_path, ROOT.issue()))
+    (tmp_path / "tls.crt").write_bytes(b"")
+    (tmp_path / "tls.key").write_bytes(key)
+
+    found = [problem.code for problem in check_certificates(files)]
+
+    assert found == ["file-empty", *codes]
+
+
+def test_mode_of_key_without_certificate_is_still_judged(tmp_path: Path) -> None:
+    files = client_files(POSTGRESQL, written(tmp_path, ROOT.issue()))
+    (tmp_path / "tls.crt").unlink()
+    (tmp_path / "tls.key").chmod(0o644)
+
+    assert [problem.code for problem in check_certificates(files)] == [
+        "file-missing",
+        "key-mode",
+    ]
+
+
+@USES
 def test_files_that_are_not_configured_are_not_read(use: str, tmp_path: Path) -> None:
     directory = written(tmp_path, leaf := ROOT.issue())
     files = client_files(use, directory)
