@@ -116,8 +116,8 @@ def variables_markdown() -> str:
     lines = [
         "# Variables",
         "",
-        "An empty variable is an unset one. Surrounding blanks are stripped, except "
-        "from free text; a value wrapped in quotes is an error.",
+        "An empty variable is an unset one. Surrounding blanks are stripped, and a "
+        "value wrapped in quotes is an error; free text is taken as it is.",
         "",
         "🔒 marks a secret: no output ever shows it. *N* marks a variable that "
         "Nautobot reads as well.",

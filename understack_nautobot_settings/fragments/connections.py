@@ -83,6 +83,8 @@ def connection_settings(
     behind a gateway needs. A variable that is set decides; otherwise what the
     base has is kept; otherwise the default of the variable is used.
 
+    Call it after `redis_tls_settings`: whether a URL speaks TLS decides the class.
+
     Redis connections over TCP are made by `redis_connections`: over TLS they trust
     the configured CA and nobody else, and a blocking command may take longer than
     the socket timeout. The cache names the class in its pool's keyword arguments,
