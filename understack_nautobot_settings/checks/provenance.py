@@ -204,7 +204,7 @@ class _Origins(NamedTuple):
         file = self.file
         if file is None:
             return self._of_decided(trail, value)
-        if trail[:2] == ("DATABASES", "job_logs") and "TEST" not in trail:
+        if trail[:2] == ("DATABASES", "job_logs"):
             # Nautobot's copy of the default database.
             trail = ("DATABASES", "default", *trail[2:])
         if trail == ("LOGGING_CONFIG",) and value == CONFIGURE_LOGGING:
@@ -214,9 +214,7 @@ class _Origins(NamedTuple):
             if self._is_url_of_file(trail, value):
                 return f"file {file.path}"
             return self._of_decided(trail, value)
-        if self._is_base(trail, value) or self._is_base(
-            trail, at(file.written, trail, _NOTHING)
-        ):
+        if self._is_base(trail, at(file.written, trail, _NOTHING)):
             names = [one.name for one in self._read(trail) if one.nautobots]
             return f"variable {', '.join(names)}" if names else BASE
         return f"file {file.path}"
@@ -234,17 +232,14 @@ class _Origins(NamedTuple):
                 root == _PLUGINS or given.values[trail] == value
             ):
                 return given.origin
-        trails = [trail[:length] for length in range(len(trail), 0, -1)]
-        for above in trails:
+        for length in range(len(trail), 0, -1):
+            above = trail[:length]
             names = [one.name for one in self._read(above)]
             if names:
                 return f"variable {', '.join(names)}"
             names = [one.file_name for one in self._read(above, "file")]
             if names:
                 return f"file {', '.join(names)}"
-            below = self.given.get(above)
-            if below is not None and not below.values.keys().isdisjoint(trails):
-                return below.origin
         directory = Reader(self.env, [])(variables.SSO_DIR)
         for part, variable in sso.PARTS.items():
             path = os.path.join(directory, part)

@@ -156,9 +156,7 @@ class _Text:
         if self.growth > self._most:
             fact = "takes the expanded text beyond the limit."
             self._remark(codes.EXPANSION_TOO_LARGE, fact)
-            return written
         if any(code.severity == ERROR for code, _, _ in self.remarks):
-            self.growth = 0
             return written
         return value
 
@@ -292,14 +290,14 @@ def _typed(cast: str, text: str) -> tuple[Any, str]:
     return None, f"not {_NOUNS[cast]}."
 
 
-def _path(step: _Step | None, key: Any) -> str:
+def _path(step: _Step, key: Any) -> str:
     """Return where a string is: ``nautobot_golden_config.users[0].token``."""
     steps: list[str] = []
     # The outermost container is a list of one, made here.
-    while step and step.before and len(steps) < _LONGEST_PATH:
+    while step.before and len(steps) < _LONGEST_PATH:
         steps.append(_part(key))
         key, step = step.key, step.before
-    beginning = "…" if step and step.before else ""
+    beginning = "…" if step.before else ""
     return beginning + "".join(reversed(steps)).removeprefix(".") or "the text"
 
 

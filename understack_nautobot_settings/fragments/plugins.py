@@ -84,8 +84,7 @@ def is_installed(name: str) -> bool:
             # By the last part and the path: PathFinder would look for the package
             # around a directory in sys.modules, where it need not be.
             spec = PathFinder.find_spec(part, path)
-            others = (one for one in sys.meta_path if one is not PathFinder)
-            specs = (one.find_spec(whole, path) for one in others)
+            specs = (one.find_spec(whole, path) for one in sys.meta_path)
             spec = spec or next(filter(None, specs), None)
     except ValueError:
         # Made in memory, without a spec.
@@ -159,7 +158,7 @@ def plugin_settings(
     with collecting(problems) as found:
         read = Reader(env, found)
         given = well_formed(settings, found, "PLUGINS", "EXTRA_PLUGINS")
-        base = list(dict.fromkeys(given.get("PLUGINS", ())))
+        base = dict.fromkeys(given.get("PLUGINS", ()))
         # Nautobot adds these to PLUGINS when the file has run.
         later = [*base, *given.get("EXTRA_PLUGINS", ())]
         extra = [name for name in _valid(read, modules_of) if name not in later]

@@ -54,6 +54,14 @@ def sources(env, **options):
             "default",
         ),
         (
+            {
+                "NAUTOBOT_DB_EXTRA_OPTIONS": '{"sslmode": "disable"}',
+                "NAUTOBOT_DB_SSLMODE": "require",
+            },
+            f"{OPTIONS}.sslmode",
+            "variable NAUTOBOT_DB_SSLMODE",
+        ),
+        (
             {"NAUTOBOT_DB_EXTRA_OPTIONS": '{"connect_timeout": 7}'},
             f"{OPTIONS}.connect_timeout",
             "variable NAUTOBOT_DB_EXTRA_OPTIONS",
@@ -145,13 +153,15 @@ def test_plugin_configuration_given_twice_is_reported_and_gives_no_values(tmp_pa
 
 
 def test_value_of_given_base_has_source_base():
-    base = {"PLUGINS_CONFIG": {"p": {"mine": 1}}, "PLUGINS": ["p"]}
+    base = {"PLUGINS_CONFIG": {"p": {"mine": 1, "more": {"a": 1}}}, "PLUGINS": ["p"]}
 
     found = sources(
-        {"NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"p": {"theirs": 2}}'}, namespace=base
+        {"NAUTOBOT_EXTRA_PLUGINS_CONFIG": '{"p": {"theirs": 2, "more": {}}}'},
+        namespace=base,
     )
 
     assert found["PLUGINS_CONFIG.p.mine"] == "base"
+    assert found["PLUGINS_CONFIG.p.more.a"] == "base"
     assert found["PLUGINS_CONFIG.p.theirs"] == "variable NAUTOBOT_EXTRA_PLUGINS_CONFIG"
 
 
@@ -283,7 +293,14 @@ def sources_of_file(said, env, added=None):
     made = evaluate(written, env, check_files=lambda files: []).settings
     decided = decided_settings(written, made, env)
     written |= made
-    settings = {**written, **(added or {})}
+    databases = written["DATABASES"]
+    # As Nautobot does after the file.
+    copy = {**databases["default"], "TEST": {"MIRROR": "default"}}
+    settings = {
+        **written,
+        "DATABASES": {**databases, "job_logs": copy},
+        **(added or {}),
+    }
     file = SettingsFile("c.py", settings, base, decided, [], written)
     return sources(env, file=file)
 
@@ -330,6 +347,29 @@ REFERENCE = {
             "default",
         ),
         ({"LOGGING_CONFIG": CONFIGURE_LOGGING}, {}, "LOGGING_CONFIG", "default"),
+        ({"LOGGING_CONFIG": "my.function"}, {}, "LOGGING_CONFIG", "file"),
+        (
+            {},
+            {"NAUTOBOT_DB_HOST": "db"},
+            "DATABASES.default.HOST",
+            "variable NAUTOBOT_DB_HOST",
+        ),
+        (
+            {},
+            {"NAUTOBOT_DB_SSLMODE": "require"},
+            "DATABASES.job_logs.OPTIONS.sslmode",
+            "variable NAUTOBOT_DB_SSLMODE",
+        ),
+        ({}, {}, "DATABASES.job_logs.TEST.MIRROR", "base"),
+        (
+            {},
+            {
+                "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": "https://id.example",
+                "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+            },
+            "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",
+            "variable SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",
+        ),
         (
             {},
             REFERENCE,
@@ -349,6 +389,11 @@ REFERENCE = {
         "number for a name",
         "option of a socket",
         "logging",
+        "logging of the file",
+        "host of its variable",
+        "copy of the database",
+        "test of the copy",
+        "URL of no Redis",
         "JSON of a reference",
     ],
 )
@@ -378,5 +423,21 @@ def test_source_of_what_nautobot_adds_to_a_file_is_base(said, origin):
 def test_source_of_broker_url_with_its_own_variable_names_no_other():
     env = {"NAUTOBOT_REDIS_HOST": "redis", "NAUTOBOT_CELERY_BROKER_URL": "redis://b/0"}
 
+    found = sources(env)
+
     name = "variable NAUTOBOT_CELERY_BROKER_URL"
-    assert sources(env)["CELERY_BROKER_URL"] == name
+    assert found["CELERY_BROKER_URL"] == name
+    assert found["CACHES.default.LOCATION"] == BUILT
+
+
+def test_problems_of_files_are_left_out_where_none_is_mounted():
+    env = {
+        **KEY,
+        "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379",
+        "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": "/nowhere",
+    }
+
+    found = settings_provenance(env, with_files=False)
+
+    assert [one.code for one in found.problems] == ["service-link"]

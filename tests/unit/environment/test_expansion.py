@@ -42,6 +42,7 @@ dollarless = st.recursive(
         ("${TOKEN}${TOKEN}", "s3crets3cret"),
         ("${TOKEN:-other}", "s3cret"),
         ("${MISSING:-other}", "other"),
+        ("${MISSING:-a|integer}", "a|integer"),
         ("${EMPTY:-other}", "other"),
         ("${MISSING:-}", ""),
         ("${MISSING:-a $b c:-d > \n}", "a $b c:-d > \n"),
@@ -241,6 +242,7 @@ def test_whole_string_reference_with_a_type_becomes_that_type(text, value, expec
         ("${V|int}", "1_000", "refers to V, whose value is not a whole number."),
         ("${V|int}", "9" * 5000, "refers to V, whose value is not a whole number."),
         ("${V|int}", "٣", "refers to V, whose value is not a whole number."),
+        ("${V|float}", "1_0", "refers to V, whose value is not a number."),
         ("${V|float}", "nan", "refers to V, whose value is not a number."),
         ("${V|float}", "1e999", "refers to V, whose value is not a number."),
         (
@@ -290,6 +292,8 @@ def test_reference_that_does_not_fit_is_refused_without_the_value(text, value, l
     [
         ("${V|int:-x}", "Correct the default, or remove |int."),
         ("${SET|int:-5}", "Correct SET, or remove |int."),
+        ("at ${V|int}", "A type needs the whole string to be one reference."),
+        ("at $<V|json:-{}>", "A type needs the whole string to be one reference."),
         ("${V|json:-{}}", "A default with braces needs $<V|json:-...>."),
         ("${V:-true}", "Write ${V|bool:-...} if the plugin takes a boolean."),
     ],
@@ -303,7 +307,7 @@ def test_remedy_for_a_reference_with_a_default_keeps_the_default(text, hint):
 
 
 @pytest.mark.parametrize("text", ["${V}", "$<V>", "${MISSING:-true}", "${MISSING:-7}"])
-@pytest.mark.parametrize("value", ["true", "False", "42"])
+@pytest.mark.parametrize("value", ["true", " False ", "42", " 7\t"])
 def test_whole_string_reference_without_a_type_that_reads_as_one_is_warned_about(
     text, value
 ):
@@ -356,6 +360,7 @@ def test_whole_string_reference_without_a_type_that_reads_as_one_is_warned_about
             "value: a looks like a map that Helm printed. Use toJson in the template.",
         ),
         ("map[", "", None),
+        ("pa$$[word]", "", None),
     ],
 )
 def test_text_left_by_template_or_editor_is_warned_about(text, value, line):

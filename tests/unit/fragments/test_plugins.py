@@ -353,6 +353,7 @@ def folder(tmp_path, monkeypatch):
         ("this", True),
         ("os", True),
         ("os.path", True),
+        ("csv.json", False),
         ("sys", True),
         ("antigravity", True),
         ("xml.dom.minidom", True),
