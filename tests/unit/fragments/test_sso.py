@@ -82,6 +82,12 @@ def test_sso_with_some_parts_in_the_settings_file_is_on():
     assert sso_settings(base, {}) == {"AUTHENTICATION_BACKENDS": BASE}
 
 
+def test_sso_of_the_settings_file_beside_a_directory_with_other_names_is_kept(mounted):
+    base = {"SOCIAL_AUTH_OIDC_SECRET": "of-file"}
+
+    assert sso_settings(base, mounted(clientsecret="other")) == {}
+
+
 def test_sso_of_variables_beside_a_directory_with_other_names_is_on(mounted):
     env = {
         **mounted(clientsecret="other"),
@@ -92,8 +98,11 @@ def test_sso_of_variables_beside_a_directory_with_other_names_is_on(mounted):
     assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, env) == on()
 
 
-def test_sso_with_empty_directory_is_off(mounted):
-    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted()) == {
+@pytest.mark.parametrize(
+    "files", [{}, {"issuer": "", "client_secret": ""}], ids=["no files", "empty files"]
+)
+def test_sso_with_empty_directory_is_off(mounted, files):
+    assert sso_settings({"AUTHENTICATION_BACKENDS": BASE}, mounted(**files)) == {
         "AUTHENTICATION_BACKENDS": BASE
     }
 
@@ -356,6 +365,41 @@ def test_authentication_backends_of_base_are_not_changed(mounted):
         )
         == on()
     )
+
+
+@pytest.mark.parametrize(
+    ("backends", "codes"),
+    [
+        (["x.Backend", *BASE], ["sso-backend-missing"]),
+        (["my.OpenIdConnectAuth", *BASE], []),
+    ],
+    ids=["other", "own"],
+)
+def test_backends_that_the_file_chose_are_kept(backends, codes):
+    """A list without OpenID Connect makes the configuration useless: one warning."""
+    env = {
+        "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT": ISSUER,
+        "SOCIAL_AUTH_OIDC_SECRET": "s3cret",
+    }
+    problems = []
+
+    found = sso_settings({"AUTHENTICATION_BACKENDS": backends}, env, problems=problems)
+
+    assert found["AUTHENTICATION_BACKENDS"] == backends
+    assert [one.code for one in problems] == codes
+
+
+def test_sso_is_judged_whatever_other_fragments_found(mounted):
+    with pytest.raises(SettingsError) as caught:
+        sso_settings({}, {"SOCIAL_AUTH_OIDC_SECRET": "s3cret"})
+    (error,) = caught.value.problems
+    complete = mounted(issuer=ISSUER, client_secret="s3cret")
+    partial = {"SOCIAL_AUTH_OIDC_KEY": "nb"}
+    problems = [error]
+
+    assert sso_settings({}, complete, problems=problems) == on()
+    assert sso_settings({}, partial, problems=problems) == {}
+    assert len(problems) == 3
 
 
 def test_sso_file_is_read_as_its_variable(mounted):
