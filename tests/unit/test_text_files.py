@@ -12,6 +12,16 @@ from understack_nautobot_settings.text_files import FileRefused
 from understack_nautobot_settings.text_files import Reason
 from understack_nautobot_settings.text_files import read_bytes
 from understack_nautobot_settings.text_files import read_text
+from understack_nautobot_settings.text_files import shown_path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["s3cret", "/files?token=s3cret", "tls.crt&s3cret", "/s3cret\0", "/" + "a" * 5000],
+)
+def test_text_that_is_no_path_is_not_shown(text):
+    """Some put a secret where its path belongs."""
+    assert shown_path(text) == "the file that it names"
 
 
 def refused(path, **options):

@@ -567,6 +567,7 @@ def test_site_worker_without_hosts_is_an_error(host, place):
     }
     remedy = "Set it to the host name of the gateway of the global cluster."
 
+    assert len(check_role(settings, {}, role="site-worker")) == 3
     assert lines(check_role(settings, env, role="site-worker")) == [
         f"{place} a site worker would connect to {host or 'a socket'} in its own pod. "
         f"{remedy}",

@@ -435,6 +435,7 @@ def test_problems_of_files_are_left_out_where_none_is_mounted():
         **KEY,
         "NAUTOBOT_REDIS_PORT": "tcp://10.0.0.1:6379",
         "NAUTOBOT_DB_SSLMODE": "verify-full",
+        "UNDERSTACK_REDIS_MTLS": "on",
         "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE": "/nowhere",
     }
 

@@ -80,6 +80,14 @@ def cache(**pool):
             "; cache: not in Redis; broker: not Redis;",
         ),
         ({"CELERY_BROKER_URL": "amqp://broker//"}, "; broker: not Redis, no TLS;"),
+        (
+            {
+                "CELERY_BROKER_URL": "amqp://broker//",
+                "CELERY_BROKER_USE_SSL": {"ca_certs": "/ca"},
+            },
+            "; broker: not Redis;",
+        ),
+        ({"CELERY_BROKER_URL": "sentinel://redis/0"}, "; broker: no TLS;"),
         ({"PLUGINS": ("a", "b")}, "; plugins a, b;"),
         ({"UNDERSTACK_PARTITION": "dfw3"}, "; partition dfw3;"),
     ],
@@ -92,6 +100,8 @@ def cache(**pool):
         "unverified",
         "no Redis",
         "plain RabbitMQ",
+        "RabbitMQ over TLS",
+        "sentinel",
         "plugins",
         "partition",
     ],
@@ -186,11 +196,37 @@ def test_value_replaced_below_second_call_of_configure_is_warned_about(
     assert replaced.startswith("UNDERSTACK_PARTITION: a line below the call")
 
 
+def test_value_that_another_file_had_decided_is_not_decided_here(quiet_logger, caplog):
+    configured(env={**ENV, "UNDERSTACK_PARTITION": "dfw3"})
+    namespace = configured({"UNDERSTACK_PARTITION": "dfw3"})
+    namespace["UNDERSTACK_PARTITION"] = "ord1"
+
+    configure_logging(QUIET, settings=namespace)
+
+    assert caplog.messages == [startup_line(namespace)]
+
+
+def test_names_that_were_configured_elsewhere_are_configured_here(quiet_logger, caplog):
+    start_up.forget_start()
+    namespace = configured({"LOGGING_CONFIG": start_up.CONFIGURE_LOGGING})
+
+    configure_logging(QUIET, settings=namespace)
+
+    assert caplog.messages == [startup_line(namespace)]
+
+
+def test_mapping_that_is_no_module_is_asked_for_no_names(quiet_logger):
+    namespace = {}
+    configure(namespace, ENV)
+
+    assert "__dir__" not in namespace
+
+
 def test_logging_is_configured_by_the_previous_logging_config(quiet_logger):
     namespace = configured({"LOGGING_CONFIG": "logging.disable"})
     try:
-        configure_logging(logging.NOTSET, settings=namespace)
-        assert logging.root.manager.disable == logging.NOTSET
+        configure_logging(logging.CRITICAL, settings=namespace)
+        assert logging.root.manager.disable == logging.CRITICAL
     finally:
         logging.disable(logging.NOTSET)
 

@@ -109,6 +109,30 @@ def test_format_of_variable_wins_over_that_of_a_file_that_called_nautobot():
     assert made["MIDDLEWARE"] == ["m"]
 
 
+def test_parts_of_logging_that_nautobot_replaces_stay_beside_its_own():
+    """Lines below the call may name them."""
+    before = {
+        "formatters": {"mine": {}},
+        "filters": {"mine": {}},
+        "handlers": {"mine": {}, "console": {"level": "ERROR"}},
+    }
+
+    def set_up(logging, *added, **options):
+        logging["handlers"] = {"console": {"level": "INFO"}}
+        del logging["filters"]
+
+    env = {"UNDERSTACK_LOG_FORMAT": "json"}
+    found = log_settings({"LOGGING": before}, env, structlog=lambda: set_up)
+
+    assert found["LOGGING"] == {
+        "formatters": {"mine": {}},
+        "filters": {"mine": {}},
+        "handlers": {"mine": {}, "console": {"level": "INFO"}},
+        "loggers": {"celery.task": {}},
+        "disable_existing_loggers": False,
+    }
+
+
 def test_disable_existing_loggers_of_base_is_kept():
     """Nautobot's set-up would silence Celery: no task would be seen to fail."""
     base = base_of({"version": 1, "disable_existing_loggers": True})

@@ -46,3 +46,14 @@ def test_site_identity_with_invalid_character_is_refused(name, value, shown, for
         f"{name}: {shown} has characters that a name cannot have: {foreign}. Use "
         "letters, digits, '.', '_' and '-' only."
     )
+
+
+@pytest.mark.parametrize("value", ["s3cret!", "my own s3cret", "dfw3/" + "s3cret" * 10])
+def test_site_identity_that_may_be_a_secret_is_refused_without_it(value):
+    with pytest.raises(SettingsError) as caught:
+        site_settings({}, {"UNDERSTACK_SITE": value})
+
+    assert sentences(caught.value) == (
+        "UNDERSTACK_SITE: the value has characters that a name cannot have. Use "
+        "letters, digits, '.', '_' and '-' only."
+    )
