@@ -34,7 +34,7 @@ def client_files(
     found = [_database_files(alias, databases[alias], env) for alias in aliases]
     for above, options in _redis_consumers(settings):
         ca, cert, key = named_files(options, variables.REDIS_FILES, above, env)
-        found.append(ClientFiles(REDIS, cert, key, ca))
+        found.append(ClientFiles(REDIS, cert, key, ca if ca.path else None))
     sets: dict[tuple[str, ...], ClientFiles] = {}
     for files in found:
         paths = [file.path for file in files.present()]
@@ -51,7 +51,7 @@ def _database_files(
         options = {}
     above = f"DATABASES.{alias}.OPTIONS"
     cert, key, authorities = named_files(options, variables.DB_FILES, above, env)
-    ca = None if authorities.path == SYSTEM_TRUST else authorities
+    ca = None if authorities.path in ("", SYSTEM_TRUST) else authorities
     user = database.get("USER") or None
     return ClientFiles(POSTGRESQL, cert, key, ca, user)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from understack_nautobot_settings.environment.client_files import client_files
@@ -38,6 +39,25 @@ def test_files_that_databases_share_are_found_once():
 
 def test_files_of_a_database_without_tls_are_not_found():
     assert places(default=database("/m", sslmode="disable")) == []
+
+
+def test_certificate_without_a_ca_beside_it_is_found():
+    """It expires as any other; sslmode require and the system's CAs need no file."""
+    options = {"sslmode": "require", "sslcert": Path("/m/tls.crt"), "sslkey": "/m/k"}
+    pool = {"ssl_certfile": "/r/tls.crt", "ssl_keyfile": "/r/tls.key"}
+    settings = {
+        "DATABASES": {"default": {"OPTIONS": options}},
+        "CACHES": {"default": {"OPTIONS": {"CONNECTION_POOL_KWARGS": pool}}},
+    }
+
+    of_database, of_cache = client_files(settings, ENV)
+
+    assert [one.path for one in of_database.present()] == ["/m/tls.crt", "/m/k"]
+    assert [one.path for one in of_cache.present()] == ["/r/tls.crt", "/r/tls.key"]
+
+
+def test_files_of_a_connection_that_is_no_dict_are_not_found():
+    assert client_files({"DATABASES": {"default": None}, "CACHES": {"a": 1}}) == []
 
 
 def test_files_of_the_settings_file_are_named_by_their_settings():

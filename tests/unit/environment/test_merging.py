@@ -124,6 +124,15 @@ def test_dict_of_another_class_keeps_it_unless_it_is_merged():
     assert (below["c"], above["c"]) == ({"d": [1]}, {"e": {}})
 
 
+def test_list_at_two_places_is_copied_for_each():
+    twice = []
+
+    merged = layered({"a": {"b": twice, "c": twice}})
+
+    assert twice is not merged["a"]["b"]
+    assert twice is not merged["a"]["c"]
+
+
 def test_what_holds_itself_is_shared():
     inner = {"list": []}
     inner["list"].append(inner)
