@@ -232,7 +232,11 @@ def test_expanded_reference_has_the_plugin_configuration_as_source():
 
 
 def test_every_variable_has_its_source():
-    env = {**KEY, "NAUTOBOT_DB_PASSWORD_FILE": "/run/secrets/db"}
+    env = {
+        **KEY,
+        "NAUTOBOT_DB_PASSWORD_FILE": "/run/secrets/db",
+        "NAUTOBOT_DB_SSLMODE_FILE": "/no/such/variable",
+    }
 
     found = settings_provenance(env).variables
 

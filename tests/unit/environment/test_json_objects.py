@@ -84,6 +84,8 @@ def test_string_that_looks_like_a_name_is_a_string(text, members):
         ('{"a":: 1}', "1, column 6: a value is expected"),
         ('{\n "a": ,\n}', "2, column 7: a value is expected"),
         ('{"a": 1,}', "1, column 8: there is a comma too many"),
+        ('{"a": 1, }', "1, column 8: there is a comma too many"),
+        ('{"a": [1,,2]}', "1, column 10: a value is expected"),
         ('{"a": 1 "b": 2}', "1, column 9: a comma or a closing bracket is expected"),
         ('{"a": 1]', "1, column 8: a comma or a closing bracket is expected"),
         ('{"a": 01}', "1, column 8: a comma or a closing bracket is expected"),
@@ -139,10 +141,11 @@ def test_json_that_is_not_an_object_is_refused(text, kind):
     [
         ('{"a": 1, "a": 1}', "1, column 10"),
         ('{"a": {"b": 1,\n "b": 2}}', "2, column 2"),
+        ('{"a": {"b": {}}, "a": 2}', "1, column 18"),
         (r'{"a": 1, "\u0061": 1}', "1, column 10"),
         ('[{"": 1, "": 2}]', "1, column 10"),
     ],
-    ids=["outermost", "inside", "escaped", "empty name, not an object"],
+    ids=["outermost", "inside", "around others", "escaped", "empty name, not an object"],
 )
 def test_json_with_duplicate_name_is_refused(text, place):
     assert str(refusal(text)) == (

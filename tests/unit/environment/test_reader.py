@@ -37,6 +37,8 @@ def read(kind, text, default=None, **options):
     [
         (Text(), "word", "word"),
         (Text(), "  word \n", "word"),
+        (Text(), "'word", "'word"),
+        (Text(), "'", "'"),
         (FreeText(), " pass word ", " pass word "),
         (FreeText(), "'quoted'", "'quoted'"),
         (Path(), "/etc/nautobot/mtls/tls.crt", "/etc/nautobot/mtls/tls.crt"),
@@ -59,6 +61,14 @@ def test_empty_variable_gives_the_default(text):
     assert read(Text(), text, "fallback") == ("fallback", [])
 
 
+def test_variable_that_is_read_again_is_not_reported_again():
+    problems = []
+    reader, flag = Reader({"NAME": "ture"}, problems), declared(Flag(), False)
+
+    assert (reader(flag), reader(flag)) == (False, False)
+    assert len(problems) == 1
+
+
 def test_free_text_of_blanks_is_kept():
     assert read(FreeText(), "  ") == ("  ", [])
 
@@ -77,6 +87,12 @@ def test_free_text_of_blanks_is_kept():
             "'word'",
             "the value is wrapped in quotes. "
             "Remove the quotes; they are part of the value.",
+        ),
+        (
+            Path(),
+            "PKCS11:token=nautobot;pin-value=s3cret",
+            "the value names a key in a token, which is not supported. "
+            "Set it to the path of a file.",
         ),
         (Flag(), "ture", "'ture' is neither true nor false. Use true or false."),
         (
