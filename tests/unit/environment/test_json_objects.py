@@ -145,7 +145,7 @@ def test_json_that_is_not_an_object_is_refused(text, kind):
         (r'{"a": 1, "\u0061": 1}', "1, column 10"),
         ('[{"": 1, "": 2}]', "1, column 10"),
     ],
-    ids=["outermost", "inside", "around others", "escaped", "empty name, not an object"],
+    ids=["outermost", "inside", "around", "escaped", "empty name, not an object"],
 )
 def test_json_with_duplicate_name_is_refused(text, place):
     assert str(refusal(text)) == (

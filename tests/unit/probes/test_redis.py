@@ -232,13 +232,16 @@ def test_cache_or_broker_that_is_not_redis_is_probed_without_login(settings, sta
     ("url", "place"),
     [
         ("redis://b.example/0", "b.example:6379"),
+        ("rediss://b.example/0", "b.example:6379"),
         ("amqps://b.example//", "b.example:5671"),
         ("sentinel://b.example/0", "b.example:26379"),
     ],
 )
-def test_broker_url_without_port_uses_the_default_port(url, place):
+@pytest.mark.parametrize("tls", [None, True])
+def test_broker_url_without_port_uses_the_default_port(url, place, tls):
     gone = Failing(ConnectionRefusedError())
-    attempt = walk(probe_broker, {"CELERY_BROKER_URL": url}, gone, own_url=True)
+    settings = {"CELERY_BROKER_URL": url, "CELERY_BROKER_USE_SSL": tls}
+    attempt = walk(probe_broker, settings, gone, own_url=True)
 
     assert str(attempt.problem) == (
         f"NAUTOBOT_CELERY_BROKER_URL: {place} refuses the TCP connection. Start the "
@@ -304,6 +307,13 @@ FULL = b"-ERR max number of clients reached\r\n"
             "Unset it, or set the same one there (requirepass).",
         ),
         (
+            {"auth": b"-ERR Client sent AUTH, but no password is set\r\n"},
+            {},
+            "probe-redis-auth",
+            "has no password for the default user, and one is configured.",
+            "Unset it, or set the same one there (requirepass).",
+        ),
+        (
             {"auth": WRONG_PAIR},
             {},
             "probe-redis-auth",
@@ -343,15 +353,32 @@ FULL = b"-ERR max number of clients reached\r\n"
             "Enable it there (rename-command). If a Sentinel answers there, use host "
             "and port of Redis itself.",
         ),
+        (
+            {"set": b"-MOVED 866 10.0.0.1:6379\r\n"},
+            {},
+            "probe-redis-cluster",
+            "is a Redis Cluster.",
+            "Use a Redis without cluster mode.",
+        ),
+        (
+            {"select": b"-ERR SELECT is not allowed in cluster mode\r\n"},
+            {"db": 1},
+            "probe-redis-cluster",
+            "is a Redis Cluster.",
+            "Use a Redis without cluster mode.",
+        ),
     ],
     ids=[
         "protected mode",
         "password that Redis lacks",
+        "password that Redis 5 lacks",
         "wrong password",
         "wrong user",
         "user without password",
         "full",
         "command removed",
+        "key elsewhere",
+        "database in a cluster",
     ],
 )
 def test_refusal_by_redis_is_reported_with_the_cause_it_gives(
