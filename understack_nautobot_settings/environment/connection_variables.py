@@ -3,21 +3,20 @@
 from functools import partial
 from typing import Any
 
-from understack_nautobot_settings.environment.kinds import Choice
-from understack_nautobot_settings.environment.kinds import Number
+from understack_nautobot_settings.environment import kinds
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="connections")
 # What Linux takes (net/tcp.h); a greater one fails every connection.
-_KEEPALIVE_SECONDS = Number(int, unit="seconds", least=1, most=32767)
-_KEEPALIVE_COUNT = Number(int, least=1, most=127)
+_KEEPALIVE_SECONDS = kinds.Number(int, unit="seconds", least=1, most=32767)
+_KEEPALIVE_COUNT = kinds.Number(int, least=1, most=127)
 # libpq and Python wait for milliseconds in a C int, and of more they keep what fits:
 # 4294968 seconds become 0.7.
 _MOST_SECONDS = 2_147_483
 
 CONNECTION_PROFILE: Variable[str] = _variable(
     "UNDERSTACK_CONNECTION_PROFILE",
-    Choice("connection profile", ("lan", "wan")),
+    kinds.Choice("connection profile", ("lan", "wan")),
     "lan",
     "`wan` for workers that cross a gateway: keepalives, health checks, retries, "
     "a telling `application_name`, fewer round trips for a new connection.",
@@ -29,7 +28,7 @@ CONNECTION_PROFILE: Variable[str] = _variable(
 _wan_variable = partial(_variable, needs=(CONNECTION_PROFILE, "wan"))
 DB_POOLER: Variable[str | None] = _variable(
     "UNDERSTACK_DB_POOLER",
-    Choice("pool mode", ("session", "transaction")),
+    kinds.Choice("pool mode", ("session", "transaction")),
     None,
     "`transaction` if PgBouncer in transaction mode stands before PostgreSQL, as "
     "CloudNativePG's Pooler does: no `options` at the start of a connection, because "
@@ -42,7 +41,7 @@ DB_POOLER: Variable[str | None] = _variable(
 )
 DB_CONNECT_TIMEOUT: Variable[int] = _variable(
     "UNDERSTACK_DB_CONNECT_TIMEOUT",
-    Number(int, unit="seconds", least=1, most=_MOST_SECONDS),
+    kinds.Number(int, unit="seconds", least=1, most=_MOST_SECONDS),
     10,
     "How long libpq waits for a connection to each address (`connect_timeout`). "
     "Without a limit a silent server hangs the process for ever.",
@@ -50,7 +49,7 @@ DB_CONNECT_TIMEOUT: Variable[int] = _variable(
 )
 DB_TCP_USER_TIMEOUT: Variable[int] = _wan_variable(
     "UNDERSTACK_DB_TCP_USER_TIMEOUT",
-    Number(int, unit="milliseconds", least=1),
+    kinds.Number(int, unit="milliseconds", least=1),
     20000,
     "How long sent data may stay unacknowledged before the connection is given up "
     "(`tcp_user_timeout`); profile `wan`.",
@@ -89,7 +88,7 @@ _KEEPALIVE_SETTINGS = (
 )
 REDIS_CONNECT_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_CONNECT_TIMEOUT",
-    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
+    kinds.Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     5.0,
     "How long a TCP connection to Redis may take, and the TLS handshake after it "
     "(`socket_connect_timeout`).",
@@ -100,7 +99,7 @@ REDIS_CONNECT_TIMEOUT: Variable[float] = _variable(
 )
 REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_REDIS_SOCKET_TIMEOUT",
-    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
+    kinds.Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     5.0,
     "How long Redis may take to answer (`socket_timeout`); redis-py 8 waits as long. "
     "If it is set, it holds for the broker too, unless "
@@ -112,7 +111,7 @@ REDIS_SOCKET_TIMEOUT: Variable[float] = _variable(
 )
 BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
     "UNDERSTACK_BROKER_SOCKET_TIMEOUT",
-    Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
+    kinds.Number(float, unit="seconds", least=0.1, most=_MOST_SECONDS),
     30.0,
     "How long Redis may take to answer Celery (`socket_timeout`). After that a worker "
     "connects anew, and a submitted job is reported as unconfirmed rather than sent a "
@@ -121,7 +120,7 @@ BROKER_SOCKET_TIMEOUT: Variable[float] = _variable(
 )
 REDIS_TCP_USER_TIMEOUT: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_TCP_USER_TIMEOUT",
-    Number(int, unit="milliseconds", least=1),
+    kinds.Number(int, unit="milliseconds", least=1),
     20000,
     "How long data sent to Redis may stay unacknowledged before the connection is "
     "given up (`TCP_USER_TIMEOUT`); profile `wan`.",
@@ -153,7 +152,7 @@ REDIS_KEEPALIVES_COUNT: Variable[int] = _wan_variable(
 )
 REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_HEALTH_CHECK_INTERVAL",
-    Number(int, unit="seconds"),
+    kinds.Number(int, unit="seconds"),
     30,
     "Idle time after which a Redis connection is pinged before use "
     "(`health_check_interval`); profile `wan`.",
@@ -164,7 +163,7 @@ REDIS_HEALTH_CHECK_INTERVAL: Variable[int] = _wan_variable(
 )
 REDIS_RETRIES: Variable[int] = _wan_variable(
     "UNDERSTACK_REDIS_RETRIES",
-    Number(int, most=20),
+    kinds.Number(int, most=20),
     3,
     "How often a Redis command is tried again after a lost connection, with "
     "exponential backoff and jitter; profile `wan`.",
@@ -172,7 +171,7 @@ REDIS_RETRIES: Variable[int] = _wan_variable(
 )
 JOB_RESULT_RETRIES: Variable[int] = _wan_variable(
     "UNDERSTACK_JOB_RESULT_RETRIES",
-    Number(int),
+    kinds.Number(int),
     240,
     "How often the process that runs a job tries again to store the state of the job "
     "while the database is away, up to 5 seconds apart; 240 take about ten minutes, "

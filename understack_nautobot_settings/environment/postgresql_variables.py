@@ -4,14 +4,7 @@ from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.environment import codes
-from understack_nautobot_settings.environment.kinds import Choice
-from understack_nautobot_settings.environment.kinds import Host
-from understack_nautobot_settings.environment.kinds import JsonObject
-from understack_nautobot_settings.environment.kinds import Module
-from understack_nautobot_settings.environment.kinds import Number
-from understack_nautobot_settings.environment.kinds import Path
-from understack_nautobot_settings.environment.kinds import Several
-from understack_nautobot_settings.environment.kinds import Text
+from understack_nautobot_settings.environment import kinds
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="postgresql_tls")
@@ -27,7 +20,7 @@ TLS_MODES = ("verify-full", "verify-ca", "require")
 
 DB_ENGINE: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_ENGINE",
-    Module(
+    kinds.Module(
         "a database backend",
         "django.db.backends.postgresql",
         "django_prometheus.db.backends.postgresql",
@@ -40,14 +33,14 @@ DB_ENGINE: Variable[str] = _nautobots_variable(
 )
 DB_NAME: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_NAME",
-    Text(),
+    kinds.Text(),
     "nautobot",
     "Name of the database.",
     settings=("DATABASES.default.NAME",),
 )
 DB_HOST: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_HOST",
-    Several(Host(codes.DB_HOST_INVALID, for_url=False), "host"),
+    kinds.Several(kinds.Host(codes.DB_HOST_INVALID, for_url=False), "host"),
     "localhost",
     "Host name of PostgreSQL, or of the gateway in front of it. With `verify-full` "
     "the server certificate has to carry this name.",
@@ -55,7 +48,7 @@ DB_HOST: Variable[str] = _nautobots_variable(
 )
 DB_PORT: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_PORT",
-    Several(Number(int, least=1, most=65535), "port"),
+    kinds.Several(kinds.Number(int, least=1, most=65535), "port"),
     "",
     "Port of PostgreSQL; with a list of hosts one for all, or one for each: "
     "`5432,5433`.",
@@ -63,7 +56,7 @@ DB_PORT: Variable[str] = _nautobots_variable(
 )
 DB_USER: Variable[str] = _nautobots_variable(
     "NAUTOBOT_DB_USER",
-    Text(),
+    kinds.Text(),
     "",
     "PostgreSQL user. `pg_hba` method `cert` wants it to equal the CN of the client "
     "certificate.",
@@ -71,7 +64,7 @@ DB_USER: Variable[str] = _nautobots_variable(
 )
 DB_SSLMODE: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLMODE",
-    Choice(
+    kinds.Choice(
         "sslmode",
         (*TLS_MODES, "disable"),
         offered=TLS_MODES,
@@ -90,28 +83,28 @@ DB_SSLMODE: Variable[str | None] = _variable(
 )
 DB_SSLCERT: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLCERT",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/tls.crt",
     "Client certificate for PostgreSQL (libpq `sslcert`).",
     settings=("DATABASES.default.OPTIONS.sslcert",),
 )
 DB_SSLKEY: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLKEY",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/tls.key",
     "Private key of the client certificate for PostgreSQL (libpq `sslkey`).",
     settings=("DATABASES.default.OPTIONS.sslkey",),
 )
 DB_SSLROOTCERT: Variable[str] = _variable(
     "NAUTOBOT_DB_SSLROOTCERT",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/ca.crt",
     "CA that signed the PostgreSQL server certificate (libpq `sslrootcert`).",
     settings=("DATABASES.default.OPTIONS.sslrootcert",),
 )
 DB_SSLNEGOTIATION: Variable[str | None] = _variable(
     "NAUTOBOT_DB_SSLNEGOTIATION",
-    Choice("sslnegotiation", ("postgres", "direct")),
+    kinds.Choice("sslnegotiation", ("postgres", "direct")),
     None,
     "`direct` starts TLS at once, which a TLS-passthrough gateway needs and which "
     "saves a round trip. Needs sslmode `require` or stronger, libpq 17 in the image "
@@ -120,7 +113,7 @@ DB_SSLNEGOTIATION: Variable[str | None] = _variable(
 )
 DB_EXTRA_OPTIONS: Variable[str | None] = _variable(
     "NAUTOBOT_DB_EXTRA_OPTIONS",
-    JsonObject(),
+    kinds.JsonObject(),
     None,
     "JSON object of further libpq parameters, merged into `OPTIONS`. It may not "
     "contradict another variable.",
@@ -128,14 +121,14 @@ DB_EXTRA_OPTIONS: Variable[str | None] = _variable(
 )
 SERVICE: Variable[str | None] = _variable(
     "PGSERVICE",
-    Text(),
+    kinds.Text(),
     None,
     "Refused if a client certificate is presented: libpq takes from the service what "
     "the settings leave open, and no check can see that.",
 )
 SSLCERTMODE: Variable[str | None] = _variable(
     "PGSSLCERTMODE",
-    Text(),
+    kinds.Text(),
     None,
     "`disable` is refused if a client certificate is presented, because libpq would "
     "then present none.",

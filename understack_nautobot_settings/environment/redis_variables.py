@@ -3,14 +3,7 @@
 from functools import partial
 
 from understack_nautobot_settings.environment import codes
-from understack_nautobot_settings.environment.kinds import Choice
-from understack_nautobot_settings.environment.kinds import Flag
-from understack_nautobot_settings.environment.kinds import FreeText
-from understack_nautobot_settings.environment.kinds import Host
-from understack_nautobot_settings.environment.kinds import Module
-from understack_nautobot_settings.environment.kinds import Number
-from understack_nautobot_settings.environment.kinds import Path
-from understack_nautobot_settings.environment.kinds import Text
+from understack_nautobot_settings.environment import kinds
 from understack_nautobot_settings.environment.reader import Variable
 
 _variable = partial(Variable, concern="redis_tls")
@@ -32,14 +25,14 @@ def _tls_settings(option: str) -> tuple[str, ...]:
 
 REDIS_MTLS: Variable[str] = _variable(
     "UNDERSTACK_REDIS_MTLS",
-    Choice("mode", ("auto", "on", "off")),
+    kinds.Choice("mode", ("auto", "on", "off")),
     "auto",
     "`auto`: mutual TLS if the CA file exists. `on`: mutual TLS, and a missing CA file "
     "is an error. `off`: adds neither a client certificate nor TLS.",
 )
 REDIS_SSL_CA_CERTS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CA_CERTS",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/ca.crt",
     "CA that signed the Redis server certificate (redis-py `ssl_ca_certs`). Its "
     "existence turns Redis mTLS on.",
@@ -47,21 +40,21 @@ REDIS_SSL_CA_CERTS: Variable[str] = _variable(
 )
 REDIS_SSL_CERTFILE: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CERTFILE",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/tls.crt",
     "Client certificate for Redis (redis-py `ssl_certfile`).",
     settings=_tls_settings("ssl_certfile"),
 )
 REDIS_SSL_KEYFILE: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_KEYFILE",
-    Path(),
+    kinds.Path(),
     "/etc/nautobot/mtls/tls.key",
     "Private key of the client certificate for Redis (redis-py `ssl_keyfile`).",
     settings=_tls_settings("ssl_keyfile"),
 )
 REDIS_SSL_CERT_REQS: Variable[str] = _variable(
     "NAUTOBOT_REDIS_SSL_CERT_REQS",
-    Choice("certificate requirement", ("required", "optional", "none")),
+    kinds.Choice("certificate requirement", ("required", "optional", "none")),
     "required",
     "Whether the Redis server certificate is verified (redis-py `ssl_cert_reqs`). "
     "`none` turns host name checking off as well and is warned about.",
@@ -69,7 +62,7 @@ REDIS_SSL_CERT_REQS: Variable[str] = _variable(
 )
 REDIS_SSL_CHECK_HOSTNAME: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_SSL_CHECK_HOSTNAME",
-    Flag(),
+    kinds.Flag(),
     True,
     "Whether the Redis server certificate has to carry the configured host name "
     "(redis-py `ssl_check_hostname`; written out because its default changed "
@@ -78,39 +71,39 @@ REDIS_SSL_CHECK_HOSTNAME: Variable[bool] = _variable(
 )
 REDIS_PASSWORD_ENCODED: Variable[bool] = _variable(
     "NAUTOBOT_REDIS_PASSWORD_ENCODED",
-    Flag(),
+    kinds.Flag(),
     False,
     "Set to true if `NAUTOBOT_REDIS_PASSWORD` is percent-encoded already.",
 )
 REDIS_SCHEME: Variable[str | None] = _url_variable(
     "NAUTOBOT_REDIS_SCHEME",
-    Choice("Redis URL scheme", ("redis", "rediss", "unix")),
+    kinds.Choice("Redis URL scheme", ("redis", "rediss", "unix")),
     None,
     "Scheme of the URL that Nautobot builds; wins over `NAUTOBOT_REDIS_SSL`.",
 )
 REDIS_SSL: Variable[bool] = _url_variable(
     "NAUTOBOT_REDIS_SSL",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` builds `rediss://` URLs. The Helm chart always writes `false`, so `false` "
     "switches nothing off: use `UNDERSTACK_REDIS_MTLS=off`.",
 )
 REDIS_HOST: Variable[str] = _url_variable(
     "NAUTOBOT_REDIS_HOST",
-    Host(codes.REDIS_HOST_INVALID, for_url=True),
+    kinds.Host(codes.REDIS_HOST_INVALID, for_url=True),
     "localhost",
     "Host name of Redis, or of the gateway in front of it.",
 )
 REDIS_PORT: Variable[int] = _url_variable(
     "NAUTOBOT_REDIS_PORT",
-    Number(int, least=1, most=65535),
+    kinds.Number(int, least=1, most=65535),
     6379,
     "Port of Redis. A Service called `nautobot-redis` makes Kubernetes write "
     "`tcp://…` here: set `enableServiceLinks: false` on the pod.",
 )
 REDIS_USERNAME: Variable[str] = _nautobots_variable(
     "NAUTOBOT_REDIS_USERNAME",
-    FreeText(),
+    kinds.FreeText(),
     "",
     "Redis ACL user; empty for the user `default`.",
     settings=(
@@ -120,7 +113,7 @@ REDIS_USERNAME: Variable[str] = _nautobots_variable(
 )
 REDIS_PASSWORD: Variable[str] = _nautobots_variable(
     "NAUTOBOT_REDIS_PASSWORD",
-    FreeText(),
+    kinds.FreeText(),
     "",
     "Redis password, any characters.",
     settings=(
@@ -132,7 +125,7 @@ REDIS_PASSWORD: Variable[str] = _nautobots_variable(
 )
 CELERY_BROKER_URL: Variable[str | None] = _nautobots_variable(
     "NAUTOBOT_CELERY_BROKER_URL",
-    Text(),
+    kinds.Text(),
     None,
     "Broker URL of your own; left as it is, apart from `redis://` becoming "
     "`rediss://` under mTLS. Percent-encode its password.",
@@ -142,7 +135,7 @@ CELERY_BROKER_URL: Variable[str | None] = _nautobots_variable(
 CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
     _variable(
         name,
-        Text(),
+        kinds.Text(),
         None,
         "Refused: Celery reads it itself and prefers it to its settings.",
         secret=True,
@@ -161,7 +154,7 @@ CELERY_RIVALS: tuple[Variable[str | None], ...] = tuple(
 )
 CACHES_BACKEND: Variable[str] = _nautobots_variable(
     "NAUTOBOT_CACHES_BACKEND",
-    Module(
+    kinds.Module(
         "a cache backend",
         "django_redis.cache.RedisCache",
         "django_prometheus.cache.backends.redis.RedisCache",

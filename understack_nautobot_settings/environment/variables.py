@@ -10,16 +10,8 @@ tuple.
 from functools import partial
 from typing import Any
 
+from understack_nautobot_settings.environment import kinds
 from understack_nautobot_settings.environment.connection_variables import *  # noqa: F403
-from understack_nautobot_settings.environment.kinds import Choice
-from understack_nautobot_settings.environment.kinds import Flag
-from understack_nautobot_settings.environment.kinds import FreeText
-from understack_nautobot_settings.environment.kinds import HostNames
-from understack_nautobot_settings.environment.kinds import JsonObject
-from understack_nautobot_settings.environment.kinds import Names
-from understack_nautobot_settings.environment.kinds import Number
-from understack_nautobot_settings.environment.kinds import Path
-from understack_nautobot_settings.environment.kinds import Text
 from understack_nautobot_settings.environment.postgresql_variables import *  # noqa: F403
 from understack_nautobot_settings.environment.reader import Variable
 from understack_nautobot_settings.environment.redis_variables import *  # noqa: F403
@@ -30,7 +22,7 @@ from understack_nautobot_settings.environment.redis_variables import CELERY_RIVA
 _plugin_variable = partial(Variable, concern="plugins")
 DEFAULT_PLUGINS: Variable[bool] = _plugin_variable(
     "UNDERSTACK_DEFAULT_PLUGINS",
-    Flag(),
+    kinds.Flag(),
     True,
     "`off` keeps the open-source defaults (`nautobot_plugin_nornir`, "
     "`nautobot_golden_config`) out, which otherwise load if they are installed.",
@@ -38,21 +30,21 @@ DEFAULT_PLUGINS: Variable[bool] = _plugin_variable(
 )
 EXTRA_PLUGINS: Variable[tuple[str, ...]] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS",
-    Names(),
+    kinds.Names(),
     (),
     "Module names of further plugins, loaded after the open-source defaults.",
     settings=("PLUGINS",),
 )
 EXTRA_PLUGINS_STRICT: Variable[bool] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_STRICT",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` makes an extra plugin that is not installed an error, not a warning.",
     settings=("PLUGINS",),
 )
 EXTRA_PLUGINS_CONFIG: Variable[str | None] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_CONFIG",
-    JsonObject(),
+    kinds.JsonObject(),
     None,
     "JSON object, plugin name to configuration, deep-merged into `PLUGINS_CONFIG`. "
     "`${NAME}` in a string value becomes the value of that variable; a string that is "
@@ -62,7 +54,7 @@ EXTRA_PLUGINS_CONFIG: Variable[str | None] = _plugin_variable(
 )
 EXTRA_PLUGINS_CONFIG_FILE: Variable[str | None] = _plugin_variable(
     "NAUTOBOT_EXTRA_PLUGINS_CONFIG_FILE",
-    Path(),
+    kinds.Path(),
     None,
     "Path of a file with the JSON of `NAUTOBOT_EXTRA_PLUGINS_CONFIG`, for more than "
     "the 128 KiB that one environment string holds.",
@@ -74,7 +66,7 @@ EXTRA_PLUGINS_CONFIG_FILE: Variable[str | None] = _plugin_variable(
 _site_variable = partial(Variable, concern="site_identity")
 PARTITION: Variable[str] = _site_variable(
     "UNDERSTACK_PARTITION",
-    Text(),
+    kinds.Text(),
     "",
     "Partition of the site: the name of its Celery queue and part of device URNs. "
     "Letters, digits, `.`, `_` and `-`.",
@@ -82,14 +74,14 @@ PARTITION: Variable[str] = _site_variable(
 )
 SITE: Variable[str] = _site_variable(
     "UNDERSTACK_SITE",
-    Text(),
+    kinds.Text(),
     "",
     "Name of the site. Letters, digits, `.`, `_` and `-`.",
     settings=("UNDERSTACK_SITE",),
 )
 DB_IDENTITY_MAP: Variable[bool] = Variable(
     "UNDERSTACK_DB_IDENTITY_MAP",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` if PostgreSQL maps the CN of client certificates to other users "
     "(pg_ident.conf): `check` then accepts a CN that is not `NAUTOBOT_DB_USER`.",
@@ -97,7 +89,7 @@ DB_IDENTITY_MAP: Variable[bool] = Variable(
 )
 ROLE: Variable[str | None] = _site_variable(
     "UNDERSTACK_ROLE",
-    Choice("role", ("web", "worker", "beat", "site-worker")),
+    kinds.Choice("role", ("web", "worker", "beat", "site-worker")),
     None,
     "What the pod does; part of the `application_name` that PostgreSQL shows, and "
     "the default of `check --role`.",
@@ -105,14 +97,14 @@ ROLE: Variable[str | None] = _site_variable(
 )
 TASK_ACKS_LATE: Variable[str | None] = _site_variable(
     "CELERY_TASK_ACKS_LATE",
-    Text(),
+    kinds.Text(),
     None,
     "The chart writes it for `task_acks_late`, and nothing reads it, of which `check` "
     "warns. Set the setting of this name in `nautobot_config.py` instead.",
 )
 TASK_QUEUES: Variable[tuple[str, ...]] = _site_variable(
     "CELERY_TASK_QUEUES",
-    Names(),
+    kinds.Names(),
     (),
     "Queues that the worker takes tasks from. The Helm chart writes it from "
     "`taskQueues` and hands it to `celery worker --queues`. Only `check` reads it: a "
@@ -126,14 +118,14 @@ _secret_variable = partial(
 )
 SECRET_KEY: Variable[str | None] = _secret_variable(
     "NAUTOBOT_SECRET_KEY",
-    FreeText(),
+    kinds.FreeText(),
     None,
     "Django's `SECRET_KEY`, at least 50 characters, the same on every pod.",
     settings=("SECRET_KEY",),
 )
 DB_PASSWORD: Variable[str | None] = _secret_variable(
     "NAUTOBOT_DB_PASSWORD",
-    FreeText(),
+    kinds.FreeText(),
     None,
     "PostgreSQL password, any characters.",
     settings=("DATABASES.default.PASSWORD",),
@@ -144,28 +136,28 @@ DB_PASSWORD: Variable[str | None] = _secret_variable(
 _sso_variable = partial(Variable, concern="sso")
 SSO_DIR: Variable[str] = _sso_variable(
     "UNDERSTACK_SSO_DIR",
-    Path(),
+    kinds.Path(),
     "/opt/nautobot/sso",
     "Directory with the files `issuer`, `client-id` and `client-secret`. An empty "
     "directory, or none at the default path, means no single sign-on.",
 )
 OIDC_ENDPOINT: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",
-    Text(),
+    kinds.Text(),
     None,
     "Issuer URL of the OpenID Connect provider, `https://`.",
     settings=("SOCIAL_AUTH_OIDC_OIDC_ENDPOINT",),
 )
 OIDC_KEY: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_KEY",
-    Text(),
+    kinds.Text(),
     None,
     "Client id at the provider; `nautobot` if neither this nor the file is given.",
     settings=("SOCIAL_AUTH_OIDC_KEY",),
 )
 OIDC_SECRET: Variable[str | None] = _sso_variable(
     "SOCIAL_AUTH_OIDC_SECRET",
-    FreeText(),
+    kinds.FreeText(),
     None,
     "Client secret at the provider.",
     settings=("SOCIAL_AUTH_OIDC_SECRET",),
@@ -173,7 +165,7 @@ OIDC_SECRET: Variable[str | None] = _sso_variable(
 )
 OIDC_SCOPE: Variable[tuple[str, ...]] = _sso_variable(
     "SOCIAL_AUTH_OIDC_SCOPE",
-    Names(),
+    kinds.Names(),
     ("groups",),
     "Scopes asked for beyond the provider's defaults.",
     settings=("SOCIAL_AUTH_OIDC_SCOPE",),
@@ -184,7 +176,7 @@ OIDC_SCOPE: Variable[tuple[str, ...]] = _sso_variable(
 _hardening_variable = partial(Variable, concern="hardening")
 HARDENING: Variable[bool] = _hardening_variable(
     "UNDERSTACK_HARDENING",
-    Flag(),
+    kinds.Flag(),
     False,
     "`on`: secure and SameSite cookies, HSTS, `nosniff`; `DEBUG` or "
     "`ALLOWED_HOSTS=*` become errors.",
@@ -198,7 +190,7 @@ HARDENING: Variable[bool] = _hardening_variable(
 )
 DEBUG: Variable[bool] = _hardening_variable(
     "NAUTOBOT_DEBUG",
-    Flag(),
+    kinds.Flag(),
     False,
     "Django's `DEBUG`; refused if hardening is on.",
     settings=("DEBUG",),
@@ -206,7 +198,7 @@ DEBUG: Variable[bool] = _hardening_variable(
 )
 METRICS_ENABLED: Variable[bool] = Variable(
     "NAUTOBOT_METRICS_ENABLED",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` makes Nautobot use the database engine and the cache backend of "
     "django-prometheus.",
@@ -216,7 +208,7 @@ METRICS_ENABLED: Variable[bool] = Variable(
 )
 METRICS_AUTHENTICATED: Variable[bool] = _hardening_variable(
     "NAUTOBOT_METRICS_AUTHENTICATED",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` makes `/metrics` of the web pods ask for a login or a token; `check` asks "
     "for it under `UNDERSTACK_HARDENING`.",
@@ -225,7 +217,7 @@ METRICS_AUTHENTICATED: Variable[bool] = _hardening_variable(
 )
 ALLOWED_HOSTS: Variable[tuple[str, ...]] = _hardening_variable(
     "NAUTOBOT_ALLOWED_HOSTS",
-    HostNames(),
+    kinds.HostNames(),
     (),
     "Host names of this deployment, separated by blanks; `*` is refused if hardening "
     "is on.",
@@ -234,7 +226,7 @@ ALLOWED_HOSTS: Variable[tuple[str, ...]] = _hardening_variable(
 )
 HSTS_SECONDS: Variable[int] = _hardening_variable(
     "UNDERSTACK_HSTS_SECONDS",
-    Number(int, unit="seconds"),
+    kinds.Number(int, unit="seconds"),
     31536000,
     "How long browsers insist on HTTPS once hardening is on; a year.",
     settings=("SECURE_HSTS_SECONDS",),
@@ -246,7 +238,7 @@ HSTS_SECONDS: Variable[int] = _hardening_variable(
 _log_variable = partial(Variable, concern="logs")
 LOG_FORMAT: Variable[str | None] = _log_variable(
     "UNDERSTACK_LOG_FORMAT",
-    Choice("log format", ("json", "plain")),
+    kinds.Choice("log format", ("json", "plain")),
     None,
     "`json` or `plain` lines through Nautobot's structlog set-up.",
     settings=(
@@ -258,7 +250,7 @@ LOG_FORMAT: Variable[str | None] = _log_variable(
 )
 LOG_LEVEL: Variable[str] = _log_variable(
     "NAUTOBOT_LOG_LEVEL",
-    Choice("log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+    kinds.Choice("log level", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
     "INFO",
     "Level of the log lines if `UNDERSTACK_LOG_FORMAT` is set.",
     settings=("LOGGING",),
@@ -269,28 +261,28 @@ LOG_LEVEL: Variable[str] = _log_variable(
 _check_variable = partial(Variable, concern="checks")
 SSL_CERT_FILE: Variable[str | None] = _check_variable(
     "SSL_CERT_FILE",
-    Path(),
+    kinds.Path(),
     None,
     "CA bundle that OpenSSL trusts in place of the system's. PostgreSQL and Redis do "
     "not need it; only `check` reads it, and warns of a bundle without public CAs.",
 )
 REQUESTS_CA_BUNDLE: Variable[str | None] = _check_variable(
     "REQUESTS_CA_BUNDLE",
-    Path(),
+    kinds.Path(),
     None,
     "CA bundle that Python's requests library trusts in place of its own. Only `check` "
     "reads it, and warns of a bundle without public CAs.",
 )
 SSLKEYLOGFILE: Variable[str | None] = _check_variable(
     "SSLKEYLOGFILE",
-    Path(),
+    kinds.Path(),
     None,
     "File to which Python writes the keys of every TLS session. `check` warns if it is "
     "set.",
 )
 OPENSSL_CONF: Variable[str | None] = _check_variable(
     "OPENSSL_CONF",
-    Path(),
+    kinds.Path(),
     None,
     "Configuration that OpenSSL reads in place of the system's. `check` warns if it is "
     "set.",
@@ -301,7 +293,7 @@ OPENSSL_CONF: Variable[str | None] = _check_variable(
 _probe_variable = partial(Variable, concern="probes", nautobots=True)
 CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = _probe_variable(
     "NAUTOBOT_CELERY_HEALTH_PROBES_AS_FILES",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` makes Nautobot's workers touch a heartbeat file every second, which "
     "`probe worker` looks at.",
@@ -309,14 +301,14 @@ CELERY_HEALTH_PROBES_AS_FILES: Variable[bool] = _probe_variable(
 )
 K8S_COMPONENT: Variable[str | None] = _site_variable(
     "NAUTOBOT_K8S_COMPONENT",
-    FreeText(),
+    kinds.FreeText(),
     None,
     "What the Helm chart runs in a container, such as `nautobot-celery-default`. It is "
     "unset in an init container, and `check` then accepts that no queue is set.",
 )
 CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = _probe_variable(
     "NAUTOBOT_CELERY_WORKER_HEARTBEAT_FILE",
-    Path(),
+    kinds.Path(),
     "/tmp/nautobot_celery_worker_heartbeat",  # noqa: S108 - Nautobot's default
     "The heartbeat file of the worker.",
     settings=("CELERY_WORKER_HEARTBEAT_FILE",),
@@ -327,7 +319,7 @@ CELERY_WORKER_HEARTBEAT_FILE: Variable[str] = _probe_variable(
 _app_variable = partial(Variable, concern="django_app")
 APP: Variable[bool] = _app_variable(
     "UNDERSTACK_APP",
-    Flag(),
+    kinds.Flag(),
     False,
     "`true` adds the Django app: system checks, a health check and metrics for "
     "certificate expiry, and the management commands.",
@@ -335,7 +327,7 @@ APP: Variable[bool] = _app_variable(
 )
 EXPIRY_UNHEALTHY: Variable[float] = _app_variable(
     "UNDERSTACK_EXPIRY_UNHEALTHY",
-    Number(float, unit="days", most=3650),
+    kinds.Number(float, unit="days", most=3650),
     1.0,
     "How many days before notAfter a certificate turns `/health/` unhealthy. Late, "
     "because an unhealthy pod is taken out of service, although it still works; `0` "
@@ -345,7 +337,7 @@ EXPIRY_UNHEALTHY: Variable[float] = _app_variable(
 )
 EXPIRY_WARNING: Variable[int] = Variable(
     "UNDERSTACK_EXPIRY_WARNING",
-    Number(int, most=36500, unit="days"),
+    kinds.Number(int, most=36500, unit="days"),
     30,
     "How many days before notAfter a certificate is warned about; the renewal window.",
     concern="certificates",
