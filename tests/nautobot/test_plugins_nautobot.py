@@ -198,7 +198,7 @@ def test_unset_reference_stops_nautobot_without_showing_a_secret(load):
     assert (
         "understack_nautobot_settings.problems.SettingsError: "
         "NAUTOBOT_EXTRA_PLUGINS_CONFIG: lab_plugin.token refers to LAB_TOKEN, which "
-        "is not set. Set LAB_TOKEN, or give a default: ${LAB_TOKEN:-text}. "
+        "is not set. Set the variable, or give a default, as in ${NAME:-text}. "
         "[reference-unset]"
     ) in loading.errors.splitlines()
     assert "c4n4ry" not in loading.output + loading.errors

@@ -108,7 +108,7 @@ JSON_TOO_DEEP = Code(
 REFERENCE_UNSET = Code(
     "reference-unset",
     "A `${NAME}` in the plugin configuration names a variable that is unset or empty.",
-    "Set the variable, or give a default: `${NAME:-text}`.",
+    "Set the variable, or give a default, as in `${NAME:-text}`.",
 )
 REFERENCE_MALFORMED = Code(
     "reference-malformed",
@@ -122,7 +122,8 @@ REFERENCE_TYPE = Code(
     "reference-type",
     "The value of a reference with a type (`${NAME|int}`) has another type, or the "
     "reference is part of a longer text.",
-    "Correct the value, or make the reference the whole string.",
+    "Correct the value, make the reference the whole string, or write a default with "
+    "braces in it as `$<NAME|json:-{}>`.",
 )
 REFERENCE_UNTYPED = WarningCode(
     "reference-untyped",
@@ -151,7 +152,7 @@ TEMPLATE_LEFTOVER = WarningCode(
 )
 EXPANSION_TOO_LARGE = Code(
     "expansion-too-large",
-    "References make the plugin configuration longer by more than 16 Mi characters.",
+    "References insert more than 16 Mi characters into the plugin configuration.",
     "Refer to shorter values, or less often.",
 )
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -39,11 +38,10 @@ from understack_nautobot_settings.environment.kinds import truth
 from understack_nautobot_settings.problems import ERROR
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
-from understack_nautobot_settings.problems import collecting
 from understack_nautobot_settings.text_files import encodable
 
 MOST_CHARACTERS = 16 * 2**20
-"""How many characters longer than written all strings together may become."""
+"""How many characters references may insert."""
 
 _LONGEST_PATH = 64
 
@@ -67,12 +65,20 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+class _Step(NamedTuple):
+    """A container, and how it was reached."""
+
+    container: Any
+    before: _Step | None
+    key: Any
+
+
 def expanded(
     value: Any,
-    env: Mapping[str, str] = os.environ,
+    env: Mapping[str, str],
+    variable: str,
+    problems: list[Problem],
     *,
-    variable: str = "value",
-    problems: list[Problem] | None = None,
     most: int = MOST_CHARACTERS,
 ) -> Any:
     """Return a copy of a JSON value with the references in its strings replaced.
@@ -83,29 +89,10 @@ def expanded(
         value: What a JSON parser returns; not changed.
         env: The environment that references name.
         variable: The name that problems are filed under.
-        problems: Collects problems instead of raising them; what has a problem
-            stays as written.
-        most: How many characters longer all strings together may become.
-
-    Raises:
-        SettingsError: A variable is unset or does not fit its cast, a ``${`` is
-            malformed, or the result is too large. Lists all by JSON path.
+        problems: Takes a problem for each reference that is unset, does not fit its
+            cast or is malformed, by JSON path; what has one stays as written.
+        most: How many characters references may insert.
     """
-    with collecting(problems) as found:
-        return _expanded(value, env, variable, found, most)
-
-
-class _Step(NamedTuple):
-    """A container, and how it was reached."""
-
-    container: Any
-    before: _Step | None
-    key: Any
-
-
-def _expanded(
-    value: Any, env: Mapping[str, str], variable: str, found: list[Problem], most: int
-) -> Any:
     root = [value]
     todo = deque([_Step(root, None, None)])
     while todo:
@@ -120,25 +107,29 @@ def _expanded(
             elif type(item) is str and ("$" in item or item.startswith("map[")):
                 text = _Text(env, most)
                 container[key] = text.of(item)
-                found.extend(
+                problems.extend(
                     code.problem(variable, f"{_path(step, key)} {fact}", hint)
                     for code, fact, hint in text.remarks
                 )
-                most -= text.growth
+                most = text.left
                 if most < 0:
                     return value
     return root[0]
 
 
 class _Text:
-    """Replaces the references of one string; keeps remarks, and by how much it grew."""
+    """Replaces the references of one string.
 
-    def __init__(self, env: Mapping[str, str], most: int) -> None:
+    Attributes:
+        left: How many characters may still be inserted; negative beyond the limit.
+        remarks: What is wrong: code, fact and hint.
+    """
+
+    def __init__(self, env: Mapping[str, str], left: int) -> None:
         """Replace by the environment, within a bound."""
         self._env = env
-        self._most = most
+        self.left = left
         self.remarks: dict[tuple[Code, str, str | None], None] = {}
-        self.growth = 0
 
     def of(self, written: str) -> Any:
         """Return the string with its references replaced, as written if refused."""
@@ -152,24 +143,15 @@ class _Text:
         if match and match["name"]:
             value = self._alone(match)
         else:
-            value = _DOLLAR.sub(self._counted, written)
-        if self.growth > self._most:
+            value = _DOLLAR.sub(self._piece, written)
+        if self.left < 0:
             fact = "takes the expanded text beyond the limit."
             self._remark(codes.EXPANSION_TOO_LARGE, fact)
-        if any(code.severity == ERROR for code, _, _ in self.remarks):
-            return written
-        return value
-
-    def _counted(self, match: re.Match[str]) -> str:
-        # Nothing more goes in once what is left cannot make up for it: joined, it
-        # might fill the memory.
-        if self.growth > self._most + len(match.string):
-            return ""
-        piece = self._piece(match)
-        self.growth += len(piece) - len(match.group())
-        return piece
+        refused = any(code.severity == ERROR for code, _, _ in self.remarks)
+        return written if refused else value
 
     def _piece(self, match: re.Match[str]) -> str:
+        """Return what a match becomes within a longer text."""
         if match["literal"]:
             return f"${match['literal']}"
         if match["left"]:
@@ -185,12 +167,8 @@ class _Text:
             return ""
         cast, default = _cast_and_default(match)
         if cast:
-            hint = "A type needs the whole string to be one reference."
-            if match["brace"] and "{" in (default or ""):
-                shown = shortened(match["name"])
-                hint = f"A default with braces needs $<{shown}|{cast}:-...>."
             fact = f"has |{cast} inside a longer text."
-            self._remark(codes.REFERENCE_TYPE, fact, hint)
+            self._remark(codes.REFERENCE_TYPE, fact)
             return ""
         return self._found(match, default) or ""
 
@@ -200,29 +178,19 @@ class _Text:
         found = self._found(match, default, is_cast=bool(cast))
         if found is None:
             return None
-        self.growth = len(found) - len(match.group())
         shown = shortened(match["name"])
-        by_default = not self._env.get(match["name"])
         if cast:
             value, fault = _typed(cast, found)
             if fault:
-                which, wrong = "value", shown
-                if by_default:
-                    which, wrong = "default", "the default"
-                self._remark(
-                    codes.REFERENCE_TYPE,
-                    f"refers to {shown}, whose {which} is {fault}",
-                    f"Correct {wrong}, or remove |{cast}.",
-                )
+                which = "value" if self._env.get(match["name"]) else "default"
+                fact = f"refers to {shown}, whose {which} is {fault}"
+                self._remark(codes.REFERENCE_TYPE, fact)
             return value
         cast = "bool" if found.strip().lower() in ("true", "false") else "int"
         if cast == "bool" or _INTEGER.fullmatch(found.strip()):
-            ending = f"|{cast}{':-...' if default else ''}"
             self._remark(
                 codes.REFERENCE_UNTYPED,
                 f"refers to {shown} and stays text, although the value reads as "
-                f"{_NOUNS[cast]}.",
-                f"Write {_reference(match, ending)} if the plugin takes "
                 f"{_NOUNS[cast]}.",
             )
         return found
@@ -230,7 +198,7 @@ class _Text:
     def _found(
         self, match: re.Match[str], default: str | None, *, is_cast: bool = False
     ) -> str | None:
-        """Return the text that a reference stands for."""
+        """Return the text that a reference stands for, None beyond the limit."""
         name, shown = match["name"], shortened(match["name"])
         value = self._env.get(name)
         if value and not encodable(value):
@@ -240,14 +208,14 @@ class _Text:
             fact = f"refers to {shown}, whose value ends with a line break."
             self._remark(codes.REFERENCE_LINE_BREAK, fact)
         elif not value and default is None:
-            state, cast = "not set" if value is None else "empty", match["cast"]
-            fact = f"refers to {shown}, which is {state}."
-            example = _reference(match, f"|{cast}:-..." if cast else ":-text")
-            hint = f"Set {shown}, or give a default: {example}."
+            state = "not set" if value is None else "empty"
             if self._env.get(f"{name}_FILE"):
-                hint = f"{shown}_FILE is set, but no file is read here. {hint}"
-            self._remark(codes.REFERENCE_UNSET, fact, hint)
-        return value or default
+                state += f"; {shown}_FILE is set, but no file is read here"
+            self._remark(codes.REFERENCE_UNSET, f"refers to {shown}, which is {state}.")
+        found = value or default
+        self.left -= len(found or "")
+        # More would fill the memory.
+        return found if self.left >= 0 else None
 
     def _remark(self, code: Code, fact: str, hint: str | None = None) -> None:
         self.remarks[code, fact, hint] = None
@@ -258,12 +226,6 @@ _NOUNS = {
     "int": "a whole number",
     "float": "a number",
 }
-
-
-def _reference(match: re.Match[str], ending: str) -> str:
-    """Return how to write a reference to the same variable, in the same spelling."""
-    opening, closing = "{}" if match["brace"] else "<>"
-    return f"${opening}{shortened(match['name'])}{ending}{closing}"
 
 
 def _cast_and_default(match: re.Match[str]) -> tuple[str | None, str | None]:

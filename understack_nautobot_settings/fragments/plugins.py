@@ -233,7 +233,7 @@ def _configuration(
 ) -> dict[str, Any]:
     base_name = "PLUGINS_CONFIG"
     source, objects = given_configuration(read)
-    extra = expanded(objects, read.env, variable=source, problems=read.problems)
+    extra = expanded(objects, read.env, source, read.problems)
     given = mapping(plugins_config)
     if plugins_config is not None and not isinstance(plugins_config, Mapping):
         read.report(

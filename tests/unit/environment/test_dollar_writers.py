@@ -87,7 +87,9 @@ def test_every_template_tool_has_a_row_in_the_guide():
 def test_text_in_the_guide_expands_to_the_documented_value(writer, written, expected):
     arrived = WRITERS[writer](written)
 
-    assert expanded(arrived, {"NAME": "s3cret"}) == expected
+    problems = []
+    assert expanded(arrived, {"NAME": "s3cret"}, "value", problems) == expected
+    assert problems == []
 
 
 @pytest.mark.parametrize("writer", [kubernetes, compose, flux, as_written])
@@ -107,7 +109,7 @@ def test_reference_left_by_kubernetes_is_warned_about():
     arrived = kubernetes("$(TOKEN) $(HOST)", {"HOST": "h.example"})
     problems = []
 
-    expanded([arrived], {}, problems=problems)
+    expanded([arrived], {}, "value", problems)
 
     assert arrived == "$(TOKEN) h.example"
     assert [problem.code for problem in problems] == ["template-leftover"]

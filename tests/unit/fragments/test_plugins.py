@@ -746,7 +746,7 @@ def test_plugin_settings_with_own_output_as_base_are_unchanged():
         (
             '{"mine": {"a": ["${MISSING}"]}}',
             "mine.a[0] refers to MISSING, which is not set. "
-            "Set MISSING, or give a default: ${MISSING:-text}.",
+            "Set the variable, or give a default, as in ${NAME:-text}.",
         ),
         (
             '{"mine": {"a": "x${MISSING"}}',
@@ -806,11 +806,11 @@ def test_unset_references_are_all_listed():
 
     assert sentences(caught.value).splitlines() == [
         f"{VARIABLE}: a.x refers to X, which is not set. "
-        "Set X, or give a default: ${X:-text}.",
+        "Set the variable, or give a default, as in ${NAME:-text}.",
         f"{VARIABLE}: b.y[0] refers to Y, which is not set. "
-        "Set Y, or give a default: ${Y:-text}.",
+        "Set the variable, or give a default, as in ${NAME:-text}.",
         f"{VARIABLE}: b.y[0] refers to X, which is not set. "
-        "Set X, or give a default: ${X:-text}.",
+        "Set the variable, or give a default, as in ${NAME:-text}.",
     ]
 
 
