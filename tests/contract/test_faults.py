@@ -286,8 +286,9 @@ WARNED = [
     row(
         "configuration of a plugin that is not loaded",
         {CONFIG: '{"nowhere_to_be_found": {"token": "${PLUGIN_TOKEN}"}}'},
-        f"{CONFIG}: 'nowhere_to_be_found' is configured and not loaded. Add it to "
-        "NAUTOBOT_EXTRA_PLUGINS, or remove it here. [plugin-config-unused]",
+        f"{CONFIG}: 'nowhere_to_be_found' is configured and not loaded. Correct the "
+        "name, install the plugin, add it to NAUTOBOT_EXTRA_PLUGINS, or remove its "
+        "configuration. [plugin-config-unused]",
     ),
 ]
 

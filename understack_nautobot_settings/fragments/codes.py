@@ -30,8 +30,8 @@ PLUGIN_CONFIG_NOT_OBJECT = Code(
 PLUGIN_CONFIG_UNUSED = WarningCode(
     "plugin-config-unused",
     "The configuration names a plugin that is not loaded, or misspells its name.",
-    "Correct the name, add the plugin to `NAUTOBOT_EXTRA_PLUGINS`, or remove its "
-    "configuration.",
+    "Correct the name, install the plugin, add it to `NAUTOBOT_EXTRA_PLUGINS`, or "
+    "remove its configuration.",
 )
 PLUGIN_CONFIG_FILE_UNREADABLE = Code(
     "plugin-config-file-unreadable",

@@ -19,7 +19,6 @@ from understack_nautobot_settings.environment.kinds import echo
 from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.merging import layered
 from understack_nautobot_settings.environment.reader import Reader
-from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.environment.settings_module import well_formed
 from understack_nautobot_settings.fragments import codes
 from understack_nautobot_settings.problems import Problem
@@ -157,7 +156,9 @@ def plugin_settings(
     """
     with collecting(problems) as found:
         read = Reader(env, found)
-        given = well_formed(settings, found, "PLUGINS", "EXTRA_PLUGINS")
+        given = well_formed(
+            settings, found, "PLUGINS", "EXTRA_PLUGINS", "PLUGINS_CONFIG"
+        )
         base = dict.fromkeys(given.get("PLUGINS", ()))
         # Nautobot adds these to PLUGINS when the file has run.
         later = [*base, *given.get("EXTRA_PLUGINS", ())]
@@ -170,7 +171,7 @@ def plugin_settings(
         return {
             "PLUGINS": [*base, *added],
             "PLUGINS_CONFIG": _configuration(
-                added, later, missing, settings.get("PLUGINS_CONFIG"), read
+                added, later, missing, given.get("PLUGINS_CONFIG", {}), read
             ),
         }
 
@@ -228,25 +229,16 @@ def _configuration(
     added: list[str],
     later: list[str],
     missing: list[str],
-    plugins_config: object,
+    given: Mapping[str, Any],
     read: Reader,
 ) -> dict[str, Any]:
-    base_name = "PLUGINS_CONFIG"
     source, objects = given_configuration(read)
     extra = expanded(objects, read.env, source, read.problems)
-    given = mapping(plugins_config)
-    if plugins_config is not None and not isinstance(plugins_config, Mapping):
-        read.report(
-            codes.PLUGIN_CONFIG_NOT_OBJECT,
-            base_name,
-            "the value is not a dict.",
-            "Assign a dict, {} for none.",
-        )
     names = [*later, *added]
     # Nautobot reads only what it loads.
     left_over = dict.fromkeys(n for n in given if given[n] is None and n not in names)
     listed = {name: one for name, one in given.items() if name not in left_over}
-    base = _objects(listed, base_name, read)
+    base = _objects(listed, "PLUGINS_CONFIG", read)
     # Who lists one of them configures it: a default might replace what its own code
     # does without one, as with the credentials of nautobot_plugin_nornir.
     defaults = {name: config for name, config in DEFAULTS.items() if name in added}
@@ -254,26 +246,14 @@ def _configuration(
     for name in [*merged, *left_over]:
         # What is not installed was reported already.
         if name not in names and name not in missing:
-            _report_not_loaded(
-                name, source if name in extra else base_name, names, read
+            right = nearest(name, names, _ALIKE)
+            read.report(
+                codes.PLUGIN_CONFIG_UNUSED,
+                source if name in extra else "PLUGINS_CONFIG",
+                f"{echo(name)} is configured and not loaded.",
+                f"Correct the name to {right}." if right else None,
             )
     return {**left_over, **merged}
-
-
-def _report_not_loaded(name: str, source: str, names: list[str], read: Reader) -> None:
-    right = nearest(str(name), names, _ALIKE)
-    if right:
-        hint = f"Correct the name to {right}."
-    elif name in DEFAULTS and read(variables.DEFAULT_PLUGINS):
-        hint = "Install it in the image, or remove its configuration."
-    else:
-        hint = f"Add it to {variables.EXTRA_PLUGINS.name}, or remove it here."
-    read.report(
-        codes.PLUGIN_CONFIG_UNUSED,
-        source,
-        f"{echo(str(name))} is configured and not loaded.",
-        hint,
-    )
 
 
 def given_configuration(read: Reader) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -312,7 +292,7 @@ def _objects(
         read.report(
             codes.PLUGIN_CONFIG_NOT_OBJECT,
             source,
-            f"the configuration of {echo(str(name))} is {kind}.",
+            f"the configuration of {echo(name)} is {kind}.",
         )
     return objects
 

@@ -821,7 +821,8 @@ def test_unset_references_are_all_listed():
         ({"mine": {}}, None),
         (
             ["mine"],
-            "PLUGINS_CONFIG: the value is not a dict. Assign a dict, {} for none.",
+            "PLUGINS_CONFIG: the settings file assigns a value that is not a dict "
+            "with names of type str. Assign a dict with names of type str.",
         ),
         (
             {"mine": None},
@@ -848,11 +849,16 @@ def test_invalid_base_configuration_is_reported(config, line):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("elsewhere", "Add it to NAUTOBOT_EXTRA_PLUGINS, or remove it here."),
+        (
+            "elsewhere",
+            "Correct the name, install the plugin, add it to "
+            "NAUTOBOT_EXTRA_PLUGINS, or remove its configuration.",
+        ),
         ("nautobot-plugin-nornr", "Correct the name to nautobot_plugin_nornir."),
         (
             "nautobot_golden_config",
-            "Install it in the image, or remove its configuration.",
+            "Correct the name, install the plugin, add it to NAUTOBOT_EXTRA_PLUGINS, "
+            "or remove its configuration.",
         ),
     ],
     ids=["unknown", "misspelt", "a default that is not installed"],
@@ -872,20 +878,6 @@ def test_configuration_of_plugin_that_is_not_loaded_is_warned_about(name, remedy
         "nautobot_plugin_nornir": NORNIR,
         name: {"a": 1},
     }
-
-
-def test_configuration_of_default_plugin_that_is_switched_off_names_the_variable():
-    problems = []
-    env = {
-        **extra({"nautobot_golden_config": {}}),
-        "UNDERSTACK_DEFAULT_PLUGINS": "off",
-    }
-
-    plugin_settings({}, env, problems=problems, find=everything)
-
-    assert [problem.hint for problem in problems] == [
-        "Add it to NAUTOBOT_EXTRA_PLUGINS, or remove it here."
-    ]
 
 
 def test_unused_configuration_of_base_names_plugins_config():
