@@ -13,8 +13,6 @@ from understack_nautobot_settings.checks.start_up import CONFIGURE_LOGGING
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.checks.start_up import note_environment
-from understack_nautobot_settings.environment import variables
-from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.evaluation import evaluate
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
@@ -62,6 +60,4 @@ def configure(
         earlier = start.decided
     decided = decided_settings(namespace, evaluation.settings, env, earlier)
     namespace.update(evaluation.settings)
-    # A value that is no flag is left to `check`, as nothing else depends on it.
-    is_mapped = Reader(env, [])(variables.DB_IDENTITY_MAP)
-    look_again_later(namespace, decided, evaluation.problems, read, mapped=is_mapped)
+    look_again_later(namespace, decided, evaluation.problems, read)

@@ -29,8 +29,10 @@ from understack_nautobot_settings.checks.in_force import Decisions
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import settings_in_force
+from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.settings_module import entries
 from understack_nautobot_settings.environment.settings_module import mapping
 from understack_nautobot_settings.fragments.redis_caches import is_redis_cache
@@ -57,13 +59,11 @@ class _Start(NamedTuple):
         decided: What it decided.
         warnings: What it did not refuse.
         read: Has read its certificates.
-        mapped: Whether a server lets certificates in as users of other names.
     """
 
     decided: Decisions
     warnings: tuple[Problem, ...]
     read: ReadOnce
-    mapped: bool
 
 
 # At most one: a second call of `configure` takes the place of the first.
@@ -79,15 +79,13 @@ def look_again_later(
     decided: Decisions,
     warnings: Iterable[Problem],
     read: ReadOnce,
-    *,
-    mapped: bool,
 ) -> None:
     """Have the settings looked at, and the lines logged, when the file has run.
 
     The namespace is given ``LOGGING_CONFIG``, a ``LOGGING`` where it has none and,
     where it is a module, ``__dir__``. The rest is what the call of `configure` made.
     """
-    start = _Start(decided, tuple(warnings), read, mapped)
+    start = _Start(decided, tuple(warnings), read)
     _waiting[:] = _last[:] = [start]
     _take_over_logging(namespace)
     if "__name__" in namespace:
@@ -166,7 +164,8 @@ def look_again(settings: Mapping[str, Any]) -> None:
     hint_at_failed_connections()
     logger.info("%s", startup_line(settings, read=start.read))
     names: list[Problem] = []
-    if not start.mapped:
+    # A value that is no flag is left to `check`, as nothing else depends on it.
+    if not Reader(last_environment() or {}, [])(variables.DB_IDENTITY_MAP):
         # `check` makes errors of them.
         for files in client_files(settings):
             names += check_name(files, read=start.read)
