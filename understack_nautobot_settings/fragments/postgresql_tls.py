@@ -64,7 +64,7 @@ def postgresql_tls_settings(
     unset adds no TLS parameter. OPTIONS are merged over what is there: a variable that
     is set wins over the file, and what the file says over a default. Further databases
     of PostgreSQL, such as a replica, get the same parameters where they have no TLS
-    parameter of their own.
+    parameter of their own, or those that the file gives the default one.
 
     ``check_files`` judges the files that the mode uses, and is given a
     ``key_password`` where libpq is given an ``sslpassword``; ``libpq`` tells the
@@ -97,7 +97,7 @@ def postgresql_tls_settings(
             _refuse_socket(read, default, decided)
             _refuse_ports(read, default)
             if "sslmode" in ours or said.get("sslmode") in variables.TLS_MODES:
-                base |= _replicas(base, {**said, **ours})
+                base |= _replicas(base, said, ours)
             if ours:
                 default["OPTIONS"] = {**said, **ours}
         else:
@@ -142,19 +142,27 @@ def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
 
 
 def _replicas(
-    databases: Mapping[str, Any], options: Mapping[str, Any]
+    databases: Mapping[str, Any], said: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the further databases that take the TLS parameters of the default one.
 
-    Those whose own OPTIONS say no sslmode; other TLS parameters of theirs are kept.
+    Those that say what the file says for it (`said`), as a copy of it does, and those
+    that say no sslmode; other TLS parameters of these are kept.
     """
-    tls = {name: value for name, value in options.items() if name.startswith("ssl")}
-    found = {}
+    tls, found = _tls({**said, **ours}), {}
     for alias, database in databases.items():
         own = mapping(database.get("OPTIONS"))
-        if alias != "default" and is_postgresql(database) and "sslmode" not in own:
+        if alias == "default" or not is_postgresql(database):
+            continue
+        if _tls(own) == _tls(said):
+            found[alias] = {**database, "OPTIONS": {**own, **tls}}
+        elif "sslmode" not in own:
             found[alias] = {**database, "OPTIONS": {**tls, **own}}
     return found
+
+
+def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name.startswith("ssl")}
 
 
 def _refuse_socket(

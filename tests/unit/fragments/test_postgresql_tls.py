@@ -215,6 +215,31 @@ def test_replica_without_sslmode_gets_what_is_in_force_for_the_default_database(
 
 
 @pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"NAUTOBOT_DB_SSLMODE": "verify-full"}, {"sslmode": "verify-full"}),
+        ({"NAUTOBOT_DB_SSLMODE": "verify-full"}, {"sslmode": "require"}),
+        (
+            {"NAUTOBOT_DB_SSLMODE": "disable"},
+            {"sslmode": "verify-ca", "sslrootcert": "/file/r"},
+        ),
+        ({"NAUTOBOT_DB_SSLCERT": "/env/c"}, {"sslmode": "verify-full"}),
+    ],
+    ids=["without paths", "weaker", "stronger", "one path of a variable"],
+)
+def test_copy_of_the_default_database_gets_the_same_tls(env, said):
+    """A file copies the database above the call, and names another host."""
+    base = databases(**said)
+    options = {**said, "pool": False}
+    base["replica"] = {"ENGINE": ENGINE, "HOST": "replica", "OPTIONS": options}
+
+    found = settings(env, base)["DATABASES"]
+
+    expected = {**found["default"]["OPTIONS"], "pool": False}
+    assert found["replica"] == {**base["replica"], "OPTIONS": expected}
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"ENGINE": ENGINE, "OPTIONS": {"sslmode": "require"}},
