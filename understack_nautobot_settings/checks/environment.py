@@ -28,6 +28,7 @@ from understack_nautobot_settings.environment.kinds import nearest
 from understack_nautobot_settings.environment.libpq import DJANGO_KEYS
 from understack_nautobot_settings.environment.libpq import LIBPQ_VARIABLES
 from understack_nautobot_settings.environment.libpq import is_postgresql
+from understack_nautobot_settings.environment.libpq import presents_certificate
 from understack_nautobot_settings.environment.nautobot_variables import NAUTOBOT_NAMES
 from understack_nautobot_settings.environment.reader import Reader
 from understack_nautobot_settings.environment.reader import Variable
@@ -171,9 +172,11 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
     read = Reader(env, [])
     db, redis = variables.DB_SSLMODE, variables.REDIS_MTLS
     found: list[tuple[Variable[Any], Code, str, str | None]] = []
-    sslmode = raw(db, env)
-    in_force = sslmode or postgresql_options(settings).get("sslmode")
-    if in_force in (None, "disable", "allow", "prefer", "require"):
+    sslmode, options = raw(db, env), postgresql_options(settings)
+    in_force = sslmode or options.get("sslmode")
+    weak = in_force in (None, "disable", "allow", "prefer", "require")
+    # A settings file may use the variables itself.
+    if weak and not presents_certificate(options):
         mode = sslmode or "unset"
         fact = f"{db.name} is {mode}, so no certificate is presented or verified."
         files = variables.DB_FILES.values()
@@ -183,8 +186,11 @@ def check_unused(settings: Mapping[str, Any], env: Mapping[str, str]) -> list[Pr
             f"{redis.name} is off, so this file is not looked at; over TLS, the "
             "system's CAs verify the server."
         )
-        files = variables.REDIS_FILES.values()
-        found += ((one, codes.REDIS_PATH_UNUSED, fact, None) for one in files)
+        used = redis_options(settings).values()
+        unused = (
+            one for one in variables.REDIS_FILES.values() if raw(one, env) not in used
+        )
+        found += ((one, codes.REDIS_PATH_UNUSED, fact, None) for one in unused)
     if variables.TASK_ACKS_LATE.name not in settings:
         fact = "neither Nautobot nor Celery reads it from the environment."
         found.append((variables.TASK_ACKS_LATE, codes.VARIABLE_UNREAD, fact, None))

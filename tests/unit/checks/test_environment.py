@@ -328,6 +328,27 @@ def test_certificate_path_used_by_sslmode_of_the_file_is_not_warned_about():
     assert len(check_unused(database(sslmode="prefer"), env)) == 1
 
 
+def test_certificate_path_that_a_file_uses_itself_is_not_warned_about():
+    """Of a file that configures TLS by hand, from the same variables."""
+    env = {
+        "NAUTOBOT_DB_SSLCERT": "/m/tls.crt",
+        "NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt",
+        "UNDERSTACK_REDIS_MTLS": "off",
+    }
+    tls = {"ssl_cert_reqs": "required", "ssl_ca_certs": "/m/ca.crt"}
+    by_hand = {
+        **database(sslmode="require", sslcert="/m/tls.crt"),
+        "CELERY_BROKER_USE_SSL": tls,
+    }
+
+    assert check_unused(by_hand, env) == []
+    by_hand = {
+        **database(sslmode="require", sslcert="/m/tls.crt", sslcertmode="disable"),
+        "CELERY_BROKER_USE_SSL": {**tls, "ssl_ca_certs": "/other"},
+    }
+    assert [one.variable for one in check_unused(by_hand, env)] == [*env][:2]
+
+
 def test_redis_path_with_mutual_tls_off_is_warned_about():
     path = {"NAUTOBOT_REDIS_SSL_CA_CERTS": "/m/ca.crt"}
 
