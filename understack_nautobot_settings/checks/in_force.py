@@ -522,7 +522,7 @@ def _redis_mode(connection: str, location: Any, options: Any) -> ConnectionMode:
         secured -= BROKER_SCHEMES
     if not urls or not all(scheme_of(url) in secured for url in urls):
         return ConnectionMode(connection, "off", "none")
-    if "ssl_cert_reqs" in given:
-        tls = "mutual" if given.get("ssl_certfile") else "server"
-        return ConnectionMode(connection, tls, requirement(given["ssl_cert_reqs"]))
-    return ConnectionMode(connection, "server", "default")
+    tls = "mutual" if given.get("ssl_certfile") else "server"
+    return ConnectionMode(
+        connection, tls, requirement(given.get("ssl_cert_reqs", "default"))
+    )

@@ -668,6 +668,7 @@ def test_connection_modes_name_other_databases_and_caches_by_alias():
     ("url", "options", "mode"),
     [
         ("sentinel://redis:26379", {"ssl_cert_reqs": None}, ("server", "none")),
+        ("sentinel://redis:26379", {"ssl_certfile": "/c"}, ("mutual", "default")),
         ("amqp://rabbit", {"ca_certs": "/own/ca.crt"}, ("server", "default")),
         ("amqp://rabbit", True, ("server", "default")),
         # kombu looks for options alone.
