@@ -14,6 +14,7 @@ from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.checks.start_up import look_again_later
 from understack_nautobot_settings.checks.start_up import note_environment
 from understack_nautobot_settings.evaluation import evaluate
+from understack_nautobot_settings.fragments.codes import FILE_OVERRULED
 from understack_nautobot_settings.problems import Problem
 from understack_nautobot_settings.problems import settings_error
 
@@ -54,10 +55,13 @@ def configure(
         # Whoever reports the locals of a traceback would report its secrets.
         del evaluation, read
         raise refusal
-    start, earlier = last_start(), None
+    start, earlier, warnings = last_start(), None, evaluation.problems
     # A file may take over the names of another one that has called.
     if start is not None and namespace.get("LOGGING_CONFIG") == CONFIGURE_LOGGING:
         earlier = start.decided
+        # This call does not see any more what that one overruled.
+        kept = [one for one in start.warnings if one.code == FILE_OVERRULED.id]
+        warnings = [*dict.fromkeys([*kept, *warnings])]
     decided = decided_settings(namespace, evaluation.settings, env, earlier)
     namespace.update(evaluation.settings)
-    look_again_later(namespace, decided, evaluation.problems, read)
+    look_again_later(namespace, decided, warnings, read)

@@ -183,6 +183,23 @@ def test_second_call_of_configure_replaces_startup_lines(quiet_logger, caplog):
     assert "partition dfw3" in line
 
 
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_what_first_call_overruled_is_told_once_after_others(
+    quiet_logger, caplog, calls
+):
+    """The others find the variable's value in the settings."""
+    namespace = {"SECRET_KEY": "of the file " * 5}
+    for _ in range(calls):
+        configure(namespace, ENV)
+
+    configure_logging(QUIET, settings=namespace)
+
+    _, overruled = caplog.messages
+    assert overruled.startswith(
+        "NAUTOBOT_SECRET_KEY: the settings file assigns another secret key"
+    )
+
+
 def test_value_replaced_below_second_call_of_configure_is_warned_about(
     quiet_logger, caplog
 ):
