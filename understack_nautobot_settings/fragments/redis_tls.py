@@ -219,8 +219,8 @@ class _RedisTls:
             self.read.report(
                 codes.REDIS_SENTINEL_TLS,
                 place,
-                "Redis Sentinel would be asked without TLS while the data connections "
-                "use it.",
+                "this library configures TLS for the data connections, and none for "
+                "those to Redis Sentinel.",
             )
 
     def name_others(self, celery: Mapping[str, list[str]]) -> None:

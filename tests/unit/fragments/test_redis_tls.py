@@ -624,9 +624,9 @@ def test_broker_url_without_number_of_a_database_is_refused(path):
 
 
 SENTINEL = (
-    "{}: Redis Sentinel would be asked without TLS while the data connections use it. "
-    "Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off and protect both "
-    "connections in another way."
+    "{}: this library configures TLS for the data connections, and none for those to "
+    "Redis Sentinel. Connect to Redis directly, or set UNDERSTACK_REDIS_MTLS=off and "
+    "protect both connections in another way."
 )
 
 
