@@ -153,6 +153,7 @@ class _RedisTls:
             connection to it uses TLS.
         address: Its address by the environment, over TLS if `mutual`.
         hosts: The hosts that the certificates are for, in lower case.
+        served: These, and where a broker gets them, which it does on any host.
     """
 
     def __init__(
@@ -191,17 +192,19 @@ class _RedisTls:
         self.mutual = mode != "off" and not unknown and present
         self.address = address.over_tls() if self.mutual else address
         self.hosts = [address.host.strip("[]").lower()]
+        broker = redis_urls.urls_of(decided.get("CELERY_BROKER_URL"), ";")
+        brokers = {*map(redis_urls.host_of, filter(_is_redis, broker))}
         location = caches.get("default", {}).get("LOCATION")
         urls = redis_urls.urls_of(location, ",")
         if urls and address.database(location) is None:
             host = redis_urls.host_of(urls[0])
-            broker = redis_urls.urls_of(decided.get("CELERY_BROKER_URL"), ";")
             if not read.is_set(variables.REDIS_HOST):
                 # The file names its Redis.
                 self.hosts = [host]
-            elif {host} == {*map(redis_urls.host_of, filter(_is_redis, broker))}:
+            elif {host} == brokers:
                 # The broker there gets the certificates.
                 self.hosts = [host, *(one for one in self.hosts if one != host)]
+        self.served = brokers.union(self.hosts)
 
     def refuse_sentinel(self, urls: Mapping[str, list[str]]) -> None:
         """Refuse Sentinel, asked without TLS; Celery's URLs are by who says them."""
@@ -239,7 +242,7 @@ class _RedisTls:
                 "this URL has none.",
             )
             for name, host in redis_urls.plain_event_brokers(self.settings).items()
-            if host in self.hosts
+            if host in self.served
         )
 
     def _leave(self, place: str, fact: str | None = None) -> None:
@@ -389,7 +392,7 @@ class _RedisTls:
         if database is not None:
             url = self.address.broker_url(database)
         elif self.mutual and redis_urls.scheme_of(url) == "redis":
-            if redis_urls.host_of(url) in self.hosts:
+            if redis_urls.host_of(url) in self.served:
                 self.read.problems += redis_urls.check_urls(_RESULTS, [url])
                 url = redis_urls.over_tls(url)
             else:

@@ -836,6 +836,23 @@ def test_result_backend_in_the_same_redis_uses_tls(env, said, url, broker):
     assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
 
 
+def test_result_backend_in_the_redis_of_the_broker_uses_tls():
+    """The broker is, wherever it is, as a variable of its own may say."""
+    found = redis_tls_settings(
+        {
+            "CELERY_BROKER_URL": "redis://Jobs/0",
+            "CELERY_RESULT_BACKEND": "redis://jobs/2",
+        },
+        {"NAUTOBOT_REDIS_HOST": "redis"},
+        check_files=lambda files: [],
+        exists=lambda path: True,
+    )
+
+    assert found["CELERY_BROKER_URL"] == "rediss://Jobs/0"
+    assert found["CELERY_RESULT_BACKEND"] == "rediss://jobs/2"
+    assert found["CELERY_REDIS_BACKEND_USE_SSL"] == MUTUAL
+
+
 def test_wish_for_tls_in_the_pool_goes_into_the_url():
     """redis-py takes ``ssl`` for a client with a host, and for no connection."""
     found = settings({}, base=caches("redis://r/1", {"ssl": True}), mounted=False)
@@ -1290,13 +1307,14 @@ def test_separate_broker_read_url_is_refused():
     )
 
 
-def test_event_broker_in_plain_text_is_warned_about():
+@pytest.mark.parametrize("env", [{}, {"NAUTOBOT_REDIS_HOST": "of-the-cache"}])
+def test_event_broker_in_plain_text_is_warned_about(env):
     brokers = {"redis": {"OPTIONS": {"url": "redis://:c4n4ry@localhost:6379/2"}}}
 
     with pytest.warns(SettingsWarning) as caught:
         redis_tls_settings(
-            {"EVENT_BROKERS": brokers},
-            {},
+            {"EVENT_BROKERS": brokers, "CELERY_BROKER_URL": "redis://localhost/0"},
+            env,
             check_files=lambda files: [],
             exists=lambda path: True,
         )
