@@ -202,6 +202,25 @@ CASES = {
         below=("DATABASES.replica: a line below the call of configure added it",),
         refused=True,
     ),
+    "replica copied from a weaker default": Case(
+        'DATABASES["default"]["OPTIONS"] = {"sslmode": "require"}\n'
+        'DATABASES["replica"] = dict(DATABASES["default"])',
+        "the variable, for both",
+        {"DATABASES['replica']['OPTIONS']['sslmode']": "verify-full"},
+        below=("DATABASES.default: a line below the call",),
+        refused=True,
+    ),
+    "results in the Redis of another broker": Case(
+        "import os\n"
+        'redis = "redis://:c4n4ry@localhost:" + os.environ["NAUTOBOT_REDIS_PORT"]\n'
+        'CELERY_BROKER_URL = redis + "/0"\n'
+        'CELERY_RESULT_BACKEND = redis + "/2"',
+        "the file, with TLS added",
+        {"CELERY_RESULT_BACKEND.partition('://')[0]": "rediss"},
+        ("CELERY_RESULT_BACKEND: Celery's Redis result backend",),
+        ("CELERY_BROKER_URL: a line below the call",),
+        refused=True,
+    ),
     "databases and caches assigned whole": Case(
         "import os\n"
         "from nautobot.core.settings_funcs import parse_redis_connection\n"
