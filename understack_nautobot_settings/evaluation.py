@@ -11,6 +11,7 @@ from understack_nautobot_settings.certificates.files import ClientFiles
 from understack_nautobot_settings.certificates.files import ReadOnce
 from understack_nautobot_settings.certificates.judging import check_certificates
 from understack_nautobot_settings.checks.consequences import without_consequences
+from understack_nautobot_settings.environment.codes import SETTING_TYPE
 from understack_nautobot_settings.environment.libpq import libpq_version
 from understack_nautobot_settings.fragments.connections import connection_settings
 from understack_nautobot_settings.fragments.django_app import app_settings
@@ -91,4 +92,8 @@ def evaluate(
             problems=problems,
             **asked.get(fragment, {}),
         )
+    # One of the wrong type is refused, and not replaced by what others are made of.
+    wrong = (one.variable for one in problems if one.code == SETTING_TYPE.id)
+    for name in {place.partition(".")[0] for place in wrong}:
+        settings.pop(name, None)
     return Evaluation(settings, without_consequences(problems))

@@ -52,7 +52,7 @@ def _database_files(
     above = f"DATABASES.{alias}.OPTIONS"
     cert, key, authorities = named_files(options, variables.DB_FILES, above, env)
     ca = None if authorities.path in ("", SYSTEM_TRUST) else authorities
-    user = database.get("USER") or None
+    user = str(database.get("USER") or "") or None
     return ClientFiles(POSTGRESQL, cert, key, ca, user)
 
 

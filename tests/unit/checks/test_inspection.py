@@ -7,6 +7,7 @@ from lab.certificates import write_mount
 from understack_nautobot_settings.certificates import files
 from understack_nautobot_settings.checks.in_force import decided_settings
 from understack_nautobot_settings.checks.inspection import inspect_environment
+from understack_nautobot_settings.checks.nautobot_base import base_settings
 from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.settings_file import SettingsFile
 from understack_nautobot_settings.environment import variables
@@ -55,6 +56,41 @@ def test_good_certificate_files_are_described_for_each_client(mounted):
         ("Redis", "CN=app"),
         ("Redis", "CN=understack-mtls-ca"),
     ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"DATABASES": {"default": {"HOST": "db", "USER": 12345}}},
+        {"DATABASES": {"default": {"HOST": "db", "USER": "app", "OPTIONS": []}}},
+        {"UNDERSTACK_PARTITION": 12},
+    ],
+    ids=str,
+)
+def test_setting_of_the_wrong_type_is_the_only_thing_said_of_it(mounted, said):
+    """As a file has it that reads its values from YAML."""
+    env = {**mounted, "NAUTOBOT_CELERY_TASK_QUEUES": "12"}
+    env |= {"NAUTOBOT_DB_HOST": "db", "NAUTOBOT_REDIS_HOST": "redis"}
+    env |= dict.fromkeys(("NAUTOBOT_DB_SSLNEGOTIATION", "UNDERSTACK_PARTITION"), "")
+    base = {**base_settings(env), **said}
+
+    found = inspect_environment(env, namespace=base, role="site-worker").problems
+
+    (name,) = said
+    assert [one.code for one in found if one.variable.startswith(name)] == [
+        "setting-type"
+    ]
+    assert not {"db-user-missing", "site-host-missing"} & {one.code for one in found}
+
+
+def test_user_who_is_a_number_is_compared_with_the_certificate(mounted):
+    options = {"sslmode": "verify-full"}
+    for name, variable in variables.DB_FILES.items():
+        options[name] = mounted[variable.name]
+    by_hand = {"DATABASES": {"default": {"USER": 12345, "OPTIONS": options}}}
+    file = SettingsFile("config.py", by_hand, {}, None, [], {})
+
+    assert "certificate-name-mismatch" in codes(inspect_environment(KEY, file=file))
 
 
 @pytest.mark.parametrize("judged", [False, True], ids=["file", "variable as well"])
