@@ -370,6 +370,9 @@ class _RedisTls:
         if database is not None:
             address = self.address.over_tls() if asked else self.address
             return address.broker_url(database)
+        if not all(map(redis_urls.scheme_of, urls)):
+            # Refused, and perhaps parted in the middle of a password.
+            return broker  # type: ignore[no-any-return]
         problems = self.read.problems
         problems += redis_urls.check_urls(place, filter(_is_redis, urls))
         problems += redis_urls.check_broker(place, urls)

@@ -265,11 +265,16 @@ def check_schemes(place: str, urls: list[str]) -> Iterator[Problem]:
 
     Of any other word only Celery knows whether it has one.
     """
-    if any("://" not in url for url in urls):
+    if not all(map(scheme_of, urls)):
+        which, remedy = "the URL", "Begin it with redis:// or rediss://"
+        if len(urls) > 1:
+            # Celery parts them at semicolons.
+            which = "one of several URLs"
+            remedy += ", and write %3B for a semicolon in a password"
         yield codes.REDIS_URL_MALFORMED.problem(
             place,
-            "the URL has no scheme, so Celery takes it for the host of a RabbitMQ.",
-            "Begin it with redis:// or rediss://.",
+            f"{which} has no scheme, so Celery takes it for the host of a RabbitMQ.",
+            f"{remedy}.",
         )
     for url in urls:
         scheme = scheme_of(url)

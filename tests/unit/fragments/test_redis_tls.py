@@ -419,6 +419,15 @@ def test_broker_url_without_scheme_is_refused():
     )
 
 
+def test_broker_url_with_a_semicolon_in_the_password_is_refused_in_one_sentence():
+    """At which Celery parts the URL in two."""
+    assert refusal({}, broker="redis://:c4n;4ry@b:6379/0") == (
+        "CELERY_BROKER_URL: one of several URLs has no scheme, so Celery takes it for "
+        "the host of a RabbitMQ. Begin it with redis:// or rediss://, and write %3B "
+        "for a semicolon in a password."
+    )
+
+
 @pytest.mark.parametrize(
     ("location", "secured"),
     [
