@@ -97,9 +97,7 @@ def redis_tls_settings(
         # The password in a URL that Nautobot built may hold anything.
         built = address.database(broker) is not None
         urls = [broker] if built else redis_urls.urls_of(broker, ";")
-        # A setting that was refused is not replaced by anything.
-        refused = broker is None and settings.get("CELERY_BROKER_URL") is not None
-        redis = not refused and (built or not urls or any(map(_is_redis, urls)))
+        redis = built or not urls or any(map(_is_redis, urls))
         if isinstance(broker, str) and not built:
             decided["CELERY_BROKER_URL"] = broker.strip()
         place = redis_urls.broker_place(decided.get("CELERY_BROKER_URL"), env)
