@@ -36,7 +36,11 @@ _KINDS = (
 )
 
 _BEGIN = rb"-----BEGIN ([^\r\n-]*)-----"
-_BOUNDARY = rb"(?m)^-----(?:BEGIN ([^\r\n-]*)-----[ \t\r]*$|END ([^\r\n-]*)-----)"
+# OpenSSL ends a line at a NUL, and strips what is not above a blank as a signed char.
+_BOUNDARY = (
+    rb"(?m)^-----(?:BEGIN ([^\r\n-]*)-----[\x01-\x09\x0b-\x20\x80-\xff]*(?:\0.*)?$|"
+    rb"END ([^\r\n-]*)-----)"
+)
 _END = rb"-----END ([^\r\n-]*)-----"
 _ONE_LINE = rb"-----BEGIN [^\r\n-]*-----[ \t]*[A-Za-z0-9+/]{16}"
 _BOUNDARY_LINE = rb"-----(?:BEGIN|END) [^\r\n-]*-----"

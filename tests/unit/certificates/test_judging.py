@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -978,6 +979,8 @@ MUTATIONS = st.one_of(
     mutations=st.lists(MUTATIONS, min_size=1, max_size=3),
     kind=st.sampled_from(["ec", "rsa", "chain"]),
 )
+@example(file="tls.crt", mutations=[inserted(27, b"\0")], kind="chain")
+@example(file="tls.crt", mutations=[inserted(27, b"\x80 ")], kind="chain")
 @settings(
     max_examples=examples(250).max_examples,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
