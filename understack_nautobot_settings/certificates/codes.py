@@ -200,9 +200,11 @@ CERTIFICATE_NOT_FOR_CLIENTS = Code(
 )
 CERTIFICATE_NOT_JUDGED = WarningCode(
     "certificate-not-judged",
-    "The system does not let this process show a file to OpenSSL: that needs /proc and "
-    "some free file descriptors. Nothing is known of the certificates.",
-    "Mount /proc, and raise the limit of open files.",
+    "The system does not let this process show a file to OpenSSL: that needs /proc, "
+    "some free file descriptors, and an OpenSSL that finds its algorithms. Nothing is "
+    "known of the certificates.",
+    "Mount /proc, raise the limit of open files, or correct what `OPENSSL_CONF` and "
+    "`OPENSSL_MODULES` name.",
 )
 CERTIFICATE_WEAK = WarningCode(
     "certificate-weak",

@@ -95,10 +95,10 @@ def present(
         asked.append(True)
         return key_password or ""
 
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = _context(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server = _context(ssl.PROTOCOL_TLS_SERVER)
     server.verify_mode = ssl.CERT_REQUIRED
     server.num_tickets = 0
     if trust is None:
@@ -165,7 +165,7 @@ def trusting(content: bytes) -> ssl.SSLContext | None:
 
     Raises `NotJudged` where OpenSSL cannot be asked here.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
     try:
         with _path(content) as path:
             context.load_verify_locations(cafile=path)
@@ -187,6 +187,17 @@ def reason_words(error: Exception | None) -> str:
     words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     text = str(words or "no reason given")
     return text.replace("_", " ").lower() if text.isupper() else text
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    """Return a new context.
+
+    Raises `NotJudged` where OpenSSL has no algorithms, as with another configuration.
+    """
+    try:
+        return ssl.SSLContext(protocol)
+    except ssl.SSLError as failure:
+        raise NotJudged(reason_words(failure)) from None
 
 
 @contextmanager

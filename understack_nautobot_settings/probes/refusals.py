@@ -171,7 +171,7 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
     ),
     (
         # About this machine, or about what both sides demand: none passes by itself.
-        "private key file|certificate file|could not (load|read|find digest|match)|"
+        "private key file|certificate file|could not (create|load|read|find digest|match)|"
         "authentication method|channel binding|not supported|requires|weak sslmode|"
         "unrecognized|GSSAPI (encryption|continuation)",
         codes.PROBE_LIBPQ,

@@ -35,6 +35,10 @@ TARGETS = ("database", "cache", "broker", "worker")
 DEFAULT_TARGETS = ("database", "cache", "broker")
 
 _GRACE = 0.5
+_MACHINE = (
+    "The operating system refuses it to this process: look at the limits of the "
+    "container and of the process (files, processes, memory, disk)."
+)
 
 # What could not be found out, rather than what was found to be wrong.
 _NOT_CHECKED = frozenset(
@@ -251,11 +255,12 @@ def _walk(way: Callable[[str, Attempt], None], target: str, attempt: Attempt) ->
     except Failed as failed:
         attempt.problem = failed.problem
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        why = type(error).__name__
+        why, hint = type(error).__name__, None
         if isinstance(error, OSError) and error.errno:
             why += f": {os.strerror(error.errno)}"
+            hint = _MACHINE
         attempt.problem = codes.PROBE_BROKEN.problem(
-            attempt.target, f"the probe itself failed with {why}."
+            attempt.target, f"the probe itself failed with {why}.", hint
         )
 
 

@@ -58,6 +58,11 @@ _IP_ADDRESSES = (
     "server's Certificate."
 )
 _UNSET = CertificateFile("", "")
+_KEY_LOG = "SSLKEYLOGFILE"
+_SURROUNDINGS = (
+    "See in 'env' which of SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES are set: "
+    "unset them, or correct what they name."
+)
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
@@ -367,13 +372,22 @@ def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
     try:
         return tls.context()
     except OSError as error:
-        is_openssl = isinstance(error, ssl.SSLError)
-        words = symptom_of(error) if is_openssl else error.strerror or "unreadable"
-        raise Failed(_unloaded_problem(tls, endpoint, alert_words(words))) from None
+        raise Failed(_unloaded_problem(tls, endpoint, error)) from None
 
 
-def _unloaded_problem(tls: Tls, endpoint: Endpoint, words: str) -> Problem:
+def _unloaded_problem(tls: Tls, endpoint: Endpoint, error: OSError) -> Problem:
     """Return why files that TLS needs cannot be loaded."""
+    is_openssl = isinstance(error, ssl.SSLError)
+    said = symptom_of(error) if is_openssl else error.strerror or "unreadable"
+    words = alert_words(said)
+    try:
+        tls.anonymous.context()
+    except OSError:
+        # Without any file of ours. The only one that Python names is the log of keys.
+        variable, fact = endpoint.variable, f"OpenSSL starts no TLS here: {words}."
+        if error.filename:
+            variable, fact = _KEY_LOG, f"Python cannot write to its file: {words}."
+        return codes.PROBE_BROKEN.problem(variable, fact, _SURROUNDINGS)
     files = tls.files(endpoint.server)
     absent = [one for one in files.present() if not os.path.exists(one.path)]
     what, variable, remedy = "the certificate files", tls.cert.variable, None

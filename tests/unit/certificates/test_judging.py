@@ -636,6 +636,34 @@ def test_files_that_the_system_does_not_show_to_openssl_are_one_warning(
     assert inspected == []
 
 
+def test_openssl_without_algorithms_is_one_warning(tmp_path: Path) -> None:
+    """Its configuration is read once a process, so another one is asked."""
+    configuration = tmp_path / "openssl.cnf"
+    configuration.write_text(
+        "openssl_conf = one\n[one]\nproviders = two\n[two]\nlost = three\n"
+        "[three]\nmodule = /nowhere.so\nactivate = 1\n"
+    )
+    written(tmp_path, ROOT.issue())
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from lab.corpus import client_files\n"
+        "from understack_nautobot_settings.certificates.judging import "
+        "check_certificates\n"
+        "files = client_files('Redis', Path(sys.argv[1]))\n"
+        "print(*(one.code for one in check_certificates(files)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        env={"OPENSSL_CONF": str(configuration), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert found.stdout == "certificate-not-judged\n", found.stderr
+
+
 @USES
 def test_key_with_mismatched_halves_is_reported_damaged(
     use: str, tmp_path: Path

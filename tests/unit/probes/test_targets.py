@@ -109,8 +109,10 @@ def test_probe_that_the_system_refuses_something_says_what():
 
     (probe,) = probe_targets(["a"], {}, way=way)
 
-    assert probe.problem.message == (
-        "the probe itself failed with OSError: Too many open files."
+    assert str(probe.problem) == (
+        "a: the probe itself failed with OSError: Too many open files. The operating "
+        "system refuses it to this process: look at the limits of the container and of "
+        "the process (files, processes, memory, disk)."
     )
 
 

@@ -52,6 +52,36 @@ def test_redis_without_ca_file_names_every_variable_to_change():
     )
 
 
+def test_log_of_keys_that_cannot_be_written_is_not_blamed_on_the_files(
+    monkeypatch, tmp_path
+):
+    mount = write_mount(tmp_path, CA.client(), CA.ca_pem)
+    monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys")
+    with ScriptedServer(silence) as server:
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert attempt.problem.code == "probe-broken"
+    assert str(attempt.problem).startswith(
+        "SSLKEYLOGFILE: Python cannot write to its file: no such file or directory. "
+    )
+
+
+def test_openssl_without_algorithms_is_not_blamed_on_the_files(monkeypatch, tmp_path):
+    mount = write_mount(tmp_path, CA.client(), CA.ca_pem)
+
+    def no_context(*_, **options):
+        del options
+        raise ssl.SSLError(161, "[SSL: LIBRARY_HAS_NO_CIPHERS] library has no ciphers")
+
+    with ScriptedServer(silence) as server:
+        monkeypatch.setattr(ssl, "SSLContext", no_context)
+        monkeypatch.setattr(ssl, "create_default_context", no_context)
+        attempt = walk(probe_cache, cache(server.port, mount), Names())
+
+    assert attempt.problem.code == "probe-broken"
+    assert attempt.problem.message.startswith("OpenSSL starts no TLS here: ")
+
+
 @pytest.mark.parametrize(
     ("leaf", "code", "message"),
     [
