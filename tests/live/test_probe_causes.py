@@ -230,6 +230,22 @@ def test_database_with_another_role_for_its_sessions_passes(postgres, mount):
     assert found.stages[-1].detail.endswith("TLS or not, which it does not tell us")
 
 
+@pytest.mark.parametrize(
+    "hidden", ["select on pg_stat_ssl", "execute on function pg_stat_get_activity(int)"]
+)
+def test_database_that_hides_its_sessions_passes(postgres, mount, hidden):
+    """Nautobot does not look at them."""
+    env = database_environment(postgres.port, mount, "verify-full")
+    postgres.sql(f"revoke {hidden} from public")
+    try:
+        found = probe("database", env)
+    finally:
+        postgres.sql(f"grant {hidden} to public")
+
+    assert found.ok, found.problem
+    assert found.stages[-1].detail.endswith("TLS or not, which it does not tell us")
+
+
 def test_failure_behind_a_password_is_not_said_to_have_passed(postgres18, mount):
     postgres18.set_password("right")
     env = database_environment(postgres18.port, mount, "verify-full")

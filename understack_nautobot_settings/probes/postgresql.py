@@ -57,18 +57,22 @@ from understack_nautobot_settings.probes.tls import described_server
 from understack_nautobot_settings.problems import Problem
 
 PORT = 5432
-WHO = (
+_WHO = (
     "select current_user::text, current_setting('server_version') || case "
     "current_setting('transaction_read_only') when 'on' then "
-    "', which takes no writes' else '' end, case when s.pid is null then '' else "
-    "s.version end, s.cipher, s.client_dn, s.client_serial::text from (select "
-    "pg_backend_pid() as pid) as own left join pg_stat_ssl as s using (pid)"
+    "', which takes no writes' else '' end, "
+)
+WHO = (
+    f"{_WHO}case when s.pid is null then '' else s.version end, s.cipher, s.client_dn, "
+    "s.client_serial::text from (select pg_backend_pid() as pid) as own left join "
+    "pg_stat_ssl as s using (pid)"
 )
 """Answers who came in, as the server sees it.
 
 The version of TLS is empty where the user may not see it, as a role that another one
 was set to may not.
 """
+_WHO_WITHOUT_TLS = f"{_WHO}'', null, null, null"
 
 _SNI_VARIABLE = "PGSSLSNI"
 # Where libpq goes and as whom, unless it is told.
@@ -125,12 +129,7 @@ def probe_database(
         return
     started = attempt.clock()
     try:
-        session = driver(
-            _with_timeout(server),
-            WHO,
-            attempt.patience,
-            libpq_since=max(_KNOWN_SINCE.get(one, 0) for one in database.parameters),
-        )
+        session = _session(server, driver)
     except NoDriver:
         _look(server, None)
     except (DriverError, TimeoutError) as error:
@@ -146,6 +145,19 @@ def probe_database(
         _look(server, text)
     else:
         _note_success(server, session, attempt.clock() - started)
+
+
+def _session(server: PostgresqlServer, driver: Callable[..., Session]) -> Session:
+    parameters, attempt = _with_timeout(server), server.attempt
+    since = max(_KNOWN_SINCE.get(one, 0) for one in parameters)
+    try:
+        return driver(parameters, WHO, attempt.patience, libpq_since=since)
+    except DriverError as error:
+        if not error.on_query or "pg_stat" not in str(error):
+            raise
+    # Some take the view from the public, and Nautobot does not need it.
+    attempt.connections += 1
+    return driver(parameters, _WHO_WITHOUT_TLS, attempt.patience, libpq_since=since)
 
 
 def _with_timeout(server: PostgresqlServer) -> dict[str, Any]:
@@ -272,7 +284,8 @@ def _note_success(server: PostgresqlServer, session: Session, seconds: float) ->
 
 def _fail_on_query(server: PostgresqlServer, text: str) -> None:
     database, place = server.database, server.database.place
-    code, fact = codes.PROBE_DB_ERROR, f"PostgreSQL at {place} does not answer a query."
+    does = "answers a query with an error" if text else "does not answer a query"
+    code, fact = codes.PROBE_DB_ERROR, f"PostgreSQL at {place} {does}."
     is_lost = any(words in text for words in _LOST)
     if is_lost:
         code = codes.PROBE_CLOSED

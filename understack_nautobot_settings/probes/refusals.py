@@ -171,9 +171,10 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
     ),
     (
         # About this machine, or about what both sides demand: none passes by itself.
-        "private key file|certificate file|could not (create|load|read|find digest|match)|"
-        "authentication method|channel binding|not supported|requires|weak sslmode|"
-        "unrecognized|GSSAPI (encryption|continuation)",
+        "private key file|certificate file|"
+        "could not (create|load|read|find digest|match)|authentication method|"
+        "channel binding|not supported|requires|weak sslmode|unrecognized|"
+        "GSSAPI (encryption|continuation)",
         codes.PROBE_LIBPQ,
         variables.DB_HOST,
         "libpq does not connect to {place}: {said}.",

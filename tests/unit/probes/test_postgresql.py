@@ -716,7 +716,7 @@ def test_database_without_host_is_left_to_libpq(mount, error):
         (
             "canceling statement due to statement timeout",
             "probe-db-error",
-            "PostgreSQL at localhost:1 does not answer a query.",
+            "PostgreSQL at localhost:1 answers a query with an error.",
         ),
         (
             "SSL connection has been closed unexpectedly",
