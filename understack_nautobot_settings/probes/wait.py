@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Probe
 
 FIRST_PAUSE = 0.5
@@ -18,13 +19,15 @@ STABLE_PAUSE = 1.0
 LAST_ATTEMPTS = (1.0, 0.25)
 """Seconds before the end at which it is tried once more, however long the pause."""
 
+_TOO_LATE = (codes.PROBE_TIMEOUT.id, codes.PROBE_SILENT.id)
+
 
 class WaitResult(NamedTuple):
     """How the waiting ended.
 
     Attributes:
         ok: Whether everything was up, for as long as it had to be.
-        probes: The last attempt.
+        probes: The last attempt, or the one before it where that had too little time.
         seconds: How long it took.
         gave_up: True where the time was up, false where the error does not pass.
     """
@@ -78,7 +81,16 @@ def wait_until_up(
     probes: list[Probe] = []
     while True:
         began = clock()
-        probes = attempt(max(0.1, end - began), probes)
+        found = attempt(max(0.1, end - began), probes)
+        # In a part of a second, no answer says less than what was seen before it.
+        seen = probes if end - began <= LAST_ATTEMPTS[0] else []
+        causes = {probe.target: probe for probe in seen if not probe.ok}
+        probes = [
+            causes.get(probe.target, probe)
+            if probe.problem is not None and probe.problem.code in _TOO_LATE
+            else probe
+            for probe in found
+        ]
         now = clock()
         if report is not None:
             report(probes, now - started)

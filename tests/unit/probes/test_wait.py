@@ -96,6 +96,24 @@ def test_wait_after_timeout_ends_with_status_2():
     assert (result.seconds, time.given[-2:]) == (10.0, [1.0, 0.25])
 
 
+def test_short_last_attempt_without_answer_keeps_the_cause_seen_before():
+    """A server that answers in 0.3 s is silent to an attempt of 0.25 s."""
+    silent = codes.PROBE_SILENT.problem("HOST", "does not answer in time.")
+    late = DOWN._replace(problem=silent)
+    full = DOWN._replace(problem=codes.PROBE_DB_FULL.problem("HOST", "is full."))
+
+    for states, expected in (
+        ([full] * 5 + [late, late], full),
+        ([full] * 5 + [late, DOWN], DOWN),
+        # Before the last second, there is time for an answer.
+        ([full] * 4 + [late] * 3, late),
+        ([UP] + [late] * 9, late),
+    ):
+        result = Time(states).wait(timeout=10, stable=20)
+
+        assert result.probes == [expected]
+
+
 def test_wait_attempt_gets_only_the_remaining_time():
     time = Time([DOWN, UP], takes=3.0)
 
