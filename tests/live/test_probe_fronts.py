@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from lab.servers.databases import PostgresServer
+from lab.servers.databases import RedisServer
 from lab.servers.front import Front
 from lab.servers.listening import tls_context
 from lab.servers.pooler import pooler
 from tests.live.deployment import database
 from tests.live.deployment import database_environment
 from tests.live.deployment import database_settings
+from tests.live.deployment import redis_environment
 from understack_nautobot_settings.probes.targets import probe_targets
 from understack_nautobot_settings.probes.tls import ALPN
 from understack_nautobot_settings.probes.tls import NO_TLS
@@ -86,6 +88,28 @@ def test_certificate_that_a_gateway_keeps_is_not_refused_for_its_name(
         "and the configured one (CN=app) did not arrive. If TLS ends in front of "
         f"PostgreSQL, {PASS_ON} Otherwise, issue the certificate with a key and a "
         "signature of a kind that PostgreSQL accepts: a client does not send any other."
+    )
+
+
+class Announcing(Front):
+    """Tells the server behind it who connects (HAProxy: send-proxy)."""
+
+    def server(self, connection):
+        connection.sendall(b"PROXY TCP4 10.1.2.3 10.1.2.4 50000 6379\r\n")
+        return connection
+
+
+def test_proxy_protocol_before_redis_is_named_as_the_cause(authority):
+    with (
+        RedisServer(authority=authority, tls=False, password="right") as server,
+        Announcing(server.port) as front,
+    ):
+        found = probe("cache", redis_environment(front.port, None, "right"))
+
+    assert str(found.problem) == (
+        f"NAUTOBOT_REDIS_HOST: localhost:{front.port} gets the PROXY protocol from "
+        "what is in front of it. Turn the PROXY protocol off there (HAProxy: "
+        "send-proxy)."
     )
 
 

@@ -41,9 +41,10 @@ PROBE_SILENT = _passing(
 PROBE_CLOSED = _passing(
     "probe-closed",
     "The server accepts the connection and closes it. A proxy does so if no server "
-    "runs behind it, and a server if it is shutting down or has no connection left.",
-    "Check that the server runs behind this address, that it is not shutting down, and "
-    "that it has connections left.",
+    "runs behind it, a server if it is shutting down or has no connection left, and "
+    "each of them where the PROXY protocol is on at the other alone.",
+    "Check that the server runs behind this address, that it is not shutting down, "
+    "that it has connections left, and that the PROXY protocol is off.",
 )
 PROBE_NOT_TLS = Code(
     "probe-not-tls",
@@ -115,10 +116,12 @@ PROBE_GATEWAY_SNI_OFF = Code(
 PROBE_GATEWAY_NAME = _passing(
     "probe-gateway-name",
     "The gateway has no route for this host name, or the server behind the route does "
-    "not run or has no connection left. In all these cases it closes the connection.",
+    "not run or has no connection left. In all these cases it closes the connection, "
+    "and so does a listener that expects the PROXY protocol.",
     "Add the name to the `hostnames` of the TLSRoute (`fqdn` in the envoy-configs "
     "route), or use the name that is there. If it is there, check that the server runs "
-    "behind the route (the endpoints of the Service) and has connections left.",
+    "behind the route (the endpoints of the Service) and has connections left, and "
+    "that the PROXY protocol is off.",
     "Envoy Gateway not routing traffic",
 )
 PROBE_SERVER_CA = Code(

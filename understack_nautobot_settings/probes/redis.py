@@ -429,6 +429,10 @@ def _refusal(word: str, said: str, shown: str, login: Login) -> Problem:
     elif "max number of clients" in said:
         code, fact = codes.PROBE_REDIS_BUSY, "has no connection left."
         remedy = "Wait until clients disconnect, or raise maxclients."
+    elif unknown and unknown[1] == "PROXY":
+        # No client of Redis says it.
+        fact = "gets the PROXY protocol from what is in front of it."
+        remedy = "Turn the PROXY protocol off there (HAProxy: send-proxy)."
     elif unknown:
         fact = f"does not know the command {unknown[1]}."
         remedy = (

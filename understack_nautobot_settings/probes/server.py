@@ -265,7 +265,8 @@ class Server:
         return endpoint.problem(
             codes.PROBE_GATEWAY_NAME,
             f"{closes}, like a gateway that has no route for this name, or whose "
-            "server behind the route does not run or has no connection left.",
+            "server behind the route does not run or has no connection left, or like a "
+            "listener that expects the PROXY protocol.",
         )
 
     def refusal(self, reason: str) -> Problem | None:

@@ -367,6 +367,13 @@ FULL = b"-ERR max number of clients reached\r\n"
             "is a Redis Cluster.",
             "Use a Redis without cluster mode.",
         ),
+        (
+            {"ping": b"-ERR unknown command 'PROXY', with args: 'TCP4'\r\n"},
+            {},
+            "probe-redis-error",
+            "gets the PROXY protocol from what is in front of it.",
+            "Turn the PROXY protocol off there (HAProxy: send-proxy).",
+        ),
     ],
     ids=[
         "protected mode",
@@ -379,6 +386,7 @@ FULL = b"-ERR max number of clients reached\r\n"
         "command removed",
         "key elsewhere",
         "database in a cluster",
+        "PROXY protocol",
     ],
 )
 def test_refusal_by_redis_is_reported_with_the_cause_it_gives(
