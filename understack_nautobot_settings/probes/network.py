@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ Address = tuple[int, Any]
 
 _SHOWN = 3
 _TLS_ALERT = b"\x15"
+# What this process lacks.
+_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class Endpoint(NamedTuple):
@@ -211,6 +214,9 @@ def _failure(error: OSError | None) -> tuple[Code, str]:
         return codes.PROBE_TIMEOUT, "does not answer a TCP connection in time."
     if isinstance(error, ConnectionRefusedError):
         return codes.PROBE_REFUSED, "refuses the TCP connection."
+    if error is not None and error.errno in _LIMITS:
+        # Nothing was sent to the server.
+        raise error
     return codes.PROBE_NETWORK, f"cannot be reached: {_reason(error)}."
 
 
@@ -221,4 +227,4 @@ def _reason(error: OSError | UnicodeError | None) -> str:
         return "a part of it is empty, or longer than 63 characters"
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()
-    return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__

@@ -1,3 +1,4 @@
+import errno
 import socket
 
 import pytest
@@ -6,6 +7,7 @@ from lab.servers.scripted import ScriptedServer
 from lab.servers.scripted import silence
 from tests.unit.probes.attempts import Failing
 from tests.unit.probes.attempts import Names
+from tests.unit.probes.attempts import cache
 from tests.unit.probes.attempts import database
 from tests.unit.probes.attempts import outcome
 from tests.unit.probes.attempts import refusing
@@ -14,7 +16,9 @@ from understack_nautobot_settings.probes.attempt import Probe
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import Network
 from understack_nautobot_settings.probes.postgresql import probe_database
+from understack_nautobot_settings.probes.redis import probe_cache
 from understack_nautobot_settings.probes.targets import exit_status
+from understack_nautobot_settings.probes.targets import probe_targets
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]"])
@@ -55,7 +59,7 @@ def test_place_of_an_ipv6_address_has_brackets(host):
             Failing(OSError(113, "x")),
             ["dns", "tcp"],
             "probe-network",
-            "db.example:5 cannot be reached: EHOSTUNREACH.",
+            "db.example:5 cannot be reached: no route to host.",
         ),
     ],
     ids=["name", "part", "refused", "black hole", "no route"],
@@ -70,6 +74,20 @@ def test_unreachable_host_is_reported_with_its_stage(
     assert attempt.problem.message == message
     assert attempt.problem.variable == "NAUTOBOT_DB_HOST"
     assert exit_status([Probe("database", False, (), attempt.problem)]) == 2
+
+
+def test_limit_of_this_process_is_not_said_of_the_address(mount):
+    settings = cache(5, mount)
+
+    def way(target, attempt):
+        probe_cache(attempt, settings, Failing(OSError(errno.EMFILE, "x")))
+
+    (probe,) = probe_targets(["cache"], {}, way=way)
+
+    assert (probe.stages[-1].stage, probe.problem.code) == ("tcp", "probe-broken")
+    assert probe.problem.message == (
+        "the probe itself failed with OSError: Too many open files."
+    )
 
 
 def test_host_name_without_address_is_reported(mount):
