@@ -59,10 +59,7 @@ _IP_ADDRESSES = (
 )
 _UNSET = CertificateFile("", "")
 _KEY_LOG = "SSLKEYLOGFILE"
-_SURROUNDINGS = (
-    "See in 'env' which of SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES are set: "
-    "unset them, or correct what they name."
-)
+_SURROUNDINGS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"

@@ -44,6 +44,7 @@ Answer = tuple[int, Any]
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _NOT_ALLOWED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _FIELD = re.compile(r"[a-z_]{1,40}")
+_TLS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
 
 
 def token_login(token: Secret) -> Secret:
@@ -75,13 +76,18 @@ class RestApi:
         time between them does not count.
 
         Raises:
-            Unusable: The URL is not ``https://HOST[:PORT][/PATH]``.
+            Unusable: The URL is not ``https://HOST[:PORT][/PATH]``, or there is no TLS
+                in this process.
         """
         self._base = _base_url(url)
         self._login = token_login(token)
         self._late = f"the run took longer than {seconds:g} seconds (--timeout)"
         self._left = seconds
-        self._context = context or ssl.create_default_context()
+        try:
+            self._context = context or ssl.create_default_context()
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror
+            raise Unusable(f"OpenSSL starts no TLS here: {reason}", _TLS) from None
 
     def accepts(self, login: Secret) -> bool:
         """Tell whether the server takes a login.
@@ -107,7 +113,11 @@ class RestApi:
         status, content = self.request(method, path, body, login)
         if status >= HTTPStatus.BAD_REQUEST:
             self._check_token(status, login)
-            raise Refused(f"HTTP {status}{_refused_fields(content)}")
+            why = _refused_fields(content)
+            if status == HTTPStatus.FORBIDDEN and login is None:
+                # Nautobot says the same of both.
+                why = " (the user lacks a permission, or its token may not write)"
+            raise Refused(f"HTTP {status}{why}")
         if method == "DELETE" and status == HTTPStatus.NO_CONTENT:
             return None
         return checked(content, dict)

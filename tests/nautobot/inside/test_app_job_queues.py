@@ -303,8 +303,8 @@ def test_refusal_half_way_over_rest_says_what_was_done(wanted, over_rest):
         1,
         [
             f"{wanted}: \"iad3-prod: describe queue 'Workers of iad3'\" was refused: "
-            "HTTP 403. Correct the permissions of the token's user, or the value that "
-            "is refused."
+            "HTTP 403 (the user lacks a permission, or its token may not write). "
+            "Correct the permissions of the token's user, or the value that is refused."
         ],
     )
     number = printed.index("iad3-prod: create queue") + 1

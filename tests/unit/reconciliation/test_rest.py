@@ -2,6 +2,7 @@
 
 import pytest
 
+from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unusable
 from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.reconciliation.rest import token_login
@@ -35,3 +36,29 @@ def test_answer_of_a_proxy_tells_nothing_of_a_login(status):
     assert str(raised.value) == (
         f"the server does not answer OPTIONS as a Nautobot does: HTTP {status}"
     )
+
+
+def test_change_that_is_forbidden_is_not_blamed_on_the_permissions_alone():
+    """Nautobot answers a token that may not write alike."""
+
+    class Forbidding(Answering):
+        def request(self, method, *_request, **_options):
+            return 200 if method == "OPTIONS" else 403, {"detail": "s3cret"}
+
+    with pytest.raises(Refused) as raised:
+        Forbidding(0).change("POST", "users/users/", {})
+
+    assert str(raised.value) == (
+        "HTTP 403 (the user lacks a permission, or its token may not write)"
+    )
+
+
+def test_log_of_keys_that_cannot_be_written_is_reported(monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys")
+    with pytest.raises(Unusable) as raised:
+        Answering(200)
+
+    assert str(raised.value) == (
+        "OpenSSL starts no TLS here: No such file or directory"
+    )
+    assert "SSLKEYLOGFILE" in raised.value.hint
