@@ -178,6 +178,39 @@ def test_stale_revocation_list_of_libpq_is_reported(
     )
 
 
+def test_file_in_the_home_directory_is_named_where_libpq_verifies_by_it(
+    postgres18, mount, tmp_path, monkeypatch
+):
+    """With sslmode require libpq takes it, and nobody asked for a verification."""
+    home = tmp_path / ".postgresql"
+    home.mkdir()
+    (home / "root.crt").write_bytes(Authority("another").ca_pem)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = probe("database", database_environment(postgres18.port, mount, "require"))
+
+    assert (code(found), found.problem.hint) == (
+        "probe-server-unverified",
+        "With sslmode require, libpq verifies it only if PGSSLROOTCERT or "
+        "~/.postgresql/root.crt gives it CAs: unset or remove that, or set "
+        "NAUTOBOT_DB_SSLMODE=verify-full.",
+    )
+
+
+def test_revocation_list_of_the_home_directory_is_among_the_causes(
+    postgres18, authority, mount, tmp_path, monkeypatch
+):
+    home = tmp_path / ".postgresql"
+    home.mkdir()
+    stale = authority.revocation_list(next_update=now() - DAY)
+    (home / "root.crl").write_bytes(stale)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    env = database_environment(postgres18.port, mount, "verify-full")
+    found = probe("database", env)
+
+    assert code(found) == "probe-server-unverified"
+    assert "~/.postgresql/root.crl gives libpq a revocation list" in found.problem.hint
+
+
 @pytest.mark.parametrize(
     ("mode", "rule"),
     [

@@ -94,6 +94,16 @@ _REVOCATION_LIST = (
     "sslcrldir): see whether the certificate is in the list, or the list is out of "
     "date."
 )
+_OWN_LIST = (
+    "See whether PGSSLCRL, PGSSLCRLDIR or ~/.postgresql/root.crl gives libpq a "
+    "revocation list. If none does, issue the certificate or its CA again with what is "
+    "missing."
+)
+_OWN_ROOT = (
+    "With sslmode require, libpq verifies it only if PGSSLROOTCERT or "
+    "~/.postgresql/root.crt gives it CAs: unset or remove that, or set "
+    f"{variables.DB_SSLMODE.name}=verify-full."
+)
 _STRONGER = f"Set {variables.DB_SSLMODE.name}=verify-full, or verify-ca."
 _ADD_RULE = "Add a hostssl rule for this user, database and network"
 _ONWARDS = (
@@ -136,7 +146,7 @@ _OWN: tuple[tuple[str, Code, Variable[Any], str, str | None], ...] = (
         codes.PROBE_SERVER_UNVERIFIED,
         variables.DB_HOST,
         "libpq does not accept the certificate of {place}.",
-        None,
+        _OWN_LIST,
     ),
     (
         "does not support any SSL protocol version|alert handshake failure",
@@ -350,11 +360,15 @@ def _own_problem(text: str, database: Database) -> Problem | None:
         if re.search(words, text):
             last = text.rpartition("connection to server ")[2]
             said = (last.partition(" failed: ")[2] or last).partition("\n")[0]
-            by_list = lists and code is codes.PROBE_SERVER_UNVERIFIED
+            remedy = hint
+            if hint is _OWN_LIST and database.tls and not database.tls.verify:
+                remedy = _OWN_ROOT
+            elif hint is _OWN_LIST and lists:
+                remedy = _REVOCATION_LIST
             return code.problem(
                 variable.name,
                 fact.format(place=database.place, said=database.without_password(said)),
-                _REVOCATION_LIST if by_list else hint,
+                remedy,
             )
     return None
 
@@ -463,6 +477,13 @@ def _not_authorized(refusal: StartUpAnswer, database: Database) -> Problem:
             f"PostgreSQL at {place} has {rule} the user {user}, database "
             f"{database.name}{since} {'over' if seen else 'without'} TLS.",
             hint,
+        )
+    if "no PostgreSQL user name" in message:
+        return codes.PROBE_DB_ROLE.problem(
+            variables.DB_USER.name,
+            f"no user is named to {place}: it is unset, and the user of this process "
+            "has no name.",
+            "Set it to the user of the database.",
         )
     if refusal.routine == "InitializeSessionUserId" or _NO_ROLE.match(message):
         return codes.PROBE_DB_ROLE.problem(

@@ -580,6 +580,28 @@ def test_database_user_that_is_unset_is_the_system_user_as_for_libpq(mount):
     )
 
 
+def test_start_without_any_user_is_not_blamed_on_the_certificate(mount, monkeypatch):
+    """A container's user may have no entry in passwd, so libpq has no name to send."""
+
+    def no_entry(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    said = error_response(
+        "28000", "no PostgreSQL user name specified in startup packet"
+    )
+    with ScriptedServer(after_ssl_request(secured(postgres_saying(said)))) as server:
+        settings = database(server.port, mount)
+        settings["DATABASES"]["default"]["USER"] = ""
+        attempt = walk(probe_database, settings, Names(), driver=refusing)
+
+    assert attempt.problem.code == "probe-db-role"
+    assert str(attempt.problem) == (
+        f"NAUTOBOT_DB_USER: no user is named to localhost:{server.port}: it is unset, "
+        "and the user of this process has no name. Set it to the user of the database."
+    )
+
+
 def test_second_attempt_that_succeeds_makes_the_failure_transient(mount):
     """A connection slot became free between the driver and the look."""
     text = f"{LIBPQ}FATAL:  sorry, too many clients already"
