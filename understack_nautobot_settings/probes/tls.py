@@ -374,17 +374,18 @@ def tls_context(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
 
 def _unloaded_problem(tls: Tls, endpoint: Endpoint, error: OSError) -> Problem:
     """Return why files that TLS needs cannot be loaded."""
-    is_openssl = isinstance(error, ssl.SSLError)
-    said = symptom_of(error) if is_openssl else error.strerror or "unreadable"
-    words = alert_words(said)
     try:
         tls.anonymous.context()
-    except OSError:
+    except OSError as bare:
         # Without any file of ours. The only one that Python names is the log of keys.
-        variable, fact = endpoint.variable, f"OpenSSL starts no TLS here: {words}."
-        if error.filename:
-            variable, fact = _KEY_LOG, f"Python cannot write to its file: {words}."
-        return codes.PROBE_BROKEN.problem(variable, fact, _SURROUNDINGS)
+        by_log = bare.filename is not None
+        fact = "Python cannot write to its file" if by_log else "OpenSSL starts no TLS"
+        return codes.PROBE_BROKEN.problem(
+            _KEY_LOG if by_log else endpoint.variable,
+            f"{fact}: {_words_of(bare)}.",
+            _SURROUNDINGS,
+        )
+    words = _words_of(error)
     files = tls.files(endpoint.server)
     absent = [one for one in files.present() if not os.path.exists(one.path)]
     what, variable, remedy = "the certificate files", tls.cert.variable, None
@@ -404,6 +405,12 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, error: OSError) -> Problem:
     return codes.PROBE_CLIENT_FILES.problem(
         variable, f"{what} for {endpoint.server} cannot be loaded: {words}.", remedy
     )
+
+
+def _words_of(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return alert_words(symptom_of(error))
+    return (error.strerror or "unreadable").lower()
 
 
 def seen_certificate(der: bytes | None) -> Certificate | None:

@@ -87,7 +87,7 @@ class RestApi:
             self._context = context or ssl.create_default_context()
         except OSError as error:
             reason = getattr(error, "reason", None) or error.strerror
-            raise Unusable(f"OpenSSL starts no TLS here: {reason}", _TLS) from None
+            raise Unusable(f"OpenSSL starts no TLS: {reason}", _TLS) from None
 
     def accepts(self, login: Secret) -> bool:
         """Tell whether the server takes a login.

@@ -79,7 +79,7 @@ def test_openssl_without_algorithms_is_not_blamed_on_the_files(monkeypatch, tmp_
         attempt = walk(probe_cache, cache(server.port, mount), Names())
 
     assert attempt.problem.code == "probe-broken"
-    assert attempt.problem.message.startswith("OpenSSL starts no TLS here: ")
+    assert attempt.problem.message.startswith("OpenSSL starts no TLS: ")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,5 @@ def test_log_of_keys_that_cannot_be_written_is_reported(monkeypatch):
     with pytest.raises(Unusable) as raised:
         Answering(200)
 
-    assert str(raised.value) == (
-        "OpenSSL starts no TLS here: No such file or directory"
-    )
+    assert str(raised.value) == ("OpenSSL starts no TLS: No such file or directory")
     assert "SSLKEYLOGFILE" in raised.value.hint
