@@ -58,7 +58,6 @@ _IP_ADDRESSES = (
     "server's Certificate."
 )
 _UNSET = CertificateFile("", "")
-_KEY_LOG = "SSLKEYLOGFILE"
 _SURROUNDINGS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
@@ -381,7 +380,7 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, error: OSError) -> Problem:
         by_log = bare.filename is not None
         fact = "Python cannot write to its file" if by_log else "OpenSSL starts no TLS"
         return codes.PROBE_BROKEN.problem(
-            _KEY_LOG if by_log else endpoint.variable,
+            variables.SSLKEYLOGFILE.name if by_log else endpoint.variable,
             f"{fact}: {_words_of(bare)}.",
             _SURROUNDINGS,
         )
