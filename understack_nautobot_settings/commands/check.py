@@ -12,12 +12,7 @@ from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
 from understack_nautobot_settings.checks.inspection import Inspection
 from understack_nautobot_settings.checks.inspection import inspect_environment
-from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import environment_of
-from understack_nautobot_settings.commands.command import known_word
+from understack_nautobot_settings.commands import command
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import columns
 from understack_nautobot_settings.commands.terminal import counted
@@ -34,7 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     roles = variables.ROLE.kind.words  # type: ignore[attr-defined]
     parser.add_argument(
         "--role",
-        type=partial(known_word, "role", roles),
+        type=partial(command.known_word, "role", roles),
         metavar=f"{{{','.join(roles)}}}",
         help="what the pod does (default: UNDERSTACK_ROLE); site-worker needs a "
         "partition, its queue and hosts",
@@ -46,7 +41,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="warn of certificates that expire within DAYS "
         "(default: UNDERSTACK_EXPIRY_WARNING, 30)",
     )
-    add_environment_arguments(parser)
+    command.add_environment_arguments(parser)
 
 
 def _days(text: str) -> int:
@@ -56,8 +51,8 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _run(arguments: Any, console: Console) -> Outcome:
-    env, file = environment_of(arguments, console)
+def _run(arguments: Any, console: command.Console) -> command.Outcome:
+    env, file = command.environment_of(arguments, console)
     inspection = inspect_environment(
         env,
         file=file,
@@ -71,10 +66,10 @@ def _run(arguments: Any, console: Console) -> Outcome:
         "certificates": [one.as_json() for one in inspection.certificates],
     }
     text = console.report(arguments, found, partial(inspection_text, inspection))
-    return Outcome(status_with(inspection.problems), text)
+    return command.Outcome(status_with(inspection.problems), text)
 
 
-COMMAND = Command(
+COMMAND = command.Command(
     "list all problems, without connecting to anything",
     "List everything that is wrong with the environment and the certificate files, "
     "without connecting to anything. Only --config needs Nautobot. Exit status 1 if "

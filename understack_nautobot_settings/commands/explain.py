@@ -9,13 +9,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from typing import Any
 
-from understack_nautobot_settings.commands.command import PROGRAM
-from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import add_json
-from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import known_word
+from understack_nautobot_settings.commands import command
 from understack_nautobot_settings.commands.reference import codes
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.environment.libpq import libpq_release
@@ -30,7 +24,7 @@ _FILES = (
     f"-CAfile {_MOUNT}/ca.crt"
 )
 _POD = "kubectl exec -n nautobot POD -c CONTAINER --"
-_CHECK = f"{_POD} {PROGRAM} check"
+_CHECK = f"{_POD} {command.PROGRAM} check"
 _SECRET = "kubectl describe externalsecret,certificate,secret -n nautobot"  # noqa: S105
 _LEAF = f"openssl x509 -in {_MOUNT}/tls.crt -noout -subject -issuer -dates -purpose"
 _CA = (
@@ -57,7 +51,7 @@ _REDIS = (
     '--tls --sni "$NAUTOBOT_REDIS_HOST" '
     f"--cert {_MOUNT}/tls.crt --key {_MOUNT}/tls.key --cacert {_MOUNT}/ca.crt ping"
 )
-_SHOW = f"{_POD} {PROGRAM} show"
+_SHOW = f"{_POD} {command.PROGRAM} show"
 # Only a superuser may read them, and PostgreSQL's own pod logs one in.
 _RULES = (
     "kubectl exec -n nautobot nautobot-cluster-1 -c postgres -- "
@@ -68,9 +62,9 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("probe-db-(hba|certificate)", (_PSQL, _RULES)),
     ("probe-(db|libpq|not-postgresql|direct)|db-", (_PSQL, _SHOW)),
     ("probe-(redis|not-redis)", (_REDIS, f"{_REDIS.removesuffix('ping')}info")),
-    ("probe-(heartbeat|worker)", (f"{_POD} {PROGRAM} probe worker --ping",)),
+    ("probe-(heartbeat|worker)", (f"{_POD} {command.PROGRAM} probe worker --ping",)),
     ("probe-http", ("curl -v --cert CERT --key KEY --cacert CA URL",)),
-    ("probe-driver", (f"{_POD} {PROGRAM} --version",)),
+    ("probe-driver", (f"{_POD} {command.PROGRAM} --version",)),
     ("probe-brok", (_SHOW,)),
     ("probe-(dns|refused|network|timeout)", (f"{_POD} getent hosts NAME", _SHOW)),
     ("probe-client", (_DATABASE_TLS, _REDIS_TLS, _LEAF)),
@@ -94,19 +88,19 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     known = [code.id for code in codes()]
     parser.add_argument(
         "code",
-        type=partial(known_word, "code", known, listed_by="reference problems"),
+        type=partial(command.known_word, "code", known, listed_by="reference problems"),
         metavar="CODE",
         help="the code of a problem, such as certificate-expired",
     )
-    add_json(parser)
+    command.add_json(parser)
 
 
-def _run(arguments: Any, console: Console) -> Outcome:
+def _run(arguments: Any, console: command.Console) -> command.Outcome:
     del console
     (code,) = (one for one in codes() if one.id == arguments.code)
     if arguments.json:
         content = code._asdict() | {"commands": commands_for(code)}
-        return Outcome(FINE, as_json(content))
+        return command.Outcome(FINE, command.as_json(content))
     passes = " Waiting can help." if code.transient else ""
     lines = [f"{code.id} ({code.severity})"]
     lines += _paragraph("Cause", code.cause + passes)
@@ -114,11 +108,11 @@ def _run(arguments: Any, console: Console) -> Outcome:
     if code.replaces:
         lines += _paragraph("Also seen as", code.replaces)
     lines += ["", "Commands that tell more:"]
-    lines += [f"  {command}" for command in commands_for(code)]
-    return Outcome(FINE, "\n".join(lines) + "\n")
+    lines += [f"  {line}" for line in commands_for(code)]
+    return command.Outcome(FINE, "\n".join(lines) + "\n")
 
 
-COMMAND = Command(
+COMMAND = command.Command(
     "explain the code of a problem",
     "Print the cause of a problem, what to do, and the commands that tell more. "
     "Needs neither an environment nor Nautobot.",
@@ -142,7 +136,7 @@ def versions() -> str:
     number = libpq_version()
     libpq = libpq_release(number) if number else "no driver installed"
     found = {
-        PROGRAM: _version(PROGRAM),
+        command.PROGRAM: _version(command.PROGRAM),
         "Python": platform.python_version(),
         "OpenSSL": ssl.OPENSSL_VERSION.removeprefix("OpenSSL "),
         "libpq": libpq,

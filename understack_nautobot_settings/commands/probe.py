@@ -5,22 +5,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import CouldNotCheck
-from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import add_json
-from understack_nautobot_settings.commands.command import known_word
-from understack_nautobot_settings.commands.command import seconds
+from understack_nautobot_settings.commands import command
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.commands.terminal import counted
 from understack_nautobot_settings.commands.terminal import problem_line
+from understack_nautobot_settings.probes import targets
 from understack_nautobot_settings.probes.attempt import Probe
-from understack_nautobot_settings.probes.targets import DEFAULT_TARGETS
-from understack_nautobot_settings.probes.targets import TARGETS
-from understack_nautobot_settings.probes.targets import exit_status
-from understack_nautobot_settings.probes.targets import probe_targets
-from understack_nautobot_settings.probes.targets import probes_as_json
 from understack_nautobot_settings.problems import printable
 
 _HTTPS = "https://"
@@ -43,7 +33,7 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
     parser.add_argument(
         attempt,
         dest="attempt_timeout",
-        type=seconds,
+        type=command.seconds,
         default=10.0,
         metavar="SECONDS",
         help="how long each attempt may take (default: 10)",
@@ -61,7 +51,7 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
     )
     parser.add_argument(
         "--heartbeat",
-        type=seconds,
+        type=command.seconds,
         metavar="SECONDS",
         help="age at which a worker's heartbeat is too old (default: 30)",
     )
@@ -72,17 +62,17 @@ def add_target_arguments(parser: argparse.ArgumentParser, *, attempt: str) -> No
         help="for URLs: prefix of the variables CLIENT_CERT, CLIENT_KEY and CA, "
         "such as NOETL_TLS_",
     )
-    add_json(parser)
+    command.add_json(parser)
 
 
 def _target(text: str) -> str:
     if not text.startswith(_HTTPS):
-        return known_word("target", (*TARGETS, f"{_HTTPS}HOST"), text)
+        return command.known_word("target", (*targets.TARGETS, f"{_HTTPS}HOST"), text)
     from understack_nautobot_settings.probes.https import leads_somewhere
 
     if not leads_somewhere(text):
         # Not shown: it may hold a password.
-        raise CouldNotCheck(
+        raise command.CouldNotCheck(
             "A URL is https://HOST:PORT/PATH, port and path optional, without a user "
             "and without blanks."
         )
@@ -90,11 +80,14 @@ def _target(text: str) -> str:
 
 
 def attempt(
-    arguments: Any, console: Console, timeout: float, before: Sequence[Probe] = ()
+    arguments: Any,
+    console: command.Console,
+    timeout: float,
+    before: Sequence[Probe] = (),
 ) -> list[Probe]:
     """Probe every target once."""
-    return probe_targets(
-        arguments.targets or DEFAULT_TARGETS,
+    return targets.probe_targets(
+        arguments.targets or targets.DEFAULT_TARGETS,
         console.env,
         timeout=timeout,
         ping=arguments.destination or ("" if arguments.ping else None),
@@ -104,18 +97,20 @@ def attempt(
     )
 
 
-def report(arguments: Any, console: Console, probes: list[Probe]) -> str:
+def report(arguments: Any, console: command.Console, probes: list[Probe]) -> str:
     """Return what came of an attempt, in the form that was asked for."""
     text = partial(probes_text, probes)
-    return console.report(arguments, probes_as_json(probes), text)
+    return console.report(arguments, targets.probes_as_json(probes), text)
 
 
-def _run(arguments: Any, console: Console) -> Outcome:
+def _run(arguments: Any, console: command.Console) -> command.Outcome:
     probes = attempt(arguments, console, arguments.attempt_timeout)
-    return Outcome(exit_status(probes), report(arguments, console, probes))
+    return command.Outcome(
+        targets.exit_status(probes), report(arguments, console, probes)
+    )
 
 
-COMMAND = Command(
+COMMAND = command.Command(
     "connect as Nautobot would, and say where it fails",
     "Connect as Nautobot would, with the client certificate, stage by stage: DNS, "
     "TCP, TLS, identity, login, query. Exit status 1 if something is wrong, 2 if "

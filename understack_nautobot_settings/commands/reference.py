@@ -10,12 +10,7 @@ from typing import Any
 from understack_nautobot_settings.accounts import codes as accounts_codes
 from understack_nautobot_settings.certificates import codes as certificates_codes
 from understack_nautobot_settings.checks import codes as checks_codes
-from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import CouldNotCheck
-from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import as_json
-from understack_nautobot_settings.commands.command import known_word
+from understack_nautobot_settings.commands import command
 from understack_nautobot_settings.commands.terminal import Terminal
 from understack_nautobot_settings.environment import codes as environment_codes
 from understack_nautobot_settings.environment import variables
@@ -63,35 +58,35 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "topic",
         nargs="?",
-        type=partial(known_word, "topic", ("variables", "problems")),
+        type=partial(command.known_word, "topic", ("variables", "problems")),
         default="variables",
         metavar="{variables,problems}",
         help="what to print (default: variables)",
     )
     parser.add_argument(
         "--format",
-        type=partial(known_word, "format", ("markdown", "json-schema", "env")),
+        type=partial(command.known_word, "format", ("markdown", "json-schema", "env")),
         metavar="FORM",
         default="markdown",
         help="form of the variables: markdown, json-schema or env (default: markdown)",
     )
 
 
-def _run(arguments: Any, console: Console) -> Outcome:
+def _run(arguments: Any, console: command.Console) -> command.Outcome:
     del console
     if arguments.topic == "problems":
         if arguments.format != "markdown":
-            raise CouldNotCheck("problems are printed as markdown only.")
-        return Outcome(FINE, problems_markdown())
+            raise command.CouldNotCheck("problems are printed as markdown only.")
+        return command.Outcome(FINE, problems_markdown())
     formats = {
         "markdown": variables_markdown,
         "json-schema": variables_schema,
         "env": variables_env_file,
     }
-    return Outcome(FINE, formats[arguments.format]())
+    return command.Outcome(FINE, formats[arguments.format]())
 
 
-COMMAND = Command(
+COMMAND = command.Command(
     "print the reference of variables or problems",
     "Print every variable, or every problem code with its cause and fix.",
     _add_arguments,
@@ -176,7 +171,7 @@ def variables_schema() -> str:
         if variable.by_file:
             said = f"Path of a file that holds `{variable.name}`."
             properties[variable.file_name] = {"description": said, "type": "string"}
-    return as_json(
+    return command.as_json(
         {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": "Environment of understack-nautobot-settings",

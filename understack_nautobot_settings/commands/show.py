@@ -14,12 +14,7 @@ from understack_nautobot_settings.checks.provenance import settings_provenance
 from understack_nautobot_settings.checks.provenance import values
 from understack_nautobot_settings.checks.settings_file import SettingsFileError
 from understack_nautobot_settings.checks.settings_file import nautobot_settings
-from understack_nautobot_settings.commands.command import Command
-from understack_nautobot_settings.commands.command import Console
-from understack_nautobot_settings.commands.command import CouldNotCheck
-from understack_nautobot_settings.commands.command import Outcome
-from understack_nautobot_settings.commands.command import add_environment_arguments
-from understack_nautobot_settings.commands.command import environment_of
+from understack_nautobot_settings.commands import command
 from understack_nautobot_settings.commands.masking import Masking
 from understack_nautobot_settings.commands.masking import fingerprint
 from understack_nautobot_settings.commands.masking import known_secrets
@@ -56,23 +51,23 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="extend nautobot.core.settings itself, which imports Nautobot",
     )
-    add_environment_arguments(parser)
+    command.add_environment_arguments(parser)
 
 
-def _run(arguments: Any, console: Console) -> Outcome:
+def _run(arguments: Any, console: command.Console) -> command.Outcome:
     there = None if arguments.diff is None else _shown_by(arguments.diff, console)
     if arguments.with_nautobot and arguments.config is not None:
-        raise CouldNotCheck(
+        raise command.CouldNotCheck(
             "--with-nautobot: --config names a settings file, which extends Nautobot's "
             "settings itself. Use one of the two."
         )
-    env, file = environment_of(arguments, console)
+    env, file = command.environment_of(arguments, console)
     namespace = None
     if arguments.with_nautobot:
         try:
             namespace = nautobot_settings(env)
         except SettingsFileError as error:
-            raise CouldNotCheck(str(error)) from None
+            raise command.CouldNotCheck(str(error)) from None
     provenance = settings_provenance(
         env, namespace=namespace, file=file, with_files=not arguments.without_files
     )
@@ -82,16 +77,16 @@ def _run(arguments: Any, console: Console) -> Outcome:
     report = partial(console.report, arguments)
     if there is None:
         text = report(here._asdict(), partial(shown_text, here))
-        return Outcome(status, text, remarks)
+        return command.Outcome(status, text, remarks)
     found = differences(here, there)
     marks = {"here": here.fingerprint, "there": there.fingerprint}
     changed = {"differences": [one._asdict() for one in found], "fingerprints": marks}
     alike = here.fingerprint == there.fingerprint
     text = report(changed, partial(differences_text, found, alike=alike))
-    return Outcome(WRONG if found else status, text, remarks)
+    return command.Outcome(WRONG if found else status, text, remarks)
 
 
-COMMAND = Command(
+COMMAND = command.Command(
     "show the settings in force and where each comes from",
     "Show the settings in force, where each comes from, and a fingerprint to compare "
     "two pods by. Secrets are masked and are not part of the fingerprint.",
@@ -180,7 +175,7 @@ def differences_text(
     return "\n".join(lines) + "\n"
 
 
-def _shown_by(path: str, console: Console) -> Report:
+def _shown_by(path: str, console: command.Console) -> Report:
     try:
         if path != "-":
             return read_shown(read_text(path, CONFIGURATION_BYTES))
@@ -191,7 +186,7 @@ def _shown_by(path: str, console: Console) -> Report:
         reason = refused.words
     except (OSError, ValueError):
         reason = _NOT_OURS
-    raise CouldNotCheck(
+    raise command.CouldNotCheck(
         f"--diff: {printable(path)} {reason}. Name the file that 'show --json' of the "
         "other pod wrote."
     )

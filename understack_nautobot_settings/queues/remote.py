@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understack_nautobot_settings.queues import plan
-from understack_nautobot_settings.reconciliation.rest import Record
-from understack_nautobot_settings.reconciliation.rest import RestApi
-from understack_nautobot_settings.reconciliation.rest import checked
-from understack_nautobot_settings.reconciliation.rest import field
-from understack_nautobot_settings.reconciliation.rest import place
+from understack_nautobot_settings.reconciliation import rest
 from understack_nautobot_settings.reconciliation.steps import Backend
 from understack_nautobot_settings.reconciliation.steps import Step
 
@@ -20,7 +16,7 @@ ASSIGNMENTS = "extras/job-queue-assignments/"
 class RemoteQueues(Backend):
     """Jobs and queues through the REST API."""
 
-    def __init__(self, api: RestApi) -> None:
+    def __init__(self, api: rest.RestApi) -> None:
         """Take an API whose token may view and change jobs and their queues."""
         self._api = api
         self._queues: dict[str, str] = {}
@@ -30,14 +26,14 @@ class RemoteQueues(Backend):
         """Return every job that Nautobot knows, and every queue that it has."""
         queues = self._api.records(QUEUES)
         jobs = self._api.records(JOBS)
-        self._queues = {field(one, "name", str): _key(one) for one in queues}
+        self._queues = {rest.field(one, "name", str): _key(one) for one in queues}
         self._jobs = {_class_path(one): _key(one) for one in jobs}
         names = {key: name for name, key in self._queues.items()}
         return [_job(one, names) for one in jobs], [
             plan.Queue(
-                field(one, "name", str),
-                str(checked(_choice(one.get("queue_type")), str)),
-                field(one, "description", str),
+                rest.field(one, "name", str),
+                str(rest.checked(_choice(one.get("queue_type")), str)),
+                rest.field(one, "description", str),
             )
             for one in queues
         ]
@@ -50,9 +46,11 @@ class RemoteQueues(Backend):
         elif step.verb in (plan.ALLOW_JOB, plan.DISALLOW_JOB):
             self._assign(step)
         elif step.key:
-            self._api.change("PATCH", place(JOBS, self._jobs[step.key]), step.fields)
+            self._api.change(
+                "PATCH", rest.place(JOBS, self._jobs[step.key]), step.fields
+            )
         else:
-            path = place(QUEUES, self._queues[step.subject])
+            path = rest.place(QUEUES, self._queues[step.subject])
             self._api.change("PATCH", path, step.fields)
 
     def _assign(self, step: Step) -> None:
@@ -68,32 +66,33 @@ class RemoteQueues(Backend):
             self._api.change("POST", ASSIGNMENTS, body)
         elif step.verb == plan.DISALLOW_JOB:
             for one in there:
-                self._api.change("DELETE", place(ASSIGNMENTS, one.get("id")))
+                self._api.change("DELETE", rest.place(ASSIGNMENTS, one.get("id")))
 
 
-def _job(record: Record, queues: Mapping[str, str]) -> plan.Job:
+def _job(record: rest.Record, queues: Mapping[str, str]) -> plan.Job:
     # A queue that is hidden from the user of the token goes by its id.
-    keys = [_key(one) for one in field(record, "job_queues", list)]
+    keys = [_key(one) for one in rest.field(record, "job_queues", list)]
     default = _key(record.get("default_job_queue"))
     return plan.Job(
-        field(record, "name", str),
-        field(record, "grouping", str),
+        rest.field(record, "name", str),
+        rest.field(record, "grouping", str),
         _class_path(record),
-        field(record, "installed", bool),
-        field(record, "enabled", bool),
+        rest.field(record, "installed", bool),
+        rest.field(record, "enabled", bool),
         frozenset(queues.get(key, key) for key in keys),
         queues.get(default, default),
-        field(record, "job_queues_override", bool),
+        rest.field(record, "job_queues_override", bool),
     )
 
 
-def _class_path(job: Record) -> str:
-    return f"{field(job, 'module_name', str)}.{field(job, 'job_class_name', str)}"
+def _class_path(job: rest.Record) -> str:
+    module = rest.field(job, "module_name", str)
+    return f"{module}.{rest.field(job, 'job_class_name', str)}"
 
 
 def _key(reference: Any) -> str:
     """Return the id of a record."""
-    return field(checked(reference, dict), "id", str)
+    return rest.field(rest.checked(reference, dict), "id", str)
 
 
 def _choice(value: Any) -> Any:
