@@ -2,11 +2,11 @@
 
 import argparse
 import re
+from collections.abc import Collection
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from understack_nautobot_settings.certificates.codes import FILE_MISSING
 from understack_nautobot_settings.certificates.reading import Certificate
 from understack_nautobot_settings.certificates.reading import distance
 from understack_nautobot_settings.certificates.reading import utc
@@ -87,13 +87,13 @@ def inspection_text(inspection: Inspection, terminal: Terminal) -> str:
         lines += [_certificate_line(certificate) for certificate in certificates]
         lines.append(_summary(problems))
         return "\n".join(lines) + "\n"
-    parts = [_problem_table(_together(problems), terminal)]
+    parts = [_problem_table(problems, terminal)]
     if certificates:
         parts.append(_certificate_table(certificates, terminal))
     return "\n".join(parts)
 
 
-def _summary(problems: Sequence[Problem]) -> str:
+def _summary(problems: Collection[Problem]) -> str:
     errors = sum(problem.severity == ERROR for problem in problems)
     warnings = len(problems) - errors
     return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
@@ -103,30 +103,14 @@ def _problem_table(problems: Sequence[Problem], terminal: Terminal) -> str:
     if not problems:
         well = f"{terminal.mark(True)} No problems found."
         return terminal.painted(well, "green") + "\n"
-    heading = terminal.heading("Problems", _summary(problems))
-    blocks = ["\n".join(terminal.block(one)) for one in problems]
+    alike: dict[tuple[str, ...], list[Problem]] = {}
+    for one in problems:
+        alike.setdefault((one.code, one.severity, one.hint), []).append(one)
+    # What is said of several variables is one problem.
+    facts = {one._replace(variable="") for one in problems}
+    heading = terminal.heading("Problems", _summary(facts))
+    blocks = ["\n".join(terminal.block(*same)) for same in alike.values()]
     return "\n".join([*heading, "\n\n".join(blocks), ""])
-
-
-def _together(problems: Sequence[Problem]) -> list[Problem]:
-    """Return problems that say the same of several variables as one.
-
-    The files of a volume that is not mounted are one problem.
-    """
-    missing: dict[str, dict[str, None]] = {}
-    for one in problems:
-        if one.code == FILE_MISSING.id:
-            path = one.message.rpartition(": ")[2]
-            missing.setdefault(one.hint, {})[path] = None
-    alike: dict[Problem, list[str]] = {}
-    for one in problems:
-        same = one._replace(variable="")
-        paths = missing[one.hint] if one.code == FILE_MISSING.id else {}
-        if len(paths) > 1:
-            words = f"{len(paths)} files are missing: {', '.join(paths)}."
-            same = same._replace(message=words)
-        alike.setdefault(same, []).append(one.variable)
-    return [one._replace(variable=", ".join(names)) for one, names in alike.items()]
 
 
 def _left(certificate: Certificate) -> str:

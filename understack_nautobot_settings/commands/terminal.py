@@ -75,18 +75,24 @@ class Terminal(NamedTuple):
         below = self.wrapped(note, indent)
         return [*lines, *(self.painted(line, "faint") for line in below)]
 
-    def block(self, problem: Problem) -> list[str]:
-        """Return a problem as a few lines of a table."""
-        error = problem.severity == ERROR
+    def block(self, *alike: Problem) -> list[str]:
+        """Return problems of one kind with one remedy as a few lines of a table."""
+        first = alike[0]
+        error = first.severity == ERROR
         mark = self.mark(False) if error else "!" if self.symbols else "W"
         arrow = "→" if self.symbols else ">"
         styles = ("bold", "red" if error else "yellow")
-        names = self.wrapped(problem.variable, f"{mark} ")
+        variables = ", ".join(dict.fromkeys(one.variable for one in alike))
+        names = self.wrapped(variables, f"{mark} ")
         painted = [self.painted(name, *styles) for name in names]
-        lines = self.noted(painted, problem.code, "  ")
-        lines += self.wrapped(problem.message, "  ")
-        if problem.hint:
-            lines += self.wrapped(problem.hint, f"  {arrow} ")
+        lines = self.noted(painted, first.code, "  ")
+        facts = dict.fromkeys(one.message for one in alike)
+        if len(facts) > 1:
+            facts = dict.fromkeys(one.fact for one in alike)
+        for fact in facts:
+            lines += self.wrapped(fact, "  ")
+        if first.hint:
+            lines += self.wrapped(first.hint, f"  {arrow} ")
         return lines
 
 

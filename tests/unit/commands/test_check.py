@@ -118,10 +118,28 @@ def test_files_of_a_missing_volume_are_one_block():
         )
     ]
 
-    lines = inspection_text(Inspection(missing, []), TABLE).splitlines()
+    assert inspection_text(Inspection(missing, []), TABLE).splitlines()[2:] == [
+        "✗ NAUTOBOT_DB_SSLCERT, NAUTOBOT_DB_SSLROOTCERT,",
+        "  NAUTOBOT_REDIS_SSL_CA_CERTS                   file-missing",
+        "  required by NAUTOBOT_DB_SSLCERT not found: /m/tls.crt",
+        "  required by NAUTOBOT_DB_SSLROOTCERT not found: /m/ca.crt",
+        "  required by NAUTOBOT_REDIS_SSL_CA_CERTS not found:",
+        "  /m/ca.crt",
+        "  → X.",
+    ]
 
-    assert lines[-2:] == ["  2 files are missing: /m/tls.crt, /m/ca.crt.", "  → X."]
-    assert sum("file-missing" in line for line in lines) == 1
+
+def test_different_facts_with_one_remedy_are_one_block():
+    problems = [
+        Problem("c", "warning", variable, fact, "")
+        for variable, fact in (("ONE", "It is old."), ("TWO", "It is new."))
+    ]
+
+    assert inspection_text(Inspection(problems, []), TABLE).splitlines()[2:] == [
+        "! ONE, TWO                                                 c",
+        "  ONE: It is old.",
+        "  TWO: It is new.",
+    ]
 
 
 def test_terminal_without_unicode_gets_ascii():
