@@ -156,7 +156,6 @@ class RemoteAccounts(Backend):
         return body
 
     def _ids(self, step: Step) -> list[int]:
-        """Return the ids of the groups that a step names."""
         known = self._groups()
         names = step.fields.get("groups", ())
         for name in names:
@@ -188,7 +187,6 @@ class RemoteAccounts(Backend):
         return None
 
     def _groups(self) -> dict[str, int]:
-        """Return the ids of all groups by name."""
         if self._group_ids is None:
             groups = self._api.records(GROUPS)
             self._group_ids = {

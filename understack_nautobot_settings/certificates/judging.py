@@ -108,7 +108,6 @@ def _is_perhaps_half_way(files: ClientFiles, problems: Sequence[Problem]) -> boo
 
 
 def _refusals(mount: Mount, key_password: str | None) -> list[Problem]:
-    """Judge the files as they were read."""
     problems = [*mount.problems]
     leaf: bytes | None = None
     key = mount.key

@@ -146,7 +146,6 @@ def _outcome(words: list[str], console: Console) -> Outcome:
 
 
 def _overview() -> str:
-    """Return the help of the program."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command(name).help}\n" for name in COMMANDS]
     return (

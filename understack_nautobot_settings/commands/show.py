@@ -129,7 +129,6 @@ def shown_text(show: Report, terminal: Terminal) -> str:
 
 
 def _value_texts(show: Report) -> dict[str, str]:
-    """Return the text of each value by the name of its setting."""
     return {
         dotted(trail): value if isinstance(value, str) and value else json.dumps(value)
         for trail, value in values(show.settings)

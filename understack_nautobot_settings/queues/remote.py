@@ -91,7 +91,6 @@ def _class_path(job: rest.Record) -> str:
 
 
 def _key(reference: Any) -> str:
-    """Return the id of a record."""
     return rest.field(rest.checked(reference, dict), "id", str)
 
 
