@@ -22,7 +22,7 @@ from understack_nautobot_settings.reconciliation.rest import RestApi
 from understack_nautobot_settings.reconciliation.rest import checked
 from understack_nautobot_settings.reconciliation.rest import field
 from understack_nautobot_settings.reconciliation.rest import password_login
-from understack_nautobot_settings.reconciliation.rest import place
+from understack_nautobot_settings.reconciliation.rest import record_path
 from understack_nautobot_settings.reconciliation.rest import token_login
 from understack_nautobot_settings.reconciliation.secret import Secret
 from understack_nautobot_settings.reconciliation.steps import Backend
@@ -106,7 +106,7 @@ class RemoteAccounts(Backend):
         """Make one step; raise `Refused` with the reason."""
         body = step.revealed()
         if "token" in step.verb:
-            path = place(TOKENS, step.key) if step.key else TOKENS
+            path = record_path(TOKENS, step.key) if step.key else TOKENS
             methods = {plan.CREATE_TOKEN: "POST", plan.REMOVE_TOKEN: "DELETE"}
             method, login = methods.get(step.verb, "PATCH"), self._logins[step.subject]
             self._api.change(method, path, body or None, login)
@@ -118,7 +118,9 @@ class RemoteAccounts(Backend):
             body["groups"] = self._ids(step)
             found = self._found(PERMISSIONS, "name", step.detail)
             if found:
-                self._api.change("PATCH", place(PERMISSIONS, found.get("id")), body)
+                self._api.change(
+                    "PATCH", record_path(PERMISSIONS, found.get("id")), body
+                )
             else:
                 self._api.change("POST", PERMISSIONS, body)
         elif step.verb == plan.CREATE_USER:
@@ -133,7 +135,7 @@ class RemoteAccounts(Backend):
             if step.verb in plan.TAKEN_BACK:
                 return
             raise Refused("the user is not there any more")
-        path = place(USERS, user.get("id"))
+        path = record_path(USERS, user.get("id"))
         groups, named = _group_ids(user), self._ids(step)
         if step.verb in plan.TAKEN_BACK:
             if not {*named} <= {*groups}:

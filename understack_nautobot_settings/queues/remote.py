@@ -47,10 +47,10 @@ class RemoteQueues(Backend):
             self._assign(step)
         elif step.key:
             self._api.change(
-                "PATCH", rest.place(JOBS, self._jobs[step.key]), step.fields
+                "PATCH", rest.record_path(JOBS, self._jobs[step.key]), step.fields
             )
         else:
-            path = rest.place(QUEUES, self._queues[step.subject])
+            path = rest.record_path(QUEUES, self._queues[step.subject])
             self._api.change("PATCH", path, step.fields)
 
     def _assign(self, step: Step) -> None:
@@ -66,7 +66,7 @@ class RemoteQueues(Backend):
             self._api.change("POST", ASSIGNMENTS, body)
         elif step.verb == plan.DISALLOW_JOB:
             for one in there:
-                self._api.change("DELETE", rest.place(ASSIGNMENTS, one.get("id")))
+                self._api.change("DELETE", rest.record_path(ASSIGNMENTS, one.get("id")))
 
 
 def _job(record: rest.Record, queues: Mapping[str, str]) -> plan.Job:

@@ -269,7 +269,7 @@ def field(record: Mapping[str, Any], name: str, *kinds: type[Kind]) -> Kind:
     return checked(record.get(name, ...), *kinds)
 
 
-def place(path: str, key: Any) -> str:
+def record_path(path: str, key: Any) -> str:
     """Return the path of one record; raise `Unusable` if it cannot have this key."""
     return f"{path}{quote(str(checked(key, str, int)), safe='')}/"
 
