@@ -155,10 +155,10 @@ REFUSED = [
             CONFIG: f'{{"a": {{"t": "${{NOT_SET}}", "b": [{{"c": "{CANARY}${{NOR}}"}}'
             "]}}"
         },
-        f"{CONFIG}: a.t refers to NOT_SET, which is not set. Set NOT_SET, or give a "
-        "default: ${NOT_SET:-text}.",
-        f"{CONFIG}: a.b[0].c refers to NOR, which is not set. Set NOR, or give a "
-        "default: ${NOR:-text}.",
+        f"{CONFIG}: a.t refers to NOT_SET, which is not set. Set the variable, or "
+        "give a default, as in ${NAME:-text}.",
+        f"{CONFIG}: a.b[0].c refers to NOR, which is not set. Set the variable, or "
+        "give a default, as in ${NAME:-text}.",
     ),
     row(
         "null and text for a whole plugin",
