@@ -124,93 +124,6 @@ def _as_meant(read: Reader, database: Mapping[str, Any]) -> dict[str, str]:
     return meant
 
 
-def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
-    engine = str(default.get("ENGINE"))
-    shown = echo(engine) if re.fullmatch(r"[\w.]*", engine) else "no module"
-    of_libpq: tuple[Variable[Any], ...] = (
-        variables.DB_SSLMODE,
-        *variables.DB_FILES.values(),
-        variables.DB_SSLNEGOTIATION,
-        variables.DB_EXTRA_OPTIONS,
-    )
-    for variable in filter(read.is_set, of_libpq):
-        read.report(
-            codes.DB_ENGINE_NOT_POSTGRESQL,
-            variable.name,
-            f"the database engine is {shown}.",
-        )
-
-
-def _replicas(
-    databases: Mapping[str, Any], said: Mapping[str, Any], ours: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the further databases that take the TLS parameters of the default one.
-
-    Those that say what the file says for it (`said`), as a copy of it does, and those
-    that say no sslmode; other TLS parameters of these are kept.
-    """
-    tls, found = _tls({**said, **ours}), {}
-    for alias, database in databases.items():
-        own = mapping(database.get("OPTIONS"))
-        if alias == "default" or not is_postgresql(database):
-            continue
-        if _tls(own) == _tls(said):
-            found[alias] = {**database, "OPTIONS": {**own, **tls}}
-        elif "sslmode" not in own:
-            found[alias] = {**database, "OPTIONS": {**tls, **own}}
-    return found
-
-
-def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name.startswith("ssl")}
-
-
-def _refuse_socket(
-    read: Reader, default: Mapping[str, Any], decided: Mapping[str, Any]
-) -> None:
-    options = mapping(default.get("OPTIONS"))
-    # A service names its host where nobody sees it, as nobody named a database.
-    unknown = not default or "service" in options
-    setting, above = "DATABASES.default.HOST", "DATABASES.default.OPTIONS"
-    said = (
-        (setting, default, "HOST"),
-        *((f"{above}.{one}", options, one) for one in ("host", "hostaddr")),
-        *((one, read.env, one) for one in ("PGHOST", "PGHOSTADDR")),
-    )
-    found = ((place, str(where.get(key) or "")) for place, where, key in said)
-    place, host = next((one for one in found if one[1]), (setting, ""))
-    hosts = [one.strip() for one in host.split(",")]
-    means = ""
-    if any(one.startswith(("/", "@")) for one in hosts):
-        means = "is a Unix socket"
-    elif not all(hosts):
-        # libpq's default, where an entry of the list is empty or there is none.
-        empty = "is empty" if not host else "has an empty entry"
-        means = f"{empty}, which means a Unix socket"
-    if decided.get("sslmode", "disable") == "disable" or unknown:
-        return
-    if means:
-        place = place_of(variables.DB_HOST, host, place, read.env)
-        read.report(
-            codes.DB_SOCKET,
-            variables.DB_SSLMODE.name,
-            f"{decided['sslmode']} needs TLS, and {place} {means}.",
-        )
-
-
-def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
-    port = str(default.get("PORT") or "")
-    ports = port.count(",") + 1
-    hosts = str(default.get("HOST") or "").count(",") + 1
-    if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
-        read.report(
-            environment_codes.VALUE_INVALID,
-            place_of(variables.DB_PORT, port, "DATABASES.default.PORT", read.env),
-            f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
-            "Set one port for all hosts, or one for each.",
-        )
-
-
 class _TlsParameters(NamedTuple):
     """What decides libpq's TLS parameters; `said` are the OPTIONS of the file."""
 
@@ -360,3 +273,90 @@ def _extra_options(
             if wait and not re.fullmatch(r"\s*(0+|-\d+)\s*", str(value)):
                 read.parsed(wait.kind, str(value), f"{name}.{parameter}")
     return options
+
+
+def _refuse_socket(
+    read: Reader, default: Mapping[str, Any], decided: Mapping[str, Any]
+) -> None:
+    options = mapping(default.get("OPTIONS"))
+    # A service names its host where nobody sees it, as nobody named a database.
+    unknown = not default or "service" in options
+    setting, above = "DATABASES.default.HOST", "DATABASES.default.OPTIONS"
+    said = (
+        (setting, default, "HOST"),
+        *((f"{above}.{one}", options, one) for one in ("host", "hostaddr")),
+        *((one, read.env, one) for one in ("PGHOST", "PGHOSTADDR")),
+    )
+    found = ((place, str(where.get(key) or "")) for place, where, key in said)
+    place, host = next((one for one in found if one[1]), (setting, ""))
+    hosts = [one.strip() for one in host.split(",")]
+    means = ""
+    if any(one.startswith(("/", "@")) for one in hosts):
+        means = "is a Unix socket"
+    elif not all(hosts):
+        # libpq's default, where an entry of the list is empty or there is none.
+        empty = "is empty" if not host else "has an empty entry"
+        means = f"{empty}, which means a Unix socket"
+    if decided.get("sslmode", "disable") == "disable" or unknown:
+        return
+    if means:
+        place = place_of(variables.DB_HOST, host, place, read.env)
+        read.report(
+            codes.DB_SOCKET,
+            variables.DB_SSLMODE.name,
+            f"{decided['sslmode']} needs TLS, and {place} {means}.",
+        )
+
+
+def _refuse_ports(read: Reader, default: Mapping[str, Any]) -> None:
+    port = str(default.get("PORT") or "")
+    ports = port.count(",") + 1
+    hosts = str(default.get("HOST") or "").count(",") + 1
+    if ports not in (1, hosts) and not read.refused(variables.DB_HOST):
+        read.report(
+            environment_codes.VALUE_INVALID,
+            place_of(variables.DB_PORT, port, "DATABASES.default.PORT", read.env),
+            f"there are {ports} ports for {hosts} host{'s' if hosts > 1 else ''}.",
+            "Set one port for all hosts, or one for each.",
+        )
+
+
+def _replicas(
+    databases: Mapping[str, Any], said: Mapping[str, Any], ours: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the further databases that take the TLS parameters of the default one.
+
+    Those that say what the file says for it (`said`), as a copy of it does, and those
+    that say no sslmode; other TLS parameters of these are kept.
+    """
+    tls, found = _tls({**said, **ours}), {}
+    for alias, database in databases.items():
+        own = mapping(database.get("OPTIONS"))
+        if alias == "default" or not is_postgresql(database):
+            continue
+        if _tls(own) == _tls(said):
+            found[alias] = {**database, "OPTIONS": {**own, **tls}}
+        elif "sslmode" not in own:
+            found[alias] = {**database, "OPTIONS": {**tls, **own}}
+    return found
+
+
+def _tls(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name.startswith("ssl")}
+
+
+def _refuse_other_engine(read: Reader, default: Mapping[str, Any]) -> None:
+    engine = str(default.get("ENGINE"))
+    shown = echo(engine) if re.fullmatch(r"[\w.]*", engine) else "no module"
+    of_libpq: tuple[Variable[Any], ...] = (
+        variables.DB_SSLMODE,
+        *variables.DB_FILES.values(),
+        variables.DB_SSLNEGOTIATION,
+        variables.DB_EXTRA_OPTIONS,
+    )
+    for variable in filter(read.is_set, of_libpq):
+        read.report(
+            codes.DB_ENGINE_NOT_POSTGRESQL,
+            variable.name,
+            f"the database engine is {shown}.",
+        )
