@@ -269,14 +269,30 @@ def _named(kind: str, alias: str) -> str:
     return kind if alias == "default" else f"{kind} {alias}"
 
 
-def settings_in_force(settings: Any) -> dict[str, Any]:
-    """Return what a settings file says, without Django's own defaults.
+class SettingsInForce(Mapping[str, Any]):
+    """What a settings file says, by name; Django's own defaults are left out."""
 
-    Args:
-        settings: ``django.conf.settings``.
-    """
-    names = filter(settings.is_overridden, filter(str.isupper, dir(settings)))
-    return {name: getattr(settings, name) for name in names}
+    def __init__(self, settings: Any) -> None:
+        """Show these settings, ``django.conf.settings``."""
+        self._settings = settings
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a setting."""
+        if not self._settings.is_overridden(name):
+            raise KeyError(name)
+        return getattr(self._settings, name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names."""
+        return (
+            name
+            for name in dir(self._settings)
+            if name.isupper() and self._settings.is_overridden(name)
+        )
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(1 for _ in self)
 
 
 def _differing(

@@ -26,9 +26,9 @@ from understack_nautobot_settings.certificates.files import read_file
 from understack_nautobot_settings.certificates.lint import check_name
 from understack_nautobot_settings.checks.in_force import ConnectionMode
 from understack_nautobot_settings.checks.in_force import Decisions
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
-from understack_nautobot_settings.checks.in_force import settings_in_force
 from understack_nautobot_settings.environment import variables
 from understack_nautobot_settings.environment.client_files import client_files
 from understack_nautobot_settings.environment.libpq import is_postgresql
@@ -136,7 +136,7 @@ def configure_logging(
     if settings is None:
         from django.conf import settings as django_settings
 
-        settings = settings_in_force(django_settings)
+        settings = SettingsInForce(django_settings)
     look_again(settings)
 
 

@@ -7,8 +7,8 @@ from django.core.checks import CheckMessage
 from django.core.checks import Error
 from django.core.checks import Warning as CheckWarning
 
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
-from understack_nautobot_settings.checks.in_force import settings_in_force
 from understack_nautobot_settings.checks.inspection import inspect_environment
 from understack_nautobot_settings.checks.start_up import last_start
 from understack_nautobot_settings.problems import ERROR
@@ -24,7 +24,7 @@ def check_environment(**options: Any) -> list[CheckMessage]:
     And what was undone since the start: a plugin may change settings when it is loaded.
     """
     del options
-    in_force = settings_in_force(settings)
+    in_force = SettingsInForce(settings)
     start = last_start()
     undone = [] if start is None else check_in_force(in_force, start.decided)
     found = inspect_environment(namespace=in_force).problems

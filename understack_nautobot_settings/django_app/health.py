@@ -8,7 +8,7 @@ from health_check.exceptions import ServiceUnavailable
 from nautobot.extras.health_checks import NautobotHealthCheckBackend
 from prometheus_client import Gauge
 
-from understack_nautobot_settings.checks.in_force import settings_in_force
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.measurements import file_expiries
 from understack_nautobot_settings.django_app.measurements import outlook
 from understack_nautobot_settings.django_app.measurements import unhealthy
@@ -27,7 +27,7 @@ class CertificateBackend(NautobotHealthCheckBackend):
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         """Know nothing yet; the settings in force are meant where none are given."""
         super().__init__()
-        self._settings = settings or settings_in_force(django_settings)
+        self._settings = settings or SettingsInForce(django_settings)
         self._outlook = ""
 
     def check_status(self) -> None:

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from prometheus_client import Gauge
 from prometheus_client.core import Metric
 
-from understack_nautobot_settings.checks.in_force import settings_in_force
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.measurements import METRICS
 from understack_nautobot_settings.django_app.measurements import samples
 
@@ -27,7 +27,7 @@ REFRESH_SECONDS = 60.0
 def families() -> Iterator[Any]:
     """Yield the metric families of the web server, for Nautobot's registry."""
     found = {name: Metric(name, text, "gauge") for name, text in METRICS.items()}
-    for name, labels, value in samples(settings_in_force(settings), "web"):
+    for name, labels, value in samples(SettingsInForce(settings), "web"):
         found[name].add_sample(name, labels, value)
     yield from found.values()
 
@@ -41,7 +41,7 @@ def _gauge(registry: Any, name: str, labels: tuple[str, ...]) -> Gauge:
 
 def refresh_gauges(registry: Any = REGISTRY) -> None:
     """Write the values of this moment, to prometheus-client's registry by default."""
-    for name, labels, value in samples(settings_in_force(settings), "worker"):
+    for name, labels, value in samples(SettingsInForce(settings), "worker"):
         _gauge(registry, name, (*labels,)).labels(**labels).set(value)
 
 

@@ -20,7 +20,7 @@ from lab.certificates import now
 from lab.certificates import write_mount
 from tests.nautobot.inside.conftest import AUTHORITY
 from tests.nautobot.inside.conftest import MOUNT
-from understack_nautobot_settings.checks.in_force import settings_in_force
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.django_app.checks import check_environment
 from understack_nautobot_settings.django_app.health import CertificateBackend
 from understack_nautobot_settings.django_app.metrics import REFRESH_SECONDS
@@ -71,8 +71,10 @@ def test_metrics_as_first_request_of_process_are_answered():
 
 
 def test_settings_in_force_are_those_of_the_file():
-    settings = settings_in_force(django_settings)
+    settings = SettingsInForce(django_settings)
     assert settings["UNDERSTACK_PARTITION"] == "site-a"
+    assert "UNDERSTACK_PARTITION" in set(settings)
+    assert len(settings) == len(list(settings))
     # A default of Django that no settings file mentions.
     assert "EMAIL_SSL_CERTFILE" not in settings
 
