@@ -270,7 +270,11 @@ def _named(kind: str, alias: str) -> str:
 
 
 class SettingsInForce(Mapping[str, Any]):
-    """What a settings file says, by name; Django's own defaults are left out."""
+    """What a settings file says, by name; Django's own defaults are left out.
+
+    Nothing is read before it is asked for: Django warns of a deprecated setting as it
+    is read, and raises at an empty SECRET_KEY.
+    """
 
     def __init__(self, settings: Any) -> None:
         """Show these settings, ``django.conf.settings``."""

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from understack_nautobot_settings.checks.in_force import SettingsInForce
 from understack_nautobot_settings.checks.in_force import check_in_force
 from understack_nautobot_settings.checks.in_force import connection_modes
 from understack_nautobot_settings.checks.in_force import decided_settings
@@ -703,3 +704,20 @@ def test_connection_mode_of_cache_behind_sentinel_follows_its_tls_options(
     modes = connection_modes({"CACHES": {"default": cache}})
 
     assert ("cache", "server", verify) in map(tuple, modes)
+
+
+class DeprecatedSettings:
+    """Settings that may be listed, and not read."""
+
+    USE_L10N = property(lambda self: pytest.fail("read"))
+    PARTITION = "dfw3"
+
+    def is_overridden(self, name):
+        return True
+
+
+def test_settings_in_force_are_read_only_when_asked_for():
+    """Django warns of a deprecated one as it is read."""
+    settings = SettingsInForce(DeprecatedSettings())
+
+    assert (set(settings), settings["PARTITION"]) == ({"PARTITION", "USE_L10N"}, "dfw3")
