@@ -154,6 +154,13 @@ def seconds(text: str, *, least: float = 0.0) -> float:
     return float(text)
 
 
+def given_path(text: str) -> str:
+    """Return the path that an argument gives; a shell variable may be empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``, which every command has that programs read."""
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -163,12 +170,14 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what says which environment and which settings are looked at; ``--json``."""
     parser.add_argument(
         "--config",
+        type=given_path,
         metavar="FILE",
         help="load this settings file as nautobot-server does, and report on its "
         "settings; needs Nautobot",
     )
     parser.add_argument(
         "--env-file",
+        type=given_path,
         metavar="FILE",
         help="look at the environment of another pod, as 'env' prints it there",
     )

@@ -15,6 +15,7 @@ from understack_nautobot_settings.accounts.plan import is_mark
 from understack_nautobot_settings.accounts.reconcile import reconcile_accounts
 from understack_nautobot_settings.accounts.remote import RemoteAccounts
 from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import given_path
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
@@ -51,6 +52,7 @@ def add_account_arguments(
     parser.add_argument(
         "secrets",
         nargs="+",
+        type=given_path,
         metavar="PATH",
         help="a mounted secret, a directory of them, or a JSON file",
     )

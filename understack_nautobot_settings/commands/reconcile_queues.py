@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from understack_nautobot_settings.commands.command import Command
+from understack_nautobot_settings.commands.command import given_path
 from understack_nautobot_settings.commands.remote_nautobot import Write
 from understack_nautobot_settings.commands.remote_nautobot import add_remote_arguments
 from understack_nautobot_settings.commands.remote_nautobot import outcome_of
@@ -37,7 +38,9 @@ def add_queue_arguments(
     parser: argparse.ArgumentParser, *, remote_only: bool = False
 ) -> None:
     """Add the arguments; see `add_remote_arguments`."""
-    parser.add_argument("file", metavar="FILE", help="the queue file, .yaml or .json")
+    parser.add_argument(
+        "file", type=given_path, metavar="FILE", help="the queue file, .yaml or .json"
+    )
     add_remote_arguments(parser, remote_only=remote_only)
 
 

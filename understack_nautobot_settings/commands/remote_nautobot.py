@@ -17,6 +17,7 @@ from understack_nautobot_settings.certificates.openssl import trusting
 from understack_nautobot_settings.commands.command import Console
 from understack_nautobot_settings.commands.command import CouldNotCheck
 from understack_nautobot_settings.commands.command import Outcome
+from understack_nautobot_settings.commands.command import given_path
 from understack_nautobot_settings.commands.command import seconds
 from understack_nautobot_settings.commands.command import write
 from understack_nautobot_settings.problems import COULD_NOT_CHECK
@@ -63,12 +64,14 @@ def add_remote_arguments(parser: argparse.ArgumentParser, *, remote_only: bool) 
     )
     remote.add_argument(
         "--token-file",
+        type=given_path,
         metavar="PATH",
         help="file with the token of an administrator, or the directory of the secret "
         "that holds it as 'token' or 'apitoken'",
     )
     remote.add_argument(
         "--ca-file",
+        type=given_path,
         metavar="PATH",
         help="CA certificates of the server (default: the system's)",
     )

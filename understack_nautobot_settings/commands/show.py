@@ -42,6 +42,7 @@ class Report(NamedTuple):
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--diff",
+        type=command.given_path,
         metavar="FILE",
         help="show what differs from another pod's 'show --json' (- for standard "
         "input); exit status 1 if anything does",

@@ -457,6 +457,10 @@ ROLES = "Use one of: web, worker, beat, site-worker."
             "check --expiry-warning",
             " check: --expiry-warning: expected one argument. Use --help",
         ),
+        # An empty shell variable, in quotes.
+        ("check --config ", " check: --config: the path is empty. "),
+        ("show --diff ", " show: --diff: the path is empty. "),
+        ("reconcile-queues ", " reconcile-queues: FILE: the path is empty. "),
         ("probe databse", " probe: unknown target 'databse'. Did you mean database?"),
         (
             "probe http://a",
