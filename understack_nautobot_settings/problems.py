@@ -21,6 +21,9 @@ INTERRUPTED = 130
 EXPLAIN = "understack-nautobot-settings explain"
 """The command that says more about a code."""
 
+TLS_SURROUNDINGS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
+"""The remedy if OpenSSL starts no TLS in this process, whatever the files."""
+
 _LONGEST_ARGUMENT = 60
 
 

@@ -31,6 +31,7 @@ from understack_nautobot_settings.probes import codes
 from understack_nautobot_settings.probes.attempt import Failed
 from understack_nautobot_settings.probes.network import Endpoint
 from understack_nautobot_settings.probes.network import listed
+from understack_nautobot_settings.problems import TLS_SURROUNDINGS
 from understack_nautobot_settings.problems import Code
 from understack_nautobot_settings.problems import Problem
 
@@ -58,7 +59,6 @@ _IP_ADDRESSES = (
     "server's Certificate."
 )
 _UNSET = CertificateFile("", "")
-_SURROUNDINGS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
 
 _EXPIRED = "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 _REVOKED = "SSLV3_ALERT_CERTIFICATE_REVOKED"
@@ -382,7 +382,7 @@ def _unloaded_problem(tls: Tls, endpoint: Endpoint, error: OSError) -> Problem:
         return codes.PROBE_BROKEN.problem(
             variables.SSLKEYLOGFILE.name if by_log else endpoint.variable,
             f"{fact}: {_words_of(bare)}.",
-            _SURROUNDINGS,
+            TLS_SURROUNDINGS,
         )
     words = _words_of(error)
     files = tls.files(endpoint.server)

@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 from urllib.parse import urljoin
 from urllib.parse import urlsplit
 
+from understack_nautobot_settings.problems import TLS_SURROUNDINGS
 from understack_nautobot_settings.reconciliation.failures import Refused
 from understack_nautobot_settings.reconciliation.failures import Unreachable
 from understack_nautobot_settings.reconciliation.failures import Unusable
@@ -44,7 +45,6 @@ Answer = tuple[int, Any]
 _LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 _NOT_ALLOWED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _FIELD = re.compile(r"[a-z_]{1,40}")
-_TLS = "Correct or unset SSLKEYLOGFILE, OPENSSL_CONF and OPENSSL_MODULES."
 
 
 def token_login(token: Secret) -> Secret:
@@ -87,7 +87,9 @@ class RestApi:
             self._context = context or ssl.create_default_context()
         except OSError as error:
             reason = getattr(error, "reason", None) or error.strerror
-            raise Unusable(f"OpenSSL starts no TLS: {reason}", _TLS) from None
+            raise Unusable(
+                f"OpenSSL starts no TLS: {reason}", TLS_SURROUNDINGS
+            ) from None
 
     def accepts(self, login: Secret) -> bool:
         """Tell whether the server takes a login.
